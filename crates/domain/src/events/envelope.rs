@@ -1,0 +1,126 @@
+//! The CloudEvents 1.0 envelope, structured mode
+//! (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>).
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+
+use super::Event;
+use crate::ids::EventId;
+
+/// Where the schema of an event type is described; the type is appended as the fragment.
+const SCHEMA_BASE: &str = "https://github.com/zaplecze/zaplecze/blob/main/docs/EVENTS.md#";
+
+/// A fact on its way: who tells it, about what, when, and the data as it was written.
+///
+/// `data` stays raw, so that a relay, a store or a dispatcher passes on exactly the bytes the producer wrote.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// Unique per fact; a consumer that has seen it does nothing again.
+    pub id: EventId,
+    /// Who tells it, e.g. `/allegro-backup`.
+    pub source: String,
+    /// What happened, e.g. `order.created`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it happened to.
+    pub subject: String,
+    /// When it happened.
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+    /// Always `application/json`.
+    pub datacontenttype: String,
+    /// Where the data is described.
+    pub dataschema: String,
+    /// What must stay in order.
+    pub partitionkey: String,
+    /// The version of the subject; a consumer that needs order compares it.
+    pub sequence: i64,
+    /// Ties together everything done for one request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlationid: Option<String>,
+    /// W3C trace context of the producer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The fact itself.
+    pub data: Box<RawValue>,
+}
+
+/// What a fact has besides itself.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// A fresh id.
+    pub id: EventId,
+    /// When it happened.
+    pub time: OffsetDateTime,
+    /// Ties together everything done for one request.
+    pub correlation_id: Option<String>,
+}
+
+/// Why an envelope cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Not JSON, or not the shape of an envelope or of its data.
+    #[error("not a well-formed event: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// A CloudEvents version this code does not know.
+    #[error("specversion {0:?} is not 1.0")]
+    SpecVersion(String),
+    /// Data asked for as another type than it is.
+    #[error("the event is {actual:?}, not {expected:?}")]
+    OtherType {
+        /// The type asked for.
+        expected: &'static str,
+        /// The type it has.
+        actual: String,
+    },
+}
+
+impl Envelope {
+    /// Wraps a fact.
+    ///
+    /// # Errors
+    /// When the fact cannot be written as JSON.
+    pub fn wrap<E: Event>(event: &E, new: NewEvent) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            specversion: "1.0".to_owned(),
+            id: new.id,
+            source: E::SOURCE.to_owned(),
+            kind: E::TYPE.to_owned(),
+            subject: event.subject(),
+            time: new.time,
+            datacontenttype: "application/json".to_owned(),
+            dataschema: format!("{SCHEMA_BASE}{}", E::TYPE.replace('.', "")),
+            partitionkey: event.partition_key(),
+            sequence: event.sequence(),
+            correlationid: new.correlation_id,
+            traceparent: None,
+            data: serde_json::value::to_raw_value(event)?,
+        })
+    }
+
+    /// Reads an envelope in structured mode.
+    ///
+    /// # Errors
+    /// When the bytes are no CloudEvents 1.0 envelope of ours.
+    pub fn parse(body: &[u8]) -> Result<Self, EnvelopeError> {
+        let envelope: Self = serde_json::from_slice(body)?;
+        if envelope.specversion != "1.0" {
+            return Err(EnvelopeError::SpecVersion(envelope.specversion));
+        }
+        Ok(envelope)
+    }
+
+    /// The fact inside, as the type it claims to be.
+    ///
+    /// # Errors
+    /// When the envelope holds another type, or its data has another shape.
+    pub fn open<E: Event>(&self) -> Result<E, EnvelopeError> {
+        if self.kind != E::TYPE {
+            return Err(EnvelopeError::OtherType { expected: E::TYPE, actual: self.kind.clone() });
+        }
+        Ok(serde_json::from_str(self.data.get())?)
+    }
+}

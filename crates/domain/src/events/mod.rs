@@ -1,0 +1,57 @@
+//! The facts services tell each other: one typed struct per event, wrapped in a CloudEvents 1.0 envelope.
+//!
+//! A breaking change never edits a type here; it adds `<type>.v2` beside the old one. The golden files under
+//! `tests/golden` prove that what was once published still parses.
+
+mod account;
+mod envelope;
+mod order;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use account::{AccountConnected, AccountReauthorizationNeeded};
+pub use envelope::{Envelope, EnvelopeError, NewEvent};
+pub use order::{LineItem, OrderCancelled, OrderCreated, OrderFact, OrderReady, OrderUpdated};
+
+/// One kind of fact.
+pub trait Event: Serialize + DeserializeOwned {
+    /// The CloudEvents `type` and the routing key: `<noun>.<past verb>`.
+    const TYPE: &'static str;
+    /// The CloudEvents `source`: who tells it.
+    const SOURCE: &'static str;
+
+    /// What the fact is about (CloudEvents `subject`): an order id, a token id …
+    fn subject(&self) -> String;
+
+    /// Facts with the same key are told in order (CloudEvents `partitionkey`).
+    fn partition_key(&self) -> String;
+
+    /// The version of the subject this fact speaks of; it grows with each change of the subject.
+    fn sequence(&self) -> i64;
+}
+
+/// An event type as it stands in the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventType {
+    /// The CloudEvents `type`.
+    pub name: &'static str,
+    /// The CloudEvents `source`.
+    pub source: &'static str,
+    /// What happened, in one sentence.
+    pub meaning: &'static str,
+}
+
+const fn entry<E: Event>(meaning: &'static str) -> EventType {
+    EventType { name: E::TYPE, source: E::SOURCE, meaning }
+}
+
+/// Every event type that is told today.
+pub const CATALOGUE: &[EventType] = &[
+    entry::<AccountConnected>("An Allegro account was connected and its orders will be backed up."),
+    entry::<AccountReauthorizationNeeded>("Allegro no longer accepts the account's tokens; its owner must connect it again."),
+    entry::<OrderCreated>("An order was stored for the first time."),
+    entry::<OrderUpdated>("A stored order changed."),
+    entry::<OrderReady>("An order became ready for processing; told once per order."),
+    entry::<OrderCancelled>("An order was cancelled by the buyer, by Allegro or by the seller."),
+];

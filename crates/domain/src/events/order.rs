@@ -1,0 +1,95 @@
+//! Facts about orders. No address, no email, no name leaves the backup through them.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::Event;
+use crate::ids::{AllegroOrderId, TokenId};
+use crate::money::Money;
+
+/// What is told about an order, whatever happened to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderFact {
+    /// The account the order was seen through.
+    pub token_id: TokenId,
+    /// The user who owns the account.
+    pub user_id: String,
+    /// Allegro's id of the seller.
+    pub allegro_seller_id: String,
+    /// Allegro's id of the order (`checkoutForm.id`).
+    pub order_id: AllegroOrderId,
+    /// Allegro's form status: `BOUGHT`, `FILLED_IN`, `READY_FOR_PROCESSING`, `CANCELLED`.
+    pub status: String,
+    /// Allegro's fulfillment status, where there is one: `NEW`, `SENT`, `CANCELLED` …
+    pub fulfillment_status: Option<String>,
+    /// Who ships the order: `SELLER` or `ALLEGRO`.
+    pub fulfillment_provider: Option<String>,
+    /// Allegro's version mark of the order; equal or different, never ordered.
+    pub revision: Option<String>,
+    /// Our version of the order: 1 for the first content, one more with each content that replaced it.
+    pub version: i64,
+    /// When the order was bought (its latest line item).
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub order_date: Option<OffsetDateTime>,
+    /// Allegro's `updatedAt`; it does not move when only the fulfillment changes.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub updated_at: Option<OffsetDateTime>,
+    /// What the buyer pays in all.
+    pub total: Option<Money>,
+    /// What was bought.
+    pub line_items: Vec<LineItem>,
+    /// True for an order bought before the account was connected: history, not a sale of today.
+    pub backfill: bool,
+}
+
+/// One line of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineItem {
+    /// Allegro's id of the line; it stays the same when orders are merged.
+    pub id: String,
+    /// Allegro's id of the offer.
+    pub offer_id: String,
+    /// The seller's SKU (`offer.external.id`), where the seller set one.
+    pub sku: Option<String>,
+    /// Pieces bought.
+    pub quantity: i64,
+    /// Price of one piece.
+    pub price: Option<Money>,
+}
+
+macro_rules! order_events {
+    ($($(#[$doc:meta])* $name:ident => $type:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub OrderFact);
+
+        impl Event for $name {
+            const TYPE: &'static str = $type;
+            const SOURCE: &'static str = "/allegro-backup";
+
+            fn subject(&self) -> String {
+                self.0.order_id.to_string()
+            }
+
+            fn partition_key(&self) -> String {
+                self.0.token_id.to_string()
+            }
+
+            fn sequence(&self) -> i64 {
+                self.0.version
+            }
+        }
+    )+};
+}
+
+order_events! {
+    /// An order was stored for the first time.
+    OrderCreated => "order.created";
+    /// A stored order changed.
+    OrderUpdated => "order.updated";
+    /// An order became `READY_FOR_PROCESSING` and is not cancelled; told once per order.
+    OrderReady => "order.ready";
+    /// An order's form or fulfillment became `CANCELLED`; told once per order.
+    OrderCancelled => "order.cancelled";
+}

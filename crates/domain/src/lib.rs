@@ -1,0 +1,18 @@
+//! Vocabulary and rules that two or more services share.
+//!
+//! Pure: no runtime, no database, no network. Time and ids come in through [`clock::Clock`] and
+//! [`clock::IdSource`], so that a test can fix both.
+
+pub mod backoff;
+pub mod clock;
+pub mod events;
+pub mod ids;
+pub mod money;
+pub mod sku;
+
+pub use clock::{Clock, IdSource, SystemClock, UuidV7Source};
+pub use ids::{
+    AllegroOrderId, AuthorizationId, DeliveryId, EventId, OrderId, SubscriptionId, TaskId, TokenId,
+};
+pub use money::{Currency, Money};
+pub use sku::Sku;

@@ -1,0 +1,279 @@
+//! Who calls, and what they may do.
+//!
+//! Invariant: [`guard`] wraps the whole `/api` scope, so a route below it cannot be reached, nor its
+//! existence learned, without a valid credential that holds the scope its method needs.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Ready, ready};
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::problem::{CREDENTIAL_INVALID, CREDENTIAL_MISSING, Problem, SCOPE_MISSING};
+
+/// The `aud` every token must carry.
+pub const AUDIENCE: &str = "zaplecze";
+
+/// Clocks of issuer and service may differ by so many seconds.
+const LEEWAY_SECONDS: u64 = 30;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// A level of access to one service; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Look.
+    Read,
+    /// Change.
+    Write,
+    /// Operate.
+    Admin,
+}
+
+impl Access {
+    fn of(method: &Method) -> Self {
+        if method == Method::GET || method == Method::HEAD { Self::Read } else { Self::Write }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Who makes the request; an extractor for handlers below `/api`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's `sub`, or the API key's id.
+    pub subject: String,
+    /// When set, the caller sees only this user's data.
+    pub user_id: Option<String>,
+    access: Access,
+}
+
+impl Caller {
+    /// Whether data of this user may be shown to, or changed by, the caller.
+    pub fn sees(&self, user_id: &str) -> bool {
+        self.user_id.as_deref().is_none_or(|own| own == user_id)
+    }
+
+    /// Whether the caller's scopes reach so far in this service.
+    pub fn may(&self, access: Access) -> bool {
+        self.access >= access
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    /// A route outside `/api` has no caller: there the extractor refuses, rather than let anybody in.
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(|| Problem::new(&CREDENTIAL_MISSING)))
+    }
+}
+
+struct KeyRecord {
+    sha256: [u8; 32],
+    scopes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    user_id: Option<String>,
+    #[serde(default)]
+    scope: String,
+}
+
+/// Checks credentials: HS256 tokens (RFC 7519) and API keys `zk_<id>_<secret>`.
+///
+/// Nothing is accepted until a secret or a key is given.
+pub struct Authenticator {
+    service: &'static str,
+    jwt: Option<(DecodingKey, Validation)>,
+    keys: HashMap<String, KeyRecord>,
+    insecure_local: bool,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("service", &self.service)
+            .field("jwt", &self.jwt.is_some())
+            .field("keys", &self.keys.len())
+            .field("insecure_local", &self.insecure_local)
+            .finish()
+    }
+}
+
+impl Authenticator {
+    /// For a service whose scopes are `<service>:read|write|admin`.
+    pub fn new(service: &'static str) -> Self {
+        Self { service, jwt: None, keys: HashMap::new(), insecure_local: false }
+    }
+
+    /// Accepts tokens signed with this secret (its bytes, as they stand).
+    #[must_use]
+    pub fn jwt_secret(mut self, secret: Option<&SecretString>) -> Self {
+        self.jwt = secret.map(|secret| {
+            // One algorithm, ours: the token's own `alg` is compared with it, never obeyed (RFC 8725 §3.1).
+            let mut rules = Validation::new(Algorithm::HS256);
+            rules.set_audience(&[AUDIENCE]);
+            rules.set_required_spec_claims(&["exp", "aud", "sub"]);
+            rules.validate_nbf = true;
+            rules.leeway = LEEWAY_SECONDS;
+            (DecodingKey::from_secret(secret.expose_secret().as_bytes()), rules)
+        });
+        self
+    }
+
+    /// Accepts these keys: id (without `_`), SHA-256 of the whole key `zk_<id>_<secret>`, scopes.
+    #[must_use]
+    pub fn api_keys(mut self, keys: impl IntoIterator<Item = (String, [u8; 32], Vec<String>)>) -> Self {
+        self.keys = keys.into_iter().map(|(id, sha256, scopes)| (id, KeyRecord { sha256, scopes })).collect();
+        self
+    }
+
+    /// Admits anybody with every scope. Only for a server bound to loopback.
+    #[must_use]
+    pub fn insecure_local(mut self, yes: bool) -> Self {
+        self.insecure_local = yes;
+        self
+    }
+
+    fn admit(&self, headers: &HeaderMap, needed: Access) -> Result<Caller, Problem> {
+        if self.insecure_local {
+            return Ok(Caller { subject: "local".to_owned(), user_id: None, access: Access::Admin });
+        }
+        let (subject, user_id, scopes) = self.identify(headers)?;
+        let held = [Access::Admin, Access::Write, Access::Read]
+            .into_iter()
+            .find(|access| scopes.iter().any(|scope| *scope == self.scope(*access)));
+        match held {
+            Some(access) if access >= needed => Ok(Caller { subject, user_id, access }),
+            _ => Err(self.lacks(needed)),
+        }
+    }
+
+    fn identify(&self, headers: &HeaderMap) -> Result<(String, Option<String>, Vec<String>), Problem> {
+        let mut bearers = headers.get_all(header::AUTHORIZATION);
+        let mut keys = headers.get_all(API_KEY);
+        match (bearers.next(), keys.next(), bearers.next().or(keys.next())) {
+            (None, None, _) => Err(missing()),
+            (Some(value), None, None) => self.bearer(value),
+            (None, Some(value), None) => self.api_key(value),
+            _ => Err(invalid("send one credential, not several")),
+        }
+    }
+
+    fn bearer(&self, value: &HeaderValue) -> Result<(String, Option<String>, Vec<String>), Problem> {
+        let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(invalid("the Authorization header must be `Bearer <token>`"));
+        }
+        let (key, rules) = self.jwt.as_ref().ok_or_else(|| invalid("this service takes API keys only"))?;
+        let claims = jsonwebtoken::decode::<Claims>(token.trim(), key, rules)
+            .map_err(|error| invalid(reason(error.kind())))?
+            .claims;
+        // An empty user id is a mistake of the issuer; taken as "no user" it would open every user's data.
+        if claims.sub.is_empty() || claims.user_id.as_deref() == Some("") {
+            return Err(invalid("the token's sub or user_id is empty"));
+        }
+        let scopes = claims.scope.split_ascii_whitespace().map(str::to_owned).collect();
+        Ok((claims.sub, claims.user_id, scopes))
+    }
+
+    fn api_key(&self, value: &HeaderValue) -> Result<(String, Option<String>, Vec<String>), Problem> {
+        let sha256: [u8; 32] = Sha256::digest(value.as_bytes()).into();
+        value
+            .to_str()
+            .ok()
+            .and_then(|text| text.strip_prefix("zk_")?.split_once('_'))
+            .and_then(|(id, _)| self.keys.get_key_value(id))
+            .filter(|(_, record)| bool::from(record.sha256.ct_eq(&sha256)))
+            .map(|(id, record)| (id.clone(), None, record.scopes.clone()))
+            .ok_or_else(|| invalid("the API key is unknown"))
+    }
+
+    fn scope(&self, access: Access) -> String {
+        format!("{}:{}", self.service, access.name())
+    }
+
+    fn lacks(&self, needed: Access) -> Problem {
+        let scope = self.scope(needed);
+        challenge(
+            Problem::new(&SCOPE_MISSING).detail(format!("the scope `{scope}` is needed")),
+            &format!(r#", error="insufficient_scope", scope="{scope}""#),
+        )
+    }
+}
+
+/// Lets a request below `/api` through only with a credential that reaches its method.
+pub(crate) async fn guard<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let admitted = request
+        .app_data::<web::Data<Authenticator>>()
+        .ok_or_else(missing)
+        .and_then(|authenticator| authenticator.admit(request.headers(), Access::of(request.method())));
+    match admitted {
+        Ok(caller) => {
+            if let Some(user_id) = &caller.user_id {
+                tracing::Span::current().record("user_id", user_id);
+            }
+            request.extensions_mut().insert(caller);
+            next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+        }
+        Err(problem) => Ok(request.error_response(problem)),
+    }
+}
+
+fn missing() -> Problem {
+    challenge(Problem::new(&CREDENTIAL_MISSING), "")
+}
+
+/// `why` goes into a quoted string of a header: plain ASCII without quotes.
+fn invalid(why: &str) -> Problem {
+    challenge(
+        Problem::new(&CREDENTIAL_INVALID).detail(why),
+        &format!(r#", error="invalid_token", error_description="{why}""#),
+    )
+}
+
+/// RFC 6750 §3: how to authenticate, and what was wrong with the attempt.
+fn challenge(problem: Problem, parameters: &str) -> Problem {
+    match HeaderValue::try_from(format!(r#"Bearer realm="{AUDIENCE}"{parameters}"#)) {
+        Ok(value) => problem.header(header::WWW_AUTHENTICATE, value),
+        Err(_) => problem,
+    }
+}
+
+fn reason(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ExpiredSignature => "the token has expired",
+        ErrorKind::ImmatureSignature => "the token is not valid yet",
+        ErrorKind::InvalidAudience => "the token is meant for another audience",
+        ErrorKind::InvalidSignature => "the signature of the token is wrong",
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            "the token must be signed with HS256"
+        }
+        ErrorKind::MissingRequiredClaim(_) => "the token lacks exp, aud or sub",
+        _ => "the token cannot be read",
+    }
+}

@@ -1,0 +1,163 @@
+//! JSON bodies.
+
+use std::ops::Deref;
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::error::Category;
+
+use super::{NUL, shape};
+use crate::problem::{
+    BAD_REQUEST, BODY_TOO_LARGE, FieldError, INVALID_CONTENT, MALFORMED_JSON, Problem, UNSUPPORTED_MEDIA_TYPE,
+};
+
+/// The largest body accepted, in bytes.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// A JSON body as `T`.
+///
+/// Refuses: another content type, charset or encoding (415), more than [`MAX_BODY_BYTES`] (413), broken
+/// UTF-8 or JSON (400 with line and column), a wrong shape and NUL characters (400 with JSON pointers).
+#[derive(Debug)]
+pub struct ApiJson<T>(pub T);
+
+impl<T> Deref for ApiJson<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for ApiJson<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let accepted = check_headers(request.headers());
+        let payload = payload.take();
+        Box::pin(async move {
+            accepted?;
+            parse(&read(payload).await?).map(Self)
+        })
+    }
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported = |detail: &str| Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE).detail(detail));
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
+
+    let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
+    let mut parts = content_type.split(';').map(str::trim);
+    if parts.next() != Some("application/json") {
+        return unsupported("the content type must be application/json");
+    }
+    if parts.filter_map(|part| part.strip_prefix("charset=")).any(|set| set.trim_matches('"') != "utf-8") {
+        return unsupported("the charset must be utf-8");
+    }
+    if text(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return unsupported("the body must not be compressed");
+    }
+    let announced = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > MAX_BODY_BYTES))
+    {
+        return Err(Problem::new(&BODY_TOO_LARGE));
+    }
+    Ok(())
+}
+
+async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {
+    let mut body = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| match error {
+            PayloadError::Overflow => Problem::new(&BODY_TOO_LARGE),
+            _ => Problem::new(&BAD_REQUEST).detail("the body ended early or is badly framed"),
+        })?;
+        // A chunked body announces no length.
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(Problem::new(&BODY_TOO_LARGE));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let malformed = |detail: String| Problem::new(&MALFORMED_JSON).detail(detail);
+    let text = std::str::from_utf8(body)
+        .map_err(|error| malformed(format!("the body is not UTF-8 from byte {} on", error.valid_up_to())))?;
+    if text.trim().is_empty() {
+        return Err(malformed("the body is empty".to_owned()));
+    }
+    refuse_nul(text)?;
+
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let inner = error.inner();
+        if matches!(inner.classify(), Category::Syntax | Category::Eof | Category::Io) {
+            return malformed(inner.to_string());
+        }
+        let whole = inner.to_string();
+        let place = format!(" at line {} column {}", inner.line(), inner.column());
+        let message = whole.strip_suffix(&place).unwrap_or(&whole);
+        let finding = shape::classify(message);
+        let pointer = shape::pointer(error.path(), finding.field.as_deref());
+        Problem::new(&INVALID_CONTENT).error(pointer, finding.code, message)
+    })?;
+    json.end().map_err(|error| malformed(error.to_string()))?;
+    Ok(value)
+}
+
+/// A raw NUL is no JSON at all, so only the escape matters; it is looked for in the tree, because `\\u0000`
+/// is an innocent backslash before four digits. Malformed JSON is left to the real parse to describe.
+fn refuse_nul(text: &str) -> Result<(), Problem> {
+    if !text.contains("\\u0000") {
+        return Ok(());
+    }
+    let Ok(tree) = serde_json::from_str::<Value>(text) else { return Ok(()) };
+    let mut errors = Vec::new();
+    find_nul(&tree, &mut String::new(), &mut errors);
+    if errors.is_empty() { Ok(()) } else { Err(Problem::new(&INVALID_CONTENT).errors(errors)) }
+}
+
+/// Recursion is bounded: serde_json has refused what nests deeper than 128.
+fn find_nul(value: &Value, pointer: &mut String, errors: &mut Vec<FieldError>) {
+    let (code, message) = NUL;
+    let mut found = |pointer: &str| {
+        errors.push(FieldError {
+            pointer: pointer.to_owned(),
+            code: code.to_owned(),
+            message: message.to_owned(),
+        });
+    };
+    let length = pointer.len();
+    match value {
+        Value::String(text) if text.contains('\0') => found(pointer),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                shape::push(pointer, &index.to_string());
+                find_nul(item, pointer, errors);
+                pointer.truncate(length);
+            }
+        }
+        Value::Object(fields) => {
+            for (key, item) in fields {
+                if key.contains('\0') {
+                    found(pointer);
+                }
+            }
+            for (key, item) in fields {
+                shape::push(pointer, key);
+                find_nul(item, pointer, errors);
+                pointer.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,167 @@
+//! Is the service alive, ready, healthy?
+//!
+//! `/livez` never looks at dependencies (restarting us would not heal them); `/readyz` is 200 only while
+//! every required one answers and no stop was asked for; `/health` tells of each.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+/// A check that takes longer counts as failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A report is good for so long, so that probes, however many, do not load the dependencies.
+const KEEP: Duration = Duration::from_secs(1);
+
+/// What the loss of a dependency means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requirement {
+    /// Without it the service is not ready.
+    Required,
+    /// Without it the service is degraded.
+    Optional,
+}
+
+type Check = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+struct Dependency {
+    name: &'static str,
+    requirement: Requirement,
+    check: Check,
+}
+
+/// The dependencies of a service and how to ask each whether it answers.
+#[derive(Default)]
+pub struct Health {
+    dependencies: Vec<Dependency>,
+    latest: Mutex<Option<(Instant, Arc<Report>)>>,
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.dependencies.iter().map(|dependency| dependency.name)).finish()
+    }
+}
+
+/// The state of the service as `/health` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    /// Everything answers.
+    Healthy,
+    /// Something optional does not.
+    Degraded,
+    /// Something required does not.
+    Unhealthy,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) status: Status,
+    pub(crate) dependencies: BTreeMap<&'static str, DependencyReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct DependencyReport {
+    status: &'static str,
+    required: bool,
+    /// How long the check took, in whole milliseconds.
+    latency_ms: u64,
+    detail: Option<String>,
+}
+
+impl Health {
+    /// No dependency yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a dependency. The error text of `check` is shown without a credential: it must hold no secret
+    /// and no address with one.
+    #[must_use]
+    pub fn check<F>(
+        mut self,
+        name: &'static str,
+        requirement: Requirement,
+        check: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let check: Check = Box::new(move || check().boxed());
+        self.dependencies.push(Dependency { name, requirement, check });
+        self
+    }
+
+    /// The state of all dependencies, at most [`KEEP`] old. Callers that come together share one round.
+    pub(crate) async fn report(&self) -> Arc<Report> {
+        let mut latest = self.latest.lock().await;
+        let before = latest.as_ref().map(|(_, report)| report.status);
+        if let Some((at, report)) = latest.as_ref()
+            && at.elapsed() < KEEP
+        {
+            return Arc::clone(report);
+        }
+        let report = Arc::new(self.ask_all().await);
+        if before != Some(report.status) {
+            tell(&report);
+        }
+        *latest = Some((Instant::now(), Arc::clone(&report)));
+        report
+    }
+
+    async fn ask_all(&self) -> Report {
+        let reports = join_all(self.dependencies.iter().map(Dependency::ask)).await;
+        let dependencies: BTreeMap<_, _> =
+            self.dependencies.iter().map(|dependency| dependency.name).zip(reports).collect();
+        let failed = |required| dependencies.values().any(|one| !one.is_up() && one.required == required);
+        let status = match (failed(true), failed(false)) {
+            (true, _) => Status::Unhealthy,
+            (false, true) => Status::Degraded,
+            (false, false) => Status::Healthy,
+        };
+        Report { status, dependencies }
+    }
+}
+
+impl Dependency {
+    async fn ask(&self) -> DependencyReport {
+        let started = Instant::now();
+        let outcome = tokio::time::timeout(CHECK_TIMEOUT, (self.check)())
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())));
+        DependencyReport {
+            status: if outcome.is_ok() { "up" } else { "down" },
+            required: self.requirement == Requirement::Required,
+            latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            detail: outcome.err(),
+        }
+    }
+}
+
+impl DependencyReport {
+    fn is_up(&self) -> bool {
+        self.detail.is_none()
+    }
+}
+
+impl Report {
+    /// What is wrong, one line for each dependency that is down.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let down = self.dependencies.iter();
+        down.filter_map(|(name, one)| one.detail.as_ref().map(|detail| format!("{name}: {detail}"))).collect()
+    }
+}
+
+fn tell(report: &Report) {
+    match report.status {
+        Status::Healthy => tracing::info!("healthy"),
+        status => tracing::warn!(?status, troubles = report.troubles().join("; "), "a dependency is down"),
+    }
+}

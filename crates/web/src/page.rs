@@ -1,0 +1,164 @@
+//! Lists: newest first, walked by an opaque keyset cursor, so that rows that appear meanwhile neither
+//! repeat nor hide others.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::problem::{INVALID_CURSOR, Problem};
+
+/// The last row a caller has seen; the next page begins below it in `(time, id)` order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The row's time. Kept to the microsecond, which is what Postgres keeps.
+    pub time: OffsetDateTime,
+    /// The row's id: tells rows of the same microsecond apart.
+    pub id: Uuid,
+}
+
+/// The inside of a cursor. `v` lets a later version recognise, and refuse or read, this one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Inside {
+    v: u8,
+    /// Microseconds since 1970.
+    t: i64,
+    i: Uuid,
+}
+
+const VERSION: u8 = 1;
+
+impl Cursor {
+    /// The cursor as callers carry it: opaque, safe in a URL.
+    pub fn encode(&self) -> String {
+        let micros = self.time.unix_timestamp_nanos().div_euclid(1_000);
+        // `time` allows years ±9999: far inside an i64 of microseconds.
+        let inside = Inside { v: VERSION, t: i64::try_from(micros).unwrap_or(i64::MAX), i: self.id };
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&inside).unwrap_or_default())
+    }
+
+    /// # Errors
+    /// `invalid_cursor` for whatever [`Cursor::encode`] has not made.
+    pub fn decode(text: &str) -> Result<Self, Problem> {
+        Self::read(text).ok_or_else(|| {
+            Problem::new(&INVALID_CURSOR).error(
+                "cursor",
+                "invalid_cursor",
+                "must be a `next_cursor` given by the same list",
+            )
+        })
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let inside: Inside = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(inside.t) * 1_000).ok()?;
+        (inside.v == VERSION).then_some(Self { time, id: inside.i })
+    }
+}
+
+/// How many items a caller wants at once: 1–200, 50 unless told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(try_from = "u64")]
+#[schema(value_type = u16, minimum = 1, maximum = 200, default = 50)]
+pub struct Limit(u16);
+
+impl Limit {
+    /// Items on a page.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+
+    /// Rows to ask the database for: one more than a page holds tells whether there is a next one.
+    pub fn with_probe(self) -> i64 {
+        i64::from(self.0) + 1
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(50)
+    }
+}
+
+impl TryFrom<u64> for Limit {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, Self::Error> {
+        u16::try_from(number)
+            .ok()
+            .filter(|limit| (1..=200).contains(limit))
+            .map(Self)
+            .ok_or("must be a whole number from 1 to 200")
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// Newest first.
+    pub items: Vec<T>,
+    /// Asks for the next page; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A page of rows fetched with [`Limit::with_probe`]; `cursor` names the place of a row.
+    pub fn new(mut rows: Vec<T>, limit: Limit, cursor: impl FnOnce(&T) -> Cursor) -> Self {
+        let size = usize::from(limit.get());
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let next_cursor = rows.last().filter(|_| more).map(|last| cursor(last).encode());
+        Self { items: rows, next_cursor }
+    }
+
+    /// The same page of other items.
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(change).collect(), next_cursor: self.next_cursor }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_the_journey_and_nothing_else_is_one() {
+        let cursor = Cursor {
+            time: OffsetDateTime::from_unix_timestamp_nanos(-1_234_567_000).unwrap(),
+            id: Uuid::now_v7(),
+        };
+        assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
+
+        let id = Uuid::nil();
+        for inside in [
+            String::new(),
+            "null".to_owned(),
+            format!(r#"{{"v":2,"t":0,"i":"{id}"}}"#),
+            format!(r#"{{"v":1,"t":"0","i":"{id}"}}"#),
+            format!(r#"{{"v":1,"t":{},"i":"{id}"}}"#, i64::MAX),
+            format!(r#"{{"v":1,"t":0,"i":"{id}","x":1}}"#),
+            r#"{"v":1,"t":0,"i":"1"}"#.to_owned(),
+        ] {
+            let problem = Cursor::decode(&URL_SAFE_NO_PAD.encode(&inside)).unwrap_err();
+            assert_eq!(problem.code(), &INVALID_CURSOR, "{inside}");
+        }
+        assert!(Cursor::decode("not base64!").is_err());
+    }
+
+    #[test]
+    fn only_a_full_page_with_more_behind_it_has_a_next_one() {
+        let limit = Limit::try_from(2).unwrap();
+        let place = |n: &u8| Cursor { time: OffsetDateTime::UNIX_EPOCH, id: Uuid::from_u128(u128::from(*n)) };
+
+        let page = Page::new(vec![9, 8, 7], limit, place);
+        assert_eq!(page.items, [9, 8]);
+        assert_eq!(Cursor::decode(&page.next_cursor.unwrap()).unwrap().id, Uuid::from_u128(8));
+        assert_eq!(Page::new(vec![9, 8], limit, place).next_cursor, None);
+        assert_eq!(Page::new(vec![], limit, place).next_cursor, None);
+    }
+}

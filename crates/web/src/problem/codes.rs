@@ -1,0 +1,81 @@
+//! The errors this crate itself answers with.
+
+use actix_web::http::StatusCode;
+
+/// One kind of error: what its `code` means to a program, its `title` to a person.
+///
+/// A code is a contract: it is never renamed and never changes its status.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ErrorCode {
+    /// Stable, snake_case.
+    pub code: &'static str,
+    /// The HTTP status of every answer with this code.
+    pub status: u16,
+    /// The same short sentence for every occurrence (RFC 9457 §3.1.3).
+    pub title: &'static str,
+    /// When it happens and what to do, for docs/ERRORS.md.
+    pub meaning: &'static str,
+}
+
+impl ErrorCode {
+    /// The problem's `type`: where the code is explained.
+    pub fn url(&self) -> String {
+        format!("https://github.com/zaplecze/zaplecze/blob/main/docs/ERRORS.md#{}", self.code)
+    }
+
+    /// The code for an answer of which only the status is known, e.g. one the HTTP library made.
+    pub(crate) fn for_status(status: StatusCode) -> &'static Self {
+        CODES
+            .iter()
+            .copied()
+            .find(|code| code.status == status.as_u16())
+            .unwrap_or(if status.is_server_error() { &INTERNAL } else { &BAD_REQUEST })
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $status:literal $code:literal, $title:literal, $meaning:literal;)+) => {
+        $(
+            #[doc = $meaning]
+            pub static $name: ErrorCode =
+                ErrorCode { code: $code, status: $status, title: $title, meaning: $meaning };
+        )+
+
+        /// Every code any service may answer with because of this crate, generic ones first among
+        /// those of equal status.
+        pub static CODES: &[&ErrorCode] = &[$(&$name),+];
+    };
+}
+
+codes! {
+    BAD_REQUEST = 400 "bad_request", "The request is not valid HTTP for this resource",
+        "The request could not be read: a broken body, a header that is not text.";
+    MALFORMED_JSON = 400 "malformed_json", "The body is not JSON",
+        "The body is not well-formed UTF-8 JSON; `detail` names the line and column.";
+    INVALID_CONTENT = 400 "invalid_content", "The body breaks a rule",
+        "The body is JSON, but fields are missing, unknown, of a wrong type or against a rule; `errors` points at them.";
+    INVALID_PARAMETER = 400 "invalid_parameter", "A parameter breaks a rule",
+        "A path or query parameter is missing, unknown, of a wrong type or against a rule; `errors` names it.";
+    INVALID_CURSOR = 400 "invalid_cursor", "The cursor is not one of ours",
+        "`cursor` must be a `next_cursor` given by the same list; start again without it.";
+    CREDENTIAL_MISSING = 401 "credential_missing", "A credential is needed",
+        "Send `Authorization: Bearer <token>` or `X-API-Key: <key>`.";
+    CREDENTIAL_INVALID = 401 "credential_invalid", "The credential is not valid",
+        "The token or key is expired, not signed by us, meant for others, or unknown; `detail` says which.";
+    SCOPE_MISSING = 403 "scope_missing", "The credential does not allow this",
+        "The credential is valid but lacks the scope that `detail` names.";
+    NOT_FOUND = 404 "not_found", "There is no such resource",
+        "No route has this path.";
+    METHOD_NOT_ALLOWED = 405 "method_not_allowed", "The resource does not know this method",
+        "The `Allow` header lists the methods it knows.";
+    BODY_TOO_LARGE = 413 "body_too_large", "The body is too large",
+        "A body may be 1 MiB at most.";
+    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type", "The body's type is not supported",
+        "Send `Content-Type: application/json`, in UTF-8 and without `Content-Encoding`.";
+    INTERNAL = 500 "internal", "Something went wrong on our side",
+        "Unexpected; the cause is in the service's log under the answer's `request_id`.";
+    DEPENDENCY_UNAVAILABLE = 503 "dependency_unavailable", "A dependency is down",
+        "Something the service needs does not answer; repeat the request after `Retry-After` seconds.";
+    REQUEST_TIMEOUT = 503 "request_timeout", "The request took too long",
+        "The service gave the request up. What it asked for may have been done all the same.";
+}

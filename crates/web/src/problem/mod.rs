@@ -1,0 +1,193 @@
+//! Errors as callers see them: RFC 9457 problem details with a stable `code`.
+//!
+//! Invariant: nothing of our inside (SQL, stack, cause) gets into an answer. Causes go to the log, once,
+//! in [`Problem::internal`] and [`Problem::unavailable`].
+
+mod codes;
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use codes::*;
+
+/// The media type of every error answer (RFC 9457 §3).
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// How long a caller is asked to wait when a dependency is down.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// An error on its way to the caller. The server adds where (`instance`) and which request it was.
+#[derive(Debug)]
+pub struct Problem {
+    code: &'static ErrorCode,
+    detail: Option<String>,
+    errors: Vec<FieldError>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// One thing that is wrong with the request's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) into the body, or the name of a path or query parameter.
+    #[schema(example = "/user_id")]
+    pub pointer: String,
+    /// The rule that was broken, stable, snake_case.
+    #[schema(example = "missing")]
+    pub code: String,
+    /// The rule in words.
+    #[schema(example = "this field is required")]
+    pub message: String,
+}
+
+/// What goes over the wire; public for the OpenAPI document (schema `Problem`).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Body<'a> {
+    /// A page that explains the code.
+    #[serde(rename = "type")]
+    #[schema(format = Uri)]
+    kind: String,
+    /// The code in words; the same for every occurrence.
+    title: &'a str,
+    /// The HTTP status, again.
+    #[schema(example = 400)]
+    status: u16,
+    /// Stable and snake_case: what a program looks at.
+    #[schema(example = "invalid_content")]
+    code: &'a str,
+    /// What went wrong this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    /// The path that was asked for.
+    instance: &'a str,
+    /// The request's id, as in the `X-Request-Id` header and in our log.
+    request_id: &'a str,
+    /// Everything that is wrong with the content, at once.
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl Problem {
+    /// A problem of this kind, nothing more said yet.
+    pub fn new(code: &'static ErrorCode) -> Self {
+        Self { code, detail: None, errors: Vec::new(), headers: Vec::new() }
+    }
+
+    /// An error nobody foresaw: logs the whole chain of causes, tells the caller nothing but the request id.
+    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %Chain(error), "request failed");
+        Self::new(&INTERNAL)
+    }
+
+    /// A dependency that does not answer: logs the chain of causes, names the dependency to the caller and
+    /// asks for a retry. `dependency` is a public name ("postgres").
+    pub fn unavailable(dependency: &str, error: &(dyn Error + 'static)) -> Self {
+        tracing::warn!(dependency, error = %Chain(error), "dependency unavailable");
+        Self::new(&DEPENDENCY_UNAVAILABLE)
+            .detail(format!("{dependency} does not answer"))
+            .retry_after(RETRY_AFTER)
+    }
+
+    /// Says what went wrong this time.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Points at one thing in the content; see [`FieldError`].
+    #[must_use]
+    pub fn error(mut self, pointer: impl Into<String>, code: &str, message: impl Into<String>) -> Self {
+        self.errors.push(FieldError {
+            pointer: pointer.into(),
+            code: code.to_owned(),
+            message: message.into(),
+        });
+        self
+    }
+
+    /// Points at many things at once.
+    #[must_use]
+    pub(crate) fn errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors.extend(errors);
+        self
+    }
+
+    /// When to come back (RFC 9110 §10.2.3), in whole seconds, rounded up.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Adds a header to the answer.
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The kind of problem.
+    pub fn code(&self) -> &'static ErrorCode {
+        self.code
+    }
+
+    /// The whole answer.
+    pub(crate) fn render(&self, instance: &str, request_id: &str) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.status_code());
+        for (name, value) in &self.headers {
+            answer.append_header((name, value));
+        }
+        // Our own JSON type: `json()` would overwrite nothing that is set before it.
+        answer.content_type(MEDIA_TYPE).json(Body {
+            kind: self.code.url(),
+            title: self.code.title,
+            status: self.code.status,
+            code: self.code.code,
+            detail: self.detail.as_deref(),
+            instance,
+            request_id,
+            errors: &self.errors,
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail.as_deref().unwrap_or(self.code.title))
+    }
+}
+
+impl Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Without place and request id: the server's outermost layer renders it again with both.
+    fn error_response(&self) -> HttpResponse {
+        self.render("", "")
+    }
+}
+
+/// An error and everything that caused it, on one line.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
