@@ -35,6 +35,6 @@ mod tests {
         let delay = Duration::from_secs(100);
         assert_eq!(jitter(delay, 0.2, 0.0), Duration::from_secs(80));
         assert_eq!(jitter(delay, 0.2, 0.5), delay);
-        assert_eq!(jitter(delay, 0.2, 1.0), Duration::from_secs(120));
+        assert_eq!(jitter(delay, 0.2, 1.0), Duration::from_mins(2));
     }
 }

@@ -80,9 +80,8 @@ impl fmt::Display for Currency {
 }
 
 /// An amount in minor units (grosz, cent) of a currency. In JSON: `{"amount": "12.34", "currency": "PLN"}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "MoneyText", into = "MoneyText")]
-#[schema(as = Money, value_type = MoneyText)]
 pub struct Money {
     minor: i64,
     currency: Currency,
@@ -90,6 +89,7 @@ pub struct Money {
 
 /// Money as it is written in JSON, here and at Allegro.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Money)]
 pub struct MoneyText {
     /// Decimal number, a point before the minor units.
     #[schema(example = "12.34")]
@@ -141,6 +141,18 @@ impl Money {
     }
 }
 
+impl utoipa::PartialSchema for Money {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        MoneyText::schema()
+    }
+}
+
+impl utoipa::ToSchema for Money {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Money".into()
+    }
+}
+
 impl fmt::Display for Money {
     /// The decimal amount without the currency, with all minor digits: `12.30`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,9 +193,15 @@ mod tests {
 
     #[test]
     fn decimal_texts_become_minor_units() {
-        for (text, minor) in
-            [("0", 0), ("0.01", 1), ("12.3", 1230), ("12.30", 1230), ("12.300", 1230), ("-0.05", -5), ("7", 700)]
-        {
+        for (text, minor) in [
+            ("0", 0),
+            ("0.01", 1),
+            ("12.3", 1230),
+            ("12.30", 1230),
+            ("12.300", 1230),
+            ("-0.05", -5),
+            ("7", 700),
+        ] {
             assert_eq!(Money::parse(text, Currency::PLN).map(Money::minor), Ok(minor), "{text}");
         }
         let huf: Currency = "JPY".parse().unwrap();
@@ -192,7 +210,8 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", "-", ".", "1.", ".5", "1,20", "1e3", "+1", "0x1", " 1", "NaN", "--1", "1.2.3", "١"] {
+        for text in ["", "-", ".", "1.", ".5", "1,20", "1e3", "+1", "0x1", " 1", "NaN", "--1", "1.2.3", "١"]
+        {
             assert_eq!(Money::parse(text, Currency::PLN), Err(MoneyError::NotDecimal), "{text:?}");
         }
         assert_eq!(Money::parse("0.001", Currency::PLN), Err(MoneyError::TooPrecise(2)));

@@ -1,1 +1,15 @@
-//! pg
+//! Postgres: the pool, transactions, migrations, errors by constraint, and columns sealed at rest.
+//!
+//! SQL names its tables without a schema: each service's role finds its own schema by its `search_path`.
+
+mod connection;
+mod error;
+mod migrate;
+mod pool;
+pub mod sealed;
+
+pub use connection::connect;
+pub use diesel_async::AsyncPgConnection as Connection;
+pub use error::Error;
+pub use migrate::{MigrateError, migrate};
+pub use pool::{Pool, PooledConnection};

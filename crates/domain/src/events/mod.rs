@@ -49,7 +49,9 @@ const fn entry<E: Event>(meaning: &'static str) -> EventType {
 /// Every event type that is told today.
 pub const CATALOGUE: &[EventType] = &[
     entry::<AccountConnected>("An Allegro account was connected and its orders will be backed up."),
-    entry::<AccountReauthorizationNeeded>("Allegro no longer accepts the account's tokens; its owner must connect it again."),
+    entry::<AccountReauthorizationNeeded>(
+        "Allegro no longer accepts the account's tokens; its owner must connect it again.",
+    ),
     entry::<OrderCreated>("An order was stored for the first time."),
     entry::<OrderUpdated>("A stored order changed."),
     entry::<OrderReady>("An order became ready for processing; told once per order."),

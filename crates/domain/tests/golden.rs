@@ -1,0 +1,79 @@
+//! What was once published must still parse, and what is published today looks like the golden files.
+//!
+//! To add an event: write its golden file by hand, as a consumer would expect it.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use domain::events::{
+    AccountConnected, AccountReauthorizationNeeded, CATALOGUE, Envelope, EnvelopeError, Event, NewEvent,
+    OrderCancelled, OrderCreated, OrderReady, OrderUpdated,
+};
+use serde_json::Value;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn golden(kind: &str) -> Vec<u8> {
+    std::fs::read(folder().join(format!("{kind}.json"))).unwrap_or_else(|error| panic!("{kind}: {error}"))
+}
+
+/// The golden envelope opens as `E`, and wrapping that again gives the same JSON.
+fn stays_the_same<E: Event + Debug>() {
+    let bytes = golden(E::TYPE);
+    let envelope = Envelope::parse(&bytes).unwrap();
+    let event: E = envelope.open().unwrap();
+    let again = Envelope::wrap(
+        &event,
+        NewEvent { id: envelope.id, time: envelope.time, correlation_id: envelope.correlationid.clone() },
+    )
+    .unwrap();
+    let (was, is): (Value, Value) =
+        (serde_json::from_slice(&bytes).unwrap(), serde_json::to_value(&again).unwrap());
+    assert_eq!(is, was, "{}", E::TYPE);
+}
+
+#[test]
+fn every_event_reads_and_writes_its_golden_file() {
+    stays_the_same::<AccountConnected>();
+    stays_the_same::<AccountReauthorizationNeeded>();
+    stays_the_same::<OrderCreated>();
+    stays_the_same::<OrderUpdated>();
+    stays_the_same::<OrderReady>();
+    stays_the_same::<OrderCancelled>();
+}
+
+#[test]
+fn the_catalogue_and_the_golden_files_name_the_same_types() {
+    let files: BTreeSet<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let types: BTreeSet<String> = CATALOGUE.iter().map(|entry| entry.name.to_owned()).collect();
+    assert_eq!(files, types);
+}
+
+#[test]
+fn an_unknown_field_does_not_stop_a_consumer() {
+    let mut json: Value = serde_json::from_slice(&golden("order.ready")).unwrap();
+    json["data"]["shade_of_blue"] = "new".into();
+    json["newextension"] = 1.into();
+    let envelope = Envelope::parse(&serde_json::to_vec(&json).unwrap()).unwrap();
+    assert!(envelope.open::<OrderReady>().is_ok());
+}
+
+#[test]
+fn what_is_no_event_of_ours_is_refused() {
+    assert!(matches!(Envelope::parse(b"not json"), Err(EnvelopeError::Malformed(_))));
+    assert!(matches!(Envelope::parse(b"{}"), Err(EnvelopeError::Malformed(_))));
+    let mut json: Value = serde_json::from_slice(&golden("order.ready")).unwrap();
+    json["specversion"] = "2.0".into();
+    let parsed = Envelope::parse(&serde_json::to_vec(&json).unwrap());
+    assert!(matches!(parsed, Err(EnvelopeError::SpecVersion(version)) if version == "2.0"));
+    let ready = Envelope::parse(&golden("order.ready")).unwrap();
+    assert!(matches!(ready.open::<OrderCreated>(), Err(EnvelopeError::OtherType { .. })));
+}

@@ -1,0 +1,102 @@
+//! What can go wrong, sorted by what a caller does about it.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// A failed conversation with Postgres.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The connection URL is malformed.
+    #[error("the database URL is malformed")]
+    Url(#[source] tokio_postgres::Error),
+    /// The server cannot be reached.
+    #[error("the database cannot be reached")]
+    Connect(#[source] tokio_postgres::Error),
+    /// No connection could be had from the pool.
+    #[error("no database connection available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connection broke in the middle; whether a commit under way happened is unknown.
+    #[error("the database connection was lost")]
+    Lost(#[source] DieselError),
+    /// A uniqueness rule refused the write.
+    #[error("unique constraint {constraint} violated")]
+    UniqueViolation {
+        /// The rule's name in the schema.
+        constraint: String,
+        /// What Postgres said.
+        #[source]
+        source: DieselError,
+    },
+    /// A reference to a row that is not there.
+    #[error("foreign key {constraint} violated")]
+    ForeignKeyViolation {
+        /// The rule's name in the schema.
+        constraint: String,
+        /// What Postgres said.
+        #[source]
+        source: DieselError,
+    },
+    /// A value rule refused the write.
+    #[error("check constraint {constraint} violated")]
+    CheckViolation {
+        /// The rule's name in the schema.
+        constraint: String,
+        /// What Postgres said.
+        #[source]
+        source: DieselError,
+    },
+    /// Two transactions met; the same work may be tried again.
+    #[error("the transaction collided with another")]
+    Collision(#[source] DieselError),
+    /// Anything else.
+    #[error("the query failed")]
+    Query(#[source] DieselError),
+}
+
+impl Error {
+    /// True when the database is not there for us now: trying later may help, the work itself is not at fault.
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Unavailable(_) | Self::Lost(_))
+    }
+
+    /// True when this rule of the schema refused the write.
+    pub fn violates(&self, name: &str) -> bool {
+        match self {
+            Self::UniqueViolation { constraint, .. }
+            | Self::ForeignKeyViolation { constraint, .. }
+            | Self::CheckViolation { constraint, .. } => constraint == name,
+            _ => false,
+        }
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(source: DieselError) -> Self {
+        let DieselError::DatabaseError(kind, info) = &source else {
+            return match source {
+                DieselError::BrokenTransactionManager => Self::Lost(source),
+                _ => Self::Query(source),
+            };
+        };
+        let constraint = info.constraint_name().unwrap_or_default().to_owned();
+        match kind {
+            DatabaseErrorKind::UniqueViolation => Self::UniqueViolation { constraint, source },
+            DatabaseErrorKind::ForeignKeyViolation => Self::ForeignKeyViolation { constraint, source },
+            DatabaseErrorKind::CheckViolation => Self::CheckViolation { constraint, source },
+            DatabaseErrorKind::SerializationFailure => Self::Collision(source),
+            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+                Self::Lost(source)
+            }
+            // Diesel has no kind of its own for these two; the texts are Postgres's (40P01, 57P01).
+            DatabaseErrorKind::Unknown if info.message().contains("deadlock detected") => {
+                Self::Collision(source)
+            }
+            DatabaseErrorKind::Unknown
+                if info.message().contains("terminating connection")
+                    || info.message().contains("connection closed") =>
+            {
+                Self::Lost(source)
+            }
+            _ => Self::Query(source),
+        }
+    }
+}

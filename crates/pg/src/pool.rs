@@ -1,0 +1,161 @@
+//! The connection pool and its transactions.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use diesel::{ConnectionError, sql_query};
+use diesel_async::pooled_connection::deadpool::{self, Object};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, TransactionManager};
+use secrecy::SecretString;
+use tokio::time::timeout;
+use tokio_postgres::NoTls;
+
+use crate::{Error, connection};
+
+/// A statement that runs longer is ended by the server.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Waiting for a free connection longer than this is an error of its own: the caller gets 503, not a hang.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections of one service to its schema. Cheap to clone.
+#[derive(Clone)]
+pub struct Pool(deadpool::Pool<AsyncPgConnection>);
+
+/// A connection on loan from the pool.
+pub struct PooledConnection(Object<AsyncPgConnection>);
+
+type Manager = <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager;
+
+/// An async closure whose future can be named, so that it can be asked to be `Send`; every async closure is one.
+pub trait Work<T, R>: FnOnce(T) -> <Self as Work<T, R>>::Future {
+    /// What the closure returns.
+    type Future: Future<Output = R>;
+}
+
+impl<F, T, Fut, R> Work<T, R> for F
+where
+    F: FnOnce(T) -> Fut,
+    Fut: Future<Output = R>,
+{
+    type Future = Fut;
+}
+
+impl Deref for PooledConnection {
+    type Target = AsyncPgConnection;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl fmt::Debug for PooledConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PooledConnection")
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pool").field(&self.0.status()).finish()
+    }
+}
+
+impl Pool {
+    /// Prepares a pool of at most `size` connections. Nothing is opened yet: a database that is down is an
+    /// error of [`Pool::get`], and heals there.
+    ///
+    /// # Errors
+    /// When the URL is malformed.
+    pub fn new(url: &SecretString, size: usize, application_name: &str) -> Result<Self, Error> {
+        let mut settings = connection::config(url, application_name)?;
+        let options = settings.get_options().unwrap_or_default();
+        let options = format!("{options} -c statement_timeout={}", STATEMENT_TIMEOUT.as_millis());
+        settings.options(options.trim());
+        let mut manager = ManagerConfig::default();
+        manager.custom_setup = Box::new(move |_url| {
+            let settings = settings.clone();
+            Box::pin(async move {
+                let (client, connection) = settings.connect(NoTls).await.map_err(|error| bad_connection(&error))?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            })
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
+        let pool = deadpool::Pool::builder(manager)
+            .max_size(size)
+            .build()
+            .map_err(|error| Error::Unavailable(error.into()))?;
+        Ok(Self(pool))
+    }
+
+    /// Lends a connection.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database cannot be reached or all connections stay busy.
+    pub async fn get(&self) -> Result<PooledConnection, Error> {
+        match timeout(WAIT_TIMEOUT, self.0.get()).await {
+            Ok(Ok(connection)) => Ok(PooledConnection(connection)),
+            Ok(Err(error)) => Err(Error::Unavailable(error.into())),
+            Err(elapsed) => Err(Error::Unavailable(elapsed.into())),
+        }
+    }
+
+    /// Runs `work` in one transaction: commits when it returns `Ok`, rolls back otherwise.
+    ///
+    /// Dropped in the middle, the connection is thrown away and the server rolls back.
+    ///
+    /// # Errors
+    /// What `work` returned, or what went wrong around it. An error of the commit itself may mean that it
+    /// happened: the work must be safe to do again.
+    pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        for<'r> F: AsyncFnOnce(&'r mut AsyncPgConnection) -> Result<R, E>
+            + Work<&'r mut AsyncPgConnection, Result<R, E>, Future: Send>
+            + Send,
+        R: Send,
+        E: From<Error> + Send,
+    {
+        let mut connection = self.get().await?;
+        let connection: &mut AsyncPgConnection = &mut connection;
+        Manager::begin_transaction(connection).await.map_err(Error::from)?;
+        match work(connection).await {
+            Ok(value) => {
+                Manager::commit_transaction(connection).await.map_err(Error::from)?;
+                Ok(value)
+            }
+            Err(error) => {
+                if let Err(rollback) = Manager::rollback_transaction(connection).await {
+                    tracing::debug!(%rollback, "rolling back failed; the connection is thrown away");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks the database whether it is there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let mut connection = self.get().await?;
+        sql_query("SELECT 1").execute(&mut *connection).await?;
+        Ok(())
+    }
+
+    /// Connections open and connections idle now.
+    pub fn usage(&self) -> (usize, usize) {
+        let status = self.0.status();
+        (status.size, status.available)
+    }
+}
+
+fn bad_connection(error: &tokio_postgres::Error) -> ConnectionError {
+    ConnectionError::BadConnection(error.to_string())
+}

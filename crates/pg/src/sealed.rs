@@ -1,0 +1,210 @@
+//! Columns sealed at rest: XChaCha20-Poly1305, bound to the place they stand in.
+//!
+//! A sealed value is `version (1 byte) · length of the key id (1) · key id · nonce (24) · ciphertext and tag`. Its
+//! associated data is table, column and row, so that a value copied into another row does not open. The key id
+//! in front lets old values open while new ones are sealed with a newer key.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use rand::RngCore;
+use secrecy::SecretString;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+const VERSION: u8 = 1;
+const NONCE_BYTES: usize = 24;
+/// The length of a key id must fit its one byte.
+const MAX_KEY_ID_BYTES: usize = 255;
+
+/// The keys that seal and open. Cheap to clone.
+#[derive(Clone)]
+pub struct Keyring(Arc<Keys>);
+
+struct Keys {
+    sealing: String,
+    ciphers: HashMap<String, XChaCha20Poly1305>,
+}
+
+/// Where a sealed value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The table.
+    pub table: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// The row's id.
+    pub row: Uuid,
+}
+
+/// Why a value cannot be sealed or opened. Never says anything about the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// A keyring needs a first key.
+    #[error("no encryption key is configured")]
+    NoKey,
+    /// Two keys with one id, or an id that is empty or too long.
+    #[error("encryption key id {0:?} is empty, too long, or given twice")]
+    KeyId(String),
+    /// Not a sealed value.
+    #[error("the sealed value is damaged")]
+    Damaged,
+    /// Sealed with a key that is not configured any more.
+    #[error("encryption key {0:?} is not configured")]
+    UnknownKey(String),
+    /// The key is there, but the value was changed, or belongs to another place.
+    #[error("the sealed value of {table}.{column} does not open: damaged, or moved from another row")]
+    DoesNotOpen {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+    /// The value is too large to seal.
+    #[error("the value cannot be sealed")]
+    CannotSeal,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring").field("sealing", &self.0.sealing).finish_non_exhaustive()
+    }
+}
+
+impl Place {
+    fn associated_data(&self) -> Vec<u8> {
+        format!("{}\0{}\0{}", self.table, self.column, self.row).into_bytes()
+    }
+}
+
+impl Keyring {
+    /// Takes keys by id; the first seals, all open.
+    ///
+    /// # Errors
+    /// When there is none, or an id is empty, over 255 bytes long or given twice.
+    pub fn new(keys: impl IntoIterator<Item = (String, Zeroizing<[u8; 32]>)>) -> Result<Self, SealError> {
+        let mut sealing = None;
+        let mut ciphers = HashMap::new();
+        for (id, key) in keys {
+            let fits = !id.is_empty() && id.len() <= MAX_KEY_ID_BYTES;
+            if !fits || ciphers.insert(id.clone(), XChaCha20Poly1305::new((&*key).into())).is_some() {
+                return Err(SealError::KeyId(id));
+            }
+            sealing.get_or_insert(id);
+        }
+        Ok(Self(Arc::new(Keys { sealing: sealing.ok_or(SealError::NoKey)?, ciphers })))
+    }
+
+    /// Seals a value for one place.
+    ///
+    /// # Errors
+    /// Practically never: when the value is larger than the cipher takes (256 GiB).
+    pub fn seal(&self, place: &Place, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        let id = &self.0.sealing;
+        let cipher = self.0.ciphers.get(id).ok_or(SealError::NoKey)?;
+        let mut nonce = [0; NONCE_BYTES];
+        rand::rng().fill_bytes(&mut nonce);
+        let payload = Payload { msg: plaintext, aad: &place.associated_data() };
+        let ciphertext =
+            cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_opaque| SealError::CannotSeal)?;
+        let id_length = u8::try_from(id.len()).map_err(|_too_long| SealError::CannotSeal)?;
+        Ok([&[VERSION, id_length], id.as_bytes(), &nonce, &ciphertext].concat())
+    }
+
+    /// Opens a value sealed for the same place.
+    ///
+    /// # Errors
+    /// When the value is damaged, was sealed for another place, or its key is not configured.
+    pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (id, nonce, ciphertext) = parts(sealed).ok_or(SealError::Damaged)?;
+        let cipher = self.0.ciphers.get(id).ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
+        let payload = Payload { msg: ciphertext, aad: &place.associated_data() };
+        cipher
+            .decrypt(&XNonce::from(*nonce), payload)
+            .map(Zeroizing::new)
+            .map_err(|_opaque| SealError::DoesNotOpen { table: place.table, column: place.column })
+    }
+
+    /// Opens a value that is text.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`], and when it is not UTF-8.
+    pub fn open_text(&self, place: &Place, sealed: &[u8]) -> Result<SecretString, SealError> {
+        let plaintext = self.open(place, sealed)?;
+        str::from_utf8(&plaintext).map(SecretString::from).map_err(|_not_utf8| SealError::Damaged)
+    }
+}
+
+fn parts(sealed: &[u8]) -> Option<(&str, &[u8; NONCE_BYTES], &[u8])> {
+    let ([version, id_length], rest) = sealed.split_first_chunk::<2>()?;
+    let (id, rest) = rest.split_at_checked(usize::from(*id_length))?;
+    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>()?;
+    (*version == VERSION).then_some((str::from_utf8(id).ok()?, nonce, ciphertext))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use secrecy::ExposeSecret;
+    use uuid::Uuid;
+    use zeroize::Zeroizing;
+
+    use super::{Keyring, Place, SealError};
+
+    fn key(id: &str, byte: u8) -> (String, Zeroizing<[u8; 32]>) {
+        (id.to_owned(), Zeroizing::new([byte; 32]))
+    }
+
+    const PLACE: Place = Place { table: "user_tokens", column: "access_token", row: Uuid::from_u128(1) };
+
+    #[test]
+    fn what_was_sealed_opens_in_its_place_only() {
+        let keyring = Keyring::new([key("k1", 1)]).unwrap();
+        let sealed = keyring.seal(&PLACE, "zażółć".as_bytes()).unwrap();
+        assert_eq!(keyring.open_text(&PLACE, &sealed).unwrap().expose_secret(), "zażółć");
+        for place in [
+            Place { row: Uuid::from_u128(2), ..PLACE },
+            Place { column: "refresh_token", ..PLACE },
+            Place { table: "authorizations", ..PLACE },
+        ] {
+            assert!(matches!(keyring.open(&place, &sealed), Err(SealError::DoesNotOpen { .. })), "{place:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let old = Keyring::new([key("k1", 1)]).unwrap();
+        let both = Keyring::new([key("k2", 2), key("k1", 1)]).unwrap();
+        let new = Keyring::new([key("k2", 2)]).unwrap();
+        let by_old = old.seal(&PLACE, b"secret").unwrap();
+        assert_eq!(**both.open(&PLACE, &by_old).unwrap(), *b"secret");
+        assert_eq!(new.open(&PLACE, &by_old).unwrap_err(), SealError::UnknownKey("k1".to_owned()));
+        assert_eq!(**new.open(&PLACE, &both.seal(&PLACE, b"secret").unwrap()).unwrap(), *b"secret");
+    }
+
+    #[test]
+    fn every_changed_or_missing_byte_is_noticed() {
+        let keyring = Keyring::new([key("k1", 1)]).unwrap();
+        let sealed = keyring.seal(&PLACE, b"secret").unwrap();
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            *changed.get_mut(at).unwrap() ^= 1;
+            assert!(keyring.open(&PLACE, &changed).is_err(), "byte {at} changed");
+            assert!(keyring.open(&PLACE, sealed.get(..at).unwrap()).is_err(), "cut to {at} bytes");
+        }
+    }
+
+    #[test]
+    fn a_keyring_needs_keys_with_different_names() {
+        assert_eq!(Keyring::new([]).unwrap_err(), SealError::NoKey);
+        assert_eq!(
+            Keyring::new([key("k1", 1), key("k1", 2)]).unwrap_err(),
+            SealError::KeyId("k1".to_owned())
+        );
+        assert_eq!(Keyring::new([key("", 1)]).unwrap_err(), SealError::KeyId(String::new()));
+    }
+}
