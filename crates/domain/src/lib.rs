@@ -4,12 +4,14 @@
 //! [`clock::IdSource`], so that a test can fix both.
 
 pub mod backoff;
+mod chain;
 pub mod clock;
 pub mod events;
 pub mod ids;
 pub mod money;
 pub mod sku;
 
+pub use chain::Chain;
 pub use clock::{Clock, IdSource, SystemClock, UuidV7Source};
 pub use ids::{
     AllegroOrderId, AuthorizationId, DeliveryId, EventId, OrderId, SubscriptionId, TaskId, TokenId,

@@ -1,1 +1,9 @@
-//! egress
+//! The one place that builds HTTP clients: bounded in time, never redirected, and, where the address comes from
+//! outside, kept away from private networks.
+
+mod client;
+mod redact;
+pub mod ssrf;
+
+pub use client::{Error, Settings, client, guarded_client};
+pub use redact::redact;

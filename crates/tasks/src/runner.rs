@@ -1,0 +1,253 @@
+//! Runs due tasks: claims, beats, and writes how each try ended.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::{Chain, Clock, backoff};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::model::{Outcome, Status, Task, TaskError};
+use crate::run::Run;
+use crate::store::{self, Ending};
+
+/// Does the tasks of one kind.
+pub trait TaskHandler: Send + Sync + 'static {
+    /// The kind it answers to.
+    fn kind(&self) -> &'static str;
+
+    /// One try. It must be safe to run again from the start: a worker may die at any line.
+    fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, TaskError>>;
+}
+
+/// How a runner works.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Tasks at once in this process.
+    pub workers: usize,
+    /// How often a free worker looks for due tasks.
+    pub poll: Duration,
+    /// A task whose worker was silent for so long is taken over. The heart beats six times as often.
+    pub silence: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { workers: 16, poll: Duration::from_millis(250), silence: Duration::from_mins(1) }
+    }
+}
+
+/// Runs the tasks of a service in this process; any number of processes may do so at once.
+pub struct Runner {
+    pool: pg::Pool,
+    clock: Arc<dyn Clock>,
+    handlers: HashMap<&'static str, Arc<dyn TaskHandler>>,
+    settings: Settings,
+}
+
+impl Runner {
+    /// A runner of these handlers' kinds.
+    pub fn new(
+        pool: pg::Pool,
+        clock: Arc<dyn Clock>,
+        handlers: impl IntoIterator<Item = Arc<dyn TaskHandler>>,
+        settings: Settings,
+    ) -> Self {
+        let handlers = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
+        Self { pool, clock, handlers, settings }
+    }
+
+    /// Works until `stop`, then lets the tries under way come to their next step and gives them back.
+    pub async fn run(self, stop: CancellationToken) {
+        let runner = Arc::new(self);
+        let kinds: Vec<&'static str> = runner.handlers.keys().copied().collect();
+        let mut tries = JoinSet::new();
+        let mut next_takeover = Instant::now();
+        let mut failures = 0_u32;
+        while !stop.is_cancelled() {
+            while tries.try_join_next().is_some() {}
+            let claimed = if tries.len() < runner.settings.workers {
+                runner.look(&kinds, &mut next_takeover).await
+            } else {
+                Ok(None)
+            };
+            let pause = match claimed {
+                Ok(Some(task)) => {
+                    failures = 0;
+                    tries.spawn(Arc::clone(&runner).attempt(task, stop.clone()));
+                    continue;
+                }
+                Ok(None) => {
+                    failures = 0;
+                    runner.settings.poll
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(error = %Chain(&error), "looking for due tasks failed");
+                    backoff::exponential(runner.settings.poll, failures, Duration::from_secs(15))
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+                // A queue is free again as soon as its task ends: look at once.
+                Some(_) = tries.join_next(), if !tries.is_empty() => {}
+            }
+        }
+        while tries.join_next().await.is_some() {}
+    }
+
+    async fn look(
+        &self,
+        kinds: &[&'static str],
+        next_takeover: &mut Instant,
+    ) -> Result<Option<Task>, pg::Error> {
+        let mut conn = self.pool.get().await?;
+        if Instant::now() >= *next_takeover {
+            *next_takeover = Instant::now() + self.settings.silence / 6;
+            let taken = store::give_back_silent(&mut conn, self.settings.silence).await?;
+            if taken > 0 {
+                tracing::warn!(tasks = taken, "took over tasks whose worker was not heard of any more");
+            }
+        }
+        match store::claim(&mut conn, kinds, self.clock.now()).await {
+            Err(pg::Error::UniqueViolation { .. }) => Ok(None),
+            claimed => claimed,
+        }
+    }
+
+    async fn attempt(self: Arc<Self>, task: Task, stop: CancellationToken) {
+        let correlation = task.correlation_id.clone().unwrap_or_else(|| task.id.to_string());
+        let span =
+            tracing::error_span!("task", correlation_id = %correlation, task = %task.id, kind = %task.kind);
+        self.attempt_in_span(task, stop).instrument(span).await;
+    }
+
+    async fn attempt_in_span(&self, task: Task, stop: CancellationToken) {
+        let Some(handler) = self.handlers.get(task.kind.as_str()) else { return };
+        let (id, attempt, max_attempts) = (task.id, task.attempt, task.max_attempts);
+        let kind = handler.kind();
+        let started = Instant::now();
+        if attempt > max_attempts {
+            // Taken over once too often: the work itself seems to kill its workers.
+            let error = TaskError::Fail("every try ended without a word from its worker".to_owned());
+            self.write_end(id, attempt, max_attempts, Err(error)).await;
+            return;
+        }
+        let lost = CancellationToken::new();
+        let run = Run::new(task, lost.clone());
+        let work = AssertUnwindSafe(handler.run(&run)).catch_unwind();
+        let outcome = tokio::select! {
+            ended = work => ended.unwrap_or_else(|panic| {
+                drop(panic);
+                Err(TaskError::Retry { after: Duration::from_secs(1), reason: "the task panicked".to_owned() })
+            }),
+            () = self.heart(id, attempt) => {
+                tracing::warn!("the task is another worker's now, or was cancelled");
+                Err(TaskError::Lost)
+            }
+            // Dropped at an await point: what was committed stands, what was not is rolled back.
+            () = stop.cancelled() => Err(TaskError::Postpone {
+                after: Duration::ZERO,
+                reason: "the process stopped".to_owned(),
+            }),
+        };
+        let label = match &outcome {
+            Ok(_) => "success",
+            Err(TaskError::Retry { .. }) => "retry",
+            Err(TaskError::Postpone { .. }) => "postponed",
+            Err(TaskError::Fail(_)) => "failure",
+            Err(TaskError::Lost) => "lost",
+        };
+        metrics::histogram!("tasks_duration_seconds", "kind" => kind, "outcome" => label)
+            .record(started.elapsed().as_secs_f64());
+        self.write_end(id, attempt, max_attempts, outcome).await;
+    }
+
+    /// Beats until the task is lost.
+    async fn heart(&self, id: domain::TaskId, attempt: i32) {
+        loop {
+            tokio::time::sleep(self.settings.silence / 6).await;
+            let beat = async { store::beat(&mut *self.pool.get().await?, id, attempt, None).await };
+            match beat.await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "a heartbeat failed");
+                }
+            }
+        }
+    }
+
+    async fn write_end(
+        &self,
+        id: domain::TaskId,
+        attempt: i32,
+        max_attempts: i32,
+        outcome: Result<Outcome, TaskError>,
+    ) {
+        let now = self.clock.now();
+        let (result, error);
+        let ending = match outcome {
+            Ok(Outcome::Finished) | Err(TaskError::Lost) => return,
+            Ok(Outcome::Success(value)) => {
+                result = value;
+                Ending {
+                    status: Status::Succeeded,
+                    result: Some(&result),
+                    error: None,
+                    run_at: None,
+                    uncounted: false,
+                }
+            }
+            Err(TaskError::Postpone { after, reason }) => {
+                tracing::info!(%reason, "the task is postponed");
+                error = reason;
+                Ending {
+                    status: Status::Retrying,
+                    result: None,
+                    error: Some(&error),
+                    run_at: Some(now + after),
+                    uncounted: true,
+                }
+            }
+            Err(TaskError::Retry { after, reason }) if attempt < max_attempts => {
+                tracing::warn!(%reason, attempt, "the task will be tried again");
+                error = reason;
+                let after = backoff::jitter(after, 0.2, rand::random());
+                Ending {
+                    status: Status::Retrying,
+                    result: None,
+                    error: Some(&error),
+                    run_at: Some(now + after),
+                    uncounted: false,
+                }
+            }
+            Err(TaskError::Retry { reason, .. } | TaskError::Fail(reason)) => {
+                tracing::error!(%reason, attempt, "the task failed");
+                error = reason;
+                Ending {
+                    status: Status::Failed,
+                    result: None,
+                    error: Some(&error),
+                    run_at: None,
+                    uncounted: false,
+                }
+            }
+        };
+        let written = async { store::end(&mut *self.pool.get().await?, id, attempt, &ending).await };
+        match written.await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("the task was taken over before its end was written"),
+            // The heart is silent now: the task is taken over and run again.
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "the end could not be written");
+            }
+        }
+    }
+}
