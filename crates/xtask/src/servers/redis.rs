@@ -1,0 +1,38 @@
+//! A private Redis, which keeps nothing.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::process;
+use crate::programs::Programs;
+use crate::reaper::Reaper;
+
+pub(crate) fn start(
+    programs: &Programs,
+    folder: &Path,
+    logs: &Path,
+    port: u16,
+    reaper: &mut Reaper,
+) -> Result<Child> {
+    std::fs::create_dir_all(folder)?;
+    let log = logs.join("redis.log");
+    let mut command = Command::new(programs.redis.join("redis-server"));
+    command
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+        .args(["--maxmemory-policy", "noeviction", "--dir"])
+        .arg(folder);
+    let mut child = process::start(&mut command, &log, reaper)?;
+    process::wait_until_ready("Redis", &mut child, &log, Duration::from_secs(30), || answers(port))?;
+    Ok(child)
+}
+
+fn answers(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let mut reply = [0; 7];
+    stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut reply).is_ok() && reply == *b"+PONG\r\n"
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask test`.
+
+use std::fs::File;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+
+use crate::root;
+use crate::servers;
+
+/// Runs the tests of the workspace against private servers and passes on how they ended.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let target = root().join("target");
+    std::fs::create_dir_all(&target)?;
+    let lock = File::create(target.join("test.lock"))?;
+    lock.try_lock().context("another `cargo xtask test` runs in this checkout")?;
+
+    println!("starting private Postgres, Redis and RabbitMQ");
+    let servers = servers::start(&target.join("stack-test"))?;
+    let mut command = Command::new("cargo");
+    let has_nextest =
+        Command::new("cargo-nextest").arg("--version").output().is_ok_and(|output| output.status.success());
+    command.args(if has_nextest { ["nextest", "run"].as_slice() } else { &["test"] });
+    if !arguments.iter().any(|argument| argument == "-p" || argument.starts_with("--package")) {
+        command.arg("--workspace");
+    }
+    let status = command
+        .args(arguments)
+        .envs(servers.environment.iter().map(|(name, value)| (*name, value)))
+        .current_dir(root())
+        .status()
+        .context("cannot start cargo")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,164 @@
+//! The rules of the architecture that a compiler does not know.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+
+use crate::root;
+
+/// A source file longer than this hides more than one idea.
+const MAX_LINES: usize = 500;
+
+/// What each crate may use of ours; a service may use all of them.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("chassis", &["domain"]),
+    ("egress", &["domain"]),
+    ("pg", &["domain"]),
+    ("web", &["domain"]),
+    ("messaging", &["domain", "pg"]),
+    ("tasks", &["domain", "pg"]),
+    ("sandbox", &["domain"]),
+    ("xtask", &[]),
+    ("testkit", &["domain", "messaging", "pg", "tasks"]),
+];
+
+/// Crates that may speak diesel outside a `store` folder.
+const DIESEL: &[&str] = &["pg", "messaging", "tasks", "testkit"];
+
+/// Checks all rules and tells all that are broken.
+pub(crate) fn run() -> Result<()> {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
+    let mut broken = Vec::new();
+    let ours: Vec<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
+    for package in &metadata.packages {
+        arrows(package, &ours, &mut broken);
+        manifest(package, &mut broken)?;
+        let folder =
+            package.manifest_path.parent().map(|path| path.as_std_path().to_owned()).unwrap_or_default();
+        let mut text = String::new();
+        for file in sources(&folder)? {
+            let source = fs::read_to_string(&file)?;
+            source_rules(package.name.as_str(), &file, &source, &mut broken);
+            text.push_str(&source);
+        }
+        unused(package, &text, &mut broken);
+    }
+    if broken.is_empty() { Ok(()) } else { bail!("{}", broken.join("\n")) }
+}
+
+fn arrows(package: &Package, ours: &[&str], broken: &mut Vec<String>) {
+    let name = package.name.as_str();
+    let allowed = ARROWS.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
+    let is_service = package.manifest_path.as_str().contains("/services/");
+    for dependency in &package.dependencies {
+        let to = dependency.name.as_str();
+        if dependency.kind != DependencyKind::Normal || !ours.contains(&to) {
+            continue;
+        }
+        let fine = match allowed {
+            Some(list) => list.contains(&to),
+            None if is_service => {
+                ARROWS.iter().any(|(from, _)| *from == to) && !["sandbox", "testkit", "xtask"].contains(&to)
+            }
+            None => false,
+        };
+        if !fine {
+            broken.push(format!("{name} must not depend on {to}"));
+        }
+    }
+}
+
+fn manifest(package: &Package, broken: &mut Vec<String>) -> Result<()> {
+    let name = package.name.as_str();
+    let text = fs::read_to_string(&package.manifest_path)?;
+    if !text.contains("[lints]\nworkspace = true") {
+        broken.push(format!("{name}: Cargo.toml does not inherit the workspace's lints"));
+    }
+    let mut in_dependencies = false;
+    for line in text.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.contains("dependencies");
+        } else if in_dependencies && !line.trim().is_empty() && !line.contains("workspace = true") {
+            broken.push(format!("{name}: declare the version in the workspace: {line}"));
+        }
+    }
+    Ok(())
+}
+
+fn source_rules(package: &str, file: &Path, source: &str, broken: &mut Vec<String>) {
+    let shown = file.strip_prefix(root()).unwrap_or(file).display();
+    let lines = source.lines().count();
+    if lines > MAX_LINES {
+        broken.push(format!("{shown}: {lines} lines; look for the seam (at most {MAX_LINES})"));
+    }
+    let path = file.display().to_string();
+    let in_store = path.contains("/src/store/") || path.ends_with("/src/store.rs");
+    let in_tests = path.contains("/tests/");
+    let in_root = path.ends_with("/src/lib.rs");
+    if source.contains("diesel::") && !in_store && !in_tests && !in_root && !DIESEL.contains(&package) {
+        broken.push(format!("{shown}: diesel belongs under store"));
+    }
+    if path.contains("/src/api/") && (source.contains("crate::store") || source.contains("store::")) {
+        broken.push(format!("{shown}: api must not name store; ask app"));
+    }
+}
+
+/// A dependency nobody names is left over.
+fn unused(package: &Package, text: &str, broken: &mut Vec<String>) {
+    for dependency in &package.dependencies {
+        let ident = dependency.name.replace('-', "_");
+        if !text.contains(&ident) {
+            broken.push(format!("{}: the dependency {} is not used", package.name, dependency.name));
+        }
+    }
+}
+
+fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::source_rules;
+    use crate::root;
+
+    fn broken(package: &str, path: &str, source: &str) -> Vec<String> {
+        let mut broken = Vec::new();
+        source_rules(package, &root().join(path), source, &mut broken);
+        broken
+    }
+
+    #[test]
+    fn diesel_stands_under_store_only() {
+        let source = "use diesel::prelude::*;";
+        assert!(broken("stock-sync", "services/stock-sync/src/store/level.rs", source).is_empty());
+        assert!(broken("pg", "crates/pg/src/pool.rs", source).is_empty());
+        assert_eq!(broken("stock-sync", "services/stock-sync/src/app/sell.rs", source).len(), 1);
+    }
+
+    #[test]
+    fn api_never_names_store_and_files_stay_short() {
+        assert_eq!(
+            broken("stock-sync", "services/stock-sync/src/api/levels.rs", "use crate::store::levels;").len(),
+            1
+        );
+        assert_eq!(broken("web", "crates/web/src/x.rs", &"//\n".repeat(501)).len(), 1);
+        assert!(broken("web", "crates/web/src/x.rs", &"//\n".repeat(500)).is_empty());
+    }
+}
