@@ -1,1 +1,14 @@
-//! chassis
+//! What a binary needs to exist: configuration, logs, a life from start to stop, a command line.
+//!
+//! A service's `main` is one line, [`run`]; what makes it itself is its [`Service`] implementation.
+
+mod cli;
+pub mod config;
+mod lifecycle;
+mod probe;
+mod service;
+mod telemetry;
+mod token;
+
+pub use lifecycle::{Lifecycle, Outcome};
+pub use service::{Roles, ServeContext, Service, run};

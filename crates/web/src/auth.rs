@@ -1,6 +1,6 @@
 //! Who calls, and what they may do.
 //!
-//! Invariant: [`guard`] wraps the whole `/api` scope, so a route below it cannot be reached, nor its
+//! Invariant: `guard` wraps the whole `/api` scope, so a route below it cannot be reached, nor its
 //! existence learned, without a valid credential that holds the scope its method needs.
 
 use std::collections::HashMap;
@@ -94,7 +94,8 @@ struct KeyRecord {
 
 #[derive(Deserialize)]
 struct Claims {
-    sub: String,
+    /// Presence is checked with the other required claims, which has the better words.
+    sub: Option<String>,
     user_id: Option<String>,
     #[serde(default)]
     scope: String,
@@ -190,12 +191,13 @@ impl Authenticator {
         let claims = jsonwebtoken::decode::<Claims>(token.trim(), key, rules)
             .map_err(|error| invalid(reason(error.kind())))?
             .claims;
+        let subject = claims.sub.unwrap_or_default();
         // An empty user id is a mistake of the issuer; taken as "no user" it would open every user's data.
-        if claims.sub.is_empty() || claims.user_id.as_deref() == Some("") {
+        if subject.is_empty() || claims.user_id.as_deref() == Some("") {
             return Err(invalid("the token's sub or user_id is empty"));
         }
         let scopes = claims.scope.split_ascii_whitespace().map(str::to_owned).collect();
-        Ok((claims.sub, claims.user_id, scopes))
+        Ok((subject, claims.user_id, scopes))
     }
 
     fn api_key(&self, value: &HeaderValue) -> Result<(String, Option<String>, Vec<String>), Problem> {

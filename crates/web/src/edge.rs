@@ -3,7 +3,6 @@
 //! Invariants: exactly one log line and one measurement for each answer; no raw path in either, because a
 //! path may hold a secret (a device code) or an unbounded set of ids; every error answer is a problem.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
@@ -12,10 +11,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ConnectionType, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use futures_util::FutureExt;
@@ -106,10 +105,8 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
             Some(problem) => refuse(problem),
             None => refuse(&Problem::new(ErrorCode::for_status(error.as_response_error().status_code()))),
         }),
-        Ok(Err(panic)) => {
-            tracing::error!(route, panic = panic_text(panic.as_ref()), "a handler panicked");
-            Err(refuse(&Problem::new(&INTERNAL)))
-        }
+        // The panic hook has logged it, in this request's span.
+        Ok(Err(_)) => Err(refuse(&Problem::new(&INTERNAL))),
         Err(_) => Err(refuse(&Problem::new(&REQUEST_TIMEOUT).retry_after(Duration::from_secs(1)))),
     }
 }
@@ -122,7 +119,7 @@ fn as_problem(response: &HttpResponse) -> Option<Problem> {
         let Some(problem) = error.as_error::<Problem>() else {
             return Some(Problem::new(ErrorCode::for_status(status)));
         };
-        return Some(problem.again());
+        return Some(problem.clone());
     }
     let is_bare = !response.headers().contains_key(header::CONTENT_TYPE);
     let is_error = status.is_client_error() || status.is_server_error();
@@ -146,14 +143,6 @@ fn as_problem(response: &HttpResponse) -> Option<Problem> {
 fn method_label(method: &Method) -> &'static str {
     const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
 }
 
 /// Polls `work` as part of the service's own runtime.

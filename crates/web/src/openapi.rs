@@ -9,7 +9,7 @@ use utoipa::{Modify, PartialSchema, ToSchema};
 use crate::problem::{Body, FieldError};
 
 /// Adds the two ways to authenticate (`bearer`, `api_key`; one of them on every operation) and the
-/// `Problem` schema: `#[openapi(modifiers(&web::openapi::Conventions), …)]`.
+/// `Problem` schema: `#[openapi(modifiers(&Conventions), …)]`, with the name imported.
 #[derive(Debug)]
 pub struct Conventions;
 
@@ -40,4 +40,35 @@ pub fn to_json(document: &OpenApi) -> String {
     // A document is a tree of plain structs; were it ever not to serialise, the empty text is seen by the
     // check that compares it with the committed one.
     serde_json::to_string_pretty(document).map(|json| json + "\n").unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+    use utoipa::OpenApi;
+
+    use super::Conventions;
+
+    #[derive(OpenApi)]
+    #[openapi(modifiers(&Conventions))]
+    struct Empty;
+
+    #[test]
+    fn every_document_knows_problems_and_both_credentials() {
+        let json = super::to_json(&Empty::openapi());
+        let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+        assert_eq!(document["components"]["securitySchemes"]["api_key"]["name"], "X-API-Key");
+        assert_eq!(document["security"].as_array().unwrap().len(), 2);
+        let schemas = &document["components"]["schemas"];
+        assert_eq!(
+            schemas["Problem"]["properties"]["errors"]["items"]["$ref"],
+            "#/components/schemas/FieldError"
+        );
+        assert!(schemas["FieldError"]["properties"]["pointer"].is_object());
+        for member in ["type", "title", "status", "code", "detail", "instance", "request_id"] {
+            assert!(schemas["Problem"]["properties"][member].is_object(), "{member}");
+        }
+    }
 }

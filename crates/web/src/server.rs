@@ -4,7 +4,7 @@
 //! connections a worker); bodies and handlers by the request timeout and [`crate::extract::MAX_BODY_BYTES`].
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -99,16 +99,7 @@ impl Server {
     ///
     /// # Errors
     /// The address cannot be had, or there is no tokio runtime.
-    pub fn bind(self, address: impl ToSocketAddrs) -> io::Result<BoundServer> {
-        self.listen(TcpListener::bind(address)?)
-    }
-
-    /// Takes a socket that is bound already.
-    ///
-    /// # Errors
-    /// The socket cannot be used, or there is no tokio runtime.
-    pub fn listen(self, listener: TcpListener) -> io::Result<BoundServer> {
-        let address = listener.local_addr()?;
+    pub fn bind(self, address: impl Into<SocketAddr>) -> io::Result<BoundServer> {
         let prometheus = metrics::handle()?;
         let shared = Data::new(Shared {
             runtime: Handle::try_current().map_err(io::Error::other)?,
@@ -139,12 +130,12 @@ impl Server {
                     .wrap(from_fn(edge::edge))
                     .wrap(NormalizePath::trim())
             })
-            .listen(listener)?
+            .bind(address.into())?
             .disable_signals()
             .shutdown_timeout(GRACE_SECONDS)
-            .run()
         };
-        Ok(BoundServer { address, shared, prometheus, server })
+        let address = server.addrs().first().copied().ok_or_else(|| io::Error::other("no address bound"))?;
+        Ok(BoundServer { address, shared, prometheus, server: server.run() })
     }
 }
 

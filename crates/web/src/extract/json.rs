@@ -147,10 +147,8 @@ fn find_nul(value: &Value, pointer: &mut String, errors: &mut Vec<FieldError>) {
             }
         }
         Value::Object(fields) => {
-            for (key, item) in fields {
-                if key.contains('\0') {
-                    found(pointer);
-                }
+            if fields.keys().any(|key| key.contains('\0')) {
+                found(pointer);
             }
             for (key, item) in fields {
                 shape::push(pointer, key);

@@ -83,7 +83,7 @@ fn path<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(PathDeserializer::new(parameters)).map_err(|error| {
         let message = error.inner().to_string();
         // A tuple's path is a place, a lone value's is empty: both are looked up among the template's names.
-        let place = match error.path().iter().last() {
+        let place = match error.path().iter().next_back() {
             Some(Segment::Seq { index }) => *index,
             _ => 0,
         };
@@ -103,7 +103,7 @@ fn path<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
 fn last_key(path: &serde_path_to_error::Path) -> Option<String> {
     path.iter()
         .filter_map(|segment| if let Segment::Map { key } = segment { Some(key.clone()) } else { None })
-        .last()
+        .next_back()
 }
 
 fn unstorable(name: &str, value: &str) -> Option<FieldError> {

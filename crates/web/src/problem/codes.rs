@@ -79,3 +79,21 @@ codes! {
     REQUEST_TIMEOUT = 503 "request_timeout", "The request took too long",
         "The service gave the request up. What it asked for may have been done all the same.";
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{CODES, ErrorCode};
+
+    #[test]
+    fn codes_are_unique_snake_case_and_errors() {
+        let mut seen = HashSet::new();
+        for ErrorCode { code, status, title, meaning } in CODES {
+            assert!(seen.insert(code), "{code} stands there twice");
+            assert!(code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
+            assert!((400..600).contains(status), "{code}");
+            assert!(!title.ends_with('.') && meaning.ends_with('.'), "{code}");
+        }
+    }
+}

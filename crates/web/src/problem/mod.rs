@@ -24,7 +24,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// An error on its way to the caller. The server adds where (`instance`) and which request it was.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Problem {
     code: &'static ErrorCode,
     detail: Option<String>,
@@ -52,7 +52,7 @@ pub struct FieldError {
 pub struct Body<'a> {
     /// A page that explains the code.
     #[serde(rename = "type")]
-    #[schema(format = Uri)]
+    #[schema(example = "https://github.com/zaplecze/zaplecze/blob/main/docs/ERRORS.md#invalid_content")]
     kind: String,
     /// The code in words; the same for every occurrence.
     title: &'a str,
@@ -144,7 +144,6 @@ impl Problem {
         for (name, value) in &self.headers {
             answer.append_header((name, value));
         }
-        // Our own JSON type: `json()` would overwrite nothing that is set before it.
         answer.content_type(MEDIA_TYPE).json(Body {
             kind: self.code.url(),
             title: self.code.title,

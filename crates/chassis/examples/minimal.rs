@@ -1,0 +1,83 @@
+//! The smallest service there is: one setting, one background task, an answer to probes.
+//!
+//! `cargo run -p chassis --example minimal -- serve --insecure-local`
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use chassis::config::Reader;
+use chassis::{Lifecycle, ServeContext, Service};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+struct Minimal;
+
+struct Config {
+    /// How its task ends.
+    end: String,
+}
+
+impl Service for Minimal {
+    const NAME: &'static str = "minimal";
+    const ABOUT: &'static str = "Does nothing, but properly";
+    const DEFAULT_PORT: u16 = 8000;
+    type Config = Config;
+
+    fn read_config(reader: &mut Reader) -> Config {
+        Config {
+            end: reader.text("MINIMAL_END", "with the stop", "How the task ends: ok, error, panic or never."),
+        }
+    }
+
+    fn openapi() -> String {
+        "{}\n".to_owned()
+    }
+
+    async fn migrate(_: &Config) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
+        let listener = TcpListener::bind((context.http.host, context.http.port)).await?;
+        let address = listener.local_addr()?;
+        let life = context.lifecycle;
+        life.spawn("probes", answer_probes(listener, life.clone()));
+        life.spawn("work", work(config.end, life.clone()));
+
+        let _request =
+            tracing::error_span!("request", correlation_id = "c-1", user_id = "anna", depth = 1).entered();
+        tracing::info!(%address, depth = 2, "started");
+        Ok(())
+    }
+}
+
+async fn answer_probes(listener: TcpListener, life: Lifecycle) {
+    let stop = life.stopping();
+    while let Some(Ok((mut peer, _))) = stop.run_until_cancelled(listener.accept()).await {
+        let mut head = [0; 1024];
+        // Who asks and goes away needs no answer.
+        let _ = peer.read(&mut head).await;
+        let _ = peer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    }
+}
+
+async fn work(end: String, life: Lifecycle) -> anyhow::Result<()> {
+    match end.as_str() {
+        "ok" => return Ok(()),
+        "error" => bail!("the task gave up"),
+        "panic" => {
+            let nothing: [u8; 0] = [];
+            let [_, ..] = nothing.as_slice() else { unreachable!("the task broke") };
+        }
+        _ => {}
+    }
+    life.stopping().cancelled().await;
+    if end == "never" {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    chassis::run::<Minimal>()
+}

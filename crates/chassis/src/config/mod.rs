@@ -1,0 +1,18 @@
+//! Settings from the environment, checked in one pass.
+//!
+//! Invariant: a [`Reader`] never stops at a mistake. It notes it, hands back a harmless placeholder, and
+//! [`Reader::finish`] refuses with all mistakes at once, so that no placeholder is ever used.
+
+mod keys;
+mod reader;
+mod report;
+mod sections;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use keys::{ApiKey, EncryptionKey};
+pub(crate) use reader::Absent;
+pub use reader::{Mistake, Reader};
+pub(crate) use report::{list, print_effective, print_mistakes};
+pub use sections::{Amqp, Auth, Database, Encryption, Http, Log, LogFormat, Redis};

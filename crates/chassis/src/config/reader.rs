@@ -1,0 +1,284 @@
+//! Reads settings and remembers what it was asked for.
+
+use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::source::{Lookup, Source};
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The variable, or the file `.env`.
+    pub name: String,
+    /// The rule it breaks and, unless secret, its value.
+    pub text: String,
+}
+
+impl Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.text)
+    }
+}
+
+/// A setting somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Declared {
+    pub(crate) name: &'static str,
+    pub(crate) kind: String,
+    pub(crate) absent: Absent,
+    pub(crate) meaning: &'static str,
+    pub(crate) is_secret: bool,
+    /// The text that was given, if any was.
+    pub(crate) given: Option<String>,
+}
+
+/// What holds when a setting is absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// The service cannot start.
+    Required,
+    /// It does without.
+    Optional,
+    /// This value.
+    Default(String),
+}
+
+/// What is being asked for.
+pub(super) struct Ask {
+    pub(super) name: &'static str,
+    pub(super) kind: String,
+    pub(super) absent: Absent,
+    pub(super) meaning: &'static str,
+    pub(super) is_secret: bool,
+}
+
+/// Reads settings one by one; see the module for its promise.
+#[derive(Debug)]
+pub struct Reader {
+    prefix: String,
+    source: Source,
+    declared: Vec<Declared>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader {
+    /// Reads the process's environment and `.env` for the service of this name ("allegro-backup").
+    pub(crate) fn of_process(service: &str) -> Self {
+        let (source, trouble) = Source::process();
+        let mut reader = Self::over(service, source);
+        if let Some(text) = trouble {
+            reader.mistakes.push(Mistake { name: ".env".to_owned(), text });
+        }
+        reader
+    }
+
+    /// Reads the given variables only, for tests and for listing what a service understands.
+    pub fn of_variables<'a>(service: &str, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::over(service, Source::of(variables))
+    }
+
+    fn over(service: &str, source: Source) -> Self {
+        let prefix = service.to_ascii_uppercase().replace('-', "_") + "_";
+        Self { prefix, source, declared: Vec::new(), mistakes: Vec::new() }
+    }
+
+    /// Any text.
+    pub fn text(&mut self, name: &'static str, default: &'static str, meaning: &'static str) -> String {
+        self.parsed(name, "text", default.to_owned(), meaning, |text| Ok(text.to_owned()))
+    }
+
+    /// Any text; the service cannot start without it.
+    pub fn required_text(&mut self, name: &'static str, meaning: &'static str) -> String {
+        let ask = Ask { name, kind: "text".to_owned(), absent: Absent::Required, meaning, is_secret: false };
+        self.ask(ask, |text| Ok(text.to_owned())).unwrap_or_default()
+    }
+
+    /// Any text, or none.
+    pub fn optional_text(&mut self, name: &'static str, meaning: &'static str) -> Option<String> {
+        let ask = Ask { name, kind: "text".to_owned(), absent: Absent::Optional, meaning, is_secret: false };
+        self.ask(ask, |text| Ok(text.to_owned()))
+    }
+
+    /// A secret the service cannot start without.
+    pub fn required_secret(&mut self, name: &'static str, meaning: &'static str) -> SecretString {
+        let ask = Ask { name, kind: "secret".to_owned(), absent: Absent::Required, meaning, is_secret: true };
+        self.ask(ask, |text| Ok(text.into())).unwrap_or_default()
+    }
+
+    /// A secret, or none.
+    pub fn optional_secret(&mut self, name: &'static str, meaning: &'static str) -> Option<SecretString> {
+        let ask = Ask { name, kind: "secret".to_owned(), absent: Absent::Optional, meaning, is_secret: true };
+        self.ask(ask, |text| Ok(text.into()))
+    }
+
+    /// A whole number within `range`.
+    pub fn number<N>(
+        &mut self,
+        name: &'static str,
+        default: N,
+        range: RangeInclusive<N>,
+        meaning: &'static str,
+    ) -> N
+    where
+        N: FromStr + PartialOrd + Display + Copy,
+    {
+        let kind = format!("whole number, {} to {}", range.start(), range.end());
+        self.parsed(name, kind, default, meaning, |text| {
+            text.parse()
+                .ok()
+                .filter(|number| range.contains(number))
+                .ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+        })
+    }
+
+    /// A whole number of seconds within `range`.
+    pub fn seconds(
+        &mut self,
+        name: &'static str,
+        default: u64,
+        range: RangeInclusive<u64>,
+        meaning: &'static str,
+    ) -> Duration {
+        Duration::from_secs(self.number(name, default, range, meaning))
+    }
+
+    /// Yes or no.
+    pub fn flag(&mut self, name: &'static str, default: bool, meaning: &'static str) -> bool {
+        self.parsed(name, "true or false", default, meaning, |text| {
+            match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Ok(true),
+                "false" | "0" | "no" | "off" => Ok(false),
+                _ => Err("must be true or false".to_owned()),
+            }
+        })
+    }
+
+    /// An absolute `http` or `https` address. It must not carry a password: it is shown.
+    ///
+    /// # Panics
+    /// When `default` is no such address, which the first `config check --list` of the service shows.
+    pub fn url(&mut self, name: &'static str, default: &'static str, meaning: &'static str) -> Url {
+        #[expect(
+            clippy::expect_used,
+            reason = "the default is a literal of the service, wrong at first use or never"
+        )]
+        let address = http_url(default).expect("the default is an http address");
+        let ask = Ask {
+            name,
+            kind: "http(s) address".to_owned(),
+            absent: Absent::Default(default.to_owned()),
+            meaning,
+            is_secret: false,
+        };
+        self.ask(ask, http_url).unwrap_or(address)
+    }
+
+    /// Anything else: `parse` returns the value, or the rule that is broken ("must be a, b or c"); `kind` is
+    /// the type as people read it ("a, b or c").
+    pub fn parsed<T: Display>(
+        &mut self,
+        name: &'static str,
+        kind: impl Into<String>,
+        default: T,
+        meaning: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        let absent = Absent::Default(default.to_string());
+        let ask = Ask { name, kind: kind.into(), absent, meaning, is_secret: false };
+        self.ask(ask, parse).unwrap_or(default)
+    }
+
+    /// Notes a mistake that only several settings together show.
+    pub fn mistake(&mut self, name: &'static str, text: impl Into<String>) {
+        self.mistakes.push(Mistake { name: name.to_owned(), text: text.into() });
+    }
+
+    /// Whether something is wrong with this setting already.
+    pub(crate) fn has_mistake(&self, name: &str) -> bool {
+        self.mistakes.iter().any(|mistake| mistake.name == name)
+    }
+
+    /// The one way in: declares the setting, looks it up, parses it, notes what is wrong.
+    pub(super) fn ask<T>(&mut self, ask: Ask, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let Ask { name, kind, absent, meaning, is_secret } = ask;
+        let (given, value) = match self.source.lookup(name) {
+            Lookup::Absent => {
+                if absent == Absent::Required {
+                    self.mistake(name, format!("is required: {meaning}"));
+                }
+                (None, None)
+            }
+            Lookup::Unusable(rule) => {
+                self.mistake(name, rule);
+                (None, None)
+            }
+            Lookup::Present(text) => {
+                let value = parse(&text).map_err(|rule| {
+                    let shown = if is_secret { String::new() } else { format!(", is {text:?}") };
+                    self.mistake(name, rule + &shown);
+                });
+                (Some(text), value.ok())
+            }
+        };
+        self.declared.push(Declared { name, kind, absent, meaning, is_secret, given });
+        value
+    }
+
+    /// Everything that was asked for, in that order.
+    pub(crate) fn declared(&self) -> &[Declared] {
+        &self.declared
+    }
+
+    /// # Errors
+    /// All mistakes, if any was made; among them variables with the service's prefix nobody asked for.
+    pub fn finish(mut self) -> Result<(), Vec<Mistake>> {
+        let unknown: Vec<Mistake> = self.source.names().filter_map(|name| self.unknown(name)).collect();
+        self.mistakes.extend(unknown);
+        self.finish_own()
+    }
+
+    /// As [`Reader::finish`], but of the settings asked for only: for commands that need but a few.
+    ///
+    /// # Errors
+    /// All mistakes, if any was made.
+    pub(crate) fn finish_own(self) -> Result<(), Vec<Mistake>> {
+        if self.mistakes.is_empty() { Ok(()) } else { Err(self.mistakes) }
+    }
+
+    fn unknown(&self, name: &str) -> Option<Mistake> {
+        let rest = name.strip_prefix(&self.prefix)?;
+        let base = name.strip_suffix("_FILE").unwrap_or(name);
+        if is_address_of_service(rest) || self.declared.iter().any(|one| one.name == base || one.name == name)
+        {
+            return None;
+        }
+        let nearest = self
+            .declared
+            .iter()
+            .map(|one| (strsim::damerau_levenshtein(one.name, base), one.name))
+            .min()
+            .filter(|(distance, _)| *distance <= rest.len() / 2);
+        let hint = nearest.map_or(String::new(), |(_, near)| format!("; did you mean {near}?"));
+        Some(Mistake { name: name.to_owned(), text: format!("is not a setting of this service{hint}") })
+    }
+}
+
+/// Variables others set to tell *their* processes where this service is: Kubernetes' service links
+/// (`X_SERVICE_HOST`, `X_PORT_8001_TCP_ADDR`, …) and our own `X_URL`. They reach the service itself too.
+fn is_address_of_service(rest: &str) -> bool {
+    let numbered =
+        rest.strip_prefix("PORT_").is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()));
+    matches!(rest, "URL" | "PORT" | "SERVICE_HOST") || rest.starts_with("SERVICE_PORT") || numbered
+}
+
+fn http_url(text: &str) -> Result<Url, String> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.password().is_none())
+        .ok_or_else(|| "must be an http or https address without a password".to_owned())
+}

@@ -1,0 +1,51 @@
+//! Settings and mistakes as people read them.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use super::reader::{Absent, Declared, Mistake, Reader};
+
+const MASK: &str = "••••";
+
+/// What a service understands: name, type, what holds when absent, meaning.
+pub(crate) fn list(reader: &Reader) -> String {
+    let mut text = String::from("Settings (each may come from a file instead: NAME_FILE=/path):\n");
+    for Declared { name, kind, absent, meaning, .. } in reader.declared() {
+        let absent = match absent {
+            Absent::Required => "required".to_owned(),
+            Absent::Optional => "optional".to_owned(),
+            Absent::Default(value) => format!("default {value}"),
+        };
+        let _ = write!(text, "\n  {name}  ({kind}; {absent})\n      {meaning}\n");
+    }
+    text
+}
+
+/// `NAME=value` for every setting, secrets masked.
+pub(crate) fn print_effective(reader: &Reader) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for one in reader.declared() {
+        let (value, origin) = match (&one.given, &one.absent) {
+            (Some(_), _) if one.is_secret => (MASK, ""),
+            (Some(text), _) => (text.as_str(), ""),
+            (None, Absent::Default(value)) => (value.as_str(), "  # default"),
+            (None, _) => ("", "  # not set"),
+        };
+        writeln!(out, "{}={value}{origin}", one.name)?;
+    }
+    Ok(())
+}
+
+/// All mistakes, on stderr.
+pub(crate) fn print_mistakes(program: &str, mistakes: &[Mistake]) {
+    let mut out = io::stderr().lock();
+    let count = match mistakes.len() {
+        1 => "1 mistake".to_owned(),
+        many => format!("{many} mistakes"),
+    };
+    // With stderr gone there is nobody to tell; the exit code still does.
+    let _ = writeln!(out, "{program}: {count} in the configuration");
+    for mistake in mistakes {
+        let _ = writeln!(out, "  {mistake}");
+    }
+}

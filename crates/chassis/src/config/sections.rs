@@ -1,0 +1,259 @@
+//! Settings that mean the same in every service.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use secrecy::{ExposeSecret, SecretString};
+use tracing::Level;
+use url::Url;
+
+use super::keys::{ApiKey, EncryptionKey, parse_api_keys, parse_encryption_keys};
+use super::reader::{Absent, Ask, Reader};
+
+/// Where the server listens unless told.
+const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// RFC 7518 §3.2: an HS256 key has at least the size of the hash.
+const JWT_SECRET_BYTES: usize = 32;
+
+/// Postgres.
+#[derive(Debug)]
+pub struct Database {
+    /// `postgres://user:password@host:port/name?…`
+    pub url: SecretString,
+    /// Connections this process opens at most.
+    pub pool_size: usize,
+}
+
+/// Redis.
+#[derive(Debug)]
+pub struct Redis {
+    /// `redis://…` or `rediss://…`
+    pub url: SecretString,
+}
+
+/// RabbitMQ.
+#[derive(Debug)]
+pub struct Amqp {
+    /// `amqp://…` or `amqps://…`
+    pub url: SecretString,
+}
+
+/// Where the HTTP server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http {
+    /// The address of the interface.
+    pub host: IpAddr,
+    /// 0 is any free port.
+    pub port: u16,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// Less important lines are left out.
+    pub level: Level,
+    /// For machines or for people.
+    pub format: LogFormat,
+}
+
+/// The shape of a line of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Coloured text.
+    Pretty,
+}
+
+/// Whom to let in.
+#[derive(Debug)]
+pub struct Auth {
+    /// Tokens signed with it (HS256) are accepted.
+    pub jwt_secret: Option<SecretString>,
+    /// Keys that are accepted.
+    pub api_keys: Vec<ApiKey>,
+}
+
+/// Keys for secrets at rest.
+#[derive(Debug)]
+pub struct Encryption {
+    /// At least one; the first seals, all open.
+    pub keys: Vec<EncryptionKey>,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Pretty => "pretty",
+        })
+    }
+}
+
+impl Reader {
+    /// `DATABASE_URL`, or `DATABASE_HOST`, `_PORT`, `_NAME`, `_USER`, `_PASSWORD`; the URL wins.
+    pub fn database(&mut self) -> Database {
+        let url = self.address(
+            "DATABASE_URL",
+            Absent::Optional,
+            &["postgres", "postgresql"],
+            "Postgres, as postgres://user:password@host:port/name; or the five DATABASE_… below.",
+        );
+        let host = self.optional_text("DATABASE_HOST", "Host of Postgres, where DATABASE_URL is not set.");
+        let port = self.number("DATABASE_PORT", 5432, 1..=u16::MAX, "Port of Postgres.");
+        let name = self.optional_text("DATABASE_NAME", "The database's name.");
+        let user = self.optional_text("DATABASE_USER", "The service's role.");
+        let password = self.optional_secret("DATABASE_PASSWORD", "The role's password.");
+        let pool_size =
+            self.number("DATABASE_POOL_SIZE", 10, 1..=200, "Connections this process opens at most.");
+
+        let url = url.or_else(|| {
+            let url = postgres_url(&host?, port, &name?, &user?, password.as_ref());
+            if url.is_none() {
+                self.mistake("DATABASE_HOST", "must be the name or address of a host");
+            }
+            Some(url.unwrap_or_default())
+        });
+        if url.is_none() && !self.has_mistake("DATABASE_URL") {
+            self.mistake(
+                "DATABASE_URL",
+                "is required (or DATABASE_HOST, DATABASE_NAME, DATABASE_USER and DATABASE_PASSWORD)",
+            );
+        }
+        Database { url: url.unwrap_or_default(), pool_size }
+    }
+
+    /// `REDIS_URL`.
+    pub fn redis(&mut self) -> Redis {
+        let meaning = "Redis, as redis://user:password@host:port/db, or rediss://… for TLS.";
+        let url = self.address("REDIS_URL", Absent::Required, &["redis", "rediss"], meaning);
+        Redis { url: url.unwrap_or_default() }
+    }
+
+    /// `AMQP_URL`.
+    pub fn amqp(&mut self) -> Amqp {
+        let meaning = "RabbitMQ, as amqp://user:password@host:port/vhost, or amqps://… for TLS.";
+        let url = self.address("AMQP_URL", Absent::Required, &["amqp", "amqps"], meaning);
+        Amqp { url: url.unwrap_or_default() }
+    }
+
+    /// `ENCRYPTION_KEYS`.
+    pub fn encryption(&mut self) -> Encryption {
+        let ask = Ask {
+            name: "ENCRYPTION_KEYS",
+            kind: "id:base64,id:base64…".to_owned(),
+            absent: Absent::Required,
+            meaning: "Keys of 32 bytes that seal secrets in the database; the first seals, all open.",
+            is_secret: true,
+        };
+        Encryption { keys: self.ask(ask, parse_encryption_keys).unwrap_or_default() }
+    }
+
+    /// `API_HOST`, `API_PORT`.
+    pub(crate) fn http(&mut self, default_port: u16) -> Http {
+        let host = self.parsed(
+            "API_HOST",
+            "IP address",
+            DEFAULT_HOST,
+            "Address the HTTP server listens on.",
+            |text| text.parse().ok().ok_or_else(|| "must be an IPv4 or IPv6 address".to_owned()),
+        );
+        let meaning = "Port the HTTP server listens on; 0 is any free one.";
+        Http { host, port: self.number("API_PORT", default_port, 0..=u16::MAX, meaning) }
+    }
+
+    /// `LOG_LEVEL`, `LOG_FORMAT`, `DEBUG`.
+    pub(crate) fn log(&mut self) -> Log {
+        let level = self.parsed(
+            "LOG_LEVEL",
+            "trace, debug, info, warning, error or critical",
+            Level::INFO,
+            "Less important lines are left out.",
+            |text| match text.to_ascii_lowercase().as_str() {
+                "trace" => Ok(Level::TRACE),
+                "debug" => Ok(Level::DEBUG),
+                "info" => Ok(Level::INFO),
+                "warn" | "warning" => Ok(Level::WARN),
+                "error" | "critical" => Ok(Level::ERROR),
+                _ => Err("must be trace, debug, info, warning, error or critical".to_owned()),
+            },
+        );
+        let format = self.parsed(
+            "LOG_FORMAT",
+            "json or pretty",
+            LogFormat::Json,
+            "One JSON object a line, or text for people.",
+            |text| match text {
+                "json" => Ok(LogFormat::Json),
+                "pretty" => Ok(LogFormat::Pretty),
+                _ => Err("must be json or pretty".to_owned()),
+            },
+        );
+        // `Level` orders by verbosity: the greater one says more.
+        let debug = self.flag("DEBUG", false, "Lowers the log's level to debug.");
+        Log { level: if debug { level.max(Level::DEBUG) } else { level }, format }
+    }
+
+    /// `AUTH_JWT_SECRET`, `AUTH_API_KEYS`.
+    pub(crate) fn auth(&mut self) -> Auth {
+        let ask = Ask {
+            name: "AUTH_API_KEYS",
+            kind: "id:sha256:scope scope;…".to_owned(),
+            absent: Absent::Optional,
+            meaning: "API keys that are accepted: id, SHA-256 (hex) of the whole key zk_<id>_<secret>, scopes.",
+            is_secret: true,
+        };
+        let api_keys = self.ask(ask, parse_api_keys).unwrap_or_default();
+        Auth { jwt_secret: self.jwt_secret(Absent::Optional), api_keys }
+    }
+
+    /// `AUTH_JWT_SECRET` alone.
+    pub(crate) fn jwt_secret(&mut self, absent: Absent) -> Option<SecretString> {
+        let ask = Ask {
+            name: "AUTH_JWT_SECRET",
+            kind: "secret, 32 bytes or more".to_owned(),
+            absent,
+            meaning: "Tokens signed with it (HS256, aud zaplecze) are accepted.",
+            is_secret: true,
+        };
+        self.ask(ask, |text| {
+            if text.len() < JWT_SECRET_BYTES {
+                return Err(format!("must be at least {JWT_SECRET_BYTES} bytes long, is {}", text.len()));
+            }
+            Ok(text.into())
+        })
+    }
+
+    /// An address that may hold a password.
+    fn address(
+        &mut self,
+        name: &'static str,
+        absent: Absent,
+        schemes: &[&str],
+        meaning: &'static str,
+    ) -> Option<SecretString> {
+        let kind = schemes.iter().map(|scheme| format!("{scheme}://…")).collect::<Vec<_>>().join(" or ");
+        let rule = format!("must begin with {}", kind.replace('…', ""));
+        self.ask(Ask { name, kind, absent, meaning, is_secret: true }, |text| {
+            let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+            if scheme.is_some_and(|scheme| schemes.contains(&scheme)) { Ok(text.into()) } else { Err(rule) }
+        })
+    }
+}
+
+fn postgres_url(
+    host: &str,
+    port: u16,
+    name: &str,
+    user: &str,
+    password: Option<&SecretString>,
+) -> Option<SecretString> {
+    let mut url = Url::parse("postgres://host").ok()?;
+    url.set_host(Some(host)).ok()?;
+    url.set_port(Some(port)).ok()?;
+    url.set_username(user).ok()?;
+    url.set_password(password.map(SecretString::expose_secret)).ok()?;
+    url.path_segments_mut().ok()?.push(name);
+    Some(String::from(url).into())
+}

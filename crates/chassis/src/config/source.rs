@@ -1,0 +1,75 @@
+//! Where values come from: the environment, a `.env` file, and the files `NAME_FILE` points at.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// What is said of a variable.
+pub(super) enum Lookup {
+    /// Nothing, or an empty text, which is how compose files write "nothing".
+    Absent,
+    /// A value.
+    Present(String),
+    /// Something that cannot be used; the rule that is broken, never the value.
+    Unusable(String),
+}
+
+/// The variables as they were when the process started.
+#[derive(Debug, Default)]
+pub(super) struct Source(BTreeMap<String, OsString>);
+
+impl Source {
+    /// The process's environment over the `.env` file of the working directory. The error says what is
+    /// wrong with that file, never what stands in it.
+    pub(super) fn process() -> (Self, Option<String>) {
+        let (mut variables, trouble) = dotenv(Path::new(".env"));
+        variables
+            .extend(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))));
+        (Self(variables), trouble)
+    }
+
+    pub(super) fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub(super) fn lookup(&self, name: &str) -> Lookup {
+        let value = |name: &str| self.0.get(name).filter(|value| !value.is_empty());
+        match (value(name), value(&format!("{name}_FILE"))) {
+            (None, None) => Lookup::Absent,
+            (Some(_), Some(_)) => Lookup::Unusable(format!("set either {name} or {name}_FILE, not both")),
+            (Some(value), None) => match value.to_str() {
+                Some(text) => Lookup::Present(text.to_owned()),
+                None => Lookup::Unusable("must be UTF-8".to_owned()),
+            },
+            (None, Some(path)) => match std::fs::read_to_string(path) {
+                // Editors and `echo` end a file with a line break that is no part of the secret.
+                Ok(text) => Lookup::Present(text.trim_end_matches(['\r', '\n']).to_owned()),
+                Err(error) => Lookup::Unusable(format!("{name}_FILE={}: {error}", Path::new(path).display())),
+            },
+        }
+    }
+}
+
+fn dotenv(path: &Path) -> (BTreeMap<String, OsString>, Option<String>) {
+    let mut variables = BTreeMap::new();
+    let lines = match dotenvy::from_path_iter(path) {
+        Ok(lines) => lines,
+        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            return (variables, None);
+        }
+        Err(_) => return (variables, Some("cannot be read".to_owned())),
+    };
+    for line in lines {
+        // The error's own text would repeat the line, which may hold a secret.
+        let Ok((name, value)) = line else {
+            let last = variables.len();
+            return (variables, Some(format!("the line after setting number {last} is not NAME=value")));
+        };
+        variables.insert(name, value.into());
+    }
+    (variables, None)
+}

@@ -1,0 +1,214 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tracing::Level;
+
+use super::{LogFormat, Mistake, Reader};
+
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn reader<'a>(variables: &[(&'a str, &'a str)]) -> Reader {
+    Reader::of_variables("stock-sync", variables.iter().copied())
+}
+
+/// What is wrong, as a person reads it.
+fn mistakes(reader: Reader) -> Vec<String> {
+    reader.finish().unwrap_err().iter().map(Mistake::to_string).collect()
+}
+
+#[test]
+fn all_mistakes_are_found_in_one_pass_and_secrets_stay_hidden() {
+    let mut reader = reader(&[
+        ("DATABASE_URL", "mysql://root:hunter2@db/x"),
+        ("REDIS_URL", ""),
+        ("AMQP_URL", "http://u:hunter2@mq"),
+        ("ENCRYPTION_KEYS", "k1:hunter2"),
+        ("AUTH_JWT_SECRET", "hunter2"),
+        ("AUTH_API_KEYS", "robot:hunter2:a:read"),
+        ("API_HOST", "localhost"),
+        ("API_PORT", "65536"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("DEBUG", "maybe"),
+        ("STOCK_SYNC_RETRY_MAX_ATTEMPTS", "0"),
+        ("STOCK_SYNC_BACKUP_URL", "ftp://x"),
+        ("STOCK_SYNC_RETRY_MAX_ATEMPTS", "3"),
+        ("STOCK_SYNC_ZZZ", "hunter2"),
+        ("OTHER_SERVICE_SETTING", "1"),
+    ]);
+    reader.database();
+    reader.redis();
+    reader.amqp();
+    reader.encryption();
+    reader.auth();
+    reader.http(8002);
+    reader.log();
+    reader.number("STOCK_SYNC_RETRY_MAX_ATTEMPTS", 5_u8, 1..=9, "Tries.");
+    reader.url("STOCK_SYNC_BACKUP_URL", "http://127.0.0.1:8001", "Where allegro-backup is.");
+    reader.required_text("STOCK_SYNC_NAME", "the shop's name.");
+
+    let found = mistakes(reader);
+    assert_eq!(
+        found,
+        [
+            "DATABASE_URL: must begin with postgres:// or postgresql://",
+            "REDIS_URL: is required: Redis, as redis://user:password@host:port/db, or rediss://… for TLS.",
+            "AMQP_URL: must begin with amqp:// or amqps://",
+            "ENCRYPTION_KEYS: key 1: must be standard base64",
+            "AUTH_API_KEYS: key 1: its SHA-256 must be 64 hex digits",
+            "AUTH_JWT_SECRET: must be at least 32 bytes long, is 7",
+            "API_HOST: must be an IPv4 or IPv6 address, is \"localhost\"",
+            "API_PORT: must be a whole number from 0 to 65535, is \"65536\"",
+            "LOG_LEVEL: must be trace, debug, info, warning, error or critical, is \"loud\"",
+            "LOG_FORMAT: must be json or pretty, is \"xml\"",
+            "DEBUG: must be true or false, is \"maybe\"",
+            "STOCK_SYNC_RETRY_MAX_ATTEMPTS: must be a whole number from 1 to 9, is \"0\"",
+            "STOCK_SYNC_BACKUP_URL: must be an http or https address without a password, is \"ftp://x\"",
+            "STOCK_SYNC_NAME: is required: the shop's name.",
+            "STOCK_SYNC_RETRY_MAX_ATEMPTS: is not a setting of this service; did you mean STOCK_SYNC_RETRY_MAX_ATTEMPTS?",
+            "STOCK_SYNC_ZZZ: is not a setting of this service",
+        ]
+    );
+    assert!(!found.join("\n").contains("hunter2"));
+}
+
+#[test]
+fn what_is_absent_or_empty_takes_its_default() {
+    let mut reader = reader(&[("API_PORT", ""), ("STOCK_SYNC_WAIT", "7")]);
+    assert_eq!(reader.http(8002).port, 8002);
+    assert_eq!(reader.seconds("STOCK_SYNC_WAIT", 3, 1..=60, "Wait."), Duration::from_secs(7));
+    assert_eq!(reader.text("STOCK_SYNC_TEXT", "yes", "Text."), "yes");
+    assert_eq!(reader.optional_text("STOCK_SYNC_MORE", "More."), None);
+    assert!(reader.flag("STOCK_SYNC_FLAG", true, "Flag."));
+    let log = reader.log();
+    assert_eq!((log.level, log.format), (Level::INFO, LogFormat::Json));
+    reader.finish().unwrap();
+}
+
+#[test]
+fn levels_of_other_worlds_are_understood() {
+    for (text, debug, level) in [
+        ("WARNING", "", Level::WARN),
+        ("Critical", "", Level::ERROR),
+        ("ERROR", "true", Level::DEBUG),
+        ("trace", "1", Level::TRACE),
+        ("info", "off", Level::INFO),
+    ] {
+        let mut reader = reader(&[("LOG_LEVEL", text), ("DEBUG", debug)]);
+        assert_eq!(reader.log().level, level, "{text} {debug}");
+        reader.finish().unwrap();
+    }
+}
+
+#[test]
+fn a_setting_may_come_from_a_file_and_from_one_place_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    fs::write(&path, "a secret from a file, 32 bytes long\n").unwrap();
+    let path = path.to_str().unwrap();
+
+    let mut from_file = reader(&[("AUTH_JWT_SECRET_FILE", path)]);
+    let secret = from_file.auth().jwt_secret.unwrap();
+    assert_eq!(secret.expose_secret(), "a secret from a file, 32 bytes long");
+    from_file.finish().unwrap();
+
+    let mut own = reader(&[("STOCK_SYNC_NAME_FILE", path), ("STOCK_SYNC_OTHER_FILE", path)]);
+    own.required_text("STOCK_SYNC_NAME", "Name.");
+    let found = mistakes(own);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("STOCK_SYNC_OTHER_FILE: is not a setting"), "{found:?}");
+
+    let mut both = reader(&[("STOCK_SYNC_NAME_FILE", path), ("STOCK_SYNC_NAME", "x")]);
+    both.required_text("STOCK_SYNC_NAME", "Name.");
+    let rule = "STOCK_SYNC_NAME: set either STOCK_SYNC_NAME or STOCK_SYNC_NAME_FILE, not both";
+    assert_eq!(mistakes(both), [rule]);
+
+    let mut gone = reader(&[("STOCK_SYNC_NAME_FILE", "/no/such/file")]);
+    gone.required_text("STOCK_SYNC_NAME", "Name.");
+    let found = mistakes(gone);
+    assert!(found[0].starts_with("STOCK_SYNC_NAME: STOCK_SYNC_NAME_FILE=/no/such/file: "), "{found:?}");
+}
+
+#[test]
+fn the_database_may_be_named_in_parts() {
+    let mut parts = reader(&[
+        ("DATABASE_HOST", "db"),
+        ("DATABASE_NAME", "shop one"),
+        ("DATABASE_USER", "stock_sync"),
+        ("DATABASE_PASSWORD", "p@ss/word"),
+    ]);
+    let database = parts.database();
+    assert_eq!(database.url.expose_secret(), "postgres://stock_sync:p%40ss%2Fword@db:5432/shop%20one");
+    parts.finish().unwrap();
+
+    let mut nothing = reader(&[("DATABASE_HOST", "db")]);
+    nothing.database();
+    assert_eq!(
+        mistakes(nothing),
+        ["DATABASE_URL: is required (or DATABASE_HOST, DATABASE_NAME, DATABASE_USER and DATABASE_PASSWORD)"]
+    );
+}
+
+#[test]
+fn encryption_keys_have_ids_and_exactly_32_bytes() {
+    let given = format!("k2:{KEY}, k1:{KEY}");
+    let mut good = reader(&[("ENCRYPTION_KEYS", &given)]);
+    let keys = good.encryption().keys;
+    assert_eq!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["k2", "k1"]);
+    assert_eq!(*keys[0].key, [0; 32]);
+    good.finish().unwrap();
+
+    let twice = format!("k1:{KEY},k1:{KEY}");
+    let upper = format!("K1:{KEY}");
+    for (given, rule) in [
+        (KEY, "key 1: must be id:base64"),
+        (twice.as_str(), "key 2: its id stands there twice"),
+        (upper.as_str(), "key 1: its id must be 1 to 32 of a-z, 0-9, _ and -"),
+        ("k1:AAAA", "key 1: must be exactly 32 bytes"),
+        ("k1:####", "key 1: must be standard base64"),
+    ] {
+        let mut bad = reader(&[("ENCRYPTION_KEYS", given)]);
+        bad.encryption();
+        assert_eq!(mistakes(bad), [format!("ENCRYPTION_KEYS: {rule}")]);
+    }
+}
+
+#[test]
+fn api_keys_have_an_id_a_hash_and_scopes() {
+    let given = format!("robot:{SHA256}:stock-sync:read stock-sync:write; other:{SHA256}:a:read;");
+    let mut good = reader(&[("AUTH_API_KEYS", &given)]);
+    let keys = good.auth().api_keys;
+    assert_eq!(keys.len(), 2);
+    assert_eq!((keys[0].id.as_str(), keys[0].sha256[0]), ("robot", 0xe3));
+    assert_eq!(keys[0].scopes, ["stock-sync:read", "stock-sync:write"]);
+    good.finish().unwrap();
+
+    for (given, rule) in [
+        ("robot".to_owned(), "key 1: must be id:sha256:scopes"),
+        (format!("ro_bot:{SHA256}:a:read"), "key 1: its id must be 1 to 32 of a-z, 0-9 and -"),
+        (format!("a:{SHA256}:x;a:{SHA256}:x"), "key 2: its id stands there twice"),
+        (format!("a:{SHA256}: "), "key 1: needs at least one scope"),
+    ] {
+        let mut bad = reader(&[("AUTH_API_KEYS", &given)]);
+        bad.auth();
+        assert_eq!(mistakes(bad), [format!("AUTH_API_KEYS: {rule}")]);
+    }
+}
+
+#[test]
+fn addresses_others_inject_are_no_mistakes_of_ours() {
+    reader(&[
+        ("STOCK_SYNC_SERVICE_HOST", "10.0.0.1"),
+        ("STOCK_SYNC_SERVICE_PORT_HTTP", "8002"),
+        ("STOCK_SYNC_PORT", "tcp://10.0.0.1:8002"),
+        ("STOCK_SYNC_PORT_8002_TCP_ADDR", "10.0.0.1"),
+        ("STOCK_SYNC_URL", "http://127.0.0.1:8002"),
+    ])
+    .finish()
+    .unwrap();
+    assert_eq!(mistakes(reader(&[("STOCK_SYNC_PORT_X", "1")])).len(), 1);
+}

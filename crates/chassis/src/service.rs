@@ -1,0 +1,253 @@
+//! A service, and what its commands do.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory, FromArgMatches};
+use domain::backoff;
+use tokio::runtime::Runtime;
+
+use crate::cli::{Cli, Command, ConfigCommand, Role, Serve, TokenCommand};
+use crate::config::{self, Auth, Http, Log, Mistake, Reader};
+use crate::lifecycle::{Lifecycle, Signals};
+use crate::{probe, telemetry, token};
+
+/// After the drain, blocking threads get so long before the process ends without them.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// What makes a service itself.
+pub trait Service: Sized + Send + Sync + 'static {
+    /// Its name, e.g. "allegro-backup": its settings begin with `ALLEGRO_BACKUP_`, its binary is
+    /// `zaplecze-allegro-backup`.
+    const NAME: &'static str;
+    /// One line for `--help`.
+    const ABOUT: &'static str;
+    /// Where it listens unless `API_PORT` says otherwise.
+    const DEFAULT_PORT: u16;
+    /// Its settings.
+    type Config: Send + Sync + 'static;
+
+    /// Reads its own settings and the ready sections it needs. Log, HTTP and credentials are read for it
+    /// and come in [`ServeContext`].
+    fn read_config(reader: &mut Reader) -> Self::Config;
+
+    /// Its OpenAPI document as pretty JSON.
+    fn openapi() -> String;
+
+    /// Brings its schema up to date.
+    ///
+    /// # Errors
+    /// The database does not answer, or refuses.
+    fn migrate(config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Starts it: returns when the HTTP server is bound and everything is handed to
+    /// [`Lifecycle::spawn`]. A dependency that is down is no error here: it is retried in the background.
+    ///
+    /// # Errors
+    /// It cannot start, and trying again would not help.
+    fn serve(config: Self::Config, context: ServeContext) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// What a service is given to start with.
+#[derive(Debug)]
+pub struct ServeContext {
+    /// Tells of the stop; runs background tasks.
+    pub lifecycle: Lifecycle,
+    /// What this process does.
+    pub roles: Roles,
+    /// Let anybody in; `http.host` is a loopback address then.
+    pub insecure_local: bool,
+    /// Where to listen.
+    pub http: Http,
+    /// Whom to let in.
+    pub auth: Auth,
+}
+
+/// The parts of a service a process may play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Answers HTTP requests. Probes are answered by every role.
+    pub api: bool,
+    /// Consumes events and runs tasks.
+    pub worker: bool,
+    /// Starts what is due.
+    pub scheduler: bool,
+}
+
+impl Roles {
+    fn of(roles: &[Role]) -> Self {
+        let has = |role| roles.contains(&role);
+        Self { api: has(Role::Api), worker: has(Role::Worker), scheduler: has(Role::Scheduler) }
+    }
+}
+
+/// Why a command did not do its work.
+enum Failure {
+    Configuration(Vec<Mistake>),
+    Other(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// All settings of a service.
+struct Settings<C> {
+    own: C,
+    log: Log,
+    http: Http,
+    auth: Auth,
+}
+
+/// The program: reads the command line and does what it says.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.
+pub fn run<S: Service>() -> ExitCode {
+    let program = format!("zaplecze-{}", S::NAME);
+    let command = Cli::command()
+        .display_name(program.clone())
+        .bin_name(program.clone())
+        .about(S::ABOUT)
+        .mut_subcommand("config", |config| {
+            config.mut_subcommand("check", |check| check.after_long_help(settings_list::<S>()))
+        });
+    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    match execute::<S>(cli.command) {
+        Ok(code) => code,
+        Err(Failure::Configuration(mistakes)) => {
+            config::print_mistakes(&program, &mistakes);
+            ExitCode::from(2)
+        }
+        Err(Failure::Other(error)) => {
+            // With stderr gone there is nobody to tell; the exit code still does.
+            let _ = writeln!(io::stderr(), "{program}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(options) => return serve::<S>(&options),
+        Command::Migrate => {
+            let mut reader = Reader::of_process(S::NAME);
+            let settings = read::<S>(&mut reader);
+            reader.finish().map_err(Failure::Configuration)?;
+            telemetry::init(settings.log, S::NAME);
+            runtime::<S>()?.block_on(S::migrate(&settings.own))?;
+        }
+        Command::HealthCheck => {
+            let mut reader = Reader::of_process(S::NAME);
+            let http = reader.http(S::DEFAULT_PORT);
+            reader.finish_own().map_err(Failure::Configuration)?;
+            probe::check(http)?;
+        }
+        Command::Config(ConfigCommand::Check { list: true }) => {
+            io::stdout().write_all(settings_list::<S>().as_bytes())?;
+        }
+        Command::Config(ConfigCommand::Check { list: false }) => {
+            let mut reader = Reader::of_process(S::NAME);
+            let settings = read::<S>(&mut reader);
+            require_credential(&mut reader, &settings.auth);
+            config::print_effective(&reader)?;
+            reader.finish().map_err(Failure::Configuration)?;
+        }
+        Command::Openapi => io::stdout().write_all(S::openapi().as_bytes())?,
+        Command::Token(TokenCommand::Issue(claims)) => {
+            let mut reader = Reader::of_process(S::NAME);
+            let secret = reader.jwt_secret(config::Absent::Required).unwrap_or_default();
+            reader.finish_own().map_err(Failure::Configuration)?;
+            writeln!(io::stdout(), "{}", token::issue(&claims, &secret)?)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
+    let mut reader = Reader::of_process(S::NAME);
+    let Settings { own, log, mut http, auth } = read::<S>(&mut reader);
+    if options.insecure_local {
+        if !http.host.is_loopback() {
+            http.host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        }
+    } else {
+        require_credential(&mut reader, &auth);
+    }
+    reader.finish().map_err(Failure::Configuration)?;
+    telemetry::init(log, S::NAME);
+
+    let runtime = runtime::<S>()?;
+    let code = runtime.block_on(async {
+        let lifecycle = Lifecycle::default();
+        let mut signals = Signals::install()?;
+        let context = ServeContext {
+            lifecycle: lifecycle.clone(),
+            roles: Roles::of(&options.role),
+            insecure_local: options.insecure_local,
+            http,
+            auth,
+        };
+        let start = async {
+            if options.migrate {
+                migrate_at_last::<S>(&own).await;
+            }
+            S::serve(own, context).await
+        };
+        tokio::select! {
+            started = start => started?,
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping before the start was complete");
+                lifecycle.stopping().cancel();
+            }
+        }
+        anyhow::Ok(lifecycle.wait(&mut signals).await)
+    });
+    runtime.shutdown_timeout(LAST_WAIT);
+    Ok(code?)
+}
+
+/// A database that is not up yet is no reason to die: tries until it is.
+async fn migrate_at_last<S: Service>(config: &S::Config) {
+    let (base, cap) = (Duration::from_millis(500), Duration::from_secs(15));
+    let mut attempt = 0;
+    while let Err(error) = S::migrate(config).await {
+        attempt += 1;
+        let wait = backoff::exponential(base, attempt, cap);
+        tracing::warn!(attempt, ?wait, error = format!("{error:#}"), "cannot migrate yet");
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn read<S: Service>(reader: &mut Reader) -> Settings<S::Config> {
+    Settings {
+        http: reader.http(S::DEFAULT_PORT),
+        log: reader.log(),
+        auth: reader.auth(),
+        own: S::read_config(reader),
+    }
+}
+
+fn require_credential(reader: &mut Reader, auth: &Auth) {
+    let tried = reader.has_mistake("AUTH_JWT_SECRET") || reader.has_mistake("AUTH_API_KEYS");
+    if auth.jwt_secret.is_none() && auth.api_keys.is_empty() && !tried {
+        reader.mistake(
+            "AUTH_JWT_SECRET",
+            "set it or AUTH_API_KEYS, or nobody could be let in (`serve --insecure-local` lets everybody in, on loopback)",
+        );
+    }
+}
+
+fn settings_list<S: Service>() -> String {
+    let mut reader = Reader::of_variables(S::NAME, []);
+    read::<S>(&mut reader);
+    config::list(&reader)
+}
+
+fn runtime<S: Service>() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(S::NAME).build()
+}

@@ -1,0 +1,272 @@
+//! The example service as a real process: its command line, its configuration, its life and death.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SECRET: &str = "a secret of the tests, 32 bytes long";
+
+/// A folder of its own, and nothing in the environment.
+struct Place {
+    folder: TempDir,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Place {
+    fn new(variables: &[(&'static str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Self { folder: tempfile::tempdir().unwrap(), variables }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        // Cargo builds the examples beside the folder of its test binaries.
+        let tests = std::env::current_exe().unwrap();
+        let program: PathBuf = tests.ancestors().nth(2).unwrap().join("examples/minimal");
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.folder.path()).env_clear().envs(self.variables.clone());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn serve(&self, arguments: &[&str]) -> Serving {
+        let mut command = self.command(&[&["serve"], arguments].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        let started = serde_json::from_str(&line).unwrap_or_else(|_| panic_with(&mut child, &line));
+        Serving { child, log, started }
+    }
+}
+
+#[expect(clippy::panic, reason = "tells what the child said")]
+fn panic_with(child: &mut Child, line: &str) -> Value {
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    panic!("no log line but {line:?}: {text}")
+}
+
+/// A service that has said it started.
+struct Serving {
+    child: Child,
+    log: BufReader<std::process::ChildStdout>,
+    started: Value,
+}
+
+impl Serving {
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    fn port(&self) -> String {
+        self.started["extra"]["address"].as_str().unwrap().rsplit_once(':').unwrap().1.to_owned()
+    }
+
+    /// Reads the log up to the line with this message.
+    fn until(&mut self, message: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "the log ended before {message:?}");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
+    /// The exit code, which must come soon.
+    fn exit(&mut self) -> i32 {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            assert!(Instant::now() < deadline, "still running");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // An error means it has ended, as it should.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_names_everything() {
+    let place = Place::new(&[
+        ("API_PORT", "no"),
+        ("MINIMAL_EDN", "ok"),
+        ("AUTH_JWT_SECRET", "short"),
+        ("LOG_LEVEL", "loud"),
+    ]);
+    for command in [&["serve"][..], &["migrate"], &["config", "check"]] {
+        let output = place.run(command);
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        let told = text(&output.stderr);
+        for part in [
+            "zaplecze-minimal: 4 mistakes in the configuration",
+            "API_PORT: must be a whole number from 0 to 65535, is \"no\"",
+            "MINIMAL_EDN: is not a setting of this service; did you mean MINIMAL_END?",
+            "AUTH_JWT_SECRET: must be at least 32 bytes long, is 5",
+            "LOG_LEVEL: must be",
+        ] {
+            assert!(told.contains(part), "{command:?}: {told}");
+        }
+        assert!(!told.contains("short"), "{told}");
+    }
+}
+
+#[test]
+fn without_credentials_it_serves_on_loopback_on_demand_only() {
+    let place = Place::new(&[("API_PORT", "0")]);
+    let output = place.run(&["serve"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    assert!(told.contains("AUTH_JWT_SECRET") && told.contains("AUTH_API_KEYS"), "{told}");
+
+    let serving = place.serve(&["--insecure-local"]);
+    let address = serving.started["extra"]["address"].as_str().unwrap();
+    assert!(address.starts_with("127.0.0.1:"), "the default, 0.0.0.0, is narrowed: {address}");
+}
+
+#[test]
+fn the_environment_wins_over_the_env_file_and_secrets_are_masked() {
+    let place = Place::new(&[("API_PORT", "9001")]);
+    let file = format!("# for development\nAPI_PORT=9000\nMINIMAL_END=\"ok\"\nAUTH_JWT_SECRET='{SECRET}'\n");
+    std::fs::write(place.folder.path().join(".env"), file).unwrap();
+    let output = place.run(&["config", "check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    for line in ["API_PORT=9001", "MINIMAL_END=ok", "AUTH_JWT_SECRET=••••", "LOG_LEVEL=INFO  # default"]
+    {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+
+    std::fs::write(place.folder.path().join(".env"), format!("A=1\n{SECRET}\n")).unwrap();
+    let output = place.run(&["config", "check"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    assert!(told.contains(".env: the line after setting number 1 is not NAME=value"), "{told}");
+    assert!(!told.contains(SECRET), "{told}");
+}
+
+#[test]
+fn every_setting_is_listed_with_type_default_and_meaning() {
+    for arguments in [&["config", "check", "--list"][..], &["config", "check", "--help"]] {
+        let output = Place::new(&[]).run(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        let shown = text(&output.stdout);
+        for part in ["API_PORT  (whole number, 0 to 65535; default 8000)", "MINIMAL_END", "How the task ends"]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_all_that_token_issue_prints() {
+    let place = Place::new(&[("AUTH_JWT_SECRET", SECRET), ("MINIMAL_UNKNOWN", "not asked for here")]);
+    let output = place.run(&[
+        "token",
+        "issue",
+        "--sub",
+        "anna",
+        "--scope",
+        "minimal:read x:admin",
+        "--user-id",
+        "u1",
+        "--ttl",
+        "60",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    rules.set_audience(&["zaplecze"]);
+    let key = jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes());
+    let claims = jsonwebtoken::decode::<Value>(text(&output.stdout).trim_end(), &key, &rules).unwrap().claims;
+    assert_eq!((&claims["sub"], &claims["user_id"]), (&"anna".into(), &"u1".into()));
+    assert_eq!(claims["scope"], "minimal:read x:admin");
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 60);
+
+    let output = Place::new(&[]).run(&["token", "issue", "--sub", "a", "--scope", "b"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("AUTH_JWT_SECRET: is required"));
+}
+
+#[test]
+fn sigterm_ends_it_in_order_and_the_log_is_json() {
+    let mut serving = Place::new(&[("API_PORT", "0")]).serve(&["--insecure-local"]);
+    let line = &serving.started;
+    assert_eq!((&line["level"], &line["logger"]), (&"INFO".into(), &"minimal".into()));
+    assert_eq!((&line["correlation_id"], &line["user_id"]), (&"c-1".into(), &"anna".into()));
+    assert_eq!(line["extra"]["depth"], 2, "the event's own field wins over the span's");
+    let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["correlation_id", "extra", "level", "logger", "message", "timestamp", "user_id"]);
+
+    serving.signal(Signal::SIGTERM);
+    assert_eq!(serving.until("stopping")["extra"]["signal"], "SIGTERM");
+    assert_eq!(serving.exit(), 0);
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", "never")]);
+    let mut serving = place.serve(&["--insecure-local"]);
+    serving.signal(Signal::SIGTERM);
+    serving.until("stopping");
+    serving.signal(Signal::SIGINT);
+    serving.until("asked twice: stopping at once");
+    assert_eq!(serving.exit(), 1);
+}
+
+#[test]
+fn a_lost_background_task_takes_the_process_down() {
+    for (end, trouble) in [
+        ("ok", "ended by itself"),
+        ("error", "the task gave up"),
+        ("panic", "panicked: internal error: entered unreachable code: the task broke"),
+    ] {
+        let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", end)]);
+        let output = place.run(&["serve", "--insecure-local"]);
+        assert_eq!(output.status.code(), Some(1), "{end}");
+        let log = text(&output.stdout);
+        let lost: Vec<Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|line: &Value| line["message"] == "a background task is lost, stopping")
+            .collect();
+        assert_eq!(lost.len(), 1, "{end}: {log}");
+        assert_eq!(lost[0]["extra"]["trouble"], trouble);
+        assert_eq!(text(&output.stderr), "", "panics are logged, not printed");
+    }
+}
+
+#[test]
+fn health_check_says_whether_it_is_ready() {
+    let serving = Place::new(&[("API_PORT", "0")]).serve(&["--insecure-local"]);
+    let port = serving.port();
+    let place = Place::new(&[("API_PORT", &port)]);
+    assert_eq!(place.run(&["health-check"]).status.code(), Some(0));
+    drop(serving);
+    let output = place.run(&["health-check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains(&format!("no answer from http://127.0.0.1:{port}/readyz")), "{told}");
+}

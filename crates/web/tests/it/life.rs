@@ -1,0 +1,109 @@
+//! Health as it changes, and an orderly end.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{App, KEY};
+
+fn probe(app: &App, path: &str) -> (u16, Value) {
+    let mut response = app.agent.get(app.url(path)).call().unwrap();
+    (response.status().as_u16(), response.body_mut().read_json().unwrap())
+}
+
+/// Asks until the answer has this status; reports are kept for a second.
+fn until(app: &App, path: &str, status: u16) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let (got, answer) = probe(app, path);
+        if got == status {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{path} stays {got}: {answer}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn readiness_follows_the_required_dependency_there_and_back() {
+    let app = App::start();
+    assert_eq!(probe(&app, "/readyz"), (200, json!({ "status": "ready" })));
+    let (status, health) = probe(&app, "/health");
+    assert_eq!((status, &health["status"]), (200, &"healthy".into()));
+    assert_eq!(health["dependencies"]["postgres"]["status"], "up");
+    assert!(health["dependencies"]["postgres"]["latency_ms"].is_u64());
+
+    app.switches.database_up.store(false, Ordering::Relaxed);
+    let answer = until(&app, "/readyz", 503);
+    assert_eq!(answer["reasons"], json!(["postgres: connection refused"]));
+    let (status, health) = probe(&app, "/health");
+    assert_eq!((status, &health["status"]), (503, &"unhealthy".into()));
+    assert_eq!(health["dependencies"]["postgres"]["detail"], "connection refused");
+    assert_eq!(probe(&app, "/livez").0, 200, "restarting us would not heal the database");
+
+    app.switches.database_up.store(true, Ordering::Relaxed);
+    until(&app, "/readyz", 200);
+}
+
+#[test]
+fn an_optional_dependency_that_hangs_degrades_and_does_not_hang_the_probe() {
+    let app = App::start();
+    app.switches.cache_up.store(false, Ordering::Relaxed);
+    let started = Instant::now();
+    let (status, health) = probe(&app, "/health");
+    assert_eq!((status, &health["status"]), (200, &"degraded".into()));
+    assert_eq!(health["dependencies"]["redis"]["detail"], "no answer within 2 s");
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(probe(&app, "/readyz").0, 200);
+}
+
+/// Sends a request for the slow route on a connection of its own and waits until the handler has begun.
+fn begin_slow(app: &App) -> TcpStream {
+    let mut stream = TcpStream::connect(app.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /api/v1/slow HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n").unwrap();
+    app.runtime.block_on(app.switches.begun.notified());
+    stream
+}
+
+#[test]
+fn a_stop_turns_readiness_at_once_finishes_what_is_in_flight_and_then_closes() {
+    let app = App::start();
+    let mut slow = begin_slow(&app);
+
+    app.stop.cancel();
+    let answer = until(&app, "/readyz", 503);
+    assert_eq!(answer["reasons"], json!(["stopping"]));
+
+    app.switches.finish.notify_one();
+    let mut answer = String::new();
+    // To the end: the connection is closed although the client asked to keep it.
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(answer.ends_with(r#"{"finished":true}"#), "{answer}");
+
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while TcpStream::connect(app.address).is_ok() {
+        assert!(Instant::now() < deadline, "the port stays open");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn an_idle_connection_does_not_delay_the_end() {
+    let app = App::start();
+    let mut idle = TcpStream::connect(app.address).unwrap();
+    idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut head = [0; 12];
+    idle.read_exact(&mut head).unwrap();
+
+    let started = Instant::now();
+    app.stop.cancel();
+    idle.read_to_end(&mut Vec::new()).unwrap();
+    assert!(started.elapsed() < Duration::from_secs(4), "took {:?}", started.elapsed());
+}

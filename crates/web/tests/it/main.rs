@@ -1,0 +1,8 @@
+//! The server as its callers meet it: real sockets, one server for each test.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+mod auth;
+mod content;
+mod http;
+mod life;
+mod support;
