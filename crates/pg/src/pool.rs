@@ -83,7 +83,8 @@ impl Pool {
         manager.custom_setup = Box::new(move |_url| {
             let settings = settings.clone();
             Box::pin(async move {
-                let (client, connection) = settings.connect(NoTls).await.map_err(|error| bad_connection(&error))?;
+                let (client, connection) =
+                    settings.connect(NoTls).await.map_err(|error| bad_connection(&error))?;
                 AsyncPgConnection::try_from_client_and_connection(client, connection).await
             })
         });

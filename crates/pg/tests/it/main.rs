@@ -1,0 +1,136 @@
+//! The pool, transactions, errors and migrations on a real Postgres.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use pg::{Error, Pool};
+use testkit::Database;
+
+static MIGRATIONS: EmbeddedMigrations = embed_migrations!("tests/migrations");
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+async fn migrated() -> (Database, Pool) {
+    let database = Database::create("stock_sync", "").await;
+    pg::migrate(database.url(), &MIGRATIONS).await.unwrap();
+    let pool = database.pool();
+    (database, pool)
+}
+
+async fn insert(pool: &Pool, values: &str) -> Result<(), Error> {
+    let statement = format!("INSERT INTO levels VALUES {values}");
+    pool.transaction(async |conn| {
+        sql_query(statement).execute(conn).await?;
+        Ok(())
+    })
+    .await
+}
+
+async fn count(pool: &Pool) -> i64 {
+    let mut conn = pool.get().await.unwrap();
+    let counted: Count = sql_query("SELECT count(*) FROM levels").get_result(&mut *conn).await.unwrap();
+    counted.count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_migrate_at_once_apply_each_migration_once() {
+    let database = Database::create("stock_sync", "").await;
+    let runs = (0..4).map(|_| pg::migrate(database.url(), &MIGRATIONS));
+    let applied: Vec<String> =
+        futures_util::future::try_join_all(runs).await.unwrap().into_iter().flatten().collect();
+    assert_eq!(applied, ["20260101000001", "20260101000002"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_there_whole_or_not_at_all() {
+    let (_database, pool) = migrated().await;
+    insert(&pool, "('AH-1', 1), ('AH-2', 2)").await.unwrap();
+    let failed: Result<(), Error> = pool
+        .transaction(async |conn| {
+            sql_query("INSERT INTO levels VALUES ('AH-3', 3)").execute(conn).await?;
+            sql_query("INSERT INTO levels VALUES ('AH-1', 9)").execute(conn).await?;
+            Ok(())
+        })
+        .await;
+    assert!(failed.is_err());
+    assert_eq!(count(&pool).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_dropped_in_the_middle_is_rolled_back() {
+    let (_database, pool) = migrated().await;
+    let (inserted, is_inserted) = tokio::sync::oneshot::channel();
+    let work = tokio::spawn({
+        let pool = pool.clone();
+        async move {
+            let endless: Result<(), Error> = pool
+                .transaction(async |conn| {
+                    sql_query("INSERT INTO levels VALUES ('AH-1', 1)").execute(conn).await?;
+                    inserted.send(()).unwrap();
+                    std::future::pending().await
+                })
+                .await;
+            endless
+        }
+    });
+    is_inserted.await.unwrap();
+    work.abort();
+    assert!(work.await.unwrap_err().is_cancelled());
+    // The key is free again as soon as the server has rolled back; the insert waits for that.
+    insert(&pool, "('AH-1', 1)").await.unwrap();
+    assert_eq!(count(&pool).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_rule_is_told_by_its_name() {
+    let (_database, pool) = migrated().await;
+    insert(&pool, "('AH-1', 1)").await.unwrap();
+    let twice = insert(&pool, "('AH-1', 2)").await.unwrap_err();
+    assert!(matches!(twice, Error::UniqueViolation { .. }) && twice.violates("levels_sku_key"), "{twice:?}");
+    let negative = insert(&pool, "('AH-2', -1)").await.unwrap_err();
+    assert!(matches!(negative, Error::CheckViolation { .. }) && negative.violates("levels_not_negative"));
+    assert!(!negative.is_unavailable());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ended_by_the_server_is_told_apart_and_the_pool_heals() {
+    let (_database, pool) = migrated().await;
+    let ended: Result<(), Error> = pool
+        .transaction(async |conn| {
+            sql_query("SELECT pg_terminate_backend(pg_backend_pid())").execute(conn).await?;
+            sql_query("SELECT 1").execute(conn).await?;
+            Ok(())
+        })
+        .await;
+    let error = ended.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    pool.ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_there_is_unavailable_and_not_a_failed_query() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let pool = Pool::new(&format!("postgres://nobody@{address}/none").into(), 1, "test").unwrap();
+    let error = pool.ping().await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_services_role_cannot_read_anothers_schema() {
+    let (database, pool) = migrated().await;
+    insert(&pool, "('AH-1', 1)").await.unwrap();
+    let other = database.role_in("balance_sync").await;
+    let mut conn = other.get().await.unwrap();
+    let read = sql_query("SELECT count(*) FROM stock_sync.levels").get_result::<Count>(&mut *conn).await;
+    let refusal = read.err().unwrap().to_string();
+    assert!(refusal.contains("permission denied for schema stock_sync"), "{refusal}");
+}

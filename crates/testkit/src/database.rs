@@ -1,0 +1,103 @@
+//! A database of a test's own.
+
+use secrecy::SecretString;
+use tokio_postgres::{Client, NoTls};
+use url::Url;
+use uuid::Uuid;
+
+use crate::given;
+
+/// An empty database with one service's schema, owned by a role that may touch nothing else, as in production.
+/// Dropped with the value.
+pub struct Database {
+    name: String,
+    url: SecretString,
+}
+
+impl Database {
+    /// Makes a database whose `schema` was filled by `sql`.
+    ///
+    /// # Panics
+    /// When there is no server, or the SQL is wrong.
+    pub async fn create(schema: &str, sql: &str) -> Self {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let admin = connect(&given("DATABASE_URL")).await;
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
+        make_role(&admin, schema).await;
+        let inside = connect(address(&name, None).as_str()).await;
+        let schema_sql = format!(
+            "REVOKE ALL ON SCHEMA public FROM PUBLIC; CREATE SCHEMA {schema} AUTHORIZATION {schema}; \
+             ALTER ROLE {schema} IN DATABASE {name} SET search_path = {schema}"
+        );
+        inside.batch_execute(&schema_sql).await.expect("a schema");
+        let url = address(&name, Some(schema));
+        connect(url.as_str()).await.batch_execute(sql).await.expect("the schema's tables");
+        Self { name, url: String::from(url).into() }
+    }
+
+    /// A pool of another service's role in the same database.
+    ///
+    /// # Panics
+    /// When there is no server.
+    pub async fn role_in(&self, role: &str) -> pg::Pool {
+        make_role(&connect(&given("DATABASE_URL")).await, role).await;
+        let url = String::from(address(&self.name, Some(role))).into();
+        pg::Pool::new(&url, 1, "test").expect("a pool")
+    }
+
+    /// Where the service's role finds it.
+    pub const fn url(&self) -> &SecretString {
+        &self.url
+    }
+
+    /// A pool of the service's role.
+    ///
+    /// # Panics
+    /// Never: the URL is well-formed.
+    pub fn pool(&self) -> pg::Pool {
+        pg::Pool::new(&self.url, 10, "test").expect("a pool")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let name = self.name.clone();
+        // A runtime cannot be blocked from within: dropping happens on a thread of its own.
+        let dropped = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let admin = connect(&given("DATABASE_URL")).await;
+                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                admin.batch_execute(&drop).await.expect("the database dropped");
+            });
+        });
+        // A second panic while one unwinds would hide the first.
+        let is_dropped = dropped.join().is_ok();
+        assert!(is_dropped || std::thread::panicking(), "the test's database could not be dropped");
+    }
+}
+
+/// Tests run side by side: several may want the same role at once.
+async fn make_role(admin: &Client, role: &str) {
+    let sql = format!(
+        "DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    );
+    admin.batch_execute(&sql).await.expect("a role");
+}
+
+fn address(database: &str, role: Option<&str>) -> Url {
+    let mut url = Url::parse(&given("DATABASE_URL")).expect("DATABASE_URL is a URL");
+    url.set_path(database);
+    if let Some(role) = role {
+        url.set_username(role).expect("a URL with a host");
+    }
+    url
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection to Postgres");
+    // Ends with the client.
+    tokio::spawn(connection);
+    client
+}
