@@ -12,6 +12,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
+use domain::Chain;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -173,20 +174,5 @@ impl ResponseError for Problem {
     /// Without place and request id: the server's outermost layer renders it again with both.
     fn error_response(&self) -> HttpResponse {
         self.render("", "")
-    }
-}
-
-/// An error and everything that caused it, on one line.
-struct Chain<'a>(&'a (dyn Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
