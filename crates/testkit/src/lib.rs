@@ -5,9 +5,11 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails by panicking")]
 
 mod database;
+mod vhost;
 mod wait;
 
 pub use database::Database;
+pub use vhost::Vhost;
 pub use wait::eventually;
 
 /// A variable that `cargo xtask test` sets.

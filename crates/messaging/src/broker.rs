@@ -1,0 +1,79 @@
+//! The connection to RabbitMQ that everything in a process shares.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::Error;
+
+/// Connecting, opening a channel or a confirm that takes longer has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// A peer silent for twice as long is gone (AMQP 0-9-1 §4.2.7).
+const HEARTBEAT_SECONDS: u16 = 10;
+
+/// One AMQP connection, opened when first needed and again after it broke. Cheap to clone.
+#[derive(Clone)]
+pub struct Broker(Arc<Shared>);
+
+struct Shared {
+    uri: AMQPUri,
+    name: String,
+    connection: Mutex<Option<Connection>>,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("name", &self.0.name).finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Prepares a connection; nothing is opened yet. `name` is what RabbitMQ's own pages show.
+    ///
+    /// # Errors
+    /// When the URL is malformed.
+    pub fn new(url: &SecretString, name: &str) -> Result<Self, Error> {
+        let mut uri: AMQPUri = url.expose_secret().parse().map_err(Error::Url)?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        Ok(Self(Arc::new(Shared { uri, name: name.to_owned(), connection: Mutex::new(None) })))
+    }
+
+    /// Opens a channel, and the connection before it where there is none any more.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses.
+    pub async fn channel(&self) -> Result<Channel, Error> {
+        let opened = async {
+            let mut held = self.0.connection.lock().await;
+            let connection = match held.take() {
+                Some(connection) if connection.status().connected() => connection,
+                _broken => {
+                    let properties =
+                        ConnectionProperties::default().with_connection_name(self.0.name.as_str().into());
+                    Connection::connect_uri(self.0.uri.clone(), properties).await?
+                }
+            };
+            let channel = connection.create_channel().await;
+            *held = Some(connection);
+            Ok(channel?)
+        };
+        timeout(PATIENCE, opened).await.unwrap_or(Err(Error::Timeout(PATIENCE)))
+    }
+
+    /// Asks the broker whether it is there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let channel = self.channel().await?;
+        let closed = channel.close(200, "OK".into());
+        timeout(PATIENCE, closed).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! One batch, one transaction: inbox rows and effect together. A batch that fails is split in halves, so that a
+//! poisonous fact harms only itself.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use domain::backoff;
+use domain::events::Envelope;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Failure, Handler};
+
+#[derive(QueryableByName)]
+struct Fresh {
+    #[diesel(sql_type = SqlUuid)]
+    event_id: Uuid,
+}
+
+/// A fact that could not be applied, and why.
+pub(super) struct Refusal {
+    /// Where it stands in the batch.
+    pub(super) index: usize,
+    pub(super) failure: Failure,
+}
+
+/// Applies a batch and returns what could not be applied; everything else is committed. `None` when told to stop
+/// while a dependency was away: what was not committed must then not be acknowledged.
+pub(super) async fn apply<H: Handler>(
+    pool: &pg::Pool,
+    handler: &H,
+    events: &[Envelope],
+    stop: &CancellationToken,
+) -> Option<Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    let mut ranges = Vec::from([Range { start: 0, end: events.len() }]);
+    let mut waits = 0_u32;
+    while let Some(range) = ranges.pop() {
+        let Some(part) = events.get(range.clone()).filter(|part| !part.is_empty()) else { continue };
+        match once(pool, handler, part).await {
+            Ok(effect) => {
+                waits = 0;
+                handler.committed(effect).await;
+            }
+            Err(Failure::Unavailable(reason)) => {
+                waits += 1;
+                tracing::warn!(reason, facts = part.len(), "facts wait for a dependency");
+                let pause = backoff::exponential(Duration::from_millis(100), waits, Duration::from_secs(10));
+                tokio::select! {
+                    () = stop.cancelled() => return None,
+                    () = tokio::time::sleep(pause) => ranges.push(range),
+                }
+            }
+            Err(failure) if part.len() == 1 => {
+                refusals.push(Refusal { index: range.start, failure });
+            }
+            Err(_split) => {
+                let middle = range.start + part.len() / 2;
+                // The earlier half comes off the stack first: order is kept where it can be.
+                ranges.push(middle..range.end);
+                ranges.push(range.start..middle);
+            }
+        }
+    }
+    Some(refusals)
+}
+
+async fn once<H: Handler>(pool: &pg::Pool, handler: &H, events: &[Envelope]) -> Result<H::Effect, Failure> {
+    pool.transaction(async |conn| {
+        let mut fresh = record(conn, H::NAME, events).await?;
+        // A fact that stands twice in one batch is handed over once.
+        let fresh: Vec<&Envelope> = events.iter().filter(|event| fresh.remove(&event.id.as_uuid())).collect();
+        handler.handle(conn, &fresh).await
+    })
+    .await
+}
+
+/// Writes the inbox rows, in sorted order so that two consumers cannot deadlock, and returns the ids that are new.
+async fn record(
+    conn: &mut pg::Connection,
+    consumer: &str,
+    events: &[Envelope],
+) -> Result<HashSet<Uuid>, pg::Error> {
+    let mut ids: Vec<Uuid> = events.iter().map(|event| event.id.as_uuid()).collect();
+    ids.sort_unstable();
+    let fresh: Vec<Fresh> = sql_query(
+        "INSERT INTO inbox (consumer, event_id) SELECT $1, unnest($2) \
+         ON CONFLICT DO NOTHING RETURNING event_id",
+    )
+    .bind::<Text, _>(consumer)
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(conn)
+    .await?;
+    Ok(fresh.into_iter().map(|row| row.event_id).collect())
+}

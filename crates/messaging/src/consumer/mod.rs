@@ -1,0 +1,98 @@
+//! A service's consumer: takes facts in batches and applies each once.
+
+mod apply;
+mod session;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use domain::events::Envelope;
+use domain::{Chain, backoff};
+use tokio_util::sync::CancellationToken;
+
+use crate::Broker;
+
+/// What a service does with facts.
+pub trait Handler: Send + Sync + 'static {
+    /// The name in the inbox: one fact has one effect per name.
+    const NAME: &'static str;
+    /// What [`Handler::committed`] is told.
+    type Effect: Send;
+
+    /// Applies facts never seen before, inside the transaction that holds their inbox rows. Nothing may leave
+    /// the database here: the transaction may still be rolled back.
+    ///
+    /// # Errors
+    /// Why the batch as a whole could not be applied; it is then split, down to the fact that is at fault.
+    fn handle(
+        &self,
+        conn: &mut pg::Connection,
+        events: &[&Envelope],
+    ) -> impl Future<Output = Result<Self::Effect, Failure>> + Send;
+
+    /// Told after the commit and before the acknowledgement. It must not matter when it is never called.
+    fn committed(&self, effect: Self::Effect) -> impl Future<Output = ()> + Send;
+}
+
+/// Why facts could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A dependency is away: the facts are not at fault, they are held and tried again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Did not work this time: the fact comes again after 5 s, 1 min, 10 min; then it is set aside.
+    #[error("{0}")]
+    Retry(String),
+    /// Will never work: the fact is set aside with this reason.
+    #[error("{0}")]
+    Reject(String),
+}
+
+impl From<pg::Error> for Failure {
+    fn from(error: pg::Error) -> Self {
+        let reason = Chain(&error).to_string();
+        if error.is_unavailable() || matches!(error, pg::Error::Collision(_)) {
+            Self::Unavailable(reason)
+        } else {
+            Self::Retry(reason)
+        }
+    }
+}
+
+impl From<diesel::result::Error> for Failure {
+    fn from(error: diesel::result::Error) -> Self {
+        pg::Error::from(error).into()
+    }
+}
+
+/// Which facts a service wants, and how many at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Consumer {
+    /// The service's name; its queue is `<service>.events`.
+    pub service: &'static str,
+    /// Event types, or topic patterns (`order.*`, `#`).
+    pub bindings: &'static [&'static str],
+    /// Facts per transaction, at most.
+    pub batch: u16,
+    /// How long the first fact of a batch waits for others.
+    pub linger: Duration,
+}
+
+impl Consumer {
+    /// Consumes until `stop`; the batch in hand is finished first. Heals by itself from whatever goes away.
+    pub async fn run<H: Handler>(self, broker: Broker, pool: pg::Pool, handler: H, stop: CancellationToken) {
+        let mut failures = 0_u32;
+        while !stop.is_cancelled() {
+            if let Err(error) = self.session(&broker, &pool, &handler, &stop, &mut failures).await {
+                failures += 1;
+                tracing::warn!(error = %Chain(&error), "consuming was interrupted; what was not acknowledged comes again");
+            }
+            let pause =
+                backoff::exponential(Duration::from_millis(200), failures.max(1), Duration::from_secs(10));
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Facts between services, over RabbitMQ: told at least once, applied exactly once.
+//!
+//! - A fact is pushed to the [`outbox`] in the transaction of the change it speaks of.
+//! - The [`Relay`] tells the broker, and forgets a fact only when the broker has confirmed it.
+//! - A [`Consumer`] applies facts in batches; effect and inbox row commit in one transaction, acknowledged after.
+//!
+//! Kill any of them anywhere: a fact may travel twice, its effect happens once.
+
+mod broker;
+mod consumer;
+mod error;
+pub mod outbox;
+mod relay;
+mod topology;
+
+pub use broker::Broker;
+pub use consumer::{Consumer, Failure, Handler};
+pub use error::Error;
+pub use relay::Relay;
+
+/// The migration that makes the outbox; a service includes it as it is.
+pub const OUTBOX_SQL: &str = include_str!("../sql/outbox.sql");
+/// The migration that makes the inbox; a service includes it as it is.
+pub const INBOX_SQL: &str = include_str!("../sql/inbox.sql");

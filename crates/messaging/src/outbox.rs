@@ -1,0 +1,44 @@
+//! The outbox: facts written in the transaction of the change they speak of.
+
+use diesel::sql_query;
+use diesel::sql_types::{Array, Bytea, Jsonb, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use domain::events::Envelope;
+use serde_json::json;
+
+/// Adds facts in the caller's transaction, in one statement, and wakes the relay when it commits.
+///
+/// The caller holds the lock of every entity the facts speak of, so that `sequence` grows with commit order.
+///
+/// # Errors
+/// The database's; the transaction is then lost as a whole.
+pub async fn push(conn: &mut pg::Connection, events: &[Envelope]) -> Result<(), pg::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut bodies = Vec::with_capacity(events.len());
+    for event in events {
+        let body = serde_json::to_vec(event)
+            .map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
+        bodies.push(body);
+    }
+    let headers: Vec<_> = events
+        .iter()
+        .map(|event| event.traceparent.as_ref().map_or_else(|| json!({}), |it| json!({ "traceparent": it })))
+        .collect();
+    sql_query(
+        "WITH pushed AS ( \
+             INSERT INTO outbox (id, type, subject, partition_key, body, headers) \
+             SELECT * FROM unnest($1, $2, $3, $4, $5, $6)) \
+         SELECT pg_notify('outbox_' || current_schema(), '')",
+    )
+    .bind::<Array<SqlUuid>, _>(events.iter().map(|event| event.id.as_uuid()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(events.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(events.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(events.iter().map(|event| event.partitionkey.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Bytea>, _>(bodies)
+    .bind::<Array<Jsonb>, _>(headers)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

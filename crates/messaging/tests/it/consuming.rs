@@ -1,0 +1,83 @@
+//! What the consumer promises.
+
+use domain::events::Envelope;
+use lapin::BasicProperties;
+use lapin::options::{BasicGetOptions, BasicPublishOptions};
+use lapin::types::AMQPValue;
+use testkit::eventually;
+
+use crate::support::{Bench, fact};
+
+async fn publish(channel: &lapin::Channel, body: &[u8]) {
+    let sent = channel
+        .basic_publish(
+            "zaplecze.events".into(),
+            "account.connected".into(),
+            BasicPublishOptions::default(),
+            body,
+            BasicProperties::default().with_delivery_mode(2),
+        )
+        .await;
+    sent.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_delivered_again_has_no_second_effect() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    let broker = bench.broker();
+    let channel = broker.channel().await.unwrap();
+    let again = serde_json::to_vec(&fact(1)).unwrap();
+    for n in 0..300 {
+        publish(&channel, &again).await;
+        publish(&channel, &serde_json::to_vec(&fact(10 + n)).unwrap()).await;
+    }
+    bench.until("notes", 301).await;
+    bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
+    assert_eq!(bench.count(&format!("notes WHERE subject = '{}'", fact(1).subject)).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_in_a_batch_harms_only_itself() {
+    let bench = Bench::new().await;
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", fact(37).subject)).await;
+    bench.consume().await;
+    let facts: Vec<Envelope> = (0..100).map(fact).collect();
+    let broker = bench.broker();
+    let channel = broker.channel().await.unwrap();
+    publish(&channel, b"{ not an event").await;
+    for fact in &facts {
+        publish(&channel, &serde_json::to_vec(fact).unwrap()).await;
+    }
+    bench.until("notes", 99).await;
+    let mut reasons = Vec::new();
+    for _ in 0..2 {
+        let set_aside = eventually("a message set aside", async || {
+            channel.basic_get("notes.events.dead".into(), BasicGetOptions { no_ack: true }).await.unwrap()
+        })
+        .await;
+        let headers = set_aside.properties.headers().clone().unwrap();
+        let Some(AMQPValue::LongString(reason)) = headers.inner().get("x-zaplecze-reason").cloned() else {
+            panic!("no reason in {headers:?}");
+        };
+        reasons.push(reason.to_string());
+    }
+    reasons.sort();
+    let [poison, malformed] = reasons.as_slice() else { panic!("{reasons:?}") };
+    assert_eq!(*poison, format!("{} is poison", fact(37).subject));
+    assert!(malformed.starts_with("not a well-formed event"), "{malformed}");
+    bench.until_queue("notes.events.dead", |queue| queue.message_count() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_that_fails_once_comes_again_later() {
+    let bench = Bench::new().await;
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", fact(1).subject)).await;
+    bench.consume().await;
+    let broker = bench.broker();
+    let channel = broker.channel().await.unwrap();
+    publish(&channel, &serde_json::to_vec(&fact(1)).unwrap()).await;
+    bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() == 1).await;
+    assert_eq!(bench.count("notes").await, 0);
+    bench.until("notes", 1).await;
+}

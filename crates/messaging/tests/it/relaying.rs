@@ -1,0 +1,97 @@
+//! What the relay promises.
+
+use diesel::sql_query;
+use diesel_async::RunQueryDsl;
+use domain::events::Envelope;
+use testkit::eventually;
+
+use crate::support::{Bench, fact};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_facts_arrive_and_have_one_effect_each() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    // Two replicas of the relay: one works, the other stands by.
+    bench.relay();
+    bench.relay();
+    for set in 0..10_u128 {
+        let facts: Vec<Envelope> = (0..500).map(|n| fact(set * 500 + n)).collect();
+        bench.push(&facts).await;
+    }
+    bench.until("notes", 5000).await;
+    assert_eq!(bench.count("(SELECT DISTINCT subject FROM notes) AS n").await, 5000);
+    bench.until("outbox", 0).await;
+    assert_eq!(bench.count("inbox").await, 5000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_that_is_rolled_back_is_never_told() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    bench.relay();
+    let rolled_back: Result<(), pg::Error> = bench
+        .pool
+        .transaction(async |conn| {
+            messaging::outbox::push(conn, &[fact(1)]).await?;
+            sql_query("SELECT 1/0").execute(conn).await?;
+            Ok(())
+        })
+        .await;
+    assert!(rolled_back.is_err());
+    bench.push(&[fact(2)]).await;
+    bench.until("notes", 1).await;
+    assert_eq!(bench.count(&format!("notes WHERE subject = '{}'", fact(2).subject)).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_smaller_seq_that_commits_late_is_told_too() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    bench.relay();
+    let mut late = bench.pool.get().await.unwrap();
+    sql_query("BEGIN").execute(&mut *late).await.unwrap();
+    messaging::outbox::push(&mut late, &[fact(1)]).await.unwrap();
+    // A later row is pushed, told and gone before this transaction commits.
+    bench.push(&[fact(2)]).await;
+    bench.until("notes", 1).await;
+    sql_query("COMMIT").execute(&mut *late).await.unwrap();
+    bench.until("notes", 2).await;
+    bench.until("outbox", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_nobody_is_bound_to_waits_and_holds_up_no_other() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    bench.relay();
+    let mut unbound = fact(1);
+    unbound.kind = "stock.low".to_owned();
+    let mut facts = vec![unbound];
+    facts.extend((2..50).map(fact));
+    bench.push(&facts).await;
+    bench.until("notes", 48).await;
+    bench.until("outbox WHERE type = 'stock.low' AND attempts > 0", 1).await;
+    assert_eq!(bench.count("outbox").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_ended_by_the_broker_lose_nothing() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    bench.relay();
+    let mut ended = 0;
+    for set in 0..20_u128 {
+        let facts: Vec<Envelope> = (0..250).map(|n| fact(set * 250 + n)).collect();
+        bench.push(&facts).await;
+        if set % 5 == 2 {
+            ended += eventually("a connection to end", async || {
+                let ended = bench.vhost.end_connections();
+                (ended > 0).then_some(ended)
+            })
+            .await;
+        }
+    }
+    assert!(ended >= 4, "only {ended} connections were ended");
+    bench.until("notes", 5000).await;
+    assert_eq!(bench.count("(SELECT DISTINCT event_id FROM notes) AS n").await, 5000);
+}

@@ -1,0 +1,160 @@
+//! A service that tells facts, and one that notes them.
+
+use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use domain::events::{AccountConnected, Envelope, NewEvent};
+use domain::{IdSource, TokenId, UuidV7Source};
+use lapin::Queue;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use messaging::{Broker, Consumer, Failure, Handler, INBOX_SQL, OUTBOX_SQL, Relay};
+use std::time::Duration;
+use testkit::{Database, Vhost, eventually};
+use time::OffsetDateTime;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+/// One schema and one vhost, with whatever runs on them. Ends with the value.
+pub(crate) struct Bench {
+    pub(crate) vhost: Vhost,
+    pub(crate) database: Database,
+    pub(crate) pool: pg::Pool,
+    stop: CancellationToken,
+    _guard: DropGuard,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let notes = "CREATE TABLE notes (event_id uuid NOT NULL, subject text NOT NULL, seq bigserial); \
+             CREATE TABLE troubles (subject text PRIMARY KEY, left_over int NOT NULL); \
+             CREATE SEQUENCE tries";
+        let database =
+            Database::create("webhook_dispatcher", &format!("{OUTBOX_SQL}{INBOX_SQL}{notes}")).await;
+        let stop = CancellationToken::new();
+        let pool = database.pool();
+        Self { vhost: Vhost::create(), database, pool, _guard: stop.clone().drop_guard(), stop }
+    }
+
+    pub(crate) fn broker(&self) -> Broker {
+        Broker::new(self.vhost.url(), "test").unwrap()
+    }
+
+    pub(crate) fn relay(&self) {
+        let relay = Relay::new("webhook-dispatcher", self.database.url().clone(), self.broker());
+        tokio::spawn(relay.run(self.stop.clone()));
+    }
+
+    /// Starts a consumer and returns when it consumes: until then its queue may not be bound yet.
+    pub(crate) async fn consume(&self) {
+        let consumer = Consumer {
+            service: "notes",
+            bindings: &["account.*"],
+            batch: 100,
+            linger: Duration::from_millis(10),
+        };
+        tokio::spawn(consumer.run(self.broker(), self.pool.clone(), Notes, self.stop.clone()));
+        self.until_queue("notes.events", |queue| queue.consumer_count() > 0).await;
+    }
+
+    pub(crate) async fn push(&self, events: &[Envelope]) {
+        let pushed: Result<(), pg::Error> =
+            self.pool.transaction(async |conn| messaging::outbox::push(conn, events).await).await;
+        pushed.unwrap();
+    }
+
+    pub(crate) async fn run(&self, sql: &str) {
+        let mut conn = self.pool.get().await.unwrap();
+        sql_query(sql).execute(&mut *conn).await.unwrap();
+    }
+
+    pub(crate) async fn count(&self, from: &str) -> i64 {
+        let mut conn = self.pool.get().await.unwrap();
+        let counted: Count =
+            sql_query(format!("SELECT count(*) FROM {from}")).get_result(&mut *conn).await.unwrap();
+        counted.count
+    }
+
+    pub(crate) async fn until(&self, from: &str, wanted: i64) {
+        let what = format!("{wanted} rows in {from}");
+        eventually(&what, async || (self.count(from).await == wanted).then_some(())).await;
+    }
+
+    pub(crate) async fn until_queue(&self, name: &str, is_reached: impl Fn(&Queue) -> bool) {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let broker = self.broker();
+        eventually(name, async || {
+            // Asking for a queue that is not there closes the channel.
+            let channel = broker.channel().await.ok()?;
+            let queue = channel.queue_declare(name.into(), passive, FieldTable::default()).await.ok()?;
+            is_reached(&queue).then_some(())
+        })
+        .await;
+    }
+}
+
+pub(crate) fn fact(subject: u128) -> Envelope {
+    let event = AccountConnected {
+        token_id: TokenId::from(Uuid::from_u128(subject)),
+        user_id: "sklep-ząbek".to_owned(),
+        allegro_seller_id: "1".to_owned(),
+        allegro_login: "login".to_owned(),
+        account_name: None,
+        connected_at: OffsetDateTime::UNIX_EPOCH,
+        generation: 1,
+    };
+    let new =
+        NewEvent { id: UuidV7Source.next_id().into(), time: OffsetDateTime::now_utc(), correlation_id: None };
+    Envelope::wrap(&event, new).unwrap()
+}
+
+/// Writes down each fact it is given, unless the fact is in trouble.
+pub(crate) struct Notes;
+
+#[derive(QueryableByName)]
+struct Trouble {
+    #[diesel(sql_type = Text)]
+    subject: String,
+}
+
+impl Handler for Notes {
+    const NAME: &'static str = "notes";
+    type Effect = usize;
+
+    async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<usize, Failure> {
+        let subjects: Vec<&str> = events.iter().map(|event| event.subject.as_str()).collect();
+        let poison: Vec<Trouble> =
+            sql_query("SELECT subject FROM troubles WHERE subject = ANY($1) AND left_over < 0")
+                .bind::<Array<Text>, _>(&subjects)
+                .load(conn)
+                .await?;
+        if let [poison, ..] = poison.as_slice() {
+            return Err(Failure::Reject(format!("{} is poison", poison.subject)));
+        }
+        // Outside the transaction's fate: a sequence is never rolled back.
+        let trouble: Vec<Trouble> = sql_query(
+            "SELECT subject FROM troubles WHERE subject = ANY($1) AND nextval('tries') <= left_over",
+        )
+        .bind::<Array<Text>, _>(&subjects)
+        .load(conn)
+        .await?;
+        if !trouble.is_empty() {
+            return Err(Failure::Retry("not yet".to_owned()));
+        }
+        let ids: Vec<Uuid> = events.iter().map(|event| event.id.as_uuid()).collect();
+        sql_query("INSERT INTO notes (event_id, subject) SELECT * FROM unnest($1, $2)")
+            .bind::<Array<SqlUuid>, _>(ids)
+            .bind::<Array<Text>, _>(&subjects)
+            .execute(conn)
+            .await?;
+        Ok(events.len())
+    }
+
+    async fn committed(&self, _facts: usize) {}
+}
