@@ -1,1 +1,128 @@
-//! allegro-backup
+//! allegro-backup: every order of every connected account, kept for ever.
+//!
+//! Owns the schema `allegro_backup` and is the only service that talks to Allegro. It promises that an order Allegro
+//! ever showed us is never lost, whatever dies: orders, facts about them and checkpoints commit together, and every
+//! step can be done again.
+
+mod api;
+mod app;
+mod clients;
+mod config;
+mod domain;
+mod state;
+mod store;
+mod tasks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::domain::{Chain, SystemClock, UuidV7Source};
+use ::tasks::{Runner, Settings, TaskHandler};
+use chassis::config::Reader;
+use chassis::{ServeContext, Service};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use messaging::{Broker, Relay};
+use pg::sealed::Keyring;
+use web::{Authenticator, Health, Requirement, Server};
+
+use crate::clients::allegro::{AllegroClient, Pause, REQUEST_TIMEOUT};
+pub use crate::config::Config;
+use crate::state::State;
+use crate::tasks::{FullSync, OrderEvents, PollAuthorization};
+
+/// The schema.
+pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/allegro_backup");
+
+/// The service.
+#[derive(Debug)]
+pub struct AllegroBackup;
+
+impl Service for AllegroBackup {
+    const NAME: &'static str = "allegro-backup";
+    const ABOUT: &'static str = "Backs up every order of every connected Allegro account";
+    const DEFAULT_PORT: u16 = 8001;
+    type Config = Config;
+
+    fn read_config(reader: &mut Reader) -> Config {
+        Config::read(reader)
+    }
+
+    fn openapi() -> String {
+        api::openapi()
+    }
+
+    async fn migrate(config: &Config) -> anyhow::Result<()> {
+        for version in pg::migrate(&config.database.url, &MIGRATIONS).await? {
+            tracing::info!(version, "migrated");
+        }
+        Ok(())
+    }
+
+    async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
+        let life = context.lifecycle;
+        let pool = pg::Pool::new(&config.database.url, config.database.pool_size, Self::NAME)?;
+        let broker = Broker::new(&config.amqp.url, Self::NAME)?;
+        let pause = Pause::new(&config.redis.url, &config.application.client_id)?;
+        let http = egress::client(&egress::Settings {
+            user_agent: config.user_agent,
+            connect_timeout: Duration::from_secs(3),
+            timeout: REQUEST_TIMEOUT,
+        })?;
+        let state = State {
+            pool: pool.clone(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(UuidV7Source),
+            keyring: Keyring::new(config.encryption.into_keys())?,
+            allegro: AllegroClient::new(http, config.application, pause.clone()),
+            events_interval: config.events_interval,
+        };
+        if context.roles.worker {
+            let handlers: [Arc<dyn TaskHandler>; 3] = [
+                Arc::new(PollAuthorization(state.clone())),
+                Arc::new(FullSync(state.clone())),
+                Arc::new(OrderEvents(state.clone())),
+            ];
+            let settings =
+                Settings { workers: config.workers, silence: config.task_silence, ..Settings::default() };
+            let runner = Runner::new(pool.clone(), Arc::clone(&state.clock), handlers, settings);
+            life.spawn("tasks", runner.run(life.stopping()));
+            let relay = Relay::new(Self::NAME, config.database.url, broker.clone());
+            life.spawn("relay", relay.run(life.stopping()));
+        }
+        let authenticator = Authenticator::new(Self::NAME)
+            .jwt_secret(context.auth.jwt_secret.as_ref())
+            .api_keys(context.auth.into_api_keys())
+            .insecure_local(context.insecure_local);
+        let server = Server::new(authenticator)
+            .health(health(&pool, &broker, &pause))
+            .openapi(api::openapi())
+            .routes(move |routes| {
+                routes.app_data(actix_web::web::Data::new(state.clone()));
+                if context.roles.api {
+                    api::routes(routes);
+                }
+            })
+            .bind((context.http.host, context.http.port))?;
+        tracing::info!(address = %server.address(), "serving");
+        life.spawn("http", server.run(life.stopping()));
+        Ok(())
+    }
+}
+
+fn health(pool: &pg::Pool, broker: &Broker, pause: &Pause) -> Health {
+    let (pool, broker, pause) = (pool.clone(), broker.clone(), pause.clone());
+    Health::new()
+        .check("postgres", Requirement::Required, move || {
+            let pool = pool.clone();
+            async move { pool.ping().await.map_err(|error| Chain(&error).to_string()) }
+        })
+        .check("rabbitmq", Requirement::Required, move || {
+            let broker = broker.clone();
+            async move { broker.ping().await.map_err(|error| error.to_string()) }
+        })
+        // Without Redis each replica pauses for itself: worse, not broken.
+        .check("redis", Requirement::Optional, move || {
+            let pause = pause.clone();
+            async move { pause.ping().await.map_err(|_detail| "cannot be reached".to_owned()) }
+        })
+}

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use secrecy::{ExposeSecret, SecretString};
 use tracing::Level;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::keys::{ApiKey, EncryptionKey, parse_api_keys, parse_encryption_keys};
 use super::reader::{Absent, Ask, Reader};
@@ -80,6 +81,20 @@ pub struct Auth {
 pub struct Encryption {
     /// At least one; the first seals, all open.
     pub keys: Vec<EncryptionKey>,
+}
+
+impl Encryption {
+    /// Each key with its id, as a keyring takes them.
+    pub fn into_keys(self) -> impl Iterator<Item = (String, Zeroizing<[u8; 32]>)> {
+        self.keys.into_iter().map(|EncryptionKey { id, key }| (id, key))
+    }
+}
+
+impl Auth {
+    /// Each API key as id, SHA-256 and scopes, as an authenticator takes them.
+    pub fn into_api_keys(self) -> impl Iterator<Item = (String, [u8; 32], Vec<String>)> {
+        self.api_keys.into_iter().map(|ApiKey { id, sha256, scopes }| (id, sha256, scopes))
+    }
 }
 
 impl fmt::Display for LogFormat {

@@ -1,0 +1,43 @@
+//! Paths: Allegro's own, and the sandbox's.
+
+/// What a step gave, or the answer it refuses the request with.
+macro_rules! given {
+    ($outcome:expr) => {
+        match $outcome {
+            Ok(value) => value,
+            Err(refusal) => return *refusal,
+        }
+    };
+}
+
+mod admin;
+mod api;
+pub(crate) mod faults;
+mod listing;
+mod oauth;
+mod page;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+
+use crate::answer;
+
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("/auth/oauth/device", web::post().to(oauth::device))
+        .route("/auth/oauth/token", web::post().to(oauth::token))
+        .route("/skojarz-aplikacje", web::get().to(page::ask))
+        .route("/skojarz-aplikacje", web::post().to(page::decide))
+        .route("/me", web::get().to(api::me))
+        .route("/order/event-stats", web::get().to(api::event_stats))
+        .route("/order/events", web::get().to(api::events))
+        .route("/order/checkout-forms", web::get().to(listing::list))
+        .route("/order/checkout-forms/{id}", web::get().to(api::order))
+        .route("/order/checkout-forms/{id}/fulfillment", web::put().to(api::fulfill))
+        .service(web::scope("/_sandbox").configure(admin::configure))
+        .default_service(web::to(unknown));
+}
+
+async fn unknown() -> HttpResponse {
+    answer::error(StatusCode::NOT_FOUND, "NotFoundException", "Resource not found", None)
+}

@@ -1,0 +1,56 @@
+-- Facts to be told: written in the transaction of the change they speak of, deleted when the broker has them.
+CREATE TABLE outbox (
+    seq bigserial PRIMARY KEY,
+    id uuid NOT NULL,
+    type text NOT NULL,
+    subject text NOT NULL,
+    partition_key text NOT NULL,
+    body bytea NOT NULL,
+    headers jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    attempts int NOT NULL DEFAULT 0,
+    -- Fresh rows come first; a row the broker refused waits here without holding up the others.
+    next_attempt_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
+CREATE INDEX outbox_due ON outbox (next_attempt_at, seq);
+-- Facts already applied: written in the transaction of their effect, so that a second delivery has none.
+CREATE TABLE inbox (
+    consumer text NOT NULL,
+    event_id uuid NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (consumer, event_id)
+);
+
+CREATE INDEX inbox_received_at ON inbox (received_at);
+-- Durable tasks: the row is the truth, whatever process runs it.
+CREATE TABLE task_history (
+    id uuid PRIMARY KEY,
+    kind text NOT NULL,
+    queue text NOT NULL,
+    payload jsonb NOT NULL,
+    status text NOT NULL DEFAULT 'queued'
+        CONSTRAINT task_history_status CHECK (status IN ('queued', 'running', 'retrying', 'succeeded', 'failed', 'cancelled')),
+    progress jsonb,
+    attempt integer NOT NULL DEFAULT 0,
+    max_attempts integer NOT NULL CONSTRAINT task_history_max_attempts CHECK (max_attempts > 0),
+    run_at timestamptz NOT NULL,
+    unique_key text,
+    requested_by text,
+    correlation_id text,
+    result jsonb,
+    error text,
+    created_at timestamptz NOT NULL,
+    started_at timestamptz,
+    finished_at timestamptz,
+    updated_at timestamptz NOT NULL,
+    heartbeat_at timestamptz
+) WITH (fillfactor = 80);
+
+-- One task of a queue runs at a time, even beside a worker that lost its connection.
+CREATE UNIQUE INDEX task_history_one_running_per_queue ON task_history (queue) WHERE status = 'running';
+-- At most one live task with a key.
+CREATE UNIQUE INDEX task_history_unique_key ON task_history (unique_key)
+    WHERE unique_key IS NOT NULL AND status IN ('queued', 'running', 'retrying');
+CREATE INDEX task_history_due ON task_history (run_at, id) WHERE status IN ('queued', 'retrying');
+CREATE INDEX task_history_by_queue ON task_history (queue, id DESC);

@@ -1,0 +1,198 @@
+//! Starting a sync, and looking at how it goes.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use domain::{TaskId, TokenId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tasks::{Progress, Task};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use web::{ApiJson, ApiPath, Caller, Problem, RequestId};
+
+use super::problems::{self, NO_ACCOUNT, SEVERAL_ACCOUNTS, TASK_NOT_FOUND, TOKEN_NOT_FOUND};
+use crate::app::accounts;
+use crate::app::syncs::{self, Standing};
+use crate::state::State;
+
+/// Which account.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Start {
+    /// Needed where the user has several accounts.
+    token_id: Option<TokenId>,
+}
+
+/// A sync that was asked for.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Started {
+    task_id: TaskId,
+}
+
+/// How far a task has come.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProgressView {
+    current: i64,
+    total: i64,
+    #[schema(example = "orders")]
+    stage: String,
+}
+
+impl From<&Progress> for ProgressView {
+    fn from(progress: &Progress) -> Self {
+        Self { current: progress.current, total: progress.total, stage: progress.stage.clone() }
+    }
+}
+
+/// A task.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TaskView {
+    task_id: TaskId,
+    kind: String,
+    /// `PENDING`, `PROGRESS`, `SUCCESS`, `FAILURE` or `CANCELLED`.
+    #[schema(example = "PROGRESS")]
+    status: &'static str,
+    progress: Option<ProgressView>,
+    attempt: i32,
+    #[schema(value_type = Option<Object>)]
+    result: Option<Value>,
+    error: Option<String>,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    started_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    finished_at: Option<OffsetDateTime>,
+}
+
+impl From<&Task> for TaskView {
+    fn from(task: &Task) -> Self {
+        Self {
+            task_id: task.id,
+            kind: task.kind.clone(),
+            status: task.status.shown(),
+            progress: task.progress.as_ref().map(ProgressView::from),
+            attempt: task.attempt,
+            result: task.result.clone(),
+            error: task.error.clone(),
+            created_at: task.created_at,
+            started_at: task.started_at,
+            finished_at: task.finished_at,
+        }
+    }
+}
+
+/// How an account's sync goes.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StandingView {
+    token_id: TokenId,
+    account_name: Option<String>,
+    allegro_login: String,
+    /// `waiting` (no list read yet), `reading_list`, `following_events` or `needs_reauthorization`.
+    #[schema(example = "following_events")]
+    state: &'static str,
+    /// Orders of the list read so far, and in all.
+    orders_read: i64,
+    orders_total: i64,
+    last_event_id: Option<String>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    last_complete_list_sync: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    last_events_sync: Option<OffsetDateTime>,
+    /// The latest reading of the list.
+    task: Option<TaskView>,
+}
+
+impl From<Standing> for StandingView {
+    fn from(Standing { account, cursor, task }: Standing) -> Self {
+        let is_reading = task.as_ref().is_some_and(|task| !task.status.is_final());
+        let state = if account.needs_reauthorization {
+            "needs_reauthorization"
+        } else if is_reading && cursor.pass_task_id.is_some() {
+            "reading_list"
+        } else if cursor.last_complete_list_sync.is_some() {
+            "following_events"
+        } else {
+            "waiting"
+        };
+        Self {
+            token_id: account.id(),
+            account_name: account.account_name,
+            allegro_login: account.allegro_login,
+            state,
+            orders_read: cursor.pass_done,
+            orders_total: cursor.pass_total,
+            last_event_id: cursor.last_event_id,
+            last_complete_list_sync: cursor.last_complete_list_sync,
+            last_events_sync: cursor.last_events_sync,
+            task: task.as_ref().map(TaskView::from),
+        }
+    }
+}
+
+/// How the syncs of a user's accounts go.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StandingList {
+    user_id: String,
+    accounts: Vec<StandingView>,
+}
+
+/// Reads an account's whole list again. Asking again while it runs gives the same task.
+#[utoipa::path(post, path = "/api/v1/sync/manual/{user_id}", tag = "sync", params(("user_id" = String, Path)),
+    request_body = Start,
+    responses((status = 202, body = Started), (status = 404, body = web::problem::Body<'static>),
+              (status = 409, body = web::problem::Body<'static>)))]
+pub(crate) async fn start(
+    state: Data<State>,
+    caller: Caller,
+    request_id: RequestId,
+    user_id: ApiPath<String>,
+    ApiJson(wish): ApiJson<Start>,
+) -> Result<HttpResponse, Problem> {
+    let accounts = if caller.sees(&user_id) {
+        accounts::list(&state, Some(&user_id)).await.map_err(|error| problems::database(&error))?
+    } else {
+        Vec::new()
+    };
+    let account = match (wish.token_id, accounts.as_slice()) {
+        (_, []) => return Err(Problem::new(&NO_ACCOUNT)),
+        (Some(id), accounts) => accounts.iter().find(|account| account.id() == id),
+        (None, [account]) => Some(account),
+        (None, _) => return Err(Problem::new(&SEVERAL_ACCOUNTS)),
+    };
+    let account = account.ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))?;
+    let task = syncs::start(&state, account.id(), &caller.subject, request_id.as_str()).await;
+    let task_id = task.map_err(|error| problems::database(&error))?;
+    Ok(HttpResponse::Accepted().json(Started { task_id }))
+}
+
+/// How the syncs of a user's accounts go.
+#[utoipa::path(get, path = "/api/v1/sync/status/{user_id}", tag = "sync", params(("user_id" = String, Path)),
+    responses((status = 200, body = StandingList)))]
+pub(crate) async fn status(
+    state: Data<State>,
+    caller: Caller,
+    user_id: ApiPath<String>,
+) -> Result<HttpResponse, Problem> {
+    let standings = if caller.sees(&user_id) {
+        syncs::standing(&state, &user_id).await.map_err(|error| problems::database(&error))?
+    } else {
+        Vec::new()
+    };
+    let accounts = standings.into_iter().map(StandingView::from).collect();
+    Ok(HttpResponse::Ok().json(StandingList { user_id: user_id.clone(), accounts }))
+}
+
+/// One task of an account.
+#[utoipa::path(get, path = "/api/v1/sync/tasks/{task_id}", tag = "sync", params(("task_id" = TaskId, Path)),
+    responses((status = 200, body = TaskView), (status = 404, body = web::problem::Body<'static>)))]
+pub(crate) async fn task(
+    state: Data<State>,
+    caller: Caller,
+    task_id: ApiPath<TaskId>,
+) -> Result<HttpResponse, Problem> {
+    let found = syncs::task(&state, *task_id).await.map_err(|error| problems::database(&error))?;
+    let found = found.filter(|(_, account)| caller.sees(&account.user_id));
+    let (task, _) = found.ok_or_else(|| Problem::new(&TASK_NOT_FOUND))?;
+    Ok(HttpResponse::Ok().json(TaskView::from(&task)))
+}

@@ -1,0 +1,197 @@
+//! Access tokens: kept fresh by one worker at a time, whoever dies in between.
+
+use std::time::Duration;
+
+use domain::events::AccountReauthorizationNeeded;
+use domain::{Chain, TokenId};
+use pg::sealed::SealError;
+use secrecy::SecretString;
+use tasks::TaskError;
+use time::OffsetDateTime;
+
+use crate::clients::allegro::{AllegroError, REQUEST_TIMEOUT, TokenPair};
+use crate::state::State;
+use crate::store::tokens::{self, Account, Pair, TokenStoreError};
+
+/// A token is refreshed when it ends within this.
+const EARLY: time::Duration = time::Duration::minutes(5);
+/// Longer than twice a request to Allegro; short enough that a refresh whose worker died is tried again within
+/// the 60 s in which Allegro still takes the same refresh token.
+const LEASE: Duration = Duration::from_secs(20);
+/// How long to wait before looking again whether another worker has refreshed.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const _: () = assert!(LEASE.as_secs() > 2 * REQUEST_TIMEOUT.as_secs());
+
+/// Why a call for an account did not happen, or failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The account was removed.
+    #[error("the account was removed")]
+    Removed,
+    /// Only the owner can connect the account again.
+    #[error("the account must be connected again by its owner")]
+    NeedsReauthorization,
+    /// Allegro.
+    #[error(transparent)]
+    Allegro(#[from] AllegroError),
+    /// Our own storage.
+    #[error(transparent)]
+    Store(#[from] TokenStoreError),
+}
+
+impl From<pg::Error> for CallError {
+    fn from(error: pg::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<SealError> for CallError {
+    fn from(error: SealError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<CallError> for TaskError {
+    fn from(error: CallError) -> Self {
+        let reason = Chain(&error).to_string();
+        match error {
+            CallError::Removed | CallError::NeedsReauthorization => Self::Fail(reason),
+            CallError::Store(TokenStoreError::Database(error)) => error.into(),
+            CallError::Store(TokenStoreError::Seal(_)) => Self::Fail(reason),
+            CallError::Allegro(AllegroError::Paused(after)) => Self::Postpone { after, reason },
+            CallError::Allegro(AllegroError::Unavailable { .. }) => {
+                Self::Postpone { after: Duration::from_secs(5), reason }
+            }
+            CallError::Allegro(_) => Self::Retry { after: Duration::from_secs(30), reason },
+        }
+    }
+}
+
+/// An access token and the generation it belongs to.
+struct Access {
+    token: SecretString,
+    generation: i64,
+}
+
+/// Calls Allegro for an account: with a fresh token, and once more with a fresher one when Allegro does not accept
+/// it.
+///
+/// # Errors
+/// Why it failed at last.
+pub(crate) async fn call<T, F, Fut>(state: &State, id: TokenId, operation: F) -> Result<T, CallError>
+where
+    F: Fn(SecretString) -> Fut,
+    Fut: Future<Output = Result<T, AllegroError>>,
+{
+    let access = current(state, id, None).await?;
+    match operation(access.token).await {
+        Err(AllegroError::Unauthorized) => {
+            let access = current(state, id, Some(access.generation)).await?;
+            Ok(operation(access.token).await?)
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+/// The account's token, refreshed first when it ends soon, or when it is of the generation that was just refused.
+async fn current(state: &State, id: TokenId, refused: Option<i64>) -> Result<Access, CallError> {
+    loop {
+        let now = state.now();
+        let mut conn = state.pool.get().await?;
+        let account = tokens::find(&mut conn, id).await?;
+        drop(conn);
+        let account = usable(account)?;
+        let is_fresh = account.expires_at - now > EARLY && refused != Some(account.generation);
+        if is_fresh {
+            let token = account.access_token(&state.keyring)?;
+            return Ok(Access { token, generation: account.generation });
+        }
+        if account.is_leased(now) || !refresh(state, &account).await? {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+fn usable(account: Option<Account>) -> Result<Account, CallError> {
+    match account {
+        Some(account) if !account.is_active => Err(CallError::Removed),
+        Some(account) if account.needs_reauthorization => Err(CallError::NeedsReauthorization),
+        Some(account) => Ok(account),
+        None => Err(CallError::Removed),
+    }
+}
+
+/// Refreshes the pair of this generation; false when another worker is at it, or was faster.
+async fn refresh(state: &State, account: &Account) -> Result<bool, CallError> {
+    let (id, generation) = (account.id(), account.generation);
+    let is_ours = state
+        .pool
+        .transaction(async |conn| {
+            let now = state.now();
+            let locked = tokens::lock(conn, id).await?;
+            let is_free = locked.is_some_and(|it| it.generation == generation && !it.is_leased(now));
+            if is_free {
+                tokens::take_lease(conn, id, now + LEASE).await?;
+            }
+            Ok::<_, pg::Error>(is_free)
+        })
+        .await?;
+    if !is_ours {
+        return Ok(false);
+    }
+    let refresh_token = account.refresh_token(&state.keyring)?;
+    match state.allegro.refresh(&refresh_token).await {
+        Ok(pair) => {
+            let pair = received(pair, state.now());
+            let mut conn = state.pool.get().await?;
+            let stored =
+                tokens::store_refreshed(&mut conn, &state.keyring, (id, generation), &pair, state.now());
+            let is_stored = stored.await?;
+            tracing::info!(token = %id, "refreshed an account's tokens");
+            Ok(is_stored)
+        }
+        Err(AllegroError::OAuth { code }) if code == "invalid_grant" => {
+            give_up(state, account, &code).await?;
+            // The next look finds a newer pair, or says that the owner is needed.
+            Ok(true)
+        }
+        Err(error) => {
+            let mut conn = state.pool.get().await?;
+            tokens::give_lease_back(&mut conn, id, generation).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Allegro no longer takes the refresh token: unless a newer pair came meanwhile, the owner is needed, and told.
+async fn give_up(state: &State, account: &Account, reason: &str) -> Result<(), pg::Error> {
+    let (id, generation) = (account.id(), account.generation);
+    state
+        .pool
+        .transaction(async |conn| {
+            if !tokens::need_reauthorization(conn, (id, generation), reason).await? {
+                return Ok(());
+            }
+            let event = AccountReauthorizationNeeded {
+                token_id: id,
+                user_id: account.user_id.clone(),
+                allegro_seller_id: account.allegro_seller_id.clone(),
+                reason: reason.to_owned(),
+                since: state.now(),
+                generation: generation + 1,
+            };
+            tracing::warn!(token = %id, reason, "an account must be connected again by its owner");
+            messaging::outbox::push(conn, &[state.wrap(&event, None)?]).await
+        })
+        .await
+}
+
+/// A pair as it is stored.
+pub(crate) fn received(pair: TokenPair, now: OffsetDateTime) -> Pair {
+    Pair {
+        access: pair.access_token,
+        refresh: pair.refresh_token,
+        expires_at: now + Duration::from_secs(pair.expires_in.into()),
+        scopes: pair.scope,
+    }
+}

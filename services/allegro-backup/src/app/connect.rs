@@ -1,0 +1,221 @@
+//! Connecting an account by device flow (RFC 8628).
+
+use std::time::Duration;
+
+use domain::events::AccountConnected;
+use domain::{AuthorizationId, TaskId};
+use serde_json::json;
+use tasks::{NewTask, Run, TaskError};
+
+use crate::app::access::{CallError, received};
+use crate::clients::allegro::AllegroError;
+use crate::state::State;
+use crate::store::authorizations::{self, Authorization, NewAuthorization};
+use crate::store::tokens::{self, Identity, TokenStoreError};
+use crate::tasks::{FULL_SYNC, POLL_AUTHORIZATION, full_sync_task};
+
+/// RFC 8628 §3.5: `slow_down` adds this to the interval.
+const SLOWER: i32 = 5;
+
+/// What the person who connects an account needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Begun {
+    /// The authorization.
+    pub(crate) id: AuthorizationId,
+    /// The task that polls.
+    pub(crate) task_id: TaskId,
+    /// What to type.
+    pub(crate) user_code: String,
+    /// Where.
+    pub(crate) verification_uri: String,
+    /// The same with the code filled in.
+    pub(crate) verification_uri_complete: String,
+    /// Seconds the code lives.
+    pub(crate) expires_in: u32,
+    /// Seconds between two polls.
+    pub(crate) interval: u32,
+}
+
+/// Begins a device flow: the authorization and the task that polls it are written down together.
+///
+/// # Errors
+/// Allegro's or our storage's. A code that was given and not written down is of no use to anybody and ends by itself.
+pub(crate) async fn begin(
+    state: &State,
+    user_id: &str,
+    account_name: Option<&str>,
+    requested_by: &str,
+    correlation_id: &str,
+) -> Result<Begun, CallError> {
+    let code = state.allegro.begin_device_flow().await?;
+    let now = state.now();
+    let (id, task_id) = (AuthorizationId::from(state.ids.next_id()), TaskId::from(state.ids.next_id()));
+    let task = NewTask {
+        kind: POLL_AUTHORIZATION,
+        queue: format!("authorization_{id}"),
+        payload: json!({ "authorization_id": id }),
+        run_at: Some(now + Duration::from_secs(code.interval.into())),
+        unique_key: Some(format!("authorization:{id}")),
+        max_attempts: 20,
+        requested_by: Some(requested_by.to_owned()),
+        correlation_id: Some(correlation_id.to_owned()),
+    };
+    let new = NewAuthorization {
+        id,
+        user_id,
+        account_name,
+        device_code: &code.device_code,
+        user_code: &code.user_code,
+        verification_uri: &code.verification_uri,
+        verification_uri_complete: &code.verification_uri_complete,
+        poll_seconds: i32::try_from(code.interval).unwrap_or(SLOWER).max(1),
+        expires_at: now + Duration::from_secs(code.expires_in.into()),
+        task_id,
+    };
+    let written: Result<(), TokenStoreError> = state
+        .pool
+        .transaction(async |conn| {
+            authorizations::insert(conn, &state.keyring, &new, now).await?;
+            tasks::enqueue(conn, task_id, now, &task).await?;
+            Ok(())
+        })
+        .await;
+    written?;
+    Ok(Begun {
+        id,
+        task_id,
+        user_code: code.user_code,
+        verification_uri: code.verification_uri,
+        verification_uri_complete: code.verification_uri_complete,
+        expires_in: code.expires_in,
+        interval: code.interval,
+    })
+}
+
+/// Polls until a person has decided, or the code ends. The one poller of the code: its task's queue is its own.
+///
+/// # Errors
+/// What the task runner shall do.
+pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Result<(), TaskError> {
+    let mut conn = state.pool.get().await?;
+    let found = authorizations::find(&mut conn, id).await?;
+    drop(conn);
+    let Some(authorization) = found.filter(|it| it.status == "pending") else {
+        return Err(TaskError::Fail("the authorization is not pending".to_owned()));
+    };
+    let device_code =
+        authorization.device_code(&state.keyring).map_err(|error| TaskError::Fail(error.to_string()))?;
+    let mut interval = authorization.poll_seconds;
+    loop {
+        run.check()?;
+        if state.now() >= authorization.expires_at {
+            return end(state, run, &authorization, "expired", "the code was not used in time").await;
+        }
+        match state.allegro.poll_device_code(&device_code).await {
+            Ok(pair) => return complete(state, run, &authorization, received(pair, state.now())).await,
+            Err(AllegroError::OAuth { code }) => match code.as_str() {
+                "authorization_pending" => {}
+                "slow_down" => interval += SLOWER,
+                "access_denied" => {
+                    return end(state, run, &authorization, "denied", "the account's owner refused").await;
+                }
+                "expired_token" => {
+                    return end(state, run, &authorization, "expired", "the code was not used in time").await;
+                }
+                other => return end(state, run, &authorization, "failed", other).await,
+            },
+            Err(AllegroError::Paused(after)) => {
+                tokio::time::sleep(after).await;
+            }
+            Err(AllegroError::Unavailable { text, .. }) => {
+                // RFC 8628 §3.5: on a connection timeout the client must poll less often.
+                tracing::warn!(text, "Allegro does not answer the poll; asking again");
+                interval += SLOWER;
+            }
+            Err(error) => return end(state, run, &authorization, "failed", &error.to_string()).await,
+        }
+        tokio::time::sleep(Duration::from_secs(interval.unsigned_abs().into())).await;
+    }
+}
+
+/// Stores the account: tokens, the fact, the first sync and the end of the task, all or nothing.
+async fn complete(
+    state: &State,
+    run: &Run,
+    authorization: &Authorization,
+    pair: tokens::Pair,
+) -> Result<(), TaskError> {
+    // The tokens exist only here until they are stored: what can fail is tried again before giving up, as the
+    // device code is used up.
+    let mut tries = 0;
+    let me = loop {
+        match state.allegro.me(&pair.access).await {
+            Ok(me) => break me,
+            Err(error) if error.is_systemic() && tries < 20 => {
+                tries += 1;
+                tracing::warn!(%error, "Allegro gave tokens but does not say whose they are; asking again");
+                tokio::time::sleep(Duration::from_secs(3)).await;
+            }
+            Err(error) => return end(state, run, authorization, "failed", &error.to_string()).await,
+        }
+    };
+    let identity = Identity {
+        user_id: &authorization.user_id,
+        account_name: authorization.account_name.as_deref(),
+        allegro_seller_id: &me.id,
+        allegro_login: &me.login,
+    };
+    loop {
+        let stored = state
+            .pool
+            .transaction(async |conn| {
+                let now = state.now();
+                let fresh_id = state.ids.next_id().into();
+                let account = tokens::connect(conn, &state.keyring, fresh_id, &identity, &pair, now)
+                    .await
+                    .map_err(|error| match error {
+                        TokenStoreError::Database(error) => TaskError::from(error),
+                        TokenStoreError::Seal(error) => TaskError::Fail(error.to_string()),
+                    })?;
+                let event = AccountConnected {
+                    token_id: account.id(),
+                    user_id: account.user_id.clone(),
+                    account_name: account.account_name.clone(),
+                    allegro_seller_id: account.allegro_seller_id.clone(),
+                    allegro_login: account.allegro_login.clone(),
+                    connected_at: account.connected_at,
+                    generation: account.generation,
+                };
+                let correlation_id = run.task().correlation_id.as_deref();
+                messaging::outbox::push(conn, &[state.wrap(&event, correlation_id)?]).await?;
+                let requested_by = run.task().requested_by.clone();
+                let sync = full_sync_task(account.id(), requested_by, correlation_id);
+                tasks::enqueue(conn, state.ids.next_id().into(), now, &sync).await?;
+                authorizations::end(conn, authorization.id(), "completed", None, Some(account.id())).await?;
+                run.finish(conn, &json!({ "token_id": account.id(), "next": FULL_SYNC })).await
+            })
+            .await;
+        match stored {
+            Err(TaskError::Postpone { after, .. } | TaskError::Retry { after, .. }) => {
+                tokio::time::sleep(after).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn end(
+    state: &State,
+    run: &Run,
+    authorization: &Authorization,
+    status: &str,
+    reason: &str,
+) -> Result<(), TaskError> {
+    state
+        .pool
+        .transaction(async |conn| {
+            authorizations::end(conn, authorization.id(), status, Some(reason), None).await?;
+            run.finish(conn, &json!({ "status": status, "reason": reason })).await
+        })
+        .await
+}

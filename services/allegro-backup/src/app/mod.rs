@@ -1,0 +1,10 @@
+//! Use cases: each decides, writes and tells in one transaction.
+
+pub(crate) mod access;
+pub(crate) mod accounts;
+pub(crate) mod connect;
+pub(crate) mod event_sync;
+pub(crate) mod first_sync;
+pub(crate) mod orders;
+pub(crate) mod syncs;
+pub(crate) mod upsert;

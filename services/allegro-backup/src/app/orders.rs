@@ -1,0 +1,44 @@
+//! Looking at orders.
+
+use domain::TokenId;
+use serde_json::Value;
+
+use crate::state::State;
+use crate::store::order_list::{self, Filter, Listed};
+use crate::store::tokens;
+
+/// Orders of a user's accounts (or of one of them), newest first.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn list(
+    state: &State,
+    user_id: &str,
+    token_id: Option<TokenId>,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Listed>, pg::Error> {
+    let mut conn = state.pool.get().await?;
+    let accounts = tokens::list(&mut conn, Some(user_id)).await?;
+    let ids: Vec<TokenId> = accounts
+        .iter()
+        .map(tokens::Account::id)
+        .filter(|id| token_id.is_none_or(|wanted| *id == wanted))
+        .collect();
+    order_list::list(&mut conn, &ids, filter, limit).await
+}
+
+/// One order with Allegro's whole answer.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn find(
+    state: &State,
+    user_id: &str,
+    order_id: &str,
+) -> Result<Option<(Listed, Value)>, pg::Error> {
+    let mut conn = state.pool.get().await?;
+    let accounts = tokens::list(&mut conn, Some(user_id)).await?;
+    let ids: Vec<TokenId> = accounts.iter().map(tokens::Account::id).collect();
+    order_list::find(&mut conn, &ids, order_id).await
+}

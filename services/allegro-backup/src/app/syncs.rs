@@ -1,0 +1,63 @@
+//! Starting a sync and looking at how it goes.
+
+use domain::{TaskId, TokenId};
+use tasks::Task;
+
+use crate::state::State;
+use crate::store::cursors::{self, Cursor};
+use crate::store::tokens::{self, Account};
+use crate::tasks::{FULL_SYNC, full_sync_task, queue};
+
+/// How an account's sync goes.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// The account.
+    pub(crate) account: Account,
+    /// How far list and journal were read.
+    pub(crate) cursor: Cursor,
+    /// The latest reading of the list.
+    pub(crate) task: Option<Task>,
+}
+
+/// Asks for the whole list to be read again; what is asked for already is not asked for twice.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn start(
+    state: &State,
+    token_id: TokenId,
+    requested_by: &str,
+    correlation_id: &str,
+) -> Result<TaskId, pg::Error> {
+    let task = full_sync_task(token_id, Some(requested_by.to_owned()), Some(correlation_id));
+    let mut conn = state.pool.get().await?;
+    tasks::enqueue(&mut conn, state.ids.next_id().into(), state.now(), &task).await
+}
+
+/// How the syncs of a user's accounts go.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn standing(state: &State, user_id: &str) -> Result<Vec<Standing>, pg::Error> {
+    let mut conn = state.pool.get().await?;
+    let mut standings = Vec::new();
+    for account in tokens::list(&mut conn, Some(user_id)).await? {
+        let cursor = cursors::read(&mut conn, account.id()).await?;
+        let task = tasks::latest_in_queue(&mut conn, &queue(account.id()), FULL_SYNC).await?;
+        standings.push(Standing { account, cursor, task });
+    }
+    Ok(standings)
+}
+
+/// One task of an account, with the account.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn task(state: &State, id: TaskId) -> Result<Option<(Task, Account)>, pg::Error> {
+    let mut conn = state.pool.get().await?;
+    let Some(task) = tasks::find(&mut conn, id).await? else { return Ok(None) };
+    let token_id = task.payload.get("token_id").and_then(|id| id.as_str()?.parse().ok());
+    let Some(token_id) = token_id else { return Ok(None) };
+    let account = tokens::find(&mut conn, token_id).await?;
+    Ok(account.map(|account| (task, account)))
+}

@@ -1,0 +1,211 @@
+//! Storing answers: an order never goes back, replaced contents are kept, and every change is told once.
+
+use std::collections::{HashMap, HashSet};
+
+use domain::events::{Envelope, OrderCancelled, OrderCreated, OrderReady, OrderUpdated};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+
+use crate::domain::order::{Order, Owner};
+use crate::domain::replace::{Decision, decide};
+use crate::state::State;
+use crate::store::failed::{self, Failed};
+use crate::store::orders::{self, Content, Locked};
+
+/// Where answers came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    /// The list of orders.
+    List,
+    /// An order an event named.
+    Event,
+}
+
+impl Source {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Event => "event",
+        }
+    }
+}
+
+/// Orders as they were answered.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    orders: Vec<(Order, OffsetDateTime)>,
+    /// What cannot be kept as it is.
+    pub(crate) failed: Vec<Failed>,
+}
+
+/// What became of answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Stored for the first time.
+    pub(crate) added: usize,
+    /// Replaced an older content.
+    pub(crate) updated: usize,
+    /// Said nothing new.
+    pub(crate) unchanged: usize,
+    /// Were older than what is stored.
+    pub(crate) late: usize,
+    /// Went into quarantine.
+    pub(crate) failed: usize,
+}
+
+impl Answers {
+    /// Reads an answer to a request started at `asked_at`.
+    pub(crate) fn read(&mut self, raw: &RawValue, asked_at: OffsetDateTime) {
+        match Order::read(raw.get()) {
+            Ok(order) => self.orders.push((order, asked_at)),
+            Err(error) => {
+                let named: Option<Named> = serde_json::from_str(raw.get()).ok();
+                let order_id = named.map_or_else(|| "unknown".to_owned(), |it| it.id);
+                self.failed.push(Failed { order_id, class: "unreadable", text: error.to_string() });
+            }
+        }
+    }
+
+    /// The latest answer for each order.
+    fn by_id(&self) -> HashMap<&str, (&Order, OffsetDateTime)> {
+        let mut latest: HashMap<&str, (&Order, OffsetDateTime)> = HashMap::new();
+        for (order, asked_at) in &self.orders {
+            let slot = latest.entry(order.id.as_str()).or_insert((order, *asked_at));
+            if slot.1 < *asked_at {
+                *slot = (order, *asked_at);
+            }
+        }
+        latest
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Named {
+    id: String,
+}
+
+/// Stores answers and tells what changed, in the caller's transaction.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn store(
+    state: &State,
+    conn: &mut pg::Connection,
+    owner: &Owner,
+    answers: &Answers,
+    source: Source,
+) -> Result<Counts, pg::Error> {
+    let mut counts = Counts { failed: answers.failed.len(), ..Counts::default() };
+    failed::quarantine(conn, owner.token_id, &answers.failed).await?;
+    let mut waiting = answers.by_id();
+    let mut told = Vec::new();
+    while !waiting.is_empty() {
+        let mut ids: Vec<&str> = waiting.keys().copied().collect();
+        ids.sort_unstable();
+        for locked in orders::lock(conn, owner.token_id, &ids).await?.chunks(500) {
+            update(state, conn, owner, (locked, source), (&mut waiting, &mut told, &mut counts)).await?;
+        }
+        let fresh: Vec<Content<'_>> = waiting
+            .values()
+            .map(|(order, asked_at)| Content {
+                id: state.ids.next_id().into(),
+                order,
+                asked_at: *asked_at,
+                lost_data: false,
+                ready_announced: order.is_ready(),
+                cancel_announced: order.is_cancelled(),
+            })
+            .collect();
+        if fresh.is_empty() {
+            break;
+        }
+        // What another writer put in meanwhile is found, locked, in the next round.
+        let inserted: HashSet<String> =
+            orders::insert(conn, owner.token_id, &fresh).await?.into_iter().collect();
+        let added: Vec<Content<'_>> =
+            fresh.into_iter().filter(|content| inserted.contains(content.order.id.as_str())).collect();
+        orders::write_lines(conn, &added).await?;
+        counts.added += added.len();
+        for content in &added {
+            waiting.remove(content.order.id.as_str());
+            let fact = content.order.fact(owner, 1);
+            if content.ready_announced {
+                told.push(state.wrap(&OrderReady(fact.clone()), None)?);
+            }
+            if content.cancel_announced {
+                told.push(state.wrap(&OrderCancelled(fact.clone()), None)?);
+            }
+            told.push(state.wrap(&OrderCreated(fact), None)?);
+        }
+    }
+    if source_resolves(source) {
+        let stored: Vec<&str> = answers.orders.iter().map(|(order, _)| order.id.as_str()).collect();
+        failed::resolve(conn, owner.token_id, &stored).await?;
+    }
+    // Creation comes before what follows from it; ids grow in the order facts are told.
+    told.sort_by_key(|event| (event.subject.clone(), event.kind != "order.created"));
+    messaging::outbox::push(conn, &told).await?;
+    Ok(counts)
+}
+
+/// A list names every order anyhow; only an order asked for by itself leaves quarantine by being answered.
+const fn source_resolves(source: Source) -> bool {
+    matches!(source, Source::Event)
+}
+
+type Progress<'a, 'b> =
+    (&'b mut HashMap<&'a str, (&'a Order, OffsetDateTime)>, &'b mut Vec<Envelope>, &'b mut Counts);
+
+/// Decides about orders that are stored already.
+async fn update(
+    state: &State,
+    conn: &mut pg::Connection,
+    owner: &Owner,
+    (locked, source): (&[Locked], Source),
+    (waiting, told, counts): Progress<'_, '_>,
+) -> Result<(), pg::Error> {
+    let (mut replaced, mut late, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    for existing in locked {
+        let Some((order, asked_at)) = waiting.remove(existing.allegro_order_id.as_str()) else { continue };
+        let content = |lost_data| Content {
+            id: existing.id,
+            order,
+            asked_at,
+            lost_data,
+            ready_announced: existing.ready_announced || order.is_ready(),
+            cancel_announced: existing.cancel_announced || order.is_cancelled(),
+        };
+        match decide(&existing.stored, order, asked_at) {
+            Decision::Unchanged => {
+                counts.unchanged += 1;
+                seen.push((existing.id, asked_at));
+            }
+            Decision::Late => {
+                counts.late += 1;
+                late.push(content(false));
+            }
+            Decision::Replace { loses_data } => {
+                counts.updated += 1;
+                if loses_data {
+                    tracing::warn!(
+                        order = order.id.as_str(),
+                        "an order's new content says less than the one before"
+                    );
+                }
+                let fact = order.fact(owner, existing.version + 1);
+                told.push(state.wrap(&OrderUpdated(fact.clone()), None)?);
+                if order.is_ready() && !existing.ready_announced {
+                    told.push(state.wrap(&OrderReady(fact.clone()), None)?);
+                }
+                if order.is_cancelled() && !existing.cancel_announced {
+                    told.push(state.wrap(&OrderCancelled(fact), None)?);
+                }
+                replaced.push(content(loses_data));
+            }
+        }
+    }
+    orders::replace(conn, owner.token_id, &replaced, source.word()).await?;
+    orders::write_lines(conn, &replaced).await?;
+    orders::keep_late(conn, &late, source.word()).await?;
+    orders::seen_again(conn, &seen).await
+}

@@ -1,0 +1,3 @@
+//! Outside systems only this service talks to.
+
+pub(crate) mod allegro;

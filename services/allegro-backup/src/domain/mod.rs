@@ -1,0 +1,4 @@
+//! Rules of the backup: how an order is read, and which content may replace which.
+
+pub(crate) mod order;
+pub(crate) mod replace;

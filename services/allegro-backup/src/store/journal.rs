@@ -1,0 +1,88 @@
+//! `order_events`: Allegro's journal, as it was read.
+
+use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use domain::TokenId;
+use time::OffsetDateTime;
+
+use crate::clients::allegro::Event;
+
+#[derive(QueryableByName)]
+struct EventId {
+    #[diesel(sql_type = Text)]
+    event_id: String,
+}
+
+/// The event `back` places before the last one that was stored: where the overlap begins. Never reckoned from ids.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn overlap_start(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    back: i64,
+) -> Result<Option<String>, pg::Error> {
+    let row: Option<EventId> = sql_query(
+        "SELECT event_id FROM order_events WHERE token_id = $1 ORDER BY seq DESC OFFSET $2 LIMIT 1",
+    )
+    .bind::<SqlUuid, _>(token_id.as_uuid())
+    .bind::<BigInt, _>(back)
+    .get_result(conn)
+    .await
+    .optional()?;
+    Ok(row.map(|row| row.event_id))
+}
+
+/// Which of these events are stored already.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn known(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    ids: &[&str],
+) -> Result<Vec<String>, pg::Error> {
+    let rows: Vec<EventId> =
+        sql_query("SELECT event_id FROM order_events WHERE token_id = $1 AND event_id = ANY($2)")
+            .bind::<SqlUuid, _>(token_id.as_uuid())
+            .bind::<Array<Text>, _>(ids)
+            .load(conn)
+            .await?;
+    Ok(rows.into_iter().map(|row| row.event_id).collect())
+}
+
+/// Stores events, in the order they were read. One that says again what another said (order, type and moment) is
+/// marked as a duplicate.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn store(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    events: &[&Event],
+) -> Result<(), pg::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    sql_query(
+        "INSERT INTO order_events (token_id, event_id, allegro_order_id, type, occurred_at, is_duplicate, event_data) \
+         SELECT $1, u.id, u.order_id, u.type, u.at, \
+             row_number() OVER (PARTITION BY u.order_id, u.type, u.at ORDER BY u.n) > 1 \
+                 OR EXISTS (SELECT 1 FROM order_events e WHERE e.token_id = $1 AND e.allegro_order_id = u.order_id \
+                                AND e.type = u.type AND e.occurred_at = u.at), \
+             u.data::jsonb \
+         FROM unnest($2, $3, $4, $5, $6) WITH ORDINALITY AS u (id, order_id, type, at, data, n) \
+         ORDER BY u.n \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind::<SqlUuid, _>(token_id.as_uuid())
+    .bind::<Array<Text>, _>(events.iter().map(|it| it.id.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(events.iter().map(|it| it.order_id.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(events.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(events.iter().map(|it| it.occurred_at).collect::<Vec<OffsetDateTime>>())
+    .bind::<Array<Text>, _>(events.iter().map(|it| it.raw.get()).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}

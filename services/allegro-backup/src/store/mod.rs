@@ -1,0 +1,9 @@
+//! The schema `allegro_backup`: the only place with SQL.
+
+pub(crate) mod authorizations;
+pub(crate) mod cursors;
+pub(crate) mod failed;
+pub(crate) mod journal;
+pub(crate) mod order_list;
+pub(crate) mod orders;
+pub(crate) mod tokens;

@@ -1,0 +1,305 @@
+//! `orders`, `order_versions`, `order_line_items`: written in sets, a statement for each table.
+
+use diesel::sql_types::{Array, BigInt, Bool, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use domain::{Money, OrderId, TokenId};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::order::Order;
+use crate::domain::replace::Stored;
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Text)]
+    allegro_order_id: String,
+    #[diesel(sql_type = Bytea)]
+    content_hash: Vec<u8>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    allegro_updated_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Timestamptz)]
+    asked_at: OffsetDateTime,
+    #[diesel(sql_type = Int4)]
+    line_items: i32,
+    #[diesel(sql_type = Bool)]
+    has_buyer: bool,
+    #[diesel(sql_type = BigInt)]
+    version: i64,
+    #[diesel(sql_type = Bool)]
+    ready_announced: bool,
+    #[diesel(sql_type = Bool)]
+    cancel_announced: bool,
+}
+
+#[derive(QueryableByName)]
+struct Inserted {
+    #[diesel(sql_type = Text)]
+    allegro_order_id: String,
+}
+
+/// An order that is stored, its row locked.
+#[derive(Debug, Clone)]
+pub(crate) struct Locked {
+    /// Our id.
+    pub(crate) id: OrderId,
+    /// Allegro's id.
+    pub(crate) allegro_order_id: String,
+    /// What the decision needs.
+    pub(crate) stored: Stored,
+    /// The current content's version.
+    pub(crate) version: i64,
+    /// Whether `order.ready` was told.
+    pub(crate) ready_announced: bool,
+    /// Whether `order.cancelled` was told.
+    pub(crate) cancel_announced: bool,
+}
+
+/// A content to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct Content<'a> {
+    /// Our id of the order.
+    pub(crate) id: OrderId,
+    /// The content.
+    pub(crate) order: &'a Order,
+    /// When the request that brought it was started.
+    pub(crate) asked_at: OffsetDateTime,
+    /// It says less than the one before.
+    pub(crate) lost_data: bool,
+    /// `order.ready` is told by now.
+    pub(crate) ready_announced: bool,
+    /// `order.cancelled` is told by now.
+    pub(crate) cancel_announced: bool,
+}
+
+/// Locks the orders that are stored already, in sorted order so that two writers cannot deadlock.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn lock(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    order_ids: &[&str],
+) -> Result<Vec<Locked>, pg::Error> {
+    let rows: Vec<Row> = sql_query(
+        "SELECT id, allegro_order_id, content_hash, allegro_updated_at, asked_at, line_items, \
+             buyer_login IS NOT NULL AS has_buyer, version, ready_announced, cancel_announced \
+         FROM orders WHERE token_id = $1 AND allegro_order_id = ANY($2) ORDER BY allegro_order_id FOR UPDATE",
+    )
+    .bind::<SqlUuid, _>(token_id.as_uuid())
+    .bind::<Array<Text>, _>(order_ids)
+    .load(conn)
+    .await?;
+    let locked = rows.into_iter().map(|row| Locked {
+        id: row.id.into(),
+        allegro_order_id: row.allegro_order_id,
+        stored: Stored {
+            content_hash: row.content_hash,
+            updated_at: row.allegro_updated_at,
+            asked_at: row.asked_at,
+            line_items: row.line_items,
+            has_buyer: row.has_buyer,
+        },
+        version: row.version,
+        ready_announced: row.ready_announced,
+        cancel_announced: row.cancel_announced,
+    });
+    Ok(locked.collect())
+}
+
+/// The columns of a set of contents, one array each.
+struct Columns<'a>(&'a [Content<'a>]);
+
+impl<'a> Columns<'a> {
+    fn of<T>(&self, column: impl Fn(&'a Content<'a>) -> T) -> Vec<T> {
+        self.0.iter().map(column).collect()
+    }
+}
+
+const COLUMNS: &str = "u (id, allegro_order_id, status, fulfillment_status, revision, order_date, \
+    allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, asked_at, \
+    lost_data, ready_announced, cancel_announced)";
+const ARRAYS: &str = "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+
+macro_rules! bind_contents {
+    ($query:expr, $token_id:expr, $contents:expr) => {{
+        let columns = Columns($contents);
+        $query
+            .bind::<SqlUuid, _>($token_id.as_uuid())
+            .bind::<Array<SqlUuid>, _>(columns.of(|it| it.id.as_uuid()))
+            .bind::<Array<Text>, _>(columns.of(|it| it.order.id.as_str()))
+            .bind::<Array<Text>, _>(columns.of(|it| it.order.status.as_str()))
+            .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.order.fulfillment_status.as_deref()))
+            .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.order.revision.as_deref()))
+            // An order without lines stands where it was first seen.
+            .bind::<Array<Timestamptz>, _>(
+                columns.of(|it| it.order.bought_at.or(it.order.updated_at).unwrap_or(it.asked_at)),
+            )
+            .bind::<Array<Nullable<Timestamptz>>, _>(columns.of(|it| it.order.updated_at))
+            .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.order.buyer_login.as_deref()))
+            .bind::<Array<Nullable<BigInt>>, _>(columns.of(|it| it.order.total.map(Money::minor)))
+            .bind::<Array<Nullable<Text>>, _>(
+                columns.of(|it| it.order.total.map(|total| total.currency().to_string())),
+            )
+            .bind::<Array<Int4>, _>(
+                columns.of(|it| i32::try_from(it.order.line_items.len()).unwrap_or(i32::MAX)),
+            )
+            .bind::<Array<Text>, _>(columns.of(|it| it.order.raw.as_str()))
+            .bind::<Array<Bytea>, _>(columns.of(|it| it.order.content_hash.as_slice()))
+            .bind::<Array<Timestamptz>, _>(columns.of(|it| it.asked_at))
+            .bind::<Array<Bool>, _>(columns.of(|it| it.lost_data))
+            .bind::<Array<Bool>, _>(columns.of(|it| it.ready_announced))
+            .bind::<Array<Bool>, _>(columns.of(|it| it.cancel_announced))
+    }};
+}
+
+/// Inserts orders never seen before and returns Allegro's ids of those that went in: another writer may have been
+/// faster with the rest.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn insert(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    contents: &[Content<'_>],
+) -> Result<Vec<String>, pg::Error> {
+    let statement = format!(
+        "INSERT INTO orders (token_id, id, allegro_order_id, status, fulfillment_status, revision, order_date, \
+             allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, \
+             asked_at, lost_data, ready_announced, cancel_announced) \
+         SELECT $1, id, allegro_order_id, status, fulfillment_status, revision, order_date, allegro_updated_at, \
+             buyer_login, total_minor, total_currency, line_items, order_data::jsonb, content_hash, asked_at, \
+             lost_data, ready_announced, cancel_announced \
+         FROM {ARRAYS} AS {COLUMNS} ORDER BY allegro_order_id \
+         ON CONFLICT ON CONSTRAINT orders_once_per_token DO NOTHING RETURNING allegro_order_id"
+    );
+    let rows: Vec<Inserted> = bind_contents!(sql_query(statement), token_id, contents).load(conn).await?;
+    Ok(rows.into_iter().map(|row| row.allegro_order_id).collect())
+}
+
+/// Replaces contents, the ones before kept as versions. The rows are locked by the caller.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn replace(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    contents: &[Content<'_>],
+    source: &str,
+) -> Result<(), pg::Error> {
+    if contents.is_empty() {
+        return Ok(());
+    }
+    sql_query(
+        "INSERT INTO order_versions (order_id, version, revision, seen_at, source, content_hash, order_data) \
+         SELECT id, version, revision, asked_at, $2, content_hash, order_data FROM orders WHERE id = ANY($1)",
+    )
+    .bind::<Array<SqlUuid>, _>(contents.iter().map(|it| it.id.as_uuid()).collect::<Vec<_>>())
+    .bind::<Text, _>(source)
+    .execute(conn)
+    .await?;
+    let statement = format!(
+        "UPDATE orders AS o SET status = u.status, fulfillment_status = u.fulfillment_status, \
+             revision = u.revision, order_date = u.order_date, allegro_updated_at = u.allegro_updated_at, \
+             buyer_login = u.buyer_login, total_minor = u.total_minor, total_currency = u.total_currency, \
+             line_items = u.line_items, order_data = u.order_data::jsonb, content_hash = u.content_hash, \
+             asked_at = u.asked_at, lost_data = o.lost_data OR u.lost_data, version = o.version + 1, \
+             ready_announced = u.ready_announced, cancel_announced = u.cancel_announced, updated_at = now() \
+         FROM {ARRAYS} AS {COLUMNS} WHERE o.token_id = $1 AND o.id = u.id"
+    );
+    bind_contents!(sql_query(statement), token_id, contents).execute(conn).await?;
+    Ok(())
+}
+
+/// Keeps contents that came too late to become current.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn keep_late(
+    conn: &mut pg::Connection,
+    late: &[Content<'_>],
+    source: &str,
+) -> Result<(), pg::Error> {
+    if late.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns(late);
+    sql_query(
+        "INSERT INTO order_versions (order_id, revision, seen_at, content_hash, order_data, source) \
+         SELECT id, revision, asked_at, content_hash, order_data::jsonb, $6 \
+         FROM unnest($1, $2, $3, $4, $5) AS u (id, revision, asked_at, content_hash, order_data) \
+         ON CONFLICT (order_id, content_hash) WHERE version IS NULL DO NOTHING",
+    )
+    .bind::<Array<SqlUuid>, _>(columns.of(|it| it.id.as_uuid()))
+    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.order.revision.as_deref()))
+    .bind::<Array<Timestamptz>, _>(columns.of(|it| it.asked_at))
+    .bind::<Array<Bytea>, _>(columns.of(|it| it.order.content_hash.as_slice()))
+    .bind::<Array<Text>, _>(columns.of(|it| it.order.raw.as_str()))
+    .bind::<Text, _>(source)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the current content was seen again by a later request, so that a slower, older one cannot replace it.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn seen_again(
+    conn: &mut pg::Connection,
+    seen: &[(OrderId, OffsetDateTime)],
+) -> Result<(), pg::Error> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    sql_query(
+        "UPDATE orders AS o SET asked_at = u.asked_at FROM unnest($1, $2) AS u (id, asked_at) \
+         WHERE o.id = u.id AND o.asked_at < u.asked_at",
+    )
+    .bind::<Array<SqlUuid>, _>(seen.iter().map(|(id, _)| id.as_uuid()).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(seen.iter().map(|(_, at)| *at).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes the lines of contents, new or changed.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn write_lines(
+    conn: &mut pg::Connection,
+    contents: &[Content<'_>],
+) -> Result<(), pg::Error> {
+    let lines: Vec<_> = contents
+        .iter()
+        .flat_map(|content| content.order.line_items.iter().map(|line| (content.id.as_uuid(), line)))
+        .collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    sql_query(
+        "INSERT INTO order_line_items (order_id, line_item_id, offer_id, sku, quantity, price_minor, price_currency) \
+         SELECT DISTINCT ON (u.order_id, u.id) u.* \
+         FROM unnest($1, $2, $3, $4, $5, $6, $7) AS u (order_id, id, offer_id, sku, quantity, minor, currency) \
+         ON CONFLICT (order_id, line_item_id) DO UPDATE SET offer_id = excluded.offer_id, sku = excluded.sku, \
+             quantity = excluded.quantity, price_minor = excluded.price_minor, \
+             price_currency = excluded.price_currency",
+    )
+    .bind::<Array<SqlUuid>, _>(lines.iter().map(|(order, _)| *order).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(lines.iter().map(|(_, it)| it.id.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(lines.iter().map(|(_, it)| it.offer_id.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(lines.iter().map(|(_, it)| it.sku.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(lines.iter().map(|(_, it)| it.quantity).collect::<Vec<_>>())
+    .bind::<Array<Nullable<BigInt>>, _>(
+        lines.iter().map(|(_, it)| it.price.map(Money::minor)).collect::<Vec<_>>(),
+    )
+    .bind::<Array<Nullable<Text>>, _>(
+        lines.iter().map(|(_, it)| it.price.map(|price| price.currency().to_string())).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Tasks: what runs later, and again after a crash. Those of one account share a queue and run one at a time.
+
+mod authorization;
+mod full_sync;
+mod order_events;
+
+use domain::TokenId;
+use serde_json::json;
+use tasks::{NewTask, Run, TaskError};
+use time::OffsetDateTime;
+
+pub(crate) use authorization::PollAuthorization;
+pub(crate) use full_sync::FullSync;
+pub(crate) use order_events::OrderEvents;
+
+use crate::domain::order::Owner;
+use crate::state::State;
+use crate::store::tokens;
+
+/// Polls one device flow.
+pub(crate) const POLL_AUTHORIZATION: &str = "poll_authorization_status";
+/// Reads an account's whole list.
+pub(crate) const FULL_SYNC: &str = "full_sync_all_orders";
+/// Follows an account's journal.
+pub(crate) const ORDER_EVENTS: &str = "sync_order_events";
+
+/// A reading of the list may meet trouble this often before it counts as failed.
+const ATTEMPTS: i32 = 100;
+
+/// The queue of an account.
+pub(crate) fn queue(token_id: TokenId) -> String {
+    format!("sync_{token_id}")
+}
+
+/// Reading an account's whole list.
+pub(crate) fn full_sync_task(
+    token_id: TokenId,
+    requested_by: Option<String>,
+    correlation_id: Option<&str>,
+) -> NewTask {
+    NewTask {
+        kind: FULL_SYNC,
+        queue: queue(token_id),
+        payload: json!({ "token_id": token_id }),
+        run_at: None,
+        unique_key: Some(format!("{FULL_SYNC}:{token_id}")),
+        max_attempts: ATTEMPTS,
+        requested_by,
+        correlation_id: correlation_id.map(str::to_owned),
+    }
+}
+
+/// Following an account's journal, from `run_at`.
+pub(crate) fn order_events_task(
+    token_id: TokenId,
+    run_at: OffsetDateTime,
+    correlation_id: Option<&str>,
+) -> NewTask {
+    NewTask {
+        kind: ORDER_EVENTS,
+        queue: queue(token_id),
+        payload: json!({ "token_id": token_id }),
+        run_at: Some(run_at),
+        unique_key: Some(format!("{ORDER_EVENTS}:{token_id}")),
+        // Following never gives up by itself: it ends with the account.
+        max_attempts: i32::MAX,
+        requested_by: None,
+        correlation_id: correlation_id.map(str::to_owned),
+    }
+}
+
+/// Whose task it is; a task of a removed account fails.
+async fn owner(state: &State, run: &Run) -> Result<Owner, TaskError> {
+    let named = run.task().payload.get("token_id").and_then(|id| id.as_str()?.parse::<TokenId>().ok());
+    let token_id = named.ok_or_else(|| TaskError::Fail("the task names no account".to_owned()))?;
+    let mut conn = state.pool.get().await?;
+    let account = tokens::find(&mut conn, token_id).await?.filter(|account| account.is_active);
+    let account = account.ok_or_else(|| TaskError::Fail("the account was removed".to_owned()))?;
+    Ok(Owner {
+        token_id,
+        user_id: account.user_id,
+        allegro_seller_id: account.allegro_seller_id,
+        connected_at: account.connected_at,
+    })
+}
