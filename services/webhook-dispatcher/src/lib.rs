@@ -1,1 +1,127 @@
-//! webhook-dispatcher
+//! webhook-dispatcher: signed webhooks that always arrive.
+//!
+//! Owns the schema `webhook_dispatcher`. It promises that once an event is accepted, every subscription that wants it
+//! gets it at least once, signed, or its owner can see exactly why not; and that one slow or hostile receiver harms
+//! nobody else.
+
+mod api;
+mod app;
+mod config;
+mod consumers;
+mod dispatch;
+mod domain;
+mod state;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::domain::{Chain, SystemClock, UuidV7Source};
+use chassis::config::Reader;
+use chassis::{ServeContext, Service};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use egress::ssrf::Guard;
+use messaging::{Broker, Consumer};
+use pg::sealed::Keyring;
+use web::{Authenticator, Health, Requirement, Server};
+
+pub use crate::config::Config;
+use crate::consumers::FanOut;
+use crate::dispatch::Dispatcher;
+use crate::state::State;
+
+/// The schema.
+pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/webhook_dispatcher");
+
+/// Every fact that is told.
+const CONSUMER: Consumer = Consumer {
+    service: "webhook-dispatcher",
+    bindings: &["#"],
+    batch: 500,
+    linger: Duration::from_millis(5),
+};
+
+/// No attempt may take longer, whatever its subscription says.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);
+
+/// The service.
+#[derive(Debug)]
+pub struct WebhookDispatcher;
+
+impl Service for WebhookDispatcher {
+    const NAME: &'static str = "webhook-dispatcher";
+    const ABOUT: &'static str = "Delivers events as signed webhooks";
+    const DEFAULT_PORT: u16 = 8006;
+    type Config = Config;
+
+    fn read_config(reader: &mut Reader) -> Config {
+        Config::read(reader)
+    }
+
+    fn openapi() -> String {
+        api::openapi()
+    }
+
+    async fn migrate(config: &Config) -> anyhow::Result<()> {
+        for version in pg::migrate(&config.database.url, &MIGRATIONS).await? {
+            tracing::info!(version, "migrated");
+        }
+        Ok(())
+    }
+
+    async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
+        let life = context.lifecycle;
+        let pool = pg::Pool::new(&config.database.url, config.database.pool_size, Self::NAME)?;
+        let broker = Broker::new(&config.amqp.url, Self::NAME)?;
+        let state = State {
+            pool: pool.clone(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(UuidV7Source),
+            keyring: Keyring::new(config.encryption.into_keys())?,
+            guard: Guard::new(config.allowed_networks, config.allow_http),
+        };
+        if context.roles.worker {
+            let settings = egress::Settings {
+                user_agent: concat!("Zaplecze-Webhooks/", env!("CARGO_PKG_VERSION")).to_owned(),
+                connect_timeout: LONGEST_ATTEMPT,
+                timeout: LONGEST_ATTEMPT,
+            };
+            let client = egress::guarded_client(&settings, &state.guard)?;
+            let (dispatcher, jobs) = Dispatcher::new();
+            life.spawn("dispatcher", dispatch::run(state.clone(), client, jobs, life.stopping()));
+            life.spawn("scanner", dispatch::scan(state.clone(), dispatcher.clone(), life.stopping()));
+            let fan_out = FanOut { state: state.clone(), dispatcher };
+            life.spawn("consumer", CONSUMER.run(broker.clone(), pool.clone(), fan_out, life.stopping()));
+        }
+        let authenticator = Authenticator::new(Self::NAME)
+            .jwt_secret(context.auth.jwt_secret.as_ref())
+            .api_keys(context.auth.into_api_keys())
+            .insecure_local(context.insecure_local);
+        let server = Server::new(authenticator)
+            .health(health(&pool, &broker))
+            .openapi(api::openapi())
+            .routes(move |routes| {
+                routes.app_data(actix_web::web::Data::new(state.clone()));
+                if context.roles.api {
+                    api::routes(routes);
+                }
+            })
+            .bind((context.http.host, context.http.port))?;
+        tracing::info!(address = %server.address(), "serving");
+        life.spawn("http", server.run(life.stopping()));
+        Ok(())
+    }
+}
+
+fn health(pool: &pg::Pool, broker: &Broker) -> Health {
+    let (pool, broker) = (pool.clone(), broker.clone());
+    Health::new()
+        .check("postgres", Requirement::Required, move || {
+            let pool = pool.clone();
+            async move { pool.ping().await.map_err(|error| Chain(&error).to_string()) }
+        })
+        .check("rabbitmq", Requirement::Required, move || {
+            let broker = broker.clone();
+            async move { broker.ping().await.map_err(|error| error.to_string()) }
+        })
+}

@@ -26,7 +26,6 @@ pub(crate) enum Consent {
 
 /// An authorization in progress.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_field_names, reason = "the names of RFC 8628")]
 pub(crate) struct Device {
     pub(crate) device_code: String,
     pub(crate) user_code: String,

@@ -55,9 +55,10 @@ impl From<CallError> for TaskError {
     fn from(error: CallError) -> Self {
         let reason = Chain(&error).to_string();
         match error {
-            CallError::Removed | CallError::NeedsReauthorization => Self::Fail(reason),
             CallError::Store(TokenStoreError::Database(error)) => error.into(),
-            CallError::Store(TokenStoreError::Seal(_)) => Self::Fail(reason),
+            CallError::Removed
+            | CallError::NeedsReauthorization
+            | CallError::Store(TokenStoreError::Seal(_)) => Self::Fail(reason),
             CallError::Allegro(AllegroError::Paused(after)) => Self::Postpone { after, reason },
             CallError::Allegro(AllegroError::Unavailable { .. }) => {
                 Self::Postpone { after: Duration::from_secs(5), reason }

@@ -1,0 +1,1 @@
+DROP TABLE delivery_attempts, webhook_deliveries, messages, webhook_subscriptions;

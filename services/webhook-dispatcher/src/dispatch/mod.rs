@@ -1,0 +1,62 @@
+//! From a delivery in hand to a recorded outcome.
+//!
+//! Accepted deliveries are handed over in memory, their rows leased; the [`scanner`] takes up what was not: retries,
+//! what found no room, and what a dead process left. An endpoint has so many attempts under way and no more, and a
+//! place among them is free again only when the outcome is recorded: a crash repeats no more than that many.
+
+mod endpoints;
+mod load;
+mod recorder;
+mod run;
+mod scanner;
+mod send;
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+pub(crate) use load::{Load, Slot};
+pub(crate) use run::run;
+pub(crate) use scanner::scan;
+
+/// A lease is a subscription's own timeout and this.
+pub(crate) const LEASE_MARGIN_SECONDS: i32 = 10;
+
+/// A delivery in this process's hands.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) delivery_id: Uuid,
+    pub(crate) subscription_id: Uuid,
+    pub(crate) message_id: Uuid,
+    pub(crate) body: Bytes,
+    pub(crate) attempts: i32,
+    pub(crate) claim: i32,
+    pub(crate) leased_until: OffsetDateTime,
+    pub(crate) slot: Slot,
+}
+
+/// Where jobs are handed over.
+#[derive(Debug, Clone)]
+pub(crate) struct Dispatcher {
+    jobs: mpsc::UnboundedSender<Job>,
+    load: Load,
+}
+
+impl Dispatcher {
+    /// The two ends of the hand-over. It is bounded by [`Load`]: there is no job without a slot.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Job>) {
+        let (jobs, received) = mpsc::unbounded_channel();
+        (Self { jobs, load: Load::default() }, received)
+    }
+
+    /// What is in hand.
+    pub(crate) const fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// Hands a job over. While the process ends nobody takes it; its lease then ends by itself.
+    pub(crate) fn hand_over(&self, job: Job) {
+        let _ends = self.jobs.send(job);
+    }
+}

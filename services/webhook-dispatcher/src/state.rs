@@ -1,0 +1,25 @@
+//! What every part of the service works with.
+
+use std::sync::Arc;
+
+use domain::{Clock, IdSource};
+use egress::ssrf::Guard;
+use pg::sealed::Keyring;
+use time::OffsetDateTime;
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) pool: pg::Pool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) keyring: Keyring,
+    /// Which addresses receivers may have.
+    pub(crate) guard: Guard,
+}
+
+impl State {
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+}

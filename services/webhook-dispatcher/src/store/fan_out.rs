@@ -1,0 +1,92 @@
+//! One transaction from events to deliveries.
+
+use diesel::sql_types::{Array, Bool, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// An event, as it will be sent.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) id: Uuid,
+    pub(crate) kind: String,
+    pub(crate) subject: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) occurred_at: OffsetDateTime,
+}
+
+/// Who wants what, as far as fanning out needs it.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Interest {
+    #[diesel(sql_type = SqlUuid)]
+    pub(crate) id: Uuid,
+    #[diesel(sql_type = Array<Text>)]
+    pub(crate) events: Vec<String>,
+    #[diesel(sql_type = Int4)]
+    pub(crate) timeout_seconds: i32,
+}
+
+/// A delivery to be written.
+#[derive(Debug)]
+pub(crate) struct NewDelivery {
+    pub(crate) id: Uuid,
+    pub(crate) message_id: Uuid,
+    pub(crate) subscription_id: Uuid,
+    pub(crate) kind: String,
+    /// Until when this process delivers it itself; none when it has no room and whoever has takes it.
+    pub(crate) leased_until: Option<OffsetDateTime>,
+}
+
+/// The active subscriptions.
+pub(crate) async fn interests(conn: &mut pg::Connection) -> Result<Vec<Interest>, pg::Error> {
+    let statement = sql_query(
+        "SELECT id, events, timeout_seconds FROM webhook_subscriptions WHERE is_active AND deleted_at IS NULL",
+    );
+    Ok(statement.load(conn).await?)
+}
+
+/// Writes events and their deliveries.
+pub(crate) async fn insert(
+    conn: &mut pg::Connection,
+    messages: &[Message],
+    deliveries: &[NewDelivery],
+    now: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    sql_query(
+        "INSERT INTO messages (id, type, subject, body, occurred_at, received_at) \
+         SELECT u.*, $6 FROM unnest($1, $2, $3, $4, $5) AS u ON CONFLICT (id) DO NOTHING",
+    )
+    .bind::<Array<SqlUuid>, _>(messages.iter().map(|it| it.id).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(messages.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(messages.iter().map(|it| it.subject.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Bytea>, _>(messages.iter().map(|it| it.body.as_slice()).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(messages.iter().map(|it| it.occurred_at).collect::<Vec<_>>())
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    sql_query(
+        "INSERT INTO webhook_deliveries (id, message_id, subscription_id, event_type, status, claim, next_attempt_at, \
+             created_at, updated_at) \
+         SELECT id, message_id, subscription_id, type, CASE WHEN leased THEN 'delivering' ELSE 'pending' END, \
+             leased::int, coalesce(until, $7), $7, $7 \
+         FROM unnest($1, $2, $3, $4, $5, $6) AS u (id, message_id, subscription_id, type, leased, until) \
+         ON CONFLICT ON CONSTRAINT webhook_deliveries_once DO NOTHING",
+    )
+    .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.id).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.message_id).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.subscription_id).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Bool>, _>(deliveries.iter().map(|it| it.leased_until.is_some()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Timestamptz>>, _>(deliveries.iter().map(|it| it.leased_until).collect::<Vec<_>>())
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

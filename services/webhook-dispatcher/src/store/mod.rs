@@ -1,0 +1,7 @@
+//! The schema `webhook_dispatcher`: the only place with SQL.
+
+pub(crate) mod claims;
+pub(crate) mod deliveries;
+pub(crate) mod fan_out;
+pub(crate) mod outcomes;
+pub(crate) mod subscriptions;
