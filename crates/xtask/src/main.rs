@@ -5,11 +5,14 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
+mod chaos;
 mod check;
+mod demo;
 mod process;
 mod programs;
 mod reaper;
 mod servers;
+mod stack;
 mod test;
 mod tidy;
 
@@ -34,18 +37,77 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Play a shop's day on real servers and count that nothing is missing.
+    Demo {
+        /// Leave everything running afterwards and say how it is reached.
+        #[arg(long)]
+        keep: bool,
+        /// Orders of the past year the shop begins with.
+        #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        orders: u32,
+    },
+    /// Start everything on private servers and stay; what it keeps is gone when it ends.
+    Up {
+        /// Return when everything is ready; `down` ends it.
+        #[arg(long)]
+        detach: bool,
+        /// Only these services, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        services: Option<Vec<String>>,
+    },
+    /// End what `up` started.
+    Down,
+    /// Say which services run and whether they are ready.
+    Status,
+    /// Show a program's log.
+    Logs {
+        /// For example allegro-backup, sandbox, postgres.
+        name: String,
+        /// Go on showing what is added.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Open a service's schema in psql, as its role.
+    Psql {
+        /// For example allegro-backup.
+        name: String,
+        /// Passed on to psql, for example `-c 'SELECT 1'`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Kill processes while they work, and count that nothing is missing.
+    Chaos {
+        /// What is killed.
+        name: chaos::Name,
+        /// How often each service is killed.
+        #[arg(long, default_value_t = 20)]
+        kills: u32,
+        /// Orders of the past year the shop begins with.
+        #[arg(long, default_value_t = 10_000)]
+        orders: u32,
+    },
     /// Check formatting, lints, architecture rules and documentation.
     Check,
     /// End the process groups told on standard input once it closes.
     #[command(hide = true)]
-    Reaper,
+    Reaper {
+        /// The file whose lock is held until all have ended.
+        lock: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test { arguments } => test::run(&arguments),
         Command::Check => Ok(check::run()),
-        Command::Reaper => reaper::serve(),
+        Command::Demo { keep, orders } => demo::run(keep, orders),
+        Command::Up { detach, services } => stack::commands::up(detach, services),
+        Command::Down => stack::commands::down(),
+        Command::Status => stack::commands::status(),
+        Command::Logs { name, follow } => stack::commands::logs(&name, follow),
+        Command::Psql { name, arguments } => stack::commands::sql(&name, &arguments),
+        Command::Chaos { name: chaos::Name::FirstFlow, kills, orders } => chaos::first_flow(kills, orders),
+        Command::Reaper { lock } => reaper::serve(&lock),
     };
     match result {
         Ok(code) => code,

@@ -3,18 +3,24 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::reaper::Reaper;
 
 /// Starts a long-running process in a group of its own, with its output in a file.
-pub(crate) fn start(command: &mut Command, log: &Path, reaper: &mut Reaper) -> Result<Child> {
-    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+fn start(command: &mut Command, log: &Path, reaper: &mut Reaper) -> Result<Child> {
+    let output = File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("cannot write {}", log.display()))?;
     let child = command
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
@@ -24,6 +30,57 @@ pub(crate) fn start(command: &mut Command, log: &Path, reaper: &mut Reaper) -> R
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     reaper.watch(child.id())?;
     Ok(child)
+}
+
+/// A long-running process that can be killed and started again with the same command.
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    command: Command,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Server {
+    pub(crate) fn start(
+        name: &'static str,
+        mut command: Command,
+        log: PathBuf,
+        reaper: &mut Reaper,
+    ) -> Result<Self> {
+        let child = start(&mut command, &log, reaper)?;
+        Ok(Self { name, command, log, child })
+    }
+
+    /// Kills it at once (SIGKILL, the whole group), and returns when it is gone.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        killpg(group(&self.child)?, Signal::SIGKILL).with_context(|| format!("cannot kill {}", self.name))?;
+        self.wait();
+        Ok(())
+    }
+
+    /// Starts it again after it ended.
+    pub(crate) fn start_again(&mut self, reaper: &mut Reaper) -> Result<()> {
+        self.child = start(&mut self.command, &self.log, reaper)?;
+        Ok(())
+    }
+
+    /// Waits for its end. A process that has ended is still there for the reaper until its parent has waited for it.
+    pub(crate) fn wait(&mut self) {
+        let _status = self.child.wait();
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn wait_until_ready(&mut self, limit: Duration, ready: impl FnMut() -> bool) -> Result<()> {
+        wait_until_ready(self.name, &mut self.child, &self.log, limit, ready)
+    }
+}
+
+fn group(child: &Child) -> Result<Pid> {
+    Ok(Pid::from_raw(i32::try_from(child.id())?))
 }
 
 /// Runs a command to its end; an error holds what it printed.
@@ -38,7 +95,7 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
 }
 
 /// Waits until `ready` says so. Fails when the process ends before, or takes longer than `limit`.
-pub(crate) fn wait_until_ready(
+fn wait_until_ready(
     name: &str,
     child: &mut Child,
     log: &Path,

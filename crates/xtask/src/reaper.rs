@@ -4,8 +4,10 @@
 //! the command holds. When the command ends, however it ends, the pipe closes, and the reaper ends every process
 //! group it was told of, the last first.
 
+use std::fs::File;
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -24,10 +26,12 @@ pub(crate) struct Reaper {
 }
 
 impl Reaper {
-    /// Starts it, in a process group of its own so that Ctrl-C does not reach it.
-    pub(crate) fn start() -> Result<Self> {
+    /// Starts it, in a process group of its own so that Ctrl-C does not reach it. It holds the lock on this file
+    /// until everything has ended.
+    pub(crate) fn start(lock: &Path) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("reaper")
+            .arg(lock)
             .stdin(Stdio::piped())
             .process_group(0)
             .spawn()
@@ -57,7 +61,10 @@ impl Drop for Reaper {
 }
 
 /// The reaper's own side.
-pub(crate) fn serve() -> Result<ExitCode> {
+pub(crate) fn serve(lock: &Path) -> Result<ExitCode> {
+    let file = File::create(lock)?;
+    // Waits for the reaper of a run before this one, which may still be at work on the same folder.
+    file.lock()?;
     let mut groups = Vec::new();
     for line in std::io::stdin().lock().lines() {
         groups.push(Pid::from_raw(line?.trim().parse().context("a process group is a number")?));

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::root;
-use crate::servers;
+use crate::servers::{self, Keeping};
 
 /// Runs the tests of the workspace against private servers and passes on how they ended.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     lock.try_lock().context("another `cargo xtask test` runs in this checkout")?;
 
     println!("starting private Postgres, Redis and RabbitMQ");
-    let servers = servers::start(&target.join("stack-test"))?;
+    let servers = servers::start(&target.join("stack-test"), Keeping::Nothing)?;
     let mut command = Command::new("cargo");
     let has_nextest =
         Command::new("cargo-nextest").arg("--version").output().is_ok_and(|output| output.status.success());

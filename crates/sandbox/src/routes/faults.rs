@@ -30,7 +30,13 @@ pub(crate) async fn interfere(
         _ours => return Ok(next.call(request).await?.map_into_boxed_body()),
     };
     let counted = format!("{} {name}", request.method());
-    let fate = world.lock().faults.fate(name);
+    let (fate, delay) = {
+        let mut state = world.lock();
+        (state.faults.fate(name), state.faults.delay())
+    };
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
     let failed = match fate {
         Fate::Spared => None,
         Fate::Blocked => Some(answer::error(

@@ -23,6 +23,8 @@ pub(crate) struct Wanted {
     pub(crate) block_seconds: u64,
     /// Only these: token, device, me, event-stats, events, orders, order. Empty means all.
     pub(crate) routes: Vec<String>,
+    /// Every answer takes so long, as over a real network.
+    pub(crate) delay_ms: u64,
     pub(crate) seed: u64,
 }
 
@@ -36,6 +38,7 @@ impl Default for Wanted {
             timeout_ms: 60_000,
             block_seconds: 0,
             routes: Vec::new(),
+            delay_ms: 0,
             seed: 1,
         }
     }
@@ -71,6 +74,11 @@ impl Faults {
 
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// How long an answer takes.
+    pub(crate) fn delay(&self) -> Duration {
+        self.active.as_ref().map_or(Duration::ZERO, |(wanted, _)| Duration::from_millis(wanted.delay_ms))
     }
 
     /// Decides about one request.

@@ -5,63 +5,73 @@ mod rabbitmq;
 mod redis;
 
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::process::free_ports;
-use crate::programs;
+use crate::process::{Server, free_ports};
+use crate::programs::{self, Programs};
 use crate::reaper::Reaper;
+
+/// How much the servers of a run care about what they keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// Lost with the machine, and fast: for tests.
+    Nothing,
+    /// As in production: a power cut loses nothing.
+    Everything,
+}
 
 /// Where servers of a run are to be reached, as environment variables.
 pub(crate) struct Servers {
     /// `DATABASE_URL` (superuser), `REDIS_URL`, `AMQP_URL`, `AMQP_MANAGEMENT_URL`.
     pub(crate) environment: Vec<(&'static str, String)>,
-    children: Vec<Child>,
-    reaper: Option<Reaper>,
+    servers: Vec<Server>,
+    reaper: Reaper,
+    ready: Option<(Programs, u16, u16)>,
 }
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        if let Some(reaper) = &mut self.reaper {
-            reaper.release();
-        }
-        for child in &mut self.children {
-            // A process that has ended is still there for the reaper until its parent has waited for it.
-            let _status = child.wait();
+        self.reaper.release();
+        for server in &mut self.servers {
+            server.wait();
         }
     }
 }
 
 const GIVEN: [&str; 4] = ["DATABASE_URL", "REDIS_URL", "AMQP_URL", "AMQP_MANAGEMENT_URL"];
 
-/// Uses the servers named in the environment, or starts private ones with their data under `folder`. What they
-/// keep is lost with the machine: they are for tests.
-pub(crate) fn start(folder: &Path) -> Result<Servers> {
+/// True when the environment names the servers to use.
+pub(crate) fn are_given() -> bool {
+    GIVEN.iter().all(|name| std::env::var_os(name).is_some())
+}
+
+/// Uses the servers named in the environment, or starts private ones with their data under `folder`, which is
+/// emptied first.
+pub(crate) fn start(folder: &Path, keeping: Keeping) -> Result<Servers> {
     let given: Option<Vec<(&str, String)>> =
         GIVEN.into_iter().map(|name| Some((name, std::env::var(name).ok()?))).collect();
     if let Some(environment) = given {
         println!("using the servers given by {}", GIVEN.join(", "));
-        return Ok(Servers { environment, children: Vec::new(), reaper: None });
+        let reaper = Reaper::start(&reaper_lock(folder))?;
+        return Ok(Servers { environment, servers: Vec::new(), reaper, ready: None });
     }
     let programs = programs::find()?;
+    let mut reaper = Reaper::start(&reaper_lock(folder))?;
     let folder = empty(folder)?;
     let logs = folder.join("logs");
     std::fs::create_dir_all(&logs)?;
-    let mut reaper = Reaper::start()?;
     let [database, cache, amqp, management, distribution, epmd] = free_ports()?;
 
     // RabbitMQ takes longest: it starts while the others do.
-    let mut broker = rabbitmq::start(
-        &programs,
-        &folder.join("rabbitmq"),
-        &logs,
-        &rabbitmq::Ports { amqp, management, distribution, epmd },
-        &mut reaper,
-    )?;
-    let postgres = postgres::start(&programs, &folder.join("postgres"), &logs, database, &mut reaper)?;
+    let ports = rabbitmq::Ports { amqp, management, distribution, epmd };
+    let [mut broker, mapper] =
+        rabbitmq::start(&programs, &folder.join("rabbitmq"), &logs, &ports, &mut reaper)?;
+    let postgres =
+        postgres::start(&programs, &folder.join("postgres"), &logs, database, keeping, &mut reaper)?;
     let redis = redis::start(&programs, &folder.join("redis"), &logs, cache, &mut reaper)?;
-    broker.wait_until_ready()?;
+    broker.wait_until_ready(Duration::from_mins(2), || rabbitmq::is_ready(management))?;
     Ok(Servers {
         environment: vec![
             ("DATABASE_URL", format!("postgres://{}@127.0.0.1:{database}/postgres", postgres::SUPERUSER)),
@@ -69,9 +79,41 @@ pub(crate) fn start(folder: &Path) -> Result<Servers> {
             ("AMQP_URL", format!("amqp://guest:guest@127.0.0.1:{amqp}/%2f")),
             ("AMQP_MANAGEMENT_URL", format!("http://guest:guest@127.0.0.1:{management}")),
         ],
-        children: [postgres, redis].into_iter().chain(broker.into_children()).collect(),
-        reaper: Some(reaper),
+        servers: vec![postgres, redis, mapper, broker],
+        reaper,
+        ready: Some((programs, database, management)),
     })
+}
+
+/// Held until everything that uses the folder has ended.
+pub(crate) fn reaper_lock(folder: &Path) -> PathBuf {
+    folder.with_extension("reaper")
+}
+
+impl Servers {
+    /// The value of one of the variables.
+    pub(crate) fn address(&self, name: &str) -> &str {
+        let found = self.environment.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
+    /// Lets another process end with the servers.
+    pub(crate) fn reaper(&mut self) -> &mut Reaper {
+        &mut self.reaper
+    }
+
+    /// Kills a server with SIGKILL, starts it again and waits until it answers.
+    pub(crate) fn kill_and_start_again(&mut self, name: &str) -> Result<()> {
+        let (programs, database, management) = self.ready.as_ref().context("the servers are not ours")?;
+        let server = self.servers.iter_mut().find(|server| server.name == name);
+        let server = server.with_context(|| format!("there is no server {name}"))?;
+        server.kill()?;
+        server.start_again(&mut self.reaper)?;
+        server.wait_until_ready(Duration::from_mins(2), || match name {
+            "postgres" => postgres::is_ready(programs, *database),
+            _ => rabbitmq::is_ready(*management),
+        })
+    }
 }
 
 /// Makes the folder, without what an earlier run left in it.

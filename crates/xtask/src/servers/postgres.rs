@@ -1,13 +1,14 @@
 //! A private Postgres.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::unistd::{Uid, User, chown};
 
-use crate::process;
+use super::Keeping;
+use crate::process::{self, Server};
 use crate::programs::Programs;
 use crate::reaper::Reaper;
 
@@ -19,8 +20,9 @@ pub(crate) fn start(
     folder: &Path,
     logs: &Path,
     port: u16,
+    keeping: Keeping,
     reaper: &mut Reaper,
-) -> Result<Child> {
+) -> Result<Server> {
     let owner = Owner::choose(folder)?;
     let data = owner.folder.join("data");
     process::run(
@@ -33,37 +35,27 @@ pub(crate) fn start(
     let mut command = owner.command(&programs.postgres.join("postgres"));
     command.arg("-D").arg(&data).arg("-p").arg(port.to_string());
     let sockets = format!("unix_socket_directories={}", owner.folder.display());
-    let settings = [
-        "listen_addresses=127.0.0.1",
-        "max_connections=300",
-        &sockets,
-        // Fast, and lost with the machine: nothing in a test run is worth keeping.
-        "fsync=off",
-        "synchronous_commit=off",
-        "full_page_writes=off",
-    ];
-    for setting in settings {
+    let settings = ["listen_addresses=127.0.0.1", "max_connections=300", &sockets];
+    let careless: &[&str] = match keeping {
+        // Nothing in a test run is worth keeping.
+        Keeping::Nothing => &["fsync=off", "synchronous_commit=off", "full_page_writes=off"],
+        Keeping::Everything => &[],
+    };
+    for setting in settings.iter().chain(careless) {
         command.args(["-c", setting]);
     }
-    let mut child = process::start(&mut command, &log, reaper)?;
-    process::wait_until_ready("Postgres", &mut child, &log, Duration::from_mins(1), || {
-        Command::new(programs.postgres.join("psql"))
-            .args([
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &port.to_string(),
-                "-U",
-                SUPERUSER,
-                "-d",
-                "postgres",
-                "-qAtc",
-                "SELECT 1",
-            ])
-            .output()
-            .is_ok_and(|output| output.status.success())
-    })?;
-    Ok(child)
+    let mut server = Server::start("postgres", command, log, reaper)?;
+    server.wait_until_ready(Duration::from_mins(1), || is_ready(programs, port))?;
+    Ok(server)
+}
+
+/// True when it answers queries.
+pub(crate) fn is_ready(programs: &Programs, port: u16) -> bool {
+    let port = port.to_string();
+    Command::new(programs.postgres.join("psql"))
+        .args(["-h", "127.0.0.1", "-p", &port, "-U", SUPERUSER, "-d", "postgres", "-qAtc", "SELECT 1"])
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
 
 /// Postgres refuses to run as root: then another user runs it and owns its folder.

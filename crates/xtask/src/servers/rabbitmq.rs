@@ -1,12 +1,11 @@
 //! A private RabbitMQ, with Erlang's port mapper of its own.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::time::Duration;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 
-use crate::process;
+use crate::process::Server;
 use crate::programs::Programs;
 use crate::reaper::Reaper;
 
@@ -17,21 +16,14 @@ pub(crate) struct Ports {
     pub(crate) epmd: u16,
 }
 
-/// A broker that may not be ready yet.
-pub(crate) struct Broker {
-    server: Child,
-    epmd: Child,
-    log: PathBuf,
-    management: u16,
-}
-
+/// Starts the broker, which takes a while to be ready, and its port mapper.
 pub(crate) fn start(
     programs: &Programs,
     folder: &Path,
     logs: &Path,
     ports: &Ports,
     reaper: &mut Reaper,
-) -> Result<Broker> {
+) -> Result<[Server; 2]> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(
         folder.join("enabled_plugins"),
@@ -49,9 +41,8 @@ pub(crate) fn start(
     // A port mapper of our own, in the foreground: the one RabbitMQ would start stays behind as a daemon.
     let mut epmd = Command::new(&programs.epmd);
     epmd.args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()]);
-    let epmd = process::start(&mut epmd, &logs.join("epmd.log"), reaper)?;
+    let epmd = Server::start("epmd", epmd, logs.join("epmd.log"), reaper)?;
 
-    let log = logs.join("rabbitmq.log");
     let mut command = Command::new(programs.rabbitmq.join("rabbitmq-server"));
     command
         .env("HOME", folder)
@@ -67,21 +58,13 @@ pub(crate) fn start(
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
         .env("ERL_EPMD_PORT", ports.epmd.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1");
-    let server = process::start(&mut command, &log, reaper)?;
-    Ok(Broker { server, epmd, log, management: ports.management })
+    let server = Server::start("rabbitmq", command, logs.join("rabbitmq.log"), reaper)?;
+    Ok([server, epmd])
 }
 
-impl Broker {
-    /// Waits for the management interface, which comes up last.
-    pub(crate) fn wait_until_ready(&mut self) -> Result<()> {
-        let url = format!("http://127.0.0.1:{}/api/overview", self.management);
-        process::wait_until_ready("RabbitMQ", &mut self.server, &self.log, Duration::from_mins(2), || {
-            // "guest:guest" in base64; RabbitMQ lets this user in from loopback only.
-            ureq::get(&url).header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=").call().is_ok()
-        })
-    }
-
-    pub(crate) fn into_children(self) -> [Child; 2] {
-        [self.server, self.epmd]
-    }
+/// True when the management interface answers, which comes up last.
+pub(crate) fn is_ready(management: u16) -> bool {
+    let url = format!("http://127.0.0.1:{management}/api/overview");
+    // "guest:guest" in base64; RabbitMQ lets this user in from loopback only.
+    ureq::get(&url).header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=").call().is_ok()
 }

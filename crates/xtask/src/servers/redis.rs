@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::process;
+use crate::process::Server;
 use crate::programs::Programs;
 use crate::reaper::Reaper;
 
@@ -18,7 +18,7 @@ pub(crate) fn start(
     logs: &Path,
     port: u16,
     reaper: &mut Reaper,
-) -> Result<Child> {
+) -> Result<Server> {
     std::fs::create_dir_all(folder)?;
     let log = logs.join("redis.log");
     let mut command = Command::new(programs.redis.join("redis-server"));
@@ -26,9 +26,9 @@ pub(crate) fn start(
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
         .args(["--maxmemory-policy", "noeviction", "--dir"])
         .arg(folder);
-    let mut child = process::start(&mut command, &log, reaper)?;
-    process::wait_until_ready("Redis", &mut child, &log, Duration::from_secs(30), || answers(port))?;
-    Ok(child)
+    let mut server = Server::start("redis", command, log, reaper)?;
+    server.wait_until_ready(Duration::from_secs(30), || answers(port))?;
+    Ok(server)
 }
 
 fn answers(port: u16) -> bool {

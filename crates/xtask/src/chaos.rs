@@ -1,0 +1,121 @@
+//! `cargo xtask chaos`: kills processes while they work. Counts come from outside the services: the sandbox's journal
+//! and the subscriber's own notes. A kill counts as fair only when work was in flight.
+
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::demo::client::Client;
+use crate::demo::subscriber::Subscriber;
+use crate::demo::{settle, wait_until};
+use crate::stack::{SERVICES, Stack, build, commands};
+
+/// What can be killed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Name {
+    /// An order's way from Allegro to a subscriber: both services, Postgres and RabbitMQ.
+    FirstFlow,
+}
+
+const USER: &str = "sklep-chaos";
+const PATIENCE: Duration = Duration::from_mins(3);
+/// Over a real network each answer of Allegro takes a while: there is always work in flight.
+const ALLEGRO_DELAY: Duration = Duration::from_millis(60);
+/// A receiver that does some work of its own.
+const RECEIVER_DELAY: Duration = Duration::from_millis(4);
+
+/// How many kills met work in flight.
+#[derive(Default)]
+struct Kills {
+    total: u32,
+    fair: u32,
+}
+
+impl Kills {
+    fn note(&mut self, is_fair: bool) {
+        self.total += 1;
+        self.fair += u32::from(is_fair);
+    }
+
+    fn is_valid(&self) -> bool {
+        self.fair * 10 >= self.total * 9
+    }
+
+    fn print(&self, name: &str) {
+        println!("{name}: killed {} times, work in flight at {}", self.total, self.fair);
+    }
+}
+
+/// Kills allegro-backup while it reads the list, webhook-dispatcher while it delivers, and Postgres and RabbitMQ once
+/// each in the middle.
+pub(crate) fn first_flow(kills: u32, orders: u32) -> Result<ExitCode> {
+    let _lock = commands::lock()?;
+    build()?;
+    let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
+    let mut stack = Stack::start(&names)?;
+    let started = Instant::now();
+    let client = Client::new(&stack)?;
+    let subscriber = Subscriber::start(&crate::stack::folder().join("subscriber.ndjson"), RECEIVER_DELAY)?;
+    subscriber.trust(&client.subscribe(&subscriber.url)?)?;
+    client.make_orders(orders)?;
+    client.slow_down(ALLEGRO_DELAY)?;
+    client.connect(USER)?;
+
+    let (mut backup, mut webhooks) = (Kills::default(), Kills::default());
+    for kill in 0..kills {
+        // Somewhere else in its work each time.
+        wait_until("the list is being read", PATIENCE, || Ok(client.reading(USER)?.is_under_way))?;
+        sleep(Duration::from_millis(u64::from(kill * 37 % 200)));
+        let reading = client.reading(USER)?;
+        stack.kill("allegro-backup")?;
+        backup.note(reading.is_under_way);
+        println!(
+            "[{:>5.1} s] allegro-backup killed after {} of {} orders",
+            started.elapsed().as_secs_f32(),
+            reading.read,
+            reading.total
+        );
+        if kill == kills / 2 {
+            stack.servers().kill_and_start_again("postgres")?;
+            println!("[{:>5.1} s] Postgres killed and started again", started.elapsed().as_secs_f32());
+        }
+        stack.start_again("allegro-backup")?;
+    }
+    client.slow_down(Duration::ZERO)?;
+    backup.print("allegro-backup");
+
+    client.go_live(orders / 5, orders / 50, 5)?;
+    for kill in 0..kills {
+        wait_until("a webhook is on its way", PATIENCE, || Ok(subscriber.in_flight() > 0))?;
+        sleep(Duration::from_millis(u64::from(kill * 37 % 200)));
+        let mut looks = 0;
+        while subscriber.in_flight() == 0 && looks < 1000 {
+            looks += 1;
+            sleep(Duration::from_millis(1));
+        }
+        let in_flight = subscriber.in_flight();
+        stack.kill("webhook-dispatcher")?;
+        webhooks.note(in_flight > 0);
+        println!(
+            "[{:>5.1} s] webhook-dispatcher killed with {in_flight} requests in flight, {} received",
+            started.elapsed().as_secs_f32(),
+            subscriber.total()
+        );
+        if kill == kills / 2 {
+            stack.servers().kill_and_start_again("rabbitmq")?;
+            println!("[{:>5.1} s] RabbitMQ killed and started again", started.elapsed().as_secs_f32());
+        }
+        stack.start_again("webhook-dispatcher")?;
+    }
+    webhooks.print("webhook-dispatcher");
+
+    wait_until("all new orders have arrived", PATIENCE, || Ok(client.arrived()? >= u64::from(orders / 5)))?;
+    let table = settle(&client, &subscriber, USER, PATIENCE)?;
+    table.print();
+    println!("took {:.0} s", started.elapsed().as_secs_f32());
+    let is_passed = table.is_kept() && backup.is_valid() && webhooks.is_valid();
+    Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,190 @@
+//! The services as a caller sees them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::stack::Stack;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Asks the services and the sandbox over HTTP, with a token.
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    token: String,
+    backup: String,
+    webhooks: String,
+    sandbox: String,
+}
+
+/// An order at its source.
+pub(crate) struct SourceOrder {
+    pub(crate) id: String,
+    pub(crate) is_cancelled: bool,
+}
+
+/// How far the list has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) read: u64,
+    pub(crate) total: u64,
+    pub(crate) is_under_way: bool,
+    pub(crate) is_complete: bool,
+}
+
+impl Client {
+    pub(crate) fn new(stack: &Stack) -> Result<Self> {
+        let agent =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
+        Ok(Self {
+            agent: agent.into(),
+            token: stack.token()?,
+            backup: format!("{}/api/v1", stack.address("ALLEGRO_BACKUP_URL")),
+            webhooks: format!("{}/api/v1", stack.address("WEBHOOK_DISPATCHER_URL")),
+            sandbox: format!("{}/_sandbox", stack.address("SANDBOX_URL")),
+        })
+    }
+
+    fn get(&self, url: &str) -> Result<Value> {
+        let request = self.agent.get(url).header("Authorization", format!("Bearer {}", self.token));
+        let mut answer = request.call().with_context(|| format!("GET {url}"))?;
+        let status = answer.status();
+        let text = answer.body_mut().with_config().limit(u64::MAX).read_to_string()?;
+        if !status.is_success() {
+            bail!("GET {url} answered {status}: {text}");
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    fn post(&self, url: &str, body: &Value) -> Result<Value> {
+        let request = self.agent.post(url).header("Authorization", format!("Bearer {}", self.token));
+        let mut answer = request.send_json(body).with_context(|| format!("POST {url}"))?;
+        let status = answer.status();
+        let text = answer.body_mut().read_to_string()?;
+        if !status.is_success() {
+            bail!("POST {url} answered {status}: {text}");
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Subscribes and returns the secret.
+    pub(crate) fn subscribe(&self, url: &str) -> Result<String> {
+        let wish = json!({ "url": url, "events": ["*"], "description": "an outside subscriber" });
+        text(&self.post(&format!("{}/webhooks", self.webhooks), &wish)?, "secret")
+    }
+
+    /// Lets the shop have sold before.
+    pub(crate) fn make_orders(&self, count: u32) -> Result<()> {
+        self.post(&format!("{}/orders", self.sandbox), &json!({ "count": count, "seed": 2026 }))?;
+        Ok(())
+    }
+
+    /// Lets every answer of Allegro take so long, as over a real network.
+    pub(crate) fn slow_down(&self, delay: Duration) -> Result<()> {
+        let url = format!("{}/faults", self.sandbox);
+        let answer = self.agent.put(&url).send_json(json!({ "delay_ms": delay.as_millis() }))?;
+        if !answer.status().is_success() {
+            bail!("PUT {url} answered {}", answer.status());
+        }
+        Ok(())
+    }
+
+    /// Lets new orders arrive.
+    pub(crate) fn go_live(&self, count: u32, rate: u32, cancel_percent: u32) -> Result<()> {
+        let wish = json!({ "count": count, "rate_per_second": rate, "cancel_percent": cancel_percent });
+        self.post(&format!("{}/live", self.sandbox), &wish)?;
+        Ok(())
+    }
+
+    /// How many new orders have arrived.
+    pub(crate) fn arrived(&self) -> Result<u64> {
+        number(&self.get(&format!("{}/live", self.sandbox))?, "emitted")
+    }
+
+    /// Lets a buyer cancel an order.
+    pub(crate) fn cancel(&self, order_id: &str) -> Result<()> {
+        self.post(&format!("{}/orders/{order_id}/buyer-cancel", self.sandbox), &json!({}))?;
+        Ok(())
+    }
+
+    /// Connects the shop's account: asks for a code, allows it at the sandbox, waits until it is connected.
+    pub(crate) fn connect(&self, user: &str) -> Result<()> {
+        let wish = json!({ "user_id": user, "account_name": "Sklep Zażółcony" });
+        let begun = self.post(&format!("{}/tokens/auth/initialize", self.backup), &wish)?;
+        let (code, id) = (text(&begun, "user_code")?, text(&begun, "authorization_id")?);
+        self.post(&format!("{}/authorizations/{code}/approve", self.sandbox), &json!({}))?;
+        let url = format!("{}/tokens/auth/status/{id}", self.backup);
+        super::wait_until("the account is connected", Duration::from_mins(1), || {
+            let status = text(&self.get(&url)?, "status")?;
+            if !["pending", "completed"].contains(&status.as_str()) {
+                bail!("connecting ended as {status}");
+            }
+            Ok(status == "completed")
+        })
+    }
+
+    /// How far the list has been read.
+    pub(crate) fn reading(&self, user: &str) -> Result<Reading> {
+        let standing = self.get(&format!("{}/sync/status/{user}", self.backup))?;
+        let account = standing.pointer("/accounts/0").context("no account yet")?;
+        let status = account.pointer("/task/status").and_then(Value::as_str).unwrap_or_default();
+        Ok(Reading {
+            read: number(account, "orders_read")?,
+            total: number(account, "orders_total")?,
+            is_under_way: status == "PROGRESS",
+            is_complete: account.get("last_complete_list_sync").is_some_and(Value::is_string),
+        })
+    }
+
+    /// The truth: every order of the shop at Allegro.
+    pub(crate) fn source_orders(&self) -> Result<Vec<SourceOrder>> {
+        let mut answer = self.agent.get(format!("{}/journal", self.sandbox)).call()?;
+        let journal = answer.body_mut().with_config().limit(u64::MAX).read_to_string()?;
+        journal
+            .lines()
+            .map(|line| {
+                let order: Value = serde_json::from_str(line)?;
+                let is_cancelled = ["status", "fulfillment_status"]
+                    .iter()
+                    .any(|field| order.get(field).and_then(Value::as_str) == Some("CANCELLED"));
+                Ok(SourceOrder { id: text(&order, "order_id")?, is_cancelled })
+            })
+            .collect()
+    }
+
+    /// Every order the backup has, with its status.
+    pub(crate) fn stored_orders(&self, user: &str) -> Result<BTreeMap<String, String>> {
+        let mut stored = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        let mut cursor = None::<String>;
+        loop {
+            let mut url = format!("{}/orders/{user}?limit=200", self.backup);
+            if let Some(cursor) = &cursor {
+                url = format!("{url}&cursor={cursor}");
+            }
+            let page = self.get(&url)?;
+            for order in page.get("items").and_then(Value::as_array).into_iter().flatten() {
+                let id = text(order, "allegro_order_id")?;
+                if !seen.insert(id.clone()) {
+                    bail!("the list names order {id} twice");
+                }
+                stored.insert(id, text(order, "status")?);
+            }
+            cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(stored);
+            }
+        }
+    }
+}
+
+fn text(value: &Value, field: &str) -> Result<String> {
+    let found = value.get(field).and_then(Value::as_str);
+    Ok(found.with_context(|| format!("no {field} in {value}"))?.to_owned())
+}
+
+fn number(value: &Value, field: &str) -> Result<u64> {
+    value.get(field).and_then(Value::as_u64).with_context(|| format!("no {field} in {value}"))
+}

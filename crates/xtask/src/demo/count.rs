@@ -1,0 +1,69 @@
+//! The table at the end: what was promised, what is at the source, what arrived.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::client::Client;
+use super::subscriber::Subscriber;
+
+/// Repeated webhooks may be one in a hundred at most.
+const REPEATED: usize = 100;
+
+struct Row {
+    promise: &'static str,
+    source: usize,
+    end: usize,
+    is_kept: bool,
+}
+
+/// What was promised and what came of it.
+pub(crate) struct Table(Vec<Row>);
+
+impl Table {
+    /// Counts at the source, at the services and at the subscriber.
+    pub(crate) fn count(client: &Client, subscriber: &Subscriber, user: &str) -> Result<Self> {
+        let source = client.source_orders()?;
+        let all: BTreeSet<String> = source.iter().map(|order| order.id.clone()).collect();
+        let cancelled: BTreeSet<String> =
+            source.iter().filter(|order| order.is_cancelled).map(|order| order.id.clone()).collect();
+        let stored: BTreeSet<String> = client.stored_orders(user)?.into_keys().collect();
+        let received = subscriber.received();
+        let same = |promise, source: &BTreeSet<String>, end: &BTreeSet<String>| Row {
+            promise,
+            source: source.len(),
+            end: end.len(),
+            is_kept: source == end,
+        };
+        let repeated = received.repeated();
+        Ok(Self(vec![
+            same("every order of Allegro is stored, once", &all, &stored),
+            same("every order is announced to the subscriber", &all, &received.of("order.created")),
+            same("every cancellation is announced", &cancelled, &received.of("order.cancelled")),
+            Row {
+                promise: "every webhook's signature verifies (failed)",
+                source: 0,
+                end: received.forged,
+                is_kept: received.forged == 0,
+            },
+            Row {
+                promise: "webhooks that came more than once, < 1 %",
+                source: received.different.len(),
+                end: repeated,
+                is_kept: repeated * REPEATED < received.different.len(),
+            },
+        ]))
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.0.iter().all(|row| row.is_kept)
+    }
+
+    pub(crate) fn print(&self) {
+        println!("\n  {:<46}{:>10}{:>10}", "promised", "source", "end");
+        for row in &self.0 {
+            let verdict = if row.is_kept { "yes" } else { "NO" };
+            println!("  {:<46}{:>10}{:>10}  {verdict}", row.promise, row.source, row.end);
+        }
+    }
+}

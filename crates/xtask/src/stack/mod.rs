@@ -1,0 +1,255 @@
+//! The whole of Zaplecze on this machine: private servers, the sandbox, the services.
+
+pub(crate) mod commands;
+mod services;
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use crate::process::{self, Server, free_ports};
+use crate::root;
+use crate::servers::{self, Keeping, Servers};
+
+pub(crate) use services::SERVICES;
+use services::Service;
+
+const CLIENT_ID: &str = "zaplecze-demo";
+const CLIENT_SECRET: &str = "zaplecze-demo-secret";
+/// Where a service is told to find Allegro; here both are the sandbox.
+const ALLEGRO: [&str; 2] = ["ALLEGRO_API_URL", "ALLEGRO_AUTH_URL"];
+/// How long a token for trying things out is good.
+const TOKEN_SECONDS: u32 = 7 * 86_400;
+
+/// A running stack. It ends with the value, and with the process that holds it.
+pub(crate) struct Stack {
+    servers: Servers,
+    programs: Vec<Server>,
+    addresses: Vec<(&'static str, String)>,
+    common: Vec<(&'static str, String)>,
+    folder: PathBuf,
+    binaries: PathBuf,
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.servers.reaper().release();
+        for program in &mut self.programs {
+            program.wait();
+        }
+    }
+}
+
+/// Where the stack of this checkout keeps everything.
+pub(crate) fn folder() -> PathBuf {
+    root().join("target").join("stack")
+}
+
+/// Builds the programs of a stack, in release, with cargo's own progress.
+pub(crate) fn build() -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(["build", "--release", "-p", "sandbox"]).current_dir(root());
+    for service in &SERVICES {
+        command.args(["-p", service.name]);
+    }
+    if !command.status().context("cannot start cargo")?.success() {
+        bail!("the build failed");
+    }
+    Ok(())
+}
+
+impl Stack {
+    /// Starts servers, sandbox and the services named, and returns when all are ready.
+    pub(crate) fn start(wanted: &[String]) -> Result<Self> {
+        let unknown = wanted.iter().find(|name| SERVICES.iter().all(|service| service.name != **name));
+        if let Some(name) = unknown {
+            let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
+            bail!("there is no service {name:?}; there are {}", known.join(", "));
+        }
+        let folder = folder();
+        let servers = servers::start(&folder, Keeping::Everything)?;
+        let mut stack = Self {
+            programs: Vec::new(),
+            addresses: Vec::new(),
+            common: Vec::new(),
+            binaries: root().join("target").join("release"),
+            folder,
+            servers,
+        };
+        std::fs::create_dir_all(stack.folder.join("logs"))?;
+        stack.prepare_database()?;
+        let key: [u8; 32] = random()?;
+        let secret: [u8; 36] = random()?;
+        stack.common = vec![
+            ("REDIS_URL", stack.servers.address("REDIS_URL").to_owned()),
+            ("AMQP_URL", stack.servers.address("AMQP_URL").to_owned()),
+            ("API_HOST", "127.0.0.1".to_owned()),
+            ("LOG_LEVEL", "INFO".to_owned()),
+            ("AUTH_JWT_SECRET", STANDARD.encode(secret)),
+            ("ENCRYPTION_KEYS", format!("k1:{}", STANDARD.encode(key))),
+        ];
+        stack.start_sandbox()?;
+        for service in SERVICES.iter().filter(|service| wanted.iter().any(|name| name == service.name)) {
+            stack.start_service(service)?;
+        }
+        stack.write_environment()?;
+        Ok(stack)
+    }
+
+    fn prepare_database(&self) -> Result<()> {
+        let script = root().join("deploy/postgres/bootstrap.sql");
+        let mut psql = Command::new(psql()?);
+        psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", self.servers.address("DATABASE_URL"), "-f"]);
+        process::run(psql.arg(script)).context("cannot make roles and schemas")?;
+        Ok(())
+    }
+
+    fn start_sandbox(&mut self) -> Result<()> {
+        let [port] = free_ports()?;
+        let url = format!("http://127.0.0.1:{port}");
+        let mut command = Command::new(self.binaries.join("zaplecze-sandbox"));
+        command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--device-interval", "1"]);
+        command.args(["--client-id", CLIENT_ID, "--client-secret", CLIENT_SECRET]);
+        let log = self.log("sandbox");
+        let mut server = Server::start("sandbox", command, log, self.servers.reaper())?;
+        let probe = format!("{url}/_sandbox/stats");
+        server.wait_until_ready(Duration::from_secs(20), || ureq::get(&probe).call().is_ok())?;
+        self.programs.push(server);
+        for name in ["SANDBOX_URL"].into_iter().chain(ALLEGRO) {
+            self.addresses.push((name, url.clone()));
+        }
+        Ok(())
+    }
+
+    fn start_service(&mut self, service: &'static Service) -> Result<()> {
+        let [port] = free_ports()?;
+        let program = self.binaries.join(service.binary);
+        let environment = self.environment(service, port)?;
+        process::run(Command::new(&program).arg("migrate").env_clear().envs(environment.clone()))
+            .with_context(|| format!("cannot migrate the schema of {}", service.name))?;
+        let mut command = Command::new(&program);
+        command.arg("serve").env_clear().envs(environment);
+        let log = self.log(service.name);
+        let server = Server::start(service.name, command, log, self.servers.reaper())?;
+        self.programs.push(server);
+        self.addresses.push((service.url_variable, format!("http://127.0.0.1:{port}")));
+        self.wait_until_ready(service.name)
+    }
+
+    /// What a service is told: nothing comes from the caller's own environment, but for the way to programs.
+    fn environment(&self, service: &Service, port: u16) -> Result<Vec<(&'static str, String)>> {
+        let mut database: Url = self.servers.address("DATABASE_URL").parse()?;
+        database.set_path("zaplecze");
+        if database.set_username(service.role).is_err() {
+            bail!("DATABASE_URL names no host");
+        }
+        let mut environment = self.common.clone();
+        environment.extend(
+            ["PATH", "RUST_BACKTRACE"].into_iter().filter_map(|it| Some((it, std::env::var(it).ok()?))),
+        );
+        environment.push(("DATABASE_URL", database.into()));
+        environment.push(("API_PORT", port.to_string()));
+        environment.extend(service.settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        if service.settings.iter().any(|(name, _)| *name == "ALLEGRO_CLIENT_ID") {
+            environment.extend(self.addresses.iter().filter(|(name, _)| ALLEGRO.contains(name)).cloned());
+        }
+        Ok(environment)
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{name}.log"))
+    }
+
+    /// Where something is reached.
+    pub(crate) fn address(&self, variable: &str) -> &str {
+        let found = self.addresses.iter().find(|(name, _)| *name == variable);
+        found.map(|(_, url)| url.as_str()).unwrap_or_default()
+    }
+
+    /// The servers under it.
+    pub(crate) fn servers(&mut self) -> &mut Servers {
+        &mut self.servers
+    }
+
+    /// Kills a program with SIGKILL.
+    pub(crate) fn kill(&mut self, name: &str) -> Result<()> {
+        self.program(name)?.kill()
+    }
+
+    /// Starts a killed program again and returns when it is ready.
+    pub(crate) fn start_again(&mut self, name: &str) -> Result<()> {
+        let program = self.programs.iter_mut().find(|program| program.name == name);
+        program.with_context(|| format!("there is no {name}"))?.start_again(self.servers.reaper())?;
+        self.wait_until_ready(name)
+    }
+
+    /// The process id of a program.
+    pub(crate) fn process(&mut self, name: &str) -> Result<u32> {
+        Ok(self.program(name)?.id())
+    }
+
+    fn program(&mut self, name: &str) -> Result<&mut Server> {
+        let program = self.programs.iter_mut().find(|program| program.name == name);
+        program.with_context(|| format!("there is no {name}"))
+    }
+
+    fn wait_until_ready(&mut self, name: &str) -> Result<()> {
+        let service = SERVICES.iter().find(|service| service.name == name);
+        let probe = service.map(|service| format!("{}/readyz", self.address(service.url_variable)));
+        let Some(probe) = probe else { return Ok(()) };
+        let ready = || ureq::get(&probe).call().is_ok_and(|answer| answer.status().is_success());
+        self.program(name)?.wait_until_ready(Duration::from_mins(1), ready)
+    }
+
+    /// A token with every scope of every service.
+    pub(crate) fn token(&self) -> Result<String> {
+        let mut scope = String::new();
+        for service in &SERVICES {
+            let name = service.name;
+            write!(scope, "{name}:read {name}:write {name}:admin ")?;
+        }
+        let service = SERVICES.first().context("there is no service")?;
+        let seconds = TOKEN_SECONDS.to_string();
+        let printed = process::run(
+            Command::new(self.binaries.join(service.binary))
+                .args(["token", "issue", "--sub", "admin", "--scope", scope.trim(), "--ttl", &seconds])
+                .env_clear()
+                .envs(self.environment(service, 0)?),
+        )?;
+        Ok(printed.trim().to_owned())
+    }
+
+    /// Writes how everything is reached, for scripts.
+    fn write_environment(&self) -> Result<()> {
+        let mut lines = String::new();
+        for (name, value) in self.servers.environment.iter().chain(&self.addresses) {
+            if !ALLEGRO.contains(name) {
+                writeln!(lines, "{name}={value}")?;
+            }
+        }
+        writeln!(lines, "ADMIN_TOKEN={}", self.token()?)?;
+        std::fs::write(self.folder.join("env"), lines)?;
+        Ok(())
+    }
+}
+
+/// Where psql is.
+fn psql() -> Result<PathBuf> {
+    if servers::are_given() {
+        return Ok(Path::new("psql").to_owned());
+    }
+    Ok(crate::programs::find()?.postgres.join("psql"))
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
