@@ -2,15 +2,30 @@
 //!
 //! The servers are named by the environment that `cargo xtask test` sets.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot be set up fails by panicking"
+)]
 
 mod database;
+mod program;
 mod vhost;
 mod wait;
 
 pub use database::Database;
+pub use program::Program;
 pub use vhost::Vhost;
 pub use wait::eventually;
+
+/// The Redis of the test run.
+///
+/// # Panics
+/// When there is none.
+pub fn redis_url() -> String {
+    given("REDIS_URL")
+}
 
 /// A variable that `cargo xtask test` sets.
 fn given(name: &str) -> String {

@@ -65,13 +65,18 @@ pub(crate) fn first_flow(kills: u32, orders: u32) -> Result<ExitCode> {
     client.connect(USER)?;
 
     let (mut backup, mut webhooks) = (Kills::default(), Kills::default());
+    let mut killed_attempt = 0;
     for kill in 0..kills {
-        // Somewhere else in its work each time.
-        wait_until("the list is being read", PATIENCE, || Ok(client.reading(USER)?.is_under_way))?;
-        sleep(Duration::from_millis(u64::from(kill * 37 % 200)));
+        // A try that has begun since the last kill, somewhere else in its work each time.
+        wait_until("the list is being read", PATIENCE, || {
+            let reading = client.reading(USER)?;
+            Ok(reading.is_complete || reading.is_under_way && reading.attempt > killed_attempt)
+        })?;
+        sleep(Duration::from_millis(u64::from(kill * 97 % 700)));
         let reading = client.reading(USER)?;
         stack.kill("allegro-backup")?;
-        backup.note(reading.is_under_way);
+        backup.note(reading.is_under_way && !reading.is_complete);
+        killed_attempt = reading.attempt;
         println!(
             "[{:>5.1} s] allegro-backup killed after {} of {} orders",
             started.elapsed().as_secs_f32(),

@@ -31,6 +31,8 @@ pub(crate) struct Reading {
     pub(crate) read: u64,
     pub(crate) total: u64,
     pub(crate) is_under_way: bool,
+    /// Which try of the task: a dead worker's try looks under way until another takes it over.
+    pub(crate) attempt: u64,
     pub(crate) is_complete: bool,
 }
 
@@ -134,6 +136,7 @@ impl Client {
             read: number(account, "orders_read")?,
             total: number(account, "orders_total")?,
             is_under_way: status == "PROGRESS",
+            attempt: account.pointer("/task/attempt").and_then(Value::as_u64).unwrap_or_default(),
             is_complete: account.get("last_complete_list_sync").is_some_and(Value::is_string),
         })
     }

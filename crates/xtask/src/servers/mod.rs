@@ -5,7 +5,8 @@ mod rabbitmq;
 mod redis;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -108,11 +109,19 @@ impl Servers {
         let server = self.servers.iter_mut().find(|server| server.name == name);
         let server = server.with_context(|| format!("there is no server {name}"))?;
         server.kill()?;
-        server.start_again(&mut self.reaper)?;
-        server.wait_until_ready(Duration::from_mins(2), || match name {
-            "postgres" => postgres::is_ready(programs, *database),
-            _ => rabbitmq::is_ready(*management),
-        })
+        // Postgres refuses to start while a process of the killed one still ends.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            server.start_again(&mut self.reaper)?;
+            let started = server.wait_until_ready(Duration::from_mins(2), || match name {
+                "postgres" => postgres::is_ready(programs, *database),
+                _ => rabbitmq::is_ready(*management),
+            });
+            if started.is_ok() || Instant::now() > deadline {
+                return started;
+            }
+            sleep(Duration::from_millis(200));
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::send::{cancelled, send};
 use crate::state::State;
 
 /// Attempts under way to one subscription: also what a crash may repeat of it.
-const PER_SUBSCRIPTION: usize = 16;
+const PER_SUBSCRIPTION: usize = 8;
 
 #[derive(Default)]
 struct Lane {

@@ -1,0 +1,110 @@
+//! Connecting accounts and keeping their tokens.
+
+use sandbox::Settings;
+use serde_json::json;
+use testkit::eventually;
+
+use crate::support::{Shop, USER, USER_PATH};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_connected_and_its_tokens_are_nowhere_in_clear() {
+    let shop = Shop::open().await;
+    let token_id = shop.connect().await;
+    shop.until_read().await;
+    let (status, account) = shop.service.get(&format!("/tokens/{token_id}"));
+    assert_eq!((status, &account["user_id"], &account["is_active"]), (200, &json!(USER), &json!(true)));
+    assert_eq!(account["account_name"], "Świece");
+    assert_eq!(shop.count("outbox WHERE type = 'account.connected'").await, 1);
+
+    // Tokens and their beginnings, as everything is written that could hold them.
+    let mut written = shop
+        .lines("SELECT encode(access_token, 'escape'), encode(refresh_token, 'escape') FROM user_tokens")
+        .await;
+    written.extend(shop.lines("SELECT encode(device_code, 'escape') FROM authorizations").await);
+    written.extend(shop.lines("SELECT * FROM task_history").await);
+    written.extend(shop.lines("SELECT convert_from(body, 'UTF8') FROM outbox").await);
+    written.push(shop.service.log());
+    written.push(account.to_string());
+    for text in written {
+        assert!(!text.contains("eyJ"), "a token stands in clear in: {text:.300}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_who_refuses_is_heeded() {
+    let shop = Shop::open().await;
+    let begun = shop.initialize();
+    shop.admin("POST", &format!("/authorizations/{}/deny", begun["user_code"].as_str().unwrap()), &json!({}));
+    let ended = shop.authorization(&begun).await;
+    assert_eq!((&ended["status"], &ended["token_id"]), (&json!("denied"), &json!(null)));
+    assert_eq!(shop.count("user_tokens").await, 0);
+    let (_, task) = shop.service.get(&format!("/tokens/auth/task/{}", begun["task_id"].as_str().unwrap()));
+    assert_eq!(task["status"], "SUCCESS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poller_that_dies_is_followed_by_another() {
+    let mut shop = Shop::open().await;
+    let begun = shop.initialize();
+    shop.until("task_history WHERE kind = 'poll_authorization_status' AND status = 'running'", 1).await;
+    shop.service.kill();
+    let path = format!("/authorizations/{}/approve", begun["user_code"].as_str().unwrap());
+    shop.admin("POST", &path, &json!({}));
+    shop.service.start_again();
+    assert_eq!(shop.authorization(&begun).await["status"], "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_refreshed_in_time_by_one_of_two_replicas() {
+    // One second more than the margin before which a token is refreshed: each second it is time again.
+    let settings = Settings { device_interval: 1, access_token_seconds: 301, ..Settings::default() };
+    let shop = Shop::open_with(settings).await;
+    let _replica = shop.service.replica();
+    shop.admin("POST", "/orders", &json!({ "count": 300 }));
+    shop.connect().await;
+    eventually("a few refreshes", async || {
+        (shop.admin("GET", "/stats", &json!({}))["refreshes"].as_u64()? >= 4).then_some(())
+    })
+    .await;
+    shop.until_equal().await;
+    assert_eq!(shop.standing()["state"], "following_events");
+    let stats = shop.admin("GET", "/stats", &json!({}));
+    assert_eq!(stats["requests"]["POST token"]["400"], json!(null), "a refresh was refused: {stats}");
+    let generation = shop.lines("SELECT generation FROM user_tokens").await;
+    let refreshes = stats["refreshes"].as_u64().unwrap();
+    // Between asking the sandbox and asking the table one more may have happened.
+    assert!(
+        [refreshes + 1, refreshes + 2].map(|it| format!("({it})")).contains(&generation[0]),
+        "{generation:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_whose_tokens_died_is_told_of_once_and_heals_by_connecting_again() {
+    let shop = Shop::open().await;
+    let token_id = shop.connect().await;
+    shop.until_read().await;
+    shop.admin("POST", "/sellers/1000001/revoke", &json!({}));
+    eventually("the account to need its owner", async || {
+        (shop.standing()["state"] == "needs_reauthorization").then_some(())
+    })
+    .await;
+    assert_eq!(shop.count("outbox WHERE type = 'account.reauthorization_needed'").await, 1);
+
+    shop.admin("POST", "/orders", &json!({ "count": 20 }));
+    assert_eq!(shop.connect().await, token_id, "the same account");
+    shop.until_equal().await;
+    assert_eq!(shop.count("user_tokens").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_account_is_left_alone_and_its_orders_stay() {
+    let shop = Shop::open().await;
+    shop.admin("POST", "/orders", &json!({ "count": 20 }));
+    let token_id = shop.connect().await;
+    shop.until_equal().await;
+    assert_eq!(shop.service.delete(&format!("/tokens/{token_id}")).0, 204);
+    shop.until("task_history WHERE status IN ('queued', 'running', 'retrying')", 0).await;
+    assert_eq!(shop.count("orders").await, 20);
+    assert_eq!(shop.service.get(&format!("/tokens/user/{USER_PATH}")).1, json!({ "items": [] }));
+}

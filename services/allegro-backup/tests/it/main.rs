@@ -1,0 +1,8 @@
+//! allegro-backup as a process, against the sandbox and real servers.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod accounts;
+mod bad_input;
+mod orders;
+mod support;

@@ -1,0 +1,176 @@
+//! A shop at the sandbox, and the service that backs it up.
+
+use std::time::Duration;
+
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use sandbox::{Sandbox, Settings};
+use serde_json::{Value, json};
+use testkit::{Database, Program, Vhost, eventually};
+
+pub(crate) const USER: &str = "sklep-ząbek";
+/// As it is written in a path.
+pub(crate) const USER_PATH: &str = "sklep-z%C4%85bek";
+
+/// Everything one test needs. Ends with the value.
+pub(crate) struct Shop {
+    pub(crate) service: Program,
+    pub(crate) pool: pg::Pool,
+    sandbox: Sandbox,
+    agent: ureq::Agent,
+    _database: Database,
+    _vhost: Vhost,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(Settings { device_interval: 1, ..Settings::default() }).await
+    }
+
+    pub(crate) async fn open_with(settings: Settings) -> Self {
+        let (database, vhost) = (Database::create("allegro_backup", "").await, Vhost::create());
+        let sandbox = Sandbox::start(settings).unwrap();
+        let (allegro, redis) = (sandbox.url(), testkit::redis_url());
+        // A pause after 429 is shared by client id: each test has its own.
+        let client_id = "sandbox";
+        let service = Program::start(
+            env!("CARGO_BIN_EXE_zaplecze-allegro-backup"),
+            "allegro-backup",
+            database.url(),
+            vhost.url(),
+            &[
+                ("REDIS_URL", &redis),
+                ("ALLEGRO_CLIENT_ID", client_id),
+                ("ALLEGRO_CLIENT_SECRET", "sandbox-secret"),
+                ("ALLEGRO_API_URL", &allegro),
+                ("ALLEGRO_AUTH_URL", &allegro),
+                ("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", "1"),
+                ("ALLEGRO_BACKUP_TASK_SILENCE_SECONDS", "2"),
+            ],
+        );
+        let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(20)));
+        let pool = database.pool();
+        Self { service, pool, sandbox, agent: config.build().into(), _database: database, _vhost: vhost }
+    }
+
+    /// Asks the sandbox for something.
+    pub(crate) fn admin(&self, method: &str, path: &str, body: &Value) -> Value {
+        let url = format!("{}/_sandbox{path}", self.sandbox.url());
+        let sent = match method {
+            "GET" => self.agent.get(&url).call(),
+            "DELETE" => self.agent.delete(&url).call(),
+            "PUT" => self.agent.put(&url).send_json(body),
+            _ => self.agent.post(&url).send_json(body),
+        };
+        sent.unwrap().body_mut().read_json().unwrap()
+    }
+
+    /// The truth about every order: id, status, fulfillment status.
+    pub(crate) fn journal(&self) -> Vec<Value> {
+        let url = format!("{}/_sandbox/journal", self.sandbox.url());
+        let text = self.agent.get(url).call().unwrap().body_mut().read_to_string().unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Begins connecting and returns the answer.
+    pub(crate) fn initialize(&self) -> Value {
+        let (status, begun) = self
+            .service
+            .post("/tokens/auth/initialize", &json!({ "user_id": USER, "account_name": "Świece" }));
+        assert_eq!(status, 202, "{begun}");
+        begun
+    }
+
+    /// Waits until connecting has ended, and returns how.
+    pub(crate) async fn authorization(&self, begun: &Value) -> Value {
+        let path = format!("/tokens/auth/status/{}", begun["authorization_id"].as_str().unwrap());
+        eventually("the authorization to end", async || {
+            let (status, authorization) = self.service.get(&path);
+            (status == 200 && authorization["status"] != "pending").then_some(authorization)
+        })
+        .await
+    }
+
+    /// Connects the shop and returns the account's id.
+    pub(crate) async fn connect(&self) -> String {
+        let begun = self.initialize();
+        let path = format!("/authorizations/{}/approve", begun["user_code"].as_str().unwrap());
+        self.admin("POST", &path, &json!({}));
+        let ended = self.authorization(&begun).await;
+        assert_eq!(ended["status"], "completed", "{ended}");
+        ended["token_id"].as_str().unwrap().to_owned()
+    }
+
+    /// How the shop's sync goes.
+    pub(crate) fn standing(&self) -> Value {
+        self.service.get(&format!("/sync/status/{USER_PATH}")).1["accounts"][0].clone()
+    }
+
+    /// Waits until the list was read to its end.
+    pub(crate) async fn until_read(&self) {
+        eventually("the list to be read", async || {
+            self.standing()["last_complete_list_sync"].is_string().then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn count(&self, from: &str) -> i64 {
+        let mut conn = self.pool.get().await.unwrap();
+        let counted: Count =
+            sql_query(format!("SELECT count(*) FROM {from}")).get_result(&mut *conn).await.unwrap();
+        counted.count
+    }
+
+    pub(crate) async fn until(&self, from: &str, wanted: i64) {
+        eventually(&format!("{wanted} rows in {from}"), async || {
+            (self.count(from).await == wanted).then_some(())
+        })
+        .await;
+    }
+
+    /// Rows as text.
+    pub(crate) async fn lines(&self, sql: &str) -> Vec<String> {
+        let mut conn = self.pool.get().await.unwrap();
+        let rows: Vec<Line> =
+            sql_query(format!("SELECT q::text AS line FROM ({sql}) AS q")).load(&mut *conn).await.unwrap();
+        rows.into_iter().map(|row| row.line).collect()
+    }
+
+    /// Each order's id with its status and the seller's status, at Allegro and in the backup, sorted.
+    pub(crate) async fn compare(&self) -> (Vec<String>, Vec<String>) {
+        let mut source: Vec<String> = self
+            .journal()
+            .iter()
+            .map(|order| {
+                let field = |name: &str| order[name].as_str().unwrap().to_owned();
+                format!("({},{},{})", field("order_id"), field("status"), field("fulfillment_status"))
+            })
+            .collect();
+        let mut stored = self.lines("SELECT allegro_order_id, status, fulfillment_status FROM orders").await;
+        source.sort();
+        stored.sort();
+        (source, stored)
+    }
+
+    /// Waits until the backup holds what Allegro has.
+    pub(crate) async fn until_equal(&self) {
+        eventually("the backup to hold what Allegro has", async || {
+            let (source, stored) = self.compare().await;
+            (source == stored).then_some(())
+        })
+        .await;
+    }
+}

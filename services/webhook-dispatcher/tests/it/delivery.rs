@@ -1,0 +1,152 @@
+//! Webhooks always arrive, signed.
+
+use std::collections::BTreeSet;
+
+use domain::events::Envelope;
+use serde_json::json;
+use standardwebhooks::Webhook;
+use tiny_http::{Header, Response};
+
+use crate::support::{Desk, Receiver, all_to, fact};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_arrives_signed_and_its_delivery_is_recorded() {
+    let desk = Desk::open().await;
+    let receiver = Receiver::answering(200);
+    let (id, secret) = desk.subscribe(&all_to(&receiver));
+    let told = fact(1);
+    desk.tell(std::slice::from_ref(&told)).await;
+
+    let hits = receiver.until_hits(1).await;
+    Webhook::new(&secret).unwrap().verify(&hits[0].body, &hits[0].headers).unwrap();
+    let content = hits[0].content();
+    assert!(hits[0].body.starts_with(br#"{"type":"account.connected","timestamp":""#));
+    assert_eq!(
+        (&content["type"], &content["data"]["account_name"]),
+        (&json!("account.connected"), &json!("Świece „Płomień”"))
+    );
+    assert_eq!(hits[0].id(), told.id.to_string());
+    assert_eq!(hits[0].headers["content-type"], "application/json");
+    assert!(hits[0].headers["user-agent"].to_str().unwrap().starts_with("Zaplecze-Webhooks/"));
+
+    let delivery = desk.delivery(&id, "success").await;
+    assert_eq!((&delivery["attempts"], &delivery["response_status"]), (&json!(1), &json!(200)));
+    assert_eq!(delivery["tries"].as_array().unwrap().len(), 1);
+    assert!(delivery["delivered_at"].is_string() && delivery["next_attempt_at"].is_null());
+    // The secret is shown once and lies sealed.
+    let (_, shown) = desk.service.get(&format!("/webhooks/{id}"));
+    assert!(!shown.to_string().contains("whsec_") && !desk.service.log().contains(&secret), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_subscription_gets_what_it_wants_once() {
+    let desk = Desk::open().await;
+    let (all, none, paused) = (Receiver::answering(204), Receiver::answering(204), Receiver::answering(204));
+    desk.subscribe(&all_to(&all));
+    desk.subscribe(&json!({ "url": none.url, "events": ["order.*", "account.reauthorization_needed"] }));
+    desk.subscribe(&json!({ "url": paused.url, "events": ["*"], "is_active": false }));
+    let facts: Vec<Envelope> = (0..300).map(fact).collect();
+    desk.tell(&facts).await;
+    // Told again, as a relay that died before it deleted would.
+    desk.tell(&facts).await;
+    desk.until("webhook_deliveries WHERE status = 'success'", 300).await;
+    desk.until("outbox", 0).await;
+    let ids: BTreeSet<String> = all.hits().iter().map(|hit| hit.id().to_owned()).collect();
+    assert_eq!((ids.len(), all.hits().len()), (300, 300));
+    assert_eq!((none.hits().len(), paused.hits().len()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_tried_again_with_the_same_id_and_a_fresh_signature() {
+    let desk = Desk::open().await;
+    let receiver = Receiver::new(|number| Response::empty(if number == 0 { 500 } else { 200 }));
+    let (id, secret) = desk.subscribe(&all_to(&receiver));
+    desk.tell(&[fact(1)]).await;
+    let waiting = desk.delivery(&id, "pending").await;
+    assert_eq!((&waiting["attempts"], &waiting["tries"][0]["error_class"]), (&json!(1), &json!("status")));
+    assert!(waiting["next_attempt_at"].is_string());
+
+    let hits = receiver.until_hits(2).await;
+    assert_eq!(hits[0].id(), hits[1].id());
+    assert_ne!(hits[0].headers["webhook-timestamp"], hits[1].headers["webhook-timestamp"]);
+    Webhook::new(&secret).unwrap().verify(&hits[1].body, &hits[1].headers).unwrap();
+    let delivery = desk.delivery(&id, "success").await;
+    assert_eq!((&delivery["attempts"], delivery["tries"].as_array().unwrap().len()), (&json!(2), 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_receiver_holds_up_no_other() {
+    let desk = Desk::open().await;
+    let (hanging, healthy) = (Receiver::answering(200), Receiver::answering(200));
+    hanging.close_gate();
+    let (stuck, _) = desk.subscribe(&json!({ "url": hanging.url, "events": ["*"], "timeout_seconds": 30 }));
+    let (fine, _) = desk.subscribe(&all_to(&healthy));
+    let facts: Vec<Envelope> = (0..400).map(fact).collect();
+    desk.tell(&facts).await;
+    desk.until(&format!("webhook_deliveries WHERE subscription_id = '{fine}' AND status = 'success'"), 400)
+        .await;
+    let delivered = format!("webhook_deliveries WHERE subscription_id = '{stuck}' AND status = 'success'");
+    assert_eq!(desk.count(&delivered).await, 0);
+    assert!(hanging.hits().len() <= 8, "bounded attempts at once");
+    hanging.open_gate();
+    desk.until(&delivered, 400).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_gone_is_told_no_more_and_redirects_are_not_followed() {
+    let desk = Desk::open().await;
+    let (gone, target) = (Receiver::answering(410), Receiver::answering(200));
+    let location = Header::from_bytes("location", target.url.clone()).unwrap();
+    let moved = Receiver::new(move |_| Response::empty(302).with_header(location.clone()));
+    let (left, _) = desk.subscribe(&all_to(&gone));
+    let (away, _) = desk.subscribe(&json!({ "url": moved.url, "events": ["*"], "retry_count": 0 }));
+    desk.tell(&[fact(1)]).await;
+    let delivery = desk.delivery(&left, "failed").await;
+    assert_eq!((&delivery["response_status"], &delivery["attempts"]), (&json!(410), &json!(1)));
+    let (_, subscription) = desk.service.get(&format!("/webhooks/{left}"));
+    assert_eq!(subscription["is_active"], false);
+    assert_eq!(subscription["disabled_reason"], "the receiver answered 410 Gone");
+
+    let delivery = desk.delivery(&away, "failed").await;
+    assert_eq!(delivery["tries"][0]["error_class"], "redirect");
+    assert_eq!(target.hits().len(), 0);
+
+    // Made active again it is told of what comes from now on.
+    desk.service.patch(&format!("/webhooks/{left}"), &json!({ "is_active": true }));
+    desk.tell(&[fact(2)]).await;
+    gone.until_hits(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_service_leaves_nothing_undelivered_and_repeats_only_what_was_under_way() {
+    let mut desk = Desk::open().await;
+    let receiver = Receiver::answering(200);
+    desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": 4 }));
+    receiver.close_gate();
+    let facts: Vec<Envelope> = (0..500).map(fact).collect();
+    desk.tell(&facts).await;
+    // Every place is taken by a request that is not answered, and the rest is leased.
+    receiver.until_hits(8).await;
+    desk.service.kill();
+    receiver.open_gate();
+    desk.service.start_again();
+    desk.until("webhook_deliveries WHERE status = 'success'", 500).await;
+    let hits = receiver.hits();
+    let ids: BTreeSet<&str> = hits.iter().map(super::support::Hit::id).collect();
+    assert_eq!(ids.len(), 500);
+    assert!(hits.len() <= 508, "{} requests for 500 facts", hits.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_share_the_work_and_repeat_nothing() {
+    let desk = Desk::open().await;
+    let _replica = desk.service.replica();
+    let receiver = Receiver::answering(200);
+    desk.subscribe(&all_to(&receiver));
+    for set in 0..10 {
+        let facts: Vec<Envelope> = (0..100).map(|n| fact(set * 100 + n)).collect();
+        desk.tell(&facts).await;
+    }
+    desk.until("webhook_deliveries WHERE status = 'success'", 1000).await;
+    assert_eq!(receiver.hits().len(), 1000);
+}
