@@ -1,1 +1,1 @@
-//! e2e
+//! Tests across crates and services, and the contracts with outside systems. Everything is in `it/` and `contracts/`.

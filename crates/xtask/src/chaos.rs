@@ -23,7 +23,7 @@ pub(crate) enum Name {
 const USER: &str = "sklep-chaos";
 const PATIENCE: Duration = Duration::from_mins(3);
 /// Over a real network each answer of Allegro takes a while: there is always work in flight.
-const ALLEGRO_DELAY: Duration = Duration::from_millis(60);
+const ALLEGRO_DELAY: Duration = Duration::from_millis(120);
 /// A receiver that does some work of its own.
 const RECEIVER_DELAY: Duration = Duration::from_millis(4);
 
@@ -72,7 +72,7 @@ pub(crate) fn first_flow(kills: u32, orders: u32) -> Result<ExitCode> {
             let reading = client.reading(USER)?;
             Ok(reading.is_complete || reading.is_under_way && reading.attempt > killed_attempt)
         })?;
-        sleep(Duration::from_millis(u64::from(kill * 97 % 700)));
+        sleep(Duration::from_millis(u64::from(kill * 97 % 500)));
         let reading = client.reading(USER)?;
         stack.kill("allegro-backup")?;
         backup.note(reading.is_under_way && !reading.is_complete);
