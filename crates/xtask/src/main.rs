@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
+mod bench;
 mod chaos;
 mod check;
 mod demo;
@@ -75,6 +76,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measure, in release, beside raw limits of the same run.
+    Bench {
+        /// What is measured.
+        name: bench::Name,
+        /// Fewer rounds, for a look.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Kill processes while they work, and count that nothing is missing.
     Chaos {
         /// What is killed.
@@ -106,6 +115,7 @@ fn main() -> ExitCode {
         Command::Status => stack::commands::status(),
         Command::Logs { name, follow } => stack::commands::logs(&name, follow),
         Command::Psql { name, arguments } => stack::commands::sql(&name, &arguments),
+        Command::Bench { name, quick } => bench::run(name, quick),
         Command::Chaos { name: chaos::Name::FirstFlow, kills, orders } => chaos::first_flow(kills, orders),
         Command::Reaper { lock } => reaper::serve(&lock),
     };

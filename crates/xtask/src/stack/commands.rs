@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{SERVICES, Stack, build, folder, psql};
+use super::{SERVICES, Stack, build, database_of, folder, psql};
 use crate::root;
 use crate::servers::reaper_lock;
 
@@ -181,10 +181,6 @@ pub(crate) fn sql(name: &str, arguments: &[String]) -> Result<ExitCode> {
     })?;
     let environment = environment()?;
     let address = environment.iter().find(|(name, _)| name == "DATABASE_URL");
-    let mut database: url::Url = address.context("the stack names no database")?.1.parse()?;
-    database.set_path("zaplecze");
-    if database.set_username(service.role).is_err() {
-        bail!("DATABASE_URL names no host");
-    }
-    Err(Command::new(psql()?).arg(database.as_str()).args(arguments).exec()).context("cannot start psql")
+    let database = database_of(&address.context("the stack names no database")?.1, service.role)?;
+    Err(Command::new(psql()?).arg(database).args(arguments).exec()).context("cannot start psql")
 }

@@ -145,22 +145,22 @@ impl Stack {
 
     /// What a service is told: nothing comes from the caller's own environment, but for the way to programs.
     fn environment(&self, service: &Service, port: u16) -> Result<Vec<(&'static str, String)>> {
-        let mut database: Url = self.servers.address("DATABASE_URL").parse()?;
-        database.set_path("zaplecze");
-        if database.set_username(service.role).is_err() {
-            bail!("DATABASE_URL names no host");
-        }
         let mut environment = self.common.clone();
         environment.extend(
             ["PATH", "RUST_BACKTRACE"].into_iter().filter_map(|it| Some((it, std::env::var(it).ok()?))),
         );
-        environment.push(("DATABASE_URL", database.into()));
+        environment.push(("DATABASE_URL", self.database(service.role)?));
         environment.push(("API_PORT", port.to_string()));
         environment.extend(service.settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         if service.settings.iter().any(|(name, _)| *name == "ALLEGRO_CLIENT_ID") {
             environment.extend(self.addresses.iter().filter(|(name, _)| ALLEGRO.contains(name)).cloned());
         }
         Ok(environment)
+    }
+
+    /// Where a role finds its schema.
+    pub(crate) fn database(&self, role: &str) -> Result<String> {
+        database_of(self.servers.address("DATABASE_URL"), role)
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -240,8 +240,18 @@ impl Stack {
     }
 }
 
+/// The database `zaplecze` as a role, from the superuser's address of the server.
+fn database_of(server: &str, role: &str) -> Result<String> {
+    let mut database: Url = server.parse()?;
+    database.set_path("zaplecze");
+    if database.set_username(role).is_err() {
+        bail!("DATABASE_URL names no host");
+    }
+    Ok(database.into())
+}
+
 /// Where psql is.
-fn psql() -> Result<PathBuf> {
+pub(crate) fn psql() -> Result<PathBuf> {
     if servers::are_given() {
         return Ok(Path::new("psql").to_owned());
     }

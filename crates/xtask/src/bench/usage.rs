@@ -1,0 +1,40 @@
+//! What a process used, from `/proc`.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Clock ticks a second of `/proc/<pid>/stat`: fixed by Linux's interface.
+const TICKS: u64 = 100;
+
+/// CPU time so far and the most memory so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) cpu: Duration,
+    pub(crate) peak_megabytes: u64,
+}
+
+impl Usage {
+    /// Reads it.
+    pub(crate) fn of(process: u32) -> Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+        // The name in brackets may hold spaces; user and system time are the 12th and 13th fields after it.
+        let (_, fields) = stat.rsplit_once(')').context("malformed /proc/<pid>/stat")?;
+        let times: Vec<u64> =
+            fields.split_whitespace().skip(11).take(2).filter_map(|it| it.parse().ok()).collect();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes: u64 = peak
+            .and_then(|line| line.split_whitespace().next()?.parse().ok())
+            .context("no VmHWM in /proc/<pid>/status")?;
+        Ok(Self {
+            cpu: Duration::from_millis(times.iter().sum::<u64>() * 1000 / TICKS),
+            peak_megabytes: kilobytes / 1024,
+        })
+    }
+
+    /// CPU used since `before`, as a part of one core.
+    pub(crate) fn cores_since(self, before: Self, elapsed: Duration) -> f64 {
+        self.cpu.saturating_sub(before.cpu).as_secs_f64() / elapsed.as_secs_f64()
+    }
+}
