@@ -174,6 +174,13 @@ pub enum TaskError {
     Lost,
 }
 
+impl TaskError {
+    /// The process stops: another takes the task up, and this try does not count.
+    pub(crate) fn stopped() -> Self {
+        Self::Postpone { after: Duration::ZERO, reason: "the process stopped".to_owned() }
+    }
+}
+
 impl From<pg::Error> for TaskError {
     /// An absent database is waited for; anything else counts as a try.
     fn from(error: pg::Error) -> Self {

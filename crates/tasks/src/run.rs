@@ -1,5 +1,7 @@
 //! One try of one task, as its handler sees it.
 
+use std::time::Duration;
+
 use domain::TaskId;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -12,11 +14,12 @@ use crate::store::{self, Ending};
 pub struct Run {
     task: Task,
     lost: CancellationToken,
+    stop: CancellationToken,
 }
 
 impl Run {
-    pub(crate) const fn new(task: Task, lost: CancellationToken) -> Self {
-        Self { task, lost }
+    pub(crate) const fn new(task: Task, lost: CancellationToken, stop: CancellationToken) -> Self {
+        Self { task, lost, stop }
     }
 
     /// The task.
@@ -32,9 +35,27 @@ impl Run {
     /// Fails when the task is not this worker's any more, or the process stops; asked between steps.
     ///
     /// # Errors
-    /// [`TaskError::Lost`].
+    /// [`TaskError::Lost`], or [`TaskError::Postpone`] when the process stops.
     pub fn check(&self) -> Result<(), TaskError> {
-        if self.lost.is_cancelled() { Err(TaskError::Lost) } else { Ok(()) }
+        if self.lost.is_cancelled() {
+            Err(TaskError::Lost)
+        } else if self.stop.is_cancelled() {
+            Err(TaskError::stopped())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits between two steps, no longer than the process runs.
+    ///
+    /// # Errors
+    /// As [`Run::check`].
+    pub async fn pause(&self, wait: Duration) -> Result<(), TaskError> {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        self.check()
     }
 
     /// Says how far the task is, in the transaction that did the step: a worker that was taken over fails here,

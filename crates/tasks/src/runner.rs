@@ -34,11 +34,18 @@ pub struct Settings {
     pub poll: Duration,
     /// A task whose worker was silent for so long is taken over. The heart beats six times as often.
     pub silence: Duration,
+    /// How long a try may take to come to its next step when the process stops.
+    pub grace: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { workers: 16, poll: Duration::from_millis(250), silence: Duration::from_mins(1) }
+        Self {
+            workers: 16,
+            poll: Duration::from_millis(250),
+            silence: Duration::from_mins(1),
+            grace: Duration::from_secs(10),
+        }
     }
 }
 
@@ -140,7 +147,7 @@ impl Runner {
             return;
         }
         let lost = CancellationToken::new();
-        let run = Run::new(task, lost.clone());
+        let run = Run::new(task, lost.clone(), stop.clone());
         let work = AssertUnwindSafe(handler.run(&run)).catch_unwind();
         let outcome = tokio::select! {
             ended = work => ended.unwrap_or_else(|panic| {
@@ -152,10 +159,7 @@ impl Runner {
                 Err(TaskError::Lost)
             }
             // Dropped at an await point: what was committed stands, what was not is rolled back.
-            () = stop.cancelled() => Err(TaskError::Postpone {
-                after: Duration::ZERO,
-                reason: "the process stopped".to_owned(),
-            }),
+            () = self.out_of_grace(&stop) => Err(TaskError::stopped()),
         };
         let label = match &outcome {
             Ok(_) => "success",
@@ -167,6 +171,12 @@ impl Runner {
         metrics::histogram!("tasks_duration_seconds", "kind" => kind, "outcome" => label)
             .record(started.elapsed().as_secs_f64());
         self.write_end(id, attempt, max_attempts, outcome).await;
+    }
+
+    /// Returns when the process has been stopping for longer than a try may take to its next step.
+    async fn out_of_grace(&self, stop: &CancellationToken) {
+        stop.cancelled().await;
+        tokio::time::sleep(self.settings.grace).await;
     }
 
     /// Beats until the task is lost.

@@ -41,6 +41,11 @@ CREATE TABLE authorizations (
     status text NOT NULL DEFAULT 'pending'
         CONSTRAINT authorizations_status CHECK (status IN ('pending', 'completed', 'denied', 'expired', 'failed')),
     error text,
+    -- The tokens a poll brought, kept before anything else is done: the device code is used up by then.
+    access_token bytea,
+    refresh_token bytea,
+    scopes text,
+    access_expires_at timestamptz,
     task_id uuid NOT NULL,
     token_id uuid REFERENCES user_tokens,
     created_at timestamptz NOT NULL,

@@ -65,7 +65,7 @@ CREATE TABLE order_events (
     seq bigserial,
     token_id uuid NOT NULL REFERENCES user_tokens,
     event_id text NOT NULL,
-    allegro_order_id text NOT NULL,
+    allegro_order_id text,
     type text NOT NULL,
     occurred_at timestamptz NOT NULL,
     is_duplicate boolean NOT NULL,
@@ -79,8 +79,10 @@ CREATE INDEX order_events_of_order ON order_events (token_id, allegro_order_id, 
 
 CREATE TABLE sync_cursors (
     token_id uuid PRIMARY KEY REFERENCES user_tokens,
-    -- The journal is followed from here. Taken before the first list is read.
+    -- The journal's end as it was before the first list was read; absent for an empty journal.
     is_anchored boolean NOT NULL DEFAULT false,
+    anchor_event_id text,
+    -- The last event that landed.
     last_event_id text,
     -- The list pass under way: whose it is, how far it goes, where it stands.
     pass_task_id uuid,

@@ -55,7 +55,7 @@ impl TaskHandler for Gated {
 }
 
 fn quick(silence: Duration) -> Settings {
-    Settings { workers: 8, poll: Duration::from_millis(10), silence }
+    Settings { workers: 8, poll: Duration::from_millis(10), silence, grace: Duration::ZERO }
 }
 
 const LONG: Duration = Duration::from_mins(1);
@@ -170,6 +170,19 @@ async fn a_stopped_worker_gives_its_task_back_at_once() {
     let second = start(&pool, &handler, quick(LONG));
     assert_eq!(ended(&pool, id).await.status, Status::Succeeded);
     second.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_worker_may_end_its_step() {
+    let database = database().await;
+    let pool = database.pool();
+    let handler = Gated::new(|_| Ok(Outcome::Success(Value::Null)));
+    let id = enqueue(&pool, &new_task("q")).await;
+    let stop = start(&pool, &handler, Settings { grace: LONG, ..quick(LONG) });
+    eventually("the first try", async || (handler.tries.load(Ordering::SeqCst) == 1).then_some(())).await;
+    stop.cancel();
+    handler.gate.add_permits(1);
+    assert_eq!(ended(&pool, id).await.status, Status::Succeeded);
 }
 
 /// Holds a task, lets it be taken over, and then tries to write.

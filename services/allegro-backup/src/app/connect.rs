@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::events::AccountConnected;
 use domain::{AuthorizationId, TaskId};
+use pg::sealed::SealError;
 use serde_json::json;
 use tasks::{NewTask, Run, TaskError};
 
@@ -103,8 +104,11 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
     let Some(authorization) = found.filter(|it| it.status == "pending") else {
         return Err(TaskError::Fail("the authorization is not pending".to_owned()));
     };
-    let device_code =
-        authorization.device_code(&state.keyring).map_err(|error| TaskError::Fail(error.to_string()))?;
+    let sealed = |error: SealError| TaskError::Fail(error.to_string());
+    if let Some(pair) = authorization.pair(&state.keyring).map_err(sealed)? {
+        return complete(state, run, &authorization, pair).await;
+    }
+    let device_code = authorization.device_code(&state.keyring).map_err(sealed)?;
     let mut interval = authorization.poll_seconds;
     loop {
         run.check()?;
@@ -112,7 +116,11 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
             return end(state, run, &authorization, "expired", "the code was not used in time").await;
         }
         match state.allegro.poll_device_code(&device_code).await {
-            Ok(pair) => return complete(state, run, &authorization, received(pair, state.now())).await,
+            Ok(pair) => {
+                let pair = received(pair, state.now());
+                keep(state, id, &pair).await?;
+                return complete(state, run, &authorization, pair).await;
+            }
             Err(AllegroError::OAuth { code }) => match code.as_str() {
                 "authorization_pending" => {}
                 "slow_down" => interval += SLOWER,
@@ -124,9 +132,7 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
                 }
                 other => return end(state, run, &authorization, "failed", other).await,
             },
-            Err(AllegroError::Paused(after)) => {
-                tokio::time::sleep(after).await;
-            }
+            Err(AllegroError::Paused(after)) => run.pause(after).await?,
             Err(AllegroError::Unavailable { text, .. }) => {
                 // RFC 8628 §3.5: on a connection timeout the client must poll less often.
                 tracing::warn!(text, "Allegro does not answer the poll; asking again");
@@ -134,7 +140,30 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
             }
             Err(error) => return end(state, run, &authorization, "failed", &error.to_string()).await,
         }
-        tokio::time::sleep(Duration::from_secs(interval.unsigned_abs().into())).await;
+        run.pause(Duration::from_secs(interval.unsigned_abs().into())).await?;
+    }
+}
+
+/// Keeps the tokens before anything else is done with them: they exist nowhere else, and the code is used up.
+async fn keep(state: &State, id: AuthorizationId, pair: &tokens::Pair) -> Result<(), TaskError> {
+    loop {
+        let kept = async {
+            let mut conn = state.pool.get().await?;
+            authorizations::keep_pair(&mut conn, &state.keyring, id, pair).await
+        };
+        match kept.await.map_err(storing) {
+            Err(TaskError::Postpone { after, .. } | TaskError::Retry { after, .. }) => {
+                tokio::time::sleep(after).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn storing(error: TokenStoreError) -> TaskError {
+    match error {
+        TokenStoreError::Database(error) => error.into(),
+        TokenStoreError::Seal(error) => TaskError::Fail(error.to_string()),
     }
 }
 
@@ -145,19 +174,10 @@ async fn complete(
     authorization: &Authorization,
     pair: tokens::Pair,
 ) -> Result<(), TaskError> {
-    // The tokens exist only here until they are stored: what can fail is tried again before giving up, as the
-    // device code is used up.
-    let mut tries = 0;
-    let me = loop {
-        match state.allegro.me(&pair.access).await {
-            Ok(me) => break me,
-            Err(error) if error.is_systemic() && tries < 20 => {
-                tries += 1;
-                tracing::warn!(%error, "Allegro gave tokens but does not say whose they are; asking again");
-                tokio::time::sleep(Duration::from_secs(3)).await;
-            }
-            Err(error) => return end(state, run, authorization, "failed", &error.to_string()).await,
-        }
+    let me = match state.allegro.me(&pair.access).await {
+        Ok(me) => me,
+        Err(error) if error.is_systemic() => return Err(CallError::from(error).into()),
+        Err(error) => return end(state, run, authorization, "failed", &error.to_string()).await,
     };
     let identity = Identity {
         user_id: &authorization.user_id,
@@ -165,43 +185,32 @@ async fn complete(
         allegro_seller_id: &me.id,
         allegro_login: &me.login,
     };
-    loop {
-        let stored = state
-            .pool
-            .transaction(async |conn| {
-                let now = state.now();
-                let fresh_id = state.ids.next_id().into();
-                let account = tokens::connect(conn, &state.keyring, fresh_id, &identity, &pair, now)
-                    .await
-                    .map_err(|error| match error {
-                        TokenStoreError::Database(error) => TaskError::from(error),
-                        TokenStoreError::Seal(error) => TaskError::Fail(error.to_string()),
-                    })?;
-                let event = AccountConnected {
-                    token_id: account.id(),
-                    user_id: account.user_id.clone(),
-                    account_name: account.account_name.clone(),
-                    allegro_seller_id: account.allegro_seller_id.clone(),
-                    allegro_login: account.allegro_login.clone(),
-                    connected_at: account.connected_at,
-                    generation: account.generation,
-                };
-                let correlation_id = run.task().correlation_id.as_deref();
-                messaging::outbox::push(conn, &[state.wrap(&event, correlation_id)?]).await?;
-                let requested_by = run.task().requested_by.clone();
-                let sync = full_sync_task(account.id(), requested_by, correlation_id);
-                tasks::enqueue(conn, state.ids.next_id().into(), now, &sync).await?;
-                authorizations::end(conn, authorization.id(), "completed", None, Some(account.id())).await?;
-                run.finish(conn, &json!({ "token_id": account.id(), "next": FULL_SYNC })).await
-            })
-            .await;
-        match stored {
-            Err(TaskError::Postpone { after, .. } | TaskError::Retry { after, .. }) => {
-                tokio::time::sleep(after).await;
-            }
-            outcome => return outcome,
-        }
-    }
+    state
+        .pool
+        .transaction(async |conn| {
+            let now = state.now();
+            let fresh_id = state.ids.next_id().into();
+            let account = tokens::connect(conn, &state.keyring, fresh_id, &identity, &pair, now)
+                .await
+                .map_err(storing)?;
+            let event = AccountConnected {
+                token_id: account.id(),
+                user_id: account.user_id.clone(),
+                account_name: account.account_name.clone(),
+                allegro_seller_id: account.allegro_seller_id.clone(),
+                allegro_login: account.allegro_login.clone(),
+                connected_at: account.connected_at,
+                generation: account.generation,
+            };
+            let correlation_id = run.task().correlation_id.as_deref();
+            messaging::outbox::push(conn, &[state.wrap(&event, correlation_id)?]).await?;
+            let requested_by = run.task().requested_by.clone();
+            let sync = full_sync_task(account.id(), requested_by, correlation_id);
+            tasks::enqueue(conn, state.ids.next_id().into(), now, &sync).await?;
+            authorizations::end(conn, authorization.id(), "completed", None, Some(account.id())).await?;
+            run.finish(conn, &json!({ "token_id": account.id(), "next": FULL_SYNC })).await
+        })
+        .await
 }
 
 async fn end(

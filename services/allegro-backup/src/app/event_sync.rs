@@ -41,7 +41,8 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner) -> Result<(), 
     let mut conn = state.pool.get().await?;
     let mut from = match journal::overlap_start(&mut conn, owner.token_id, OVERLAP).await? {
         Some(start) => Some(start),
-        None => cursors::read(&mut conn, owner.token_id).await?.last_event_id,
+        // Fewer were stored than the overlap reaches back: all of them are read again.
+        None => cursors::read(&mut conn, owner.token_id).await?.anchor_event_id,
     };
     drop(conn);
     let mut events = 0;
@@ -83,22 +84,24 @@ async fn land(state: &State, run: &Run, owner: &Owner, page: &[Event]) -> Result
     let known: HashSet<String> = journal::known(&mut conn, owner.token_id, &ids).await?.into_iter().collect();
     drop(conn);
     let is_new = |event: &&Event| !known.contains(&event.id);
-    let mut wanted: Vec<String> = page.iter().filter(is_new).map(|event| event.order_id.clone()).collect();
+    let mut wanted: Vec<String> =
+        page.iter().filter(is_new).filter_map(|event| event.order_id.clone()).collect();
     wanted.sort_unstable();
     wanted.dedup();
 
     let mut outcomes = fetch(state, owner, wanted).await;
-    let stops = |event: &Event| outcomes.get(&event.order_id).is_some_and(is_systemic);
+    let stops =
+        |event: &Event| event.order_id.as_ref().is_some_and(|id| outcomes.get(id).is_some_and(is_systemic));
     let leading = page.iter().position(|event| is_new(&event) && stops(event)).unwrap_or(page.len());
     let run_of_events = page.get(..leading).unwrap_or_default();
-    let stopped_by = page.get(leading).and_then(|event| outcomes.remove(&event.order_id)?.err());
+    let stopped_by = page.get(leading).and_then(|event| outcomes.remove(event.order_id.as_ref()?)?.err());
 
     let new: Vec<&Event> = run_of_events.iter().filter(is_new).collect();
     let mut answers = Answers::default();
     let mut taken = HashSet::new();
-    for event in &new {
-        if taken.insert(event.order_id.as_str()) {
-            read(&mut answers, &event.order_id, outcomes.remove(&event.order_id));
+    for order_id in new.iter().filter_map(|event| event.order_id.as_deref()) {
+        if taken.insert(order_id) {
+            read(&mut answers, order_id, outcomes.remove(order_id));
         }
     }
     let last = run_of_events.last().map(|event| event.id.clone());

@@ -62,13 +62,15 @@ async fn begin(state: &State, run: &Run, owner: &Owner) -> Result<Cursor, TaskEr
     if !cursor.is_anchored {
         let allegro = &state.allegro;
         let latest = call(state, owner.token_id, |token| async move { allegro.latest_event(&token).await });
-        cursor.last_event_id = latest.await?;
+        cursor.anchor_event_id = latest.await?;
+        cursor.last_event_id.clone_from(&cursor.anchor_event_id);
         cursor.is_anchored = true;
     }
     if cursor.pass_task_id != Some(run.id().as_uuid()) {
         let now = state.now();
         cursor = Cursor {
             is_anchored: true,
+            anchor_event_id: cursor.anchor_event_id,
             last_event_id: cursor.last_event_id,
             pass_task_id: Some(run.id().as_uuid()),
             pass_until: Some(now),

@@ -19,12 +19,8 @@ pub(crate) async fn list(
     limit: i64,
 ) -> Result<Vec<Listed>, pg::Error> {
     let mut conn = state.pool.get().await?;
-    let accounts = tokens::list(&mut conn, Some(user_id)).await?;
-    let ids: Vec<TokenId> = accounts
-        .iter()
-        .map(tokens::Account::id)
-        .filter(|id| token_id.is_none_or(|wanted| *id == wanted))
-        .collect();
+    let mut ids = tokens::ids_ever(&mut conn, user_id).await?;
+    ids.retain(|id| token_id.is_none_or(|wanted| *id == wanted));
     order_list::list(&mut conn, &ids, filter, limit).await
 }
 
@@ -38,7 +34,6 @@ pub(crate) async fn find(
     order_id: &str,
 ) -> Result<Option<(Listed, Value)>, pg::Error> {
     let mut conn = state.pool.get().await?;
-    let accounts = tokens::list(&mut conn, Some(user_id)).await?;
-    let ids: Vec<TokenId> = accounts.iter().map(tokens::Account::id).collect();
+    let ids = tokens::ids_ever(&mut conn, user_id).await?;
     order_list::find(&mut conn, &ids, order_id).await
 }

@@ -102,9 +102,8 @@ pub(crate) async fn store(
     while !waiting.is_empty() {
         let mut ids: Vec<&str> = waiting.keys().copied().collect();
         ids.sort_unstable();
-        for locked in orders::lock(conn, owner.token_id, &ids).await?.chunks(500) {
-            update(state, conn, owner, (locked, source), (&mut waiting, &mut told, &mut counts)).await?;
-        }
+        let locked = orders::lock(conn, owner.token_id, &ids).await?;
+        update(state, conn, owner, (&locked, source), (&mut waiting, &mut told, &mut counts)).await?;
         let fresh: Vec<Content<'_>> = waiting
             .values()
             .map(|(order, asked_at)| Content {
@@ -138,7 +137,8 @@ pub(crate) async fn store(
             told.push(state.wrap(&OrderCreated(fact), None)?);
         }
     }
-    if source_resolves(source) {
+    // A list names every order anyhow; only an order asked for by itself leaves quarantine by being answered.
+    if matches!(source, Source::Event) {
         let stored: Vec<&str> = answers.orders.iter().map(|(order, _)| order.id.as_str()).collect();
         failed::resolve(conn, owner.token_id, &stored).await?;
     }
@@ -146,11 +146,6 @@ pub(crate) async fn store(
     told.sort_by_key(|event| (event.subject.clone(), event.kind != "order.created"));
     messaging::outbox::push(conn, &told).await?;
     Ok(counts)
-}
-
-/// A list names every order anyhow; only an order asked for by itself leaves quarantine by being answered.
-const fn source_resolves(source: Source) -> bool {
-    matches!(source, Source::Event)
 }
 
 type Progress<'a, 'b> =

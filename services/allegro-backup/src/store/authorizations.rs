@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::tokens::TokenStoreError;
+use super::tokens::{Pair, TokenStoreError};
 
 /// A device flow.
 #[derive(Debug, Clone, QueryableByName)]
@@ -46,6 +46,14 @@ pub(crate) struct Authorization {
     /// Why it did not come to an account.
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) error: Option<String>,
+    #[diesel(sql_type = Nullable<Bytea>)]
+    access_token: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Bytea>)]
+    refresh_token: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    scopes: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    access_expires_at: Option<OffsetDateTime>,
     #[diesel(sql_type = SqlUuid)]
     task_id: Uuid,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -73,7 +81,25 @@ impl Authorization {
     /// # Errors
     /// When it does not open.
     pub(crate) fn device_code(&self, keyring: &Keyring) -> Result<SecretString, SealError> {
-        keyring.open_text(&place(self.id), &self.device_code)
+        keyring.open_text(&place(self.id, "device_code"), &self.device_code)
+    }
+
+    /// The tokens a poll has brought, if one has.
+    ///
+    /// # Errors
+    /// When they do not open.
+    pub(crate) fn pair(&self, keyring: &Keyring) -> Result<Option<Pair>, SealError> {
+        let (Some(access), Some(refresh), Some(expires_at)) =
+            (&self.access_token, &self.refresh_token, self.access_expires_at)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Pair {
+            access: keyring.open_text(&place(self.id, "access_token"), access)?,
+            refresh: keyring.open_text(&place(self.id, "refresh_token"), refresh)?,
+            expires_at,
+            scopes: self.scopes.clone().unwrap_or_default(),
+        }))
     }
 }
 
@@ -102,8 +128,8 @@ pub(crate) struct NewAuthorization<'a> {
     pub(crate) task_id: TaskId,
 }
 
-fn place(row: Uuid) -> Place {
-    Place { table: "authorizations", column: "device_code", row }
+fn place(row: Uuid, column: &'static str) -> Place {
+    Place { table: "authorizations", column, row }
 }
 
 fn hash(device_code: &str) -> Vec<u8> {
@@ -121,7 +147,7 @@ pub(crate) async fn insert(
     now: OffsetDateTime,
 ) -> Result<(), TokenStoreError> {
     let id = new.id.as_uuid();
-    let sealed = keyring.seal(&place(id), new.device_code.expose_secret().as_bytes())?;
+    let sealed = keyring.seal(&place(id, "device_code"), new.device_code.expose_secret().as_bytes())?;
     sql_query(
         "INSERT INTO authorizations (id, user_id, account_name, device_code, device_code_hash, user_code, \
              verification_uri, verification_uri_complete, poll_seconds, expires_at, task_id, created_at) \
@@ -139,6 +165,33 @@ pub(crate) async fn insert(
     .bind::<Timestamptz, _>(new.expires_at)
     .bind::<SqlUuid, _>(new.task_id.as_uuid())
     .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the tokens a poll has brought.
+///
+/// # Errors
+/// The database's or the keys'.
+pub(crate) async fn keep_pair(
+    conn: &mut pg::Connection,
+    keyring: &Keyring,
+    id: AuthorizationId,
+    pair: &Pair,
+) -> Result<(), TokenStoreError> {
+    let row = id.as_uuid();
+    let access = keyring.seal(&place(row, "access_token"), pair.access.expose_secret().as_bytes())?;
+    let refresh = keyring.seal(&place(row, "refresh_token"), pair.refresh.expose_secret().as_bytes())?;
+    sql_query(
+        "UPDATE authorizations SET access_token = $2, refresh_token = $3, scopes = $4, access_expires_at = $5, \
+             updated_at = now() WHERE id = $1",
+    )
+    .bind::<SqlUuid, _>(row)
+    .bind::<Bytea, _>(access)
+    .bind::<Bytea, _>(refresh)
+    .bind::<Text, _>(&pair.scopes)
+    .bind::<Timestamptz, _>(pair.expires_at)
     .execute(conn)
     .await?;
     Ok(())
@@ -181,7 +234,8 @@ pub(crate) async fn end(
     token_id: Option<TokenId>,
 ) -> Result<(), pg::Error> {
     sql_query(
-        "UPDATE authorizations SET status = $2, error = $3, token_id = $4, updated_at = now() \
+        "UPDATE authorizations SET status = $2, error = $3, token_id = $4, access_token = NULL, refresh_token = NULL, \
+             updated_at = now() \
          WHERE id = $1 AND status = 'pending'",
     )
     .bind::<SqlUuid, _>(id.as_uuid())

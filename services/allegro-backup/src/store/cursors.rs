@@ -13,6 +13,9 @@ pub(crate) struct Cursor {
     /// True once the journal's end was taken, before the first list was read.
     #[diesel(sql_type = Bool)]
     pub(crate) is_anchored: bool,
+    /// The journal's end as it was then; none for an empty journal.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) anchor_event_id: Option<String>,
     /// The last event that landed.
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) last_event_id: Option<String>,
@@ -68,11 +71,11 @@ pub(crate) async fn write(
     cursor: &Cursor,
 ) -> Result<(), pg::Error> {
     sql_query(
-        "INSERT INTO sync_cursors (token_id, is_anchored, last_event_id, pass_task_id, pass_until, window_from, \
+        "INSERT INTO sync_cursors (token_id, is_anchored, anchor_event_id, last_event_id, pass_task_id, pass_until, window_from, \
              window_to, window_offset, window_total, pass_done, pass_total, last_complete_list_sync, last_events_sync) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
          ON CONFLICT (token_id) DO UPDATE SET is_anchored = excluded.is_anchored, \
-             last_event_id = excluded.last_event_id, pass_task_id = excluded.pass_task_id, \
+             anchor_event_id = excluded.anchor_event_id, last_event_id = excluded.last_event_id, pass_task_id = excluded.pass_task_id, \
              pass_until = excluded.pass_until, window_from = excluded.window_from, window_to = excluded.window_to, \
              window_offset = excluded.window_offset, window_total = excluded.window_total, \
              pass_done = excluded.pass_done, pass_total = excluded.pass_total, \
@@ -81,6 +84,7 @@ pub(crate) async fn write(
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
     .bind::<Bool, _>(cursor.is_anchored)
+    .bind::<Nullable<Text>, _>(&cursor.anchor_event_id)
     .bind::<Nullable<Text>, _>(&cursor.last_event_id)
     .bind::<Nullable<SqlUuid>, _>(cursor.pass_task_id)
     .bind::<Nullable<Timestamptz>, _>(cursor.pass_until)

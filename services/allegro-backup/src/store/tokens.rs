@@ -174,6 +174,22 @@ pub(crate) async fn list(
     Ok(found.load(conn).await?)
 }
 
+#[derive(QueryableByName)]
+struct AccountId {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// The ids of a user's accounts, removed ones too: their orders stay.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn ids_ever(conn: &mut pg::Connection, user_id: &str) -> Result<Vec<TokenId>, pg::Error> {
+    let found = sql_query("SELECT id FROM user_tokens WHERE user_id = $1").bind::<Text, _>(user_id);
+    let rows: Vec<AccountId> = found.load(conn).await?;
+    Ok(rows.into_iter().map(|row| row.id.into()).collect())
+}
+
 /// Stores a fresh pair: for a new account, or for one of the user's that is connected again. The row stays locked.
 ///
 /// # Errors

@@ -27,6 +27,9 @@ pub(crate) const ORDER_EVENTS: &str = "sync_order_events";
 /// A reading of the list may meet trouble this often before it counts as failed.
 const ATTEMPTS: i32 = 100;
 
+/// Following never gives up by itself: it ends with the account. Leaves room for tries that do not count.
+const ENDLESS: i32 = 1_000_000_000;
+
 /// The queue of an account.
 pub(crate) fn queue(token_id: TokenId) -> String {
     format!("sync_{token_id}")
@@ -62,8 +65,7 @@ pub(crate) fn order_events_task(
         payload: json!({ "token_id": token_id }),
         run_at: Some(run_at),
         unique_key: Some(format!("{ORDER_EVENTS}:{token_id}")),
-        // Following never gives up by itself: it ends with the account.
-        max_attempts: i32::MAX,
+        max_attempts: ENDLESS,
         requested_by: None,
         correlation_id: correlation_id.map(str::to_owned),
     }

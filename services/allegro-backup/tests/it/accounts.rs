@@ -105,6 +105,7 @@ async fn a_removed_account_is_left_alone_and_its_orders_stay() {
     shop.until_equal().await;
     assert_eq!(shop.service.delete(&format!("/tokens/{token_id}")).0, 204);
     shop.until("task_history WHERE status IN ('queued', 'running', 'retrying')", 0).await;
-    assert_eq!(shop.count("orders").await, 20);
+    let (_, page) = shop.service.get(&format!("/orders/{USER_PATH}"));
+    assert_eq!(page["items"].as_array().unwrap().len(), 20);
     assert_eq!(shop.service.get(&format!("/tokens/user/{USER_PATH}")).1, json!({ "items": [] }));
 }

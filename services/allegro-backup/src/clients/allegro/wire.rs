@@ -99,8 +99,8 @@ pub(crate) struct Event {
     pub(crate) kind: String,
     /// When it happened.
     pub(crate) occurred_at: OffsetDateTime,
-    /// The order it happened to.
-    pub(crate) order_id: String,
+    /// The order it happened to, where the event names it: Allegro's document does not promise that.
+    pub(crate) order_id: Option<String>,
     /// As it was sent.
     pub(crate) raw: Box<RawValue>,
 }
@@ -119,7 +119,7 @@ struct EventFields {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct EventOrder {
-    checkout_form: EventForm,
+    checkout_form: Option<EventForm>,
 }
 
 #[derive(Deserialize)]
@@ -132,7 +132,7 @@ impl Event {
         let fields: EventFields =
             serde_json::from_str(raw.get()).map_err(|_not_as_documented| AllegroError::Malformed)?;
         let EventFields { id, kind, occurred_at, order } = fields;
-        Ok(Self { id, kind, occurred_at, order_id: order.checkout_form.id, raw })
+        Ok(Self { id, kind, occurred_at, order_id: order.checkout_form.map(|form| form.id), raw })
     }
 }
 
