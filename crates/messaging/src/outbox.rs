@@ -18,9 +18,7 @@ pub async fn push(conn: &mut pg::Connection, events: &[Envelope]) -> Result<(), 
     }
     let mut bodies = Vec::with_capacity(events.len());
     for event in events {
-        let body = serde_json::to_vec(event)
-            .map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
-        bodies.push(body);
+        bodies.push(serde_json::to_vec(event).map_err(pg::Error::unwritable)?);
     }
     let headers: Vec<_> = events
         .iter()

@@ -53,6 +53,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A value that cannot be written as the column wants it.
+    pub fn unwritable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Query(DieselError::SerializationError(cause.into()))
+    }
+
     /// True when the database is not there for us now: trying later may help, the work itself is not at fault.
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Unavailable(_) | Self::Lost(_))

@@ -47,7 +47,6 @@ impl State {
             time: self.now(),
             correlation_id: correlation_id.map(str::to_owned),
         };
-        Envelope::wrap(event, new)
-            .map_err(|error| pg::Error::from(diesel::result::Error::SerializationError(error.into())))
+        Envelope::wrap(event, new).map_err(pg::Error::unwritable)
     }
 }

@@ -10,9 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 use web::{ApiPath, ApiQuery, Caller, Cursor, Limit, Page, Problem};
 
 use super::problems::{self, ORDER_NOT_FOUND};
-use crate::app::orders;
+use crate::app::orders::{self, Filter, Listed};
 use crate::state::State;
-use crate::store::order_list::{Filter, Listed};
 
 /// Which orders.
 #[derive(Deserialize, IntoParams)]

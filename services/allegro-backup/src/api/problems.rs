@@ -3,7 +3,7 @@
 use domain::Chain;
 use web::problem::{ErrorCode, Problem};
 
-use crate::app::access::CallError;
+use crate::app::access::{CallError, TokenStoreError};
 use crate::clients::allegro::AllegroError;
 
 /// Nothing of the kind, or not this caller's: both look the same.
@@ -68,7 +68,7 @@ pub(crate) fn allegro(error: &CallError) -> Problem {
             tracing::error!(error = %Chain(error), "Allegro refused the application");
             Problem::new(&ALLEGRO_REFUSED).detail(error.to_string())
         }
-        CallError::Store(crate::store::tokens::TokenStoreError::Database(error)) => database(error),
+        CallError::Store(TokenStoreError::Database(error)) => database(error),
         CallError::Store(_) | CallError::Removed | CallError::NeedsReauthorization => {
             Problem::internal(error)
         }

@@ -9,10 +9,9 @@ use utoipa::ToSchema;
 use web::{ApiJson, ApiPath, Caller, FieldErrors, Problem, RequestId};
 
 use super::problems::{self, AUTHORIZATION_NOT_FOUND, TASK_NOT_FOUND, TOKEN_NOT_FOUND};
-use crate::app::{accounts, connect};
+use crate::app::accounts::{self, Account, Authorization};
+use crate::app::connect;
 use crate::state::State;
-use crate::store::authorizations::Authorization;
-use crate::store::tokens::Account;
 
 const MAX_CHARACTERS: usize = 255;
 

@@ -11,7 +11,8 @@ use time::OffsetDateTime;
 
 use crate::clients::allegro::{AllegroError, REQUEST_TIMEOUT, TokenPair};
 use crate::state::State;
-use crate::store::tokens::{self, Account, Pair, TokenStoreError};
+pub(crate) use crate::store::tokens::TokenStoreError;
+use crate::store::tokens::{self, Account, Pair};
 
 /// A token is refreshed when it ends within this.
 const EARLY: time::Duration = time::Duration::minutes(5);

@@ -4,8 +4,10 @@ use domain::{AuthorizationId, TaskId, TokenId};
 use tasks::Task;
 
 use crate::state::State;
-use crate::store::authorizations::{self, Authorization};
-use crate::store::tokens::{self, Account};
+use crate::store::authorizations;
+pub(crate) use crate::store::authorizations::Authorization;
+use crate::store::tokens;
+pub(crate) use crate::store::tokens::Account;
 
 /// Accounts of one user, or of everybody.
 ///

@@ -4,7 +4,8 @@ use domain::TokenId;
 use serde_json::Value;
 
 use crate::state::State;
-use crate::store::order_list::{self, Filter, Listed};
+use crate::store::order_list;
+pub(crate) use crate::store::order_list::{Filter, Listed};
 use crate::store::tokens;
 
 /// Orders of a user's accounts (or of one of them), newest first.

@@ -12,9 +12,8 @@ use web::{ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Page, Problem};
 
 use super::problems::{self, DELIVERY_NOT_FOUND};
 use super::webhooks::{is_visible, visible};
-use crate::app::deliveries;
+use crate::app::deliveries::{self, Attempt, Delivery, Filter};
 use crate::state::State;
-use crate::store::deliveries::{Attempt, Delivery, Filter};
 
 const STATUSES: [&str; 6] = ["pending", "delivering", "success", "failed", "skipped", "cancelled"];
 

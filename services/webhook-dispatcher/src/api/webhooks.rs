@@ -11,11 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 use web::{ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Page, Problem};
 
 use super::problems::{self, WEBHOOK_NOT_FOUND};
-use crate::app::subscriptions;
+use crate::app::subscriptions::{self, Settings, Subscription};
 use crate::domain::pattern;
 use crate::domain::signature::SigningKey;
 use crate::state::State;
-use crate::store::subscriptions::{Settings, Subscription};
 
 const DEFAULT_TIMEOUT: i32 = 10;
 const MAX_URL: usize = 2048;

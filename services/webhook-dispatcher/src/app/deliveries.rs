@@ -3,7 +3,8 @@
 use domain::{DeliveryId, SubscriptionId};
 
 use crate::state::State;
-use crate::store::deliveries::{self, Attempt, Delivery, Filter};
+use crate::store::deliveries;
+pub(crate) use crate::store::deliveries::{Attempt, Delivery, Filter};
 use crate::store::subscriptions::{self, Subscription};
 
 pub(crate) async fn list(

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::domain::signature::SigningKey;
 use crate::state::State;
-use crate::store::subscriptions::{self, Settings, Subscription};
+use crate::store::subscriptions;
+pub(crate) use crate::store::subscriptions::{Settings, Subscription};
 
 /// Why a subscription could not be made.
 #[derive(Debug, thiserror::Error)]
