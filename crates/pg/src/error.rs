@@ -2,6 +2,17 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
+/// The server's trouble, not the statement's: it ends, is too slow now, has no room, or must not write.
+const AILING: [&str; 7] = [
+    "terminating connection",
+    "connection closed",
+    "statement timeout",
+    "lock timeout",
+    "No space left on device",
+    "read-only transaction",
+    "too many connections",
+];
+
 /// A failed conversation with Postgres.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -91,13 +102,12 @@ impl From<DieselError> for Error {
             DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
                 Self::Lost(source)
             }
-            // Diesel has no kind of its own for these two; the texts are Postgres's (40P01, 57P01).
+            // Diesel has no kind of its own for these; the texts are Postgres's (40P01, 57P01, and below).
             DatabaseErrorKind::Unknown if info.message().contains("deadlock detected") => {
                 Self::Collision(source)
             }
-            DatabaseErrorKind::Unknown
-                if info.message().contains("terminating connection")
-                    || info.message().contains("connection closed") =>
+            DatabaseErrorKind::Unknown | DatabaseErrorKind::ReadOnlyTransaction
+                if AILING.iter().any(|text| info.message().contains(text)) =>
             {
                 Self::Lost(source)
             }

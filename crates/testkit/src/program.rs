@@ -180,6 +180,14 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ended_before = self.child.kill();
         let _status = self.child.wait();
+        if std::thread::panicking() {
+            // What went wrong in the service is told beside what went wrong in the test.
+            let log = self.log();
+            let troubles = log.lines().filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\""));
+            for line in troubles.take(50) {
+                eprintln!("{line}");
+            }
+        }
     }
 }
 

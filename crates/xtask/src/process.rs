@@ -54,7 +54,7 @@ impl Server {
     /// Kills it at once (SIGKILL, the whole group), and returns when it is gone.
     pub(crate) fn kill(&mut self) -> Result<()> {
         killpg(group(&self.child)?, Signal::SIGKILL).with_context(|| format!("cannot kill {}", self.name))?;
-        self.wait();
+        self.child.wait()?;
         Ok(())
     }
 
@@ -64,9 +64,9 @@ impl Server {
         Ok(())
     }
 
-    /// Waits for its end. A process that has ended is still there for the reaper until its parent has waited for it.
-    pub(crate) fn wait(&mut self) {
-        let _status = self.child.wait();
+    fn has_ended(&mut self) -> bool {
+        // An error means that it was waited for already.
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Its process id.
@@ -76,6 +76,16 @@ impl Server {
 
     pub(crate) fn wait_until_ready(&mut self, limit: Duration, ready: impl FnMut() -> bool) -> Result<()> {
         wait_until_ready(self.name, &mut self.child, &self.log, limit, ready)
+    }
+}
+
+/// Waits for the end of all, in whatever order they end: a process that has ended is still there for the reaper until
+/// its parent has asked for it.
+pub(crate) fn wait_for_all<'a>(servers: impl IntoIterator<Item = &'a mut Server>) {
+    let mut left: Vec<&mut Server> = servers.into_iter().collect();
+    while !left.is_empty() {
+        left.retain_mut(|server| !server.has_ended());
+        sleep(Duration::from_millis(20));
     }
 }
 

@@ -5,7 +5,7 @@
 //! group it was told of, the last first.
 
 use std::fs::File;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
@@ -33,10 +33,14 @@ impl Reaper {
             .arg("reaper")
             .arg(lock)
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .process_group(0)
             .spawn()
             .context("cannot start the process that cleans up")?;
         let pipe = process.stdin.take();
+        // It says a line when it holds the lock: whatever used the folder before has ended then.
+        let ready = process.stdout.take().map(|output| BufReader::new(output).lines().next());
+        ready.flatten().context("the process that cleans up did not start")??;
         Ok(Self { process, pipe })
     }
 
@@ -65,6 +69,7 @@ pub(crate) fn serve(lock: &Path) -> Result<ExitCode> {
     let file = File::create(lock)?;
     // Waits for the reaper of a run before this one, which may still be at work on the same folder.
     file.lock()?;
+    println!("ready");
     let mut groups = Vec::new();
     for line in std::io::stdin().lock().lines() {
         groups.push(Pid::from_raw(line?.trim().parse().context("a process group is a number")?));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::process::{Server, free_ports};
+use crate::process::{Server, free_ports, wait_for_all};
 use crate::programs::{self, Programs};
 use crate::reaper::Reaper;
 
@@ -35,9 +35,7 @@ pub(crate) struct Servers {
 impl Drop for Servers {
     fn drop(&mut self) {
         self.reaper.release();
-        for server in &mut self.servers {
-            server.wait();
-        }
+        wait_for_all(&mut self.servers);
     }
 }
 
@@ -96,6 +94,11 @@ impl Servers {
     pub(crate) fn address(&self, name: &str) -> &str {
         let found = self.environment.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
+    /// All of them, to be waited for.
+    pub(crate) fn all(&mut self) -> &mut [Server] {
+        &mut self.servers
     }
 
     /// Lets another process end with the servers.

@@ -106,8 +106,8 @@ pub(crate) fn show() -> Result<()> {
 }
 
 fn environment() -> Result<Vec<(String, String)>> {
-    let text = std::fs::read_to_string(folder().join("env"))
-        .context("no stack runs in this checkout; `cargo xtask up` starts one")?;
+    holder()?.context("no stack runs in this checkout; `cargo xtask up` starts one")?;
+    let text = std::fs::read_to_string(folder().join("env")).context("the stack is still starting")?;
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }

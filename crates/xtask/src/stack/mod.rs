@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use crate::process::{self, Server, free_ports};
+use crate::process::{self, Server, free_ports, wait_for_all};
 use crate::root;
 use crate::servers::{self, Keeping, Servers};
 
@@ -41,9 +41,7 @@ pub(crate) struct Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.servers.reaper().release();
-        for program in &mut self.programs {
-            program.wait();
-        }
+        wait_for_all(self.programs.iter_mut().chain(self.servers.all()));
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct AttemptView {
     duration_ms: i32,
     response_status: Option<i32>,
     response_body: Option<String>,
-    /// `timeout`, `connect`, `network`, `redirect`, `status` or `signature`.
+    /// `address`, `timeout`, `connect`, `network`, `redirect`, `status` or `signature`.
     error_class: Option<String>,
     error_message: Option<String>,
 }

@@ -1,16 +1,16 @@
 //! Every fact becomes a message and a delivery for each subscription that wants it.
 
+use bytes::Bytes;
 use domain::events::Envelope;
 use messaging::{Failure, Handler};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
 
 use crate::dispatch::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
 use crate::domain::pattern;
 use crate::state::State;
-use crate::store::fan_out::{self, Message, NewDelivery};
+use crate::store::fan_out::{self, Interest, Message, NewDelivery};
 
 /// Takes facts in.
 #[derive(Debug)]
@@ -39,27 +39,39 @@ impl Handler for FanOut {
         let (mut messages, mut deliveries, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
         for event in events {
             let message = message(event)?;
-            let wanted = interests
-                .iter()
-                .filter(|it| it.events.iter().any(|wanted| pattern::covers(wanted, &event.kind)));
-            for interest in wanted {
+            let body = Bytes::from(message.body.clone());
+            let user = user_of(event);
+            for interest in interests.iter().filter(|it| wants(it, event, user.as_deref())) {
                 let id = self.state.ids.next_id();
+                let skipped = (!interest.is_active).then(|| {
+                    interest
+                        .disabled_reason
+                        .clone()
+                        .unwrap_or_else(|| "the subscription is paused".to_owned())
+                });
+                let slot = if skipped.is_none() { self.dispatcher.load().take(interest.id) } else { None };
                 let lease = Duration::seconds((interest.timeout_seconds + LEASE_MARGIN_SECONDS).into());
-                let slot = self.dispatcher.load().take(interest.id);
                 let leased_until = slot.is_some().then(|| now + lease);
                 if let (Some(slot), Some(leased_until)) = (slot, leased_until) {
                     jobs.push(Job {
                         delivery_id: id,
                         subscription_id: interest.id,
                         message_id: message.id,
-                        body: message.body.clone().into(),
+                        body: body.clone(),
                         attempts: 0,
                         claim: 1,
                         leased_until,
                         slot,
                     });
                 }
-                deliveries.push(new_delivery(id, &message, interest.id, leased_until));
+                deliveries.push(NewDelivery {
+                    id,
+                    message_id: message.id,
+                    subscription_id: interest.id,
+                    kind: message.kind.clone(),
+                    leased_until,
+                    skipped,
+                });
             }
             messages.push(message);
         }
@@ -86,11 +98,17 @@ fn message(event: &Envelope) -> Result<Message, Failure> {
     })
 }
 
-fn new_delivery(
-    id: Uuid,
-    message: &Message,
-    subscription_id: Uuid,
-    leased_until: Option<OffsetDateTime>,
-) -> NewDelivery {
-    NewDelivery { id, message_id: message.id, subscription_id, kind: message.kind.clone(), leased_until }
+/// Whose thing the event speaks of, where it says so.
+fn user_of(event: &Envelope) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        user_id: Option<String>,
+    }
+    serde_json::from_str::<Named>(event.data.get()).ok()?.user_id
+}
+
+/// A subscription of a user is told of that user's things only; one of a service's credential of everything.
+fn wants(interest: &Interest, event: &Envelope, user: Option<&str>) -> bool {
+    let is_theirs = interest.owner.is_none() || interest.owner.as_deref() == user;
+    is_theirs && interest.events.iter().any(|wanted| pattern::covers(wanted, &event.kind))
 }

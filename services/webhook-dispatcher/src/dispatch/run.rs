@@ -20,6 +20,9 @@ use crate::state::State;
 /// Attempts under way to one subscription: also what a crash may repeat of it.
 const PER_SUBSCRIPTION: usize = 8;
 
+/// What is left of a lease when an attempt ends in the worst case: time to record it.
+const RECORDING: Duration = Duration::from_secs(5);
+
 #[derive(Default)]
 struct Lane {
     waiting: VecDeque<Job>,
@@ -108,11 +111,11 @@ async fn attempt(
         recorder.record(cancelled(&job, now)).await;
         return id;
     };
-    if now + endpoint.timeout > job.leased_until {
+    if now + endpoint.timeout + RECORDING > job.leased_until {
         // It waited too long here: another may take it before we are done. Whoever takes it then, sends it.
         return id;
     }
-    let outcome = send(&client, &endpoint, &job, now).await;
+    let outcome = send(&client, &state.guard, &endpoint, &job, now).await;
     recorder.record(outcome).await;
     drop(job.slot);
     id

@@ -44,10 +44,7 @@ pub(crate) async fn scan(state: State, dispatcher: Dispatcher, stop: Cancellatio
 /// Claims a set and hands it over; true when there may be more.
 async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Error> {
     let (room, saturated) = dispatcher.load().room();
-    let limit = room.min(BATCH);
-    if limit == 0 {
-        return Ok(false);
-    }
+    let limit = room.clamp(1, BATCH);
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut conn = state.pool.get().await?;
     let claimed = claims::claim(&mut conn, &saturated, wanted, LEASE_MARGIN_SECONDS, state.now()).await?;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use domain::backoff;
+use egress::ssrf::Guard;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use time::OffsetDateTime;
@@ -28,11 +29,22 @@ struct Answer {
 }
 
 /// Sends a delivery once.
-pub(super) async fn send(client: &Client, endpoint: &Endpoint, job: &Job, now: OffsetDateTime) -> Outcome {
+pub(super) async fn send(
+    client: &Client,
+    guard: &Guard,
+    endpoint: &Endpoint,
+    job: &Job,
+    now: OffsetDateTime,
+) -> Outcome {
     let started = Instant::now();
-    let answer = match tokio::time::timeout(endpoint.timeout, post(client, endpoint, job, now)).await {
-        Ok(answer) => answer,
-        Err(_elapsed) => failed("timeout", format!("no complete answer within {:?}", endpoint.timeout)),
+    // What was allowed when it was subscribed may not be allowed any more, and a literal is never looked up.
+    let answer = match guard.check_url(&endpoint.url) {
+        Err(refused) => failed("address", refused.to_string()),
+        Ok(()) => {
+            tokio::time::timeout(endpoint.timeout, post(client, endpoint, job, now)).await.unwrap_or_else(
+                |_elapsed| failed("timeout", format!("no complete answer within {:?}", endpoint.timeout)),
+            )
+        }
     };
     let duration = started.elapsed();
     let attempt = job.attempts + 1;

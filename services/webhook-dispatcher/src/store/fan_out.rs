@@ -21,8 +21,15 @@ pub(crate) struct Message {
 pub(crate) struct Interest {
     #[diesel(sql_type = SqlUuid)]
     pub(crate) id: Uuid,
+    /// The user it belongs to: it is told of that user's things only.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) owner: Option<String>,
     #[diesel(sql_type = Array<Text>)]
     pub(crate) events: Vec<String>,
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_active: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) disabled_reason: Option<String>,
     #[diesel(sql_type = Int4)]
     pub(crate) timeout_seconds: i32,
 }
@@ -36,12 +43,15 @@ pub(crate) struct NewDelivery {
     pub(crate) kind: String,
     /// Until when this process delivers it itself; none when it has no room and whoever has takes it.
     pub(crate) leased_until: Option<OffsetDateTime>,
+    /// Why it is not delivered at all.
+    pub(crate) skipped: Option<String>,
 }
 
-/// The active subscriptions.
+/// The subscriptions, those that are not active too: their owners are to see what they missed.
 pub(crate) async fn interests(conn: &mut pg::Connection) -> Result<Vec<Interest>, pg::Error> {
     let statement = sql_query(
-        "SELECT id, events, timeout_seconds FROM webhook_subscriptions WHERE is_active AND deleted_at IS NULL",
+        "SELECT id, owner, events, is_active, disabled_reason, timeout_seconds FROM webhook_subscriptions \
+         WHERE deleted_at IS NULL",
     );
     Ok(statement.load(conn).await?)
 }
@@ -73,10 +83,11 @@ pub(crate) async fn insert(
     }
     sql_query(
         "INSERT INTO webhook_deliveries (id, message_id, subscription_id, event_type, status, claim, next_attempt_at, \
-             created_at, updated_at) \
-         SELECT id, message_id, subscription_id, type, CASE WHEN leased THEN 'delivering' ELSE 'pending' END, \
-             leased::int, coalesce(until, $7), $7, $7 \
-         FROM unnest($1, $2, $3, $4, $5, $6) AS u (id, message_id, subscription_id, type, leased, until) \
+             error_message, created_at, updated_at) \
+         SELECT id, message_id, subscription_id, type, \
+             CASE WHEN skipped IS NOT NULL THEN 'skipped' WHEN leased THEN 'delivering' ELSE 'pending' END, \
+             leased::int, CASE WHEN skipped IS NULL THEN coalesce(until, $8) END, skipped, $8, $8 \
+         FROM unnest($1, $2, $3, $4, $5, $6, $7) AS u (id, message_id, subscription_id, type, leased, until, skipped) \
          ON CONFLICT ON CONSTRAINT webhook_deliveries_once DO NOTHING",
     )
     .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.id).collect::<Vec<_>>())
@@ -85,6 +96,7 @@ pub(crate) async fn insert(
     .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
     .bind::<Array<Bool>, _>(deliveries.iter().map(|it| it.leased_until.is_some()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Timestamptz>>, _>(deliveries.iter().map(|it| it.leased_until).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(deliveries.iter().map(|it| it.skipped.as_deref()).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;

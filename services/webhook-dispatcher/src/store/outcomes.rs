@@ -75,16 +75,19 @@ pub(crate) async fn record(
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;
-    let gone: Vec<Uuid> = outcomes.iter().filter(|it| it.is_gone).map(|it| it.subscription_id).collect();
+    let gone: Vec<&Outcome> = outcomes.iter().filter(|it| it.is_gone).collect();
     if gone.is_empty() {
         return Ok(());
     }
+    // Unless its owner has changed it since: then another receiver was meant.
     sql_query(
-        "UPDATE webhook_subscriptions SET is_active = false, disabled_at = $2, updated_at = $2, \
+        "UPDATE webhook_subscriptions AS s SET is_active = false, disabled_at = $3, updated_at = $3, \
              disabled_reason = 'the receiver answered 410 Gone' \
-         WHERE id = ANY($1) AND is_active",
+         FROM unnest($1, $2) AS u (id, attempted_at) \
+         WHERE s.id = u.id AND s.is_active AND s.updated_at <= u.attempted_at",
     )
-    .bind::<Array<SqlUuid>, _>(gone)
+    .bind::<Array<SqlUuid>, _>(gone.iter().map(|it| it.subscription_id).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(gone.iter().map(|it| it.attempted_at).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;

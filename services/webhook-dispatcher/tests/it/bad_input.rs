@@ -91,10 +91,16 @@ async fn callers_see_their_own_subscriptions_only() {
     let mut desk = Desk::open().await;
     let receiver = Receiver::answering(200);
     let both = "webhook-dispatcher:read webhook-dispatcher:write";
-    desk.service.token = desk.service.token_of("first", both);
+    let (stranger, of_facts) = (Receiver::answering(200), "sklep-ząbek");
+    desk.service.token = desk.service.token_of("stranger", both);
+    desk.subscribe(&all_to(&stranger));
+    desk.service.token = desk.service.token_of(of_facts, both);
     let (id, _) = desk.subscribe(&all_to(&receiver));
     desk.tell(&[fact(1)]).await;
     let delivery = desk.delivery(&id, "success").await["id"].as_str().unwrap().to_owned();
+
+    assert_eq!(desk.count("webhook_deliveries").await, 1, "nobody is told of another user's things");
+    assert_eq!(stranger.hits().len(), 0);
 
     desk.service.token = desk.service.token_of("second", both);
     for path in

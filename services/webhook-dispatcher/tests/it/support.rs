@@ -1,8 +1,11 @@
 //! The service, somebody who tells facts, and receivers.
 
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
+use actix_web::dev::ServerHandle;
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -12,6 +15,7 @@ use messaging::{Broker, Relay};
 use serde_json::{Value, json};
 use testkit::{Database, Program, Vhost, eventually};
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -131,49 +135,61 @@ impl Hit {
     }
 }
 
-/// What a receiver answers to its n-th request (from 0).
-type Answers = dyn Fn(usize) -> tiny_http::Response<std::io::Empty> + Send + Sync;
+/// What a receiver answers to its n-th request (from 0): a status, and where to look instead.
+type Answers = dyn Fn(usize) -> (u16, Option<String>) + Send + Sync;
+
+struct Shared {
+    hits: Mutex<Vec<Hit>>,
+    gate: watch::Sender<bool>,
+    answers: Box<Answers>,
+}
 
 /// A receiver on a free port. It ends with the value.
 pub(crate) struct Receiver {
-    server: Arc<tiny_http::Server>,
-    hits: Arc<Mutex<Vec<Hit>>>,
-    gate: Arc<(Mutex<bool>, Condvar)>,
+    shared: Arc<Shared>,
+    handle: ServerHandle,
     pub(crate) url: String,
 }
 
 impl Receiver {
     pub(crate) fn answering(status: u16) -> Self {
-        Self::new(move |_| tiny_http::Response::empty(status))
+        Self::new(move |_| (status, None))
     }
 
-    pub(crate) fn new(
-        answers: impl Fn(usize) -> tiny_http::Response<std::io::Empty> + Send + Sync + 'static,
-    ) -> Self {
-        let server = Arc::new(tiny_http::Server::http("127.0.0.1:0").unwrap());
-        let url = format!("http://{}/hooks", server.server_addr().to_ip().unwrap());
-        let (hits, gate) = (Arc::default(), Arc::new((Mutex::new(true), Condvar::new())));
-        let answers: Arc<Answers> = Arc::new(answers);
-        for _ in 0..8 {
-            let (server, hits, gate, answers) =
-                (Arc::clone(&server), Arc::clone(&hits), Arc::clone(&gate), Arc::clone(&answers));
-            std::thread::spawn(move || receive(&server, &hits, &gate, &*answers));
-        }
-        Self { server, hits, gate, url }
+    pub(crate) fn new(answers: impl Fn(usize) -> (u16, Option<String>) + Send + Sync + 'static) -> Self {
+        let shared = Arc::new(Shared {
+            hits: Mutex::default(),
+            gate: watch::Sender::new(true),
+            answers: Box::new(answers),
+        });
+        let (started, start) = std::sync::mpsc::channel();
+        let data = Data::from(Arc::clone(&shared));
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let app = move || App::new().app_data(data.clone()).default_service(web::to(receive));
+                let server =
+                    HttpServer::new(app).workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+                let address = server.addrs()[0];
+                let server = server.run();
+                started.send((address, server.handle())).unwrap();
+                server.await
+            })
+        });
+        let (address, handle) = start.recv().unwrap();
+        Self { shared, handle, url: format!("http://{address}/hooks") }
     }
 
     pub(crate) fn hits(&self) -> Vec<Hit> {
-        self.hits.lock().unwrap().clone()
+        self.shared.hits.lock().unwrap().clone()
     }
 
     /// Takes requests and does not answer them, until it is opened again.
     pub(crate) fn close_gate(&self) {
-        *self.gate.0.lock().unwrap() = false;
+        self.shared.gate.send_replace(false);
     }
 
     pub(crate) fn open_gate(&self) {
-        *self.gate.0.lock().unwrap() = true;
-        self.gate.1.notify_all();
+        self.shared.gate.send_replace(true);
     }
 
     pub(crate) async fn until_hits(&self, wanted: usize) -> Vec<Hit> {
@@ -188,41 +204,30 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.open_gate();
-        for _ in 0..8 {
-            self.server.unblock();
-        }
+        // The command is sent when the future is made.
+        drop(self.handle.stop(false));
     }
 }
 
-fn receive(
-    server: &tiny_http::Server,
-    hits: &Mutex<Vec<Hit>>,
-    gate: &(Mutex<bool>, Condvar),
-    answers: &Answers,
-) {
-    while let Ok(mut request) = server.recv() {
-        let mut body = Vec::new();
-        if request.as_reader().read_to_end(&mut body).is_err() {
-            continue;
-        }
-        let headers = request
-            .headers()
-            .iter()
-            .map(|header| {
-                let name: http::HeaderName = header.field.as_str().as_str().parse().unwrap();
-                (name, header.value.as_str().parse().unwrap())
-            })
-            .collect();
-        let number = {
-            let mut hits = hits.lock().unwrap();
-            hits.push(Hit { headers, body });
-            hits.len() - 1
-        };
-        let opened = gate.1.wait_timeout_while(gate.0.lock().unwrap(), Duration::from_mins(1), |open| !*open);
-        drop(opened.unwrap());
-        // A sender that was killed takes no answer.
-        let _gone = request.respond(answers(number));
-    }
+async fn receive(request: HttpRequest, body: web::Bytes, shared: Data<Shared>) -> HttpResponse {
+    let headers = request
+        .headers()
+        .iter()
+        .map(|(name, value)| {
+            let name: http::HeaderName = name.as_str().parse().unwrap();
+            (name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        })
+        .collect();
+    let number = {
+        let mut hits = shared.hits.lock().unwrap();
+        hits.push(Hit { headers, body: body.to_vec() });
+        hits.len() - 1
+    };
+    shared.gate.subscribe().wait_for(|open| *open).await.unwrap();
+    let (status, location) = (shared.answers)(number);
+    let mut answer = HttpResponse::build(StatusCode::from_u16(status).unwrap());
+    answer.insert_header(("location", location.unwrap_or_default()));
+    answer.finish()
 }
 
 /// Wants everything, at this receiver.
