@@ -4,9 +4,15 @@ use std::collections::BTreeSet;
 
 use sandbox::Settings;
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 
 use crate::allegro::{Allegro, MEDIA_TYPE};
 use crate::contract::{Contract, OpenApi};
+
+fn days_ago(days: i64) -> String {
+    (OffsetDateTime::now_utc() - Duration::days(days)).format(&Rfc3339).unwrap()
+}
 
 #[test]
 fn every_answer_keeps_its_contract() {
@@ -134,10 +140,10 @@ fn refreshing_kills_the_old_access_token_and_forgives_a_lost_answer_for_the_grac
 
 #[test]
 fn the_same_seed_makes_the_same_orders_and_windows_hold_each_once() {
+    let (from, half, to) = (days_ago(60), days_ago(45), days_ago(30));
     let made = || {
         let allegro = Allegro::start(Settings { device_interval: 0, ..Settings::default() });
-        let wish =
-            json!({ "count": 150, "seed": 9, "from": "2026-09-01T00:00:00Z", "to": "2026-10-01T00:00:00Z" });
+        let wish = json!({ "count": 150, "seed": 9, "from": from, "to": to });
         assert_eq!(allegro.admin("POST", "/orders", &wish).status, 200);
         (allegro.tokens(), allegro)
     };
@@ -152,7 +158,6 @@ fn the_same_seed_makes_the_same_orders_and_windows_hold_each_once() {
 
     let mut all = ids(&allegro, &pair, "limit=100");
     all.extend(ids(&allegro, &pair, "limit=100&offset=100"));
-    let half = "2026-09-15T00:00:00Z";
     let mut windows = Vec::new();
     for bound in [format!("lineItems.boughtAt.lte={half}"), format!("lineItems.boughtAt.gte={half}")] {
         windows.extend(ids(&allegro, &pair, &bound));
@@ -167,7 +172,7 @@ fn changes_follow_in_the_journal_and_only_the_fulfillment_leaves_updated_at_alon
     allegro.admin(
         "POST",
         "/orders",
-        &json!({ "count": 1, "seed": 1, "from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z" }),
+        &json!({ "count": 1, "seed": 1, "from": days_ago(300), "to": days_ago(299) }),
     );
     let form = allegro.get(&pair, "/order/checkout-forms").body["checkoutForms"][0].clone();
     let path = format!("/order/checkout-forms/{}", form["id"].as_str().unwrap());

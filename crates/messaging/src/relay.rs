@@ -14,12 +14,13 @@ use secrecy::SecretString;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_postgres::{AsyncMessage, Client, Statement};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use crate::broker::PATIENCE;
 use crate::{Broker, Error, topology};
 
 /// Rows per round: also how many publishes wait for their confirm at once.
@@ -39,7 +40,7 @@ const SELECT_DUE: &str = "SELECT seq, id, type, body, headers, created_at FROM o
      WHERE next_attempt_at <= now() ORDER BY next_attempt_at, seq LIMIT $1";
 const DELETE: &str = "DELETE FROM outbox WHERE seq = ANY($1)";
 const BACK_OFF: &str = "UPDATE outbox SET attempts = attempts + 1, \
-     next_attempt_at = now() + least(power(2, attempts), 60) * interval '1 second' WHERE seq = ANY($1)";
+     next_attempt_at = now() + least(power(2, least(attempts, 6)), 60) * interval '1 second' WHERE seq = ANY($1)";
 
 /// Tells one service's facts. Any number of replicas may run one; one at a time works, the others stand by.
 #[derive(Debug)]
@@ -100,8 +101,11 @@ impl Relay {
             return Ok(());
         }
         let channel = self.broker.channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        topology::declare_exchange(&channel).await?;
+        let prepared = async {
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            topology::declare_exchange(&channel).await
+        };
+        timeout(PATIENCE, prepared).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
         tracing::info!("the outbox relay is at work");
         let mut gauged = None::<Instant>;
         while !stop.is_cancelled() {
@@ -145,20 +149,21 @@ impl Relay {
                         .await?,
                 );
             }
-            Ok::<_, Error>(join_all(confirms).await)
+            Ok::<_, Error>(confirms)
         };
-        let confirmed = timeout(CONFIRM_PATIENCE, published)
-            .await
-            .map_err(|_elapsed| Error::Timeout(CONFIRM_PATIENCE))??;
+        let timed_out = || Error::Timeout(CONFIRM_PATIENCE);
+        let confirms = timeout(CONFIRM_PATIENCE, published).await.map_err(|_elapsed| timed_out())??;
+        let deadline = tokio::time::Instant::now() + CONFIRM_PATIENCE;
+        let confirmed = join_all(confirms.into_iter().map(|confirm| timeout_at(deadline, confirm))).await;
 
         // A returned message comes before some confirm of the same batch, not necessarily its own: it is known
         // by its message id.
         let mut refused = HashSet::new();
-        let mut broken = None;
+        let mut broken = None::<Error>;
         let mut answered = Vec::with_capacity(rows.len());
         for (row, confirmation) in rows.iter().zip(confirmed) {
             match confirmation {
-                Ok(confirmation) => {
+                Ok(Ok(confirmation)) => {
                     if confirmation.is_nack() {
                         refused.insert(row.id.to_string());
                     }
@@ -170,7 +175,13 @@ impl Relay {
                         refused.insert(id.as_str().to_owned());
                     }
                 }
-                Err(error) => broken = Some(error),
+                Ok(Err(error)) => broken = Some(error.into()),
+                // Its queue may be stuck: this row waits, the others do not wait for it.
+                Err(_elapsed) => {
+                    refused.insert(row.id.to_string());
+                    answered.push(row);
+                    broken = Some(timed_out());
+                }
             }
         }
         let (kept, told): (Vec<&Row>, Vec<&Row>) =
@@ -181,7 +192,7 @@ impl Relay {
             tracing::debug!(rows = kept.len(), "RabbitMQ has no queue for these facts yet, or refused them");
         }
         metrics::counter!("messaging_published_total").increment(count(told.len()));
-        broken.map_or(Ok(()), |error| Err(error.into()))
+        broken.map_or(Ok(()), Err)
     }
 
     fn properties(&self, row: &Row) -> BasicProperties {

@@ -216,7 +216,7 @@ impl Runner {
                 }
             }
             Err(TaskError::Postpone { after, reason }) => {
-                tracing::info!(%reason, "the task is postponed");
+                tracing::debug!(%reason, "the task is postponed");
                 error = reason;
                 Ending {
                     status: Status::Retrying,

@@ -39,14 +39,39 @@ pub(crate) fn run() -> Result<()> {
         let folder =
             package.manifest_path.parent().map(|path| path.as_std_path().to_owned()).unwrap_or_default();
         let mut text = String::new();
-        for file in sources(&folder)? {
+        for file in files(&folder, "rs")? {
             let source = fs::read_to_string(&file)?;
             source_rules(package.name.as_str(), &file, &source, &mut broken);
             text.push_str(&source);
         }
         unused(package, &text, &mut broken);
     }
+    shared_tables(&mut broken)?;
     if broken.is_empty() { Ok(()) } else { bail!("{}", broken.join("\n")) }
+}
+
+/// The first migration of every schema is made of the crates' own texts, each as it stands there.
+fn shared_tables(broken: &mut Vec<String>) -> Result<()> {
+    let mut texts = Vec::new();
+    for owner in ["messaging", "tasks"] {
+        for file in files(&root().join("crates").join(owner).join("sql"), "sql")? {
+            texts.push(fs::read_to_string(file)?);
+        }
+    }
+    for file in files(&root().join("migrations"), "sql")? {
+        if !file.ends_with("2026-11-21-000001_shared/up.sql") {
+            continue;
+        }
+        let mut rest = fs::read_to_string(&file)?;
+        for text in &texts {
+            rest = rest.replacen(text, "", 1);
+        }
+        if !rest.trim().is_empty() {
+            let shown = file.strip_prefix(root()).unwrap_or(&file).display();
+            broken.push(format!("{shown}: differs from crates/*/sql:\n{}", rest.trim()));
+        }
+    }
+    Ok(())
 }
 
 fn arrows(package: &Package, ours: &[&str], broken: &mut Vec<String>) {
@@ -121,7 +146,7 @@ fn unused(package: &Package, text: &str, broken: &mut Vec<String>) {
     }
 }
 
-fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+fn files(folder: &Path, wanted: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -129,7 +154,7 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == wanted) {
                 found.push(path);
             }
         }

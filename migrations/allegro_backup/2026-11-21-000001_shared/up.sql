@@ -53,4 +53,4 @@ CREATE UNIQUE INDEX task_history_one_running_per_queue ON task_history (queue) W
 CREATE UNIQUE INDEX task_history_unique_key ON task_history (unique_key)
     WHERE unique_key IS NOT NULL AND status IN ('queued', 'running', 'retrying');
 CREATE INDEX task_history_due ON task_history (run_at, id) WHERE status IN ('queued', 'retrying');
-CREATE INDEX task_history_by_queue ON task_history (queue, id DESC);
+CREATE INDEX task_history_by_queue ON task_history (queue, kind, id DESC);

@@ -104,6 +104,8 @@ CREATE TABLE failed_orders (
     allegro_order_id text NOT NULL,
     error_class text NOT NULL,
     error_text text NOT NULL,
+    -- What Allegro answered, where it answered something that could not be kept as an order.
+    document bytea,
     attempts int NOT NULL DEFAULT 1,
     next_retry_at timestamptz NOT NULL,
     status text NOT NULL DEFAULT 'pending'

@@ -86,6 +86,7 @@ impl Service for AllegroBackup {
                 Settings { workers: config.workers, silence: config.task_silence, ..Settings::default() };
             let runner = Runner::new(pool.clone(), Arc::clone(&state.clock), handlers, settings);
             life.spawn("tasks", runner.run(life.stopping()));
+            life.spawn("watch", app::watch::watch(state.clone(), life.stopping()));
             let relay = Relay::new(Self::NAME, config.database.url, broker.clone());
             life.spawn("relay", relay.run(life.stopping()));
         }

@@ -69,8 +69,9 @@ pub(crate) fn allegro(error: &CallError) -> Problem {
             Problem::new(&ALLEGRO_REFUSED).detail(error.to_string())
         }
         CallError::Store(TokenStoreError::Database(error)) => database(error),
-        CallError::Store(_) | CallError::Removed | CallError::NeedsReauthorization => {
-            Problem::internal(error)
-        }
+        CallError::Store(_)
+        | CallError::RefreshBroke
+        | CallError::Removed
+        | CallError::NeedsReauthorization => Problem::internal(error),
     }
 }

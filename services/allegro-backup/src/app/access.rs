@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::events::AccountReauthorizationNeeded;
-use domain::{Chain, TokenId};
+use domain::{Chain, TokenId, backoff};
 use pg::sealed::SealError;
 use secrecy::SecretString;
 use tasks::TaskError;
@@ -32,6 +32,9 @@ pub(crate) enum CallError {
     /// Only the owner can connect the account again.
     #[error("the account must be connected again by its owner")]
     NeedsReauthorization,
+    /// A refresh ended without a word.
+    #[error("refreshing the tokens broke")]
+    RefreshBroke,
     /// Allegro.
     #[error(transparent)]
     Allegro(#[from] AllegroError),
@@ -57,9 +60,11 @@ impl From<CallError> for TaskError {
         let reason = Chain(&error).to_string();
         match error {
             CallError::Store(TokenStoreError::Database(error)) => error.into(),
-            CallError::Removed
-            | CallError::NeedsReauthorization
-            | CallError::Store(TokenStoreError::Seal(_)) => Self::Fail(reason),
+            CallError::Removed | CallError::NeedsReauthorization => Self::Fail(reason),
+            // Another replica may have the key that this one lacks.
+            CallError::RefreshBroke | CallError::Store(TokenStoreError::Seal(_)) => {
+                Self::Retry { after: Duration::from_mins(1), reason }
+            }
             CallError::Allegro(AllegroError::Paused(after)) => Self::Postpone { after, reason },
             CallError::Allegro(AllegroError::Unavailable { .. }) => {
                 Self::Postpone { after: Duration::from_secs(5), reason }
@@ -97,21 +102,46 @@ where
 
 /// The account's token, refreshed first when it ends soon, or when it is of the generation that was just refused.
 async fn current(state: &State, id: TokenId, refused: Option<i64>) -> Result<Access, CallError> {
+    let mut refreshed = false;
     loop {
         let now = state.now();
         let mut conn = state.pool.get().await?;
         let account = tokens::find(&mut conn, id).await?;
         drop(conn);
         let account = usable(account)?;
-        let is_fresh = account.expires_at - now > EARLY && refused != Some(account.generation);
-        if is_fresh {
+        // A pair just obtained is used however short it lives: asking again would give another like it.
+        let is_fresh = account.expires_at - now > EARLY || refreshed;
+        if is_fresh && refused != Some(account.generation) {
             let token = account.access_token(&state.keyring)?;
             return Ok(Access { token, generation: account.generation });
         }
-        if account.is_leased(now) || !refresh(state, &account).await? {
+        if account.is_leased {
             tokio::time::sleep(LOOK_AGAIN).await;
+        } else {
+            // On its own: whoever waits for it may be called off, a pair that was received must not.
+            let refreshing = tokio::spawn(refresh(state.clone(), account));
+            refreshed = refreshing.await.map_err(|_panic| CallError::RefreshBroke)??;
+            if !refreshed {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
         }
     }
+}
+
+/// Tries refreshes again whose worker died in the middle, while Allegro still takes the same refresh token.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn retry_interrupted(state: &State) -> Result<(), pg::Error> {
+    let interrupted = tokens::interrupted(&mut *state.pool.get().await?).await?;
+    for account in interrupted {
+        let id = account.id();
+        tracing::info!(token = %id, "a refresh was interrupted; trying it again");
+        if let Err(error) = refresh(state.clone(), account).await {
+            tracing::warn!(token = %id, error = %Chain(&error), "a refresh failed");
+        }
+    }
+    Ok(())
 }
 
 fn usable(account: Option<Account>) -> Result<Account, CallError> {
@@ -124,16 +154,15 @@ fn usable(account: Option<Account>) -> Result<Account, CallError> {
 }
 
 /// Refreshes the pair of this generation; false when another worker is at it, or was faster.
-async fn refresh(state: &State, account: &Account) -> Result<bool, CallError> {
+async fn refresh(state: State, account: Account) -> Result<bool, CallError> {
     let (id, generation) = (account.id(), account.generation);
     let is_ours = state
         .pool
         .transaction(async |conn| {
-            let now = state.now();
             let locked = tokens::lock(conn, id).await?;
-            let is_free = locked.is_some_and(|it| it.generation == generation && !it.is_leased(now));
+            let is_free = locked.is_some_and(|it| it.generation == generation && !it.is_leased);
             if is_free {
-                tokens::take_lease(conn, id, now + LEASE).await?;
+                tokens::take_lease(conn, id, LEASE).await?;
             }
             Ok::<_, pg::Error>(is_free)
         })
@@ -145,22 +174,46 @@ async fn refresh(state: &State, account: &Account) -> Result<bool, CallError> {
     match state.allegro.refresh(&refresh_token).await {
         Ok(pair) => {
             let pair = received(pair, state.now());
-            let mut conn = state.pool.get().await?;
-            let stored =
-                tokens::store_refreshed(&mut conn, &state.keyring, (id, generation), &pair, state.now());
-            let is_stored = stored.await?;
+            let is_stored = store(&state, (id, generation), &pair).await?;
             tracing::info!(token = %id, "refreshed an account's tokens");
             Ok(is_stored)
         }
         Err(AllegroError::OAuth { code }) if code == "invalid_grant" => {
-            give_up(state, account, &code).await?;
+            give_up(&state, &account, &code).await?;
             // The next look finds a newer pair, or says that the owner is needed.
+            Ok(true)
+        }
+        // A rare, older way of saying the same.
+        Err(AllegroError::Unauthorized) => {
+            give_up(&state, &account, "invalid_token").await?;
             Ok(true)
         }
         Err(error) => {
             let mut conn = state.pool.get().await?;
             tokens::give_lease_back(&mut conn, id, generation).await?;
             Err(error.into())
+        }
+    }
+}
+
+/// Stores a pair that exists nowhere else, however long the database is away; false when a newer one is stored.
+async fn store(state: &State, row: (TokenId, i64), pair: &Pair) -> Result<bool, CallError> {
+    let mut failures = 0;
+    loop {
+        let stored = async {
+            let mut conn = state.pool.get().await?;
+            tokens::store_refreshed(&mut conn, &state.keyring, row, pair, state.now()).await
+        };
+        match stored.await {
+            Ok(stored) => return Ok(stored),
+            Err(TokenStoreError::Database(error)) => {
+                failures += 1;
+                tracing::warn!(error = %Chain(&error), "new tokens wait to be stored");
+                let pause =
+                    backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(2));
+                tokio::time::sleep(pause).await;
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

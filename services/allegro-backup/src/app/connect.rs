@@ -6,14 +6,14 @@ use domain::events::AccountConnected;
 use domain::{AuthorizationId, TaskId};
 use pg::sealed::SealError;
 use serde_json::json;
-use tasks::{NewTask, Run, TaskError};
+use tasks::{Run, TaskError};
 
 use crate::app::access::{CallError, received};
 use crate::clients::allegro::AllegroError;
 use crate::state::State;
 use crate::store::authorizations::{self, Authorization, NewAuthorization};
 use crate::store::tokens::{self, Identity, TokenStoreError};
-use crate::tasks::{FULL_SYNC, POLL_AUTHORIZATION, full_sync_task};
+use crate::tasks::{FULL_SYNC, full_sync_task, poll_task};
 
 /// RFC 8628 §3.5: `slow_down` adds this to the interval.
 const SLOWER: i32 = 5;
@@ -51,16 +51,8 @@ pub(crate) async fn begin(
     let code = state.allegro.begin_device_flow().await?;
     let now = state.now();
     let (id, task_id) = (AuthorizationId::from(state.ids.next_id()), TaskId::from(state.ids.next_id()));
-    let task = NewTask {
-        kind: POLL_AUTHORIZATION,
-        queue: format!("authorization_{id}"),
-        payload: json!({ "authorization_id": id }),
-        run_at: Some(now + Duration::from_secs(code.interval.into())),
-        unique_key: Some(format!("authorization:{id}")),
-        max_attempts: 20,
-        requested_by: Some(requested_by.to_owned()),
-        correlation_id: Some(correlation_id.to_owned()),
-    };
+    let first_poll = now + Duration::from_secs(code.interval.into());
+    let task = poll_task(id, first_poll, Some(requested_by.to_owned()), Some(correlation_id));
     let new = NewAuthorization {
         id,
         user_id,
@@ -93,7 +85,8 @@ pub(crate) async fn begin(
     })
 }
 
-/// Polls until a person has decided, or the code ends. The one poller of the code: its task's queue is its own.
+/// Polls once whether a person has decided; asked again after the interval. The one poller of the code: its task's
+/// queue is its own.
 ///
 /// # Errors
 /// What the task runner shall do.
@@ -109,39 +102,43 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
         return complete(state, run, &authorization, pair).await;
     }
     let device_code = authorization.device_code(&state.keyring).map_err(sealed)?;
-    let mut interval = authorization.poll_seconds;
-    loop {
-        run.check()?;
-        if state.now() >= authorization.expires_at {
-            return end(state, run, &authorization, "expired", "the code was not used in time").await;
-        }
-        match state.allegro.poll_device_code(&device_code).await {
-            Ok(pair) => {
-                let pair = received(pair, state.now());
-                keep(state, id, &pair).await?;
-                return complete(state, run, &authorization, pair).await;
-            }
-            Err(AllegroError::OAuth { code }) => match code.as_str() {
-                "authorization_pending" => {}
-                "slow_down" => interval += SLOWER,
-                "access_denied" => {
-                    return end(state, run, &authorization, "denied", "the account's owner refused").await;
-                }
-                "expired_token" => {
-                    return end(state, run, &authorization, "expired", "the code was not used in time").await;
-                }
-                other => return end(state, run, &authorization, "failed", other).await,
-            },
-            Err(AllegroError::Paused(after)) => run.pause(after).await?,
-            Err(AllegroError::Unavailable { text, .. }) => {
-                // RFC 8628 §3.5: on a connection timeout the client must poll less often.
-                tracing::warn!(text, "Allegro does not answer the poll; asking again");
-                interval += SLOWER;
-            }
-            Err(error) => return end(state, run, &authorization, "failed", &error.to_string()).await,
-        }
-        run.pause(Duration::from_secs(interval.unsigned_abs().into())).await?;
+    if state.now() >= authorization.expires_at {
+        return end(state, run, &authorization, "expired", "the code was not used in time").await;
     }
+    let mut interval = authorization.poll_seconds;
+    match state.allegro.poll_device_code(&device_code).await {
+        Ok(pair) => {
+            let pair = received(pair, state.now());
+            keep(state, id, &pair).await?;
+            return complete(state, run, &authorization, pair).await;
+        }
+        Err(AllegroError::OAuth { code }) => match code.as_str() {
+            "authorization_pending" => {}
+            "slow_down" => interval += SLOWER,
+            "access_denied" => {
+                return end(state, run, &authorization, "denied", "the account's owner refused").await;
+            }
+            "expired_token" => {
+                return end(state, run, &authorization, "expired", "the code was not used in time").await;
+            }
+            other => return end(state, run, &authorization, "failed", other).await,
+        },
+        Err(AllegroError::Paused(after)) => {
+            return Err(TaskError::Postpone { after, reason: "Allegro's limit was met".to_owned() });
+        }
+        Err(AllegroError::Unavailable { text, .. }) => {
+            // RFC 8628 §3.5: on a connection timeout the client must poll less often.
+            tracing::warn!(text, "Allegro does not answer the poll; asking again");
+            interval += SLOWER;
+        }
+        Err(error) => return end(state, run, &authorization, "failed", &error.to_string()).await,
+    }
+    if interval != authorization.poll_seconds {
+        authorizations::slow_down(&mut *state.pool.get().await?, id, interval).await?;
+    }
+    // A worker's place is not held while a person makes up their mind.
+    let after = Duration::from_secs(interval.unsigned_abs().into());
+    Err(TaskError::Postpone { after, reason: "the account's owner has not decided yet".to_owned() })
 }
 
 /// Keeps the tokens before anything else is done with them: they exist nowhere else, and the code is used up.

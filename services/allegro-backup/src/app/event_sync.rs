@@ -128,9 +128,10 @@ async fn land(state: &State, run: &Run, owner: &Owner, page: &[Event]) -> Result
 
 fn is_systemic(outcome: &Outcome) -> bool {
     match outcome {
+        // An answer that cannot be read, or an odd refusal, is this order's own: other orders must not wait for it.
+        Ok(_) | Err(CallError::Allegro(AllegroError::Malformed | AllegroError::OAuth { .. })) => false,
         Err(CallError::Allegro(error)) => error.is_systemic(),
         Err(_account_or_storage) => true,
-        Ok(_) => false,
     }
 }
 
@@ -142,7 +143,8 @@ fn read(answers: &mut Answers, order_id: &str, outcome: Option<Outcome>) {
                 CallError::Allegro(AllegroError::NotFound) => "not_found",
                 _ => "refused",
             };
-            answers.failed.push(Failed { order_id: order_id.to_owned(), class, text: error.to_string() });
+            let (order_id, text) = (order_id.to_owned(), error.to_string());
+            answers.failed.push(Failed { order_id, class, text, document: None });
         }
         None => {}
     }

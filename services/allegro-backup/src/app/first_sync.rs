@@ -3,6 +3,8 @@
 //! The journal's end is stored before the first list is read: what changes while the list is read is told by events
 //! after that point, and nothing falls between.
 
+use std::time::{Duration as StdDuration, Instant};
+
 use futures_util::future::{try_join, try_join_all};
 use serde_json::json;
 use tasks::{Progress, Run, TaskError};
@@ -25,13 +27,18 @@ const PAGE: usize = 100;
 /// Pages fetched at once and stored in one transaction.
 const PAGES: i64 = 5;
 
+/// How long one account may hold a worker before others have their turn; it goes on from its checkpoint.
+const TURN: StdDuration = StdDuration::from_mins(1);
+
 /// What one round of fetching brought.
 struct Fetched {
     answers: Answers,
     /// Orders on the pages.
     count: i64,
-    /// Orders in the window now.
+    /// Orders in the window, as the last page said.
     total: i64,
+    /// Every page said the same.
+    is_steady: bool,
 }
 
 /// Reads the list from where the pass stands to its end.
@@ -42,7 +49,12 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner) -> Result<(), 
     let mut cursor = begin(state, run, owner).await?;
     let mut counts = Counts::default();
     while let Some(window) = next_window(state, owner, &mut cursor).await? {
-        read_window(state, run, owner, (&mut cursor, window), &mut counts).await?;
+        if !read_window(state, run, owner, (&mut cursor, window), &mut counts).await? {
+            // It has grown beyond what Allegro shows: it is measured again, and read from its beginning.
+            cursor.pass_done -= cursor.window_offset;
+            cursor = Cursor { window_to: None, window_offset: 0, window_total: None, ..cursor };
+            continue;
+        }
         cursor = Cursor {
             window_from: Some(window.to),
             window_to: None,
@@ -117,30 +129,33 @@ async fn next_window(state: &State, owner: &Owner, cursor: &mut Cursor) -> Resul
     }
 }
 
-/// Reads a window page by page; the next pages are on their way while the ones before are stored.
+/// Reads a window page by page, to its end; false when it must be measured again. The next pages are on their way while the ones before are stored.
 async fn read_window(
     state: &State,
     run: &Run,
     owner: &Owner,
     (cursor, window): (&mut Cursor, Window),
     counts: &mut Counts,
-) -> Result<(), TaskError> {
+) -> Result<bool, TaskError> {
+    let started = Instant::now();
     let mut fetched = fetch(state, owner, window, cursor.window_offset).await?;
     loop {
         run.check()?;
-        if cursor.window_total.replace(fetched.total) != Some(fetched.total) {
+        if fetched.total > MAX_DEPTH {
+            return Ok(false);
+        }
+        let has_changed = cursor.window_total.replace(fetched.total) != Some(fetched.total);
+        if has_changed && cursor.window_offset > 0 || !fetched.is_steady {
             // The window changed under the pages (an order was merged away, or came late): what stood behind the
             // offset may have moved before it. Reading it again costs little and changes nothing that is right.
-            if cursor.window_offset > 0 {
-                tracing::info!(total = fetched.total, "a window changed while it was read; reading it again");
-                cursor.pass_done -= cursor.window_offset;
-                cursor.window_offset = 0;
-                fetched = fetch(state, owner, window, 0).await?;
-                continue;
-            }
+            tracing::info!(total = fetched.total, "a window changed while it was read; reading it again");
+            cursor.pass_done -= cursor.window_offset;
+            cursor.window_offset = 0;
+            fetched = fetch(state, owner, window, 0).await?;
+            continue;
         }
         if fetched.count == 0 {
-            return Ok(());
+            return Ok(true);
         }
         cursor.window_offset += fetched.count;
         cursor.pass_done += fetched.count;
@@ -159,8 +174,12 @@ async fn read_window(
         counts.late += stored.late;
         counts.failed += stored.failed;
         match next {
+            Some(_) if started.elapsed() > TURN => {
+                let reason = "others have their turn".to_owned();
+                return Err(TaskError::Postpone { after: StdDuration::ZERO, reason });
+            }
             Some(next) => fetched = next,
-            None => return Ok(()),
+            None => return Ok(true),
         }
     }
 }
@@ -179,8 +198,9 @@ async fn fetch(state: &State, owner: &Owner, window: Window, offset: i64) -> Res
             Ok::<_, CallError>((answered.await?, asked_at))
         });
     let pages = try_join_all(pages).await?;
-    let mut fetched = Fetched { answers: Answers::default(), count: 0, total: 0 };
-    for (page, asked_at) in pages {
+    let mut fetched = Fetched { answers: Answers::default(), count: 0, total: 0, is_steady: true };
+    for (at, (page, asked_at)) in pages.into_iter().enumerate() {
+        fetched.is_steady &= at == 0 || page.total_count == fetched.total;
         fetched.total = page.total_count;
         fetched.count += i64::try_from(page.checkout_forms.len()).unwrap_or_default();
         for raw in &page.checkout_forms {

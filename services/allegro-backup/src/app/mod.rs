@@ -8,3 +8,4 @@ pub(crate) mod first_sync;
 pub(crate) mod orders;
 pub(crate) mod syncs;
 pub(crate) mod upsert;
+pub(crate) mod watch;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use domain::events::{Envelope, OrderCancelled, OrderCreated, OrderReady, OrderUpdated};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::domain::order::{Order, Owner};
@@ -60,8 +61,14 @@ impl Answers {
             Ok(order) => self.orders.push((order, asked_at)),
             Err(error) => {
                 let named: Option<Named> = serde_json::from_str(raw.get()).ok();
-                let order_id = named.map_or_else(|| "unknown".to_owned(), |it| it.id);
-                self.failed.push(Failed { order_id, class: "unreadable", text: error.to_string() });
+                let hash = Sha256::digest(raw.get());
+                let (order_id, class) = match named {
+                    Some(named) => (named.id.replace('\0', "\u{fffd}"), "unreadable"),
+                    // Each is kept under a name of its own.
+                    None => (format!("nameless-{}", hex::encode(hash)), failed::NAMELESS),
+                };
+                let document = Some(raw.get().to_owned());
+                self.failed.push(Failed { order_id, class, text: error.to_string(), document });
             }
         }
     }

@@ -170,6 +170,37 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Polls less often from now on.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn slow_down(
+    conn: &mut pg::Connection,
+    id: AuthorizationId,
+    poll_seconds: i32,
+) -> Result<(), pg::Error> {
+    sql_query("UPDATE authorizations SET poll_seconds = $2, updated_at = now() WHERE id = $1")
+        .bind::<SqlUuid, _>(id.as_uuid())
+        .bind::<Int4, _>(poll_seconds)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Pending device flows whose task has failed: nobody polls them, or finishes what a poll brought.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn forgotten(conn: &mut pg::Connection) -> Result<Vec<AuthorizationId>, pg::Error> {
+    let found = sql_query(
+        "SELECT * FROM authorizations a WHERE a.status = 'pending' AND NOT EXISTS ( \
+             SELECT 1 FROM task_history h \
+             WHERE h.queue = 'authorization_' || a.id AND h.status IN ('queued', 'running', 'retrying'))",
+    );
+    let rows: Vec<Authorization> = found.load(conn).await?;
+    Ok(rows.iter().map(Authorization::id).collect())
+}
+
 /// Keeps the tokens a poll has brought.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! `failed_orders`: quarantine for orders that fail for themselves.
 
-use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bytea, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TokenId;
@@ -21,10 +21,15 @@ pub(crate) struct Failed {
     pub(crate) class: &'static str,
     /// What happened.
     pub(crate) text: String,
+    /// What Allegro answered, if it answered.
+    pub(crate) document: Option<String>,
 }
 
+/// The class of a document without an id: there is nothing to ask Allegro for.
+pub(crate) const NAMELESS: &str = "nameless";
+
 /// Puts orders into quarantine, or counts another try of those in it: again after 1, 5, 15, 60, 240 minutes, then
-/// abandoned.
+/// abandoned, which means once a day.
 ///
 /// # Errors
 /// The database's.
@@ -37,18 +42,25 @@ pub(crate) async fn quarantine(
         return Ok(());
     }
     sql_query(
-        "INSERT INTO failed_orders AS f (token_id, allegro_order_id, error_class, error_text, next_retry_at) \
-         SELECT $1, id, class, text, now() + interval '1 minute' \
-         FROM (SELECT DISTINCT ON (id) id, class, text FROM unnest($2, $3, $4) AS u (id, class, text) ORDER BY id) AS u \
+        "INSERT INTO failed_orders AS f \
+             (token_id, allegro_order_id, error_class, error_text, document, next_retry_at) \
+         SELECT $1, id, class, text, document, now() + interval '1 minute' \
+         FROM (SELECT DISTINCT ON (id) id, class, text, document \
+               FROM unnest($2, $3, $4, $5) AS u (id, class, text, document) ORDER BY id) AS u \
          ON CONFLICT (token_id, allegro_order_id) DO UPDATE SET error_class = excluded.error_class, \
-             error_text = excluded.error_text, attempts = f.attempts + 1, updated_at = now(), \
-             status = CASE WHEN f.attempts >= 5 THEN 'abandoned' ELSE 'pending' END, \
-             next_retry_at = now() + (ARRAY[1, 5, 15, 60, 240])[least(f.attempts + 1, 5)] * interval '1 minute'",
+             error_text = excluded.error_text, document = coalesce(excluded.document, f.document), updated_at = now(), \
+             attempts = CASE WHEN f.status = 'resolved' THEN 1 ELSE f.attempts + 1 END, \
+             status = CASE WHEN f.status <> 'resolved' AND f.attempts >= 5 THEN 'abandoned' ELSE 'pending' END, \
+             next_retry_at = now() + interval '1 minute' * CASE WHEN f.status = 'resolved' THEN 1 \
+                 ELSE (ARRAY[1, 5, 15, 60, 240, 1440])[least(f.attempts + 1, 6)] END",
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
     .bind::<Array<Text>, _>(failed.iter().map(|it| it.order_id.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(failed.iter().map(|it| it.class).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(failed.iter().map(|it| it.text.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Bytea>>, _>(
+        failed.iter().map(|it| it.document.as_deref().map(str::as_bytes)).collect::<Vec<_>>(),
+    )
     .execute(conn)
     .await?;
     Ok(())
@@ -86,11 +98,13 @@ pub(crate) async fn due(
 ) -> Result<Vec<String>, pg::Error> {
     let rows: Vec<OrderId> = sql_query(
         "SELECT allegro_order_id FROM failed_orders \
-         WHERE token_id = $1 AND status = 'pending' AND next_retry_at <= $2 ORDER BY next_retry_at LIMIT $3",
+         WHERE token_id = $1 AND status <> 'resolved' AND error_class <> $4 AND next_retry_at <= $2 \
+         ORDER BY next_retry_at LIMIT $3",
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
     .bind::<Timestamptz, _>(now)
     .bind::<BigInt, _>(limit)
+    .bind::<Text, _>(NAMELESS)
     .load(conn)
     .await?;
     Ok(rows.into_iter().map(|row| row.allegro_order_id).collect())

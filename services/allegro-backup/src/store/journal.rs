@@ -1,8 +1,6 @@
 //! `order_events`: Allegro's journal, as it was read.
 
-use std::borrow::Cow;
-
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TokenId;
@@ -73,7 +71,7 @@ pub(crate) async fn store(
              row_number() OVER (PARTITION BY u.order_id, u.type, u.at ORDER BY u.n) > 1 \
                  OR EXISTS (SELECT 1 FROM order_events e WHERE e.token_id = $1 AND e.allegro_order_id = u.order_id \
                                 AND e.type = u.type AND e.occurred_at = u.at), \
-             u.data::jsonb \
+             u.data \
          FROM unnest($2, $3, $4, $5, $6) WITH ORDINALITY AS u (id, order_id, type, at, data, n) \
          ORDER BY u.n \
          ON CONFLICT DO NOTHING",
@@ -83,15 +81,8 @@ pub(crate) async fn store(
     .bind::<Array<Nullable<Text>>, _>(events.iter().map(|it| it.order_id.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(events.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(events.iter().map(|it| it.occurred_at).collect::<Vec<OffsetDateTime>>())
-    .bind::<Array<Text>, _>(events.iter().map(|it| storable(it.raw.get())).collect::<Vec<_>>())
+    .bind::<Array<Jsonb>, _>(events.iter().map(|it| &it.content).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// `jsonb` cannot hold U+0000. The order it came from goes into quarantine as it is; the event must not hold up the
-/// journal for it.
-fn storable(raw: &str) -> Cow<'_, str> {
-    // An escaped backslash before it makes this another text; the replacement then only costs that text a letter.
-    if raw.contains("\\u0000") { raw.replace("\\u0000", "\\ufffd").into() } else { raw.into() }
 }

@@ -1,6 +1,6 @@
 //! `user_tokens`: connected accounts and their sealed tokens.
 
-use diesel::sql_types::{BigInt, Bool, Bytea, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Bytea, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TokenId;
@@ -58,9 +58,13 @@ pub(crate) struct Account {
     access_token: Vec<u8>,
     #[diesel(sql_type = Bytea)]
     refresh_token: Vec<u8>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    refresh_lease_until: Option<OffsetDateTime>,
+    /// True while a worker refreshes it, by the database's clock: no worker's own clock matters.
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_leased: bool,
 }
+
+/// What an [`Account`] is read from.
+const ACCOUNT: &str = "*, coalesce(refresh_lease_until > now(), false) AS is_leased";
 
 /// A fresh pair of tokens.
 #[derive(Debug)]
@@ -111,11 +115,6 @@ impl Account {
         self.id.into()
     }
 
-    /// True while another worker refreshes it.
-    pub(crate) fn is_leased(&self, now: OffsetDateTime) -> bool {
-        self.refresh_lease_until.is_some_and(|until| until > now)
-    }
-
     /// The access token.
     ///
     /// # Errors
@@ -146,7 +145,8 @@ fn refresh_place(row: Uuid) -> Place {
 /// # Errors
 /// The database's.
 pub(crate) async fn find(conn: &mut pg::Connection, id: TokenId) -> Result<Option<Account>, pg::Error> {
-    let found = sql_query("SELECT * FROM user_tokens WHERE id = $1").bind::<SqlUuid, _>(id.as_uuid());
+    let found = sql_query(format!("SELECT {ACCOUNT} FROM user_tokens WHERE id = $1"))
+        .bind::<SqlUuid, _>(id.as_uuid());
     Ok(found.get_result(conn).await.optional()?)
 }
 
@@ -155,8 +155,8 @@ pub(crate) async fn find(conn: &mut pg::Connection, id: TokenId) -> Result<Optio
 /// # Errors
 /// The database's.
 pub(crate) async fn lock(conn: &mut pg::Connection, id: TokenId) -> Result<Option<Account>, pg::Error> {
-    let found =
-        sql_query("SELECT * FROM user_tokens WHERE id = $1 FOR UPDATE").bind::<SqlUuid, _>(id.as_uuid());
+    let found = sql_query(format!("SELECT {ACCOUNT} FROM user_tokens WHERE id = $1 FOR UPDATE"))
+        .bind::<SqlUuid, _>(id.as_uuid());
     Ok(found.get_result(conn).await.optional()?)
 }
 
@@ -168,9 +168,10 @@ pub(crate) async fn list(
     conn: &mut pg::Connection,
     user_id: Option<&str>,
 ) -> Result<Vec<Account>, pg::Error> {
-    let found =
-        sql_query("SELECT * FROM user_tokens WHERE is_active AND ($1 IS NULL OR user_id = $1) ORDER BY id")
-            .bind::<Nullable<Text>, _>(user_id);
+    let found = sql_query(format!(
+        "SELECT {ACCOUNT} FROM user_tokens WHERE is_active AND ($1 IS NULL OR user_id = $1) ORDER BY id"
+    ))
+    .bind::<Nullable<Text>, _>(user_id);
     Ok(found.load(conn).await?)
 }
 
@@ -202,9 +203,7 @@ pub(crate) async fn connect(
     pair: &Pair,
     now: OffsetDateTime,
 ) -> Result<Account, TokenStoreError> {
-    let existing: Option<Account> = sql_query(
-        "SELECT * FROM user_tokens WHERE user_id = $1 AND allegro_seller_id = $2 AND is_active FOR UPDATE",
-    )
+    let existing: Option<Account> = sql_query(format!("SELECT {ACCOUNT} FROM user_tokens WHERE user_id = $1 AND allegro_seller_id = $2 AND is_active FOR UPDATE"))
     .bind::<Text, _>(identity.user_id)
     .bind::<Text, _>(identity.allegro_seller_id)
     .get_result(conn)
@@ -214,7 +213,7 @@ pub(crate) async fn connect(
     let access = keyring.seal(&access_place(id), pair.access.expose_secret().as_bytes())?;
     let refresh = keyring.seal(&refresh_place(id), pair.refresh.expose_secret().as_bytes())?;
     let statement = sql_query(
-        "INSERT INTO user_tokens (id, user_id, account_name, allegro_seller_id, allegro_login, access_token, \
+        format!("INSERT INTO user_tokens (id, user_id, account_name, allegro_seller_id, allegro_login, access_token, \
              refresh_token, scopes, expires_at, refresh_expires_at, connected_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT (id) DO UPDATE SET account_name = coalesce(excluded.account_name, user_tokens.account_name), \
@@ -223,7 +222,7 @@ pub(crate) async fn connect(
              refresh_expires_at = excluded.refresh_expires_at, needs_reauthorization = false, \
              reauthorization_reason = NULL, refresh_lease_until = NULL, \
              generation = user_tokens.generation + 1, updated_at = now() \
-         RETURNING *",
+         RETURNING {ACCOUNT}"),
     )
     .bind::<SqlUuid, _>(id)
     .bind::<Text, _>(identity.user_id)
@@ -246,14 +245,54 @@ pub(crate) async fn connect(
 pub(crate) async fn take_lease(
     conn: &mut pg::Connection,
     id: TokenId,
-    until: OffsetDateTime,
+    length: std::time::Duration,
 ) -> Result<(), pg::Error> {
-    sql_query("UPDATE user_tokens SET refresh_lease_until = $2, updated_at = now() WHERE id = $1")
-        .bind::<SqlUuid, _>(id.as_uuid())
-        .bind::<Timestamptz, _>(until)
-        .execute(conn)
-        .await?;
+    sql_query(
+        "UPDATE user_tokens SET refresh_lease_until = now() + $2 * interval '1 second', updated_at = now() \
+         WHERE id = $1",
+    )
+    .bind::<SqlUuid, _>(id.as_uuid())
+    .bind::<Double, _>(length.as_secs_f64())
+    .execute(conn)
+    .await?;
     Ok(())
+}
+
+/// Accounts whose refresh was begun and neither ended nor given back: its worker is dead.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn interrupted(conn: &mut pg::Connection) -> Result<Vec<Account>, pg::Error> {
+    let found = sql_query(format!(
+        "SELECT {ACCOUNT} FROM user_tokens \
+         WHERE is_active AND NOT needs_reauthorization AND refresh_lease_until < now()"
+    ));
+    Ok(found.load(conn).await?)
+}
+
+/// Accounts nobody works for: active, with tokens, and without a task that lives; with whether their list was ever
+/// read to its end.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn forgotten(conn: &mut pg::Connection) -> Result<Vec<(TokenId, bool)>, pg::Error> {
+    let found = sql_query(
+        "SELECT t.id, c.last_complete_list_sync IS NOT NULL AS is_read FROM user_tokens t \
+             LEFT JOIN sync_cursors c ON c.token_id = t.id \
+         WHERE t.is_active AND NOT t.needs_reauthorization AND NOT EXISTS ( \
+             SELECT 1 FROM task_history h \
+             WHERE h.queue = 'sync_' || t.id AND h.status IN ('queued', 'running', 'retrying'))",
+    );
+    let rows: Vec<Forgotten> = found.load(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.id.into(), row.is_read)).collect())
+}
+
+#[derive(QueryableByName)]
+struct Forgotten {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Bool)]
+    is_read: bool,
 }
 
 /// Gives the lease back after a refresh that came to nothing.

@@ -4,7 +4,7 @@ mod authorization;
 mod full_sync;
 mod order_events;
 
-use domain::TokenId;
+use domain::{AuthorizationId, TokenId};
 use serde_json::json;
 use tasks::{NewTask, Run, TaskError};
 use time::OffsetDateTime;
@@ -33,6 +33,25 @@ const ENDLESS: i32 = 1_000_000_000;
 /// The queue of an account.
 pub(crate) fn queue(token_id: TokenId) -> String {
     format!("sync_{token_id}")
+}
+
+/// Polling a device flow, from `run_at`.
+pub(crate) fn poll_task(
+    id: AuthorizationId,
+    run_at: OffsetDateTime,
+    requested_by: Option<String>,
+    correlation_id: Option<&str>,
+) -> NewTask {
+    NewTask {
+        kind: POLL_AUTHORIZATION,
+        queue: format!("authorization_{id}"),
+        payload: json!({ "authorization_id": id }),
+        run_at: Some(run_at),
+        unique_key: Some(format!("{POLL_AUTHORIZATION}:{id}")),
+        max_attempts: ATTEMPTS,
+        requested_by,
+        correlation_id: correlation_id.map(str::to_owned),
+    }
 }
 
 /// Reading an account's whole list.

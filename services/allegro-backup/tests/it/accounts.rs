@@ -46,7 +46,7 @@ async fn an_owner_who_refuses_is_heeded() {
 async fn a_poller_that_dies_is_followed_by_another() {
     let mut shop = Shop::open().await;
     let begun = shop.initialize();
-    shop.until("task_history WHERE kind = 'poll_authorization_status' AND status = 'running'", 1).await;
+    shop.until("task_history WHERE kind = 'poll_authorization_status' AND attempt > 0", 1).await;
     shop.service.kill();
     let path = format!("/authorizations/{}/approve", begun["user_code"].as_str().unwrap());
     shop.admin("POST", &path, &json!({}));
@@ -95,6 +95,22 @@ async fn an_account_whose_tokens_died_is_told_of_once_and_heals_by_connecting_ag
     assert_eq!(shop.connect().await, token_id, "the same account");
     shop.until_equal().await;
     assert_eq!(shop.count("user_tokens").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_is_at_any_more_is_begun_again() {
+    let mut shop = Shop::open().await;
+    shop.connect().await;
+    shop.until_read().await;
+    shop.service.kill();
+    // As a refresh leaves it that died between Allegro's answer and its own commit, and a task that failed for good.
+    shop.run("UPDATE user_tokens SET refresh_lease_until = now() - interval '1 second'").await;
+    shop.run("UPDATE task_history SET status = 'failed' WHERE status <> 'succeeded'").await;
+    shop.admin("POST", "/live", &json!({ "count": 20, "rate_per_second": 1000 }));
+    shop.service.start_again();
+    shop.until("user_tokens WHERE generation = 2 AND refresh_lease_until IS NULL", 1).await;
+    shop.until("orders", 20).await;
+    shop.until_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

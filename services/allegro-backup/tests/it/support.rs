@@ -134,6 +134,11 @@ impl Shop {
         counted.count
     }
 
+    pub(crate) async fn run(&self, sql: &str) {
+        let mut conn = self.pool.get().await.unwrap();
+        sql_query(sql).execute(&mut *conn).await.unwrap();
+    }
+
     pub(crate) async fn until(&self, from: &str, wanted: i64) {
         eventually(&format!("{wanted} rows in {from}"), async || {
             (self.count(from).await == wanted).then_some(())

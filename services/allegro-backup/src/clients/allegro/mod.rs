@@ -129,7 +129,7 @@ impl AllegroClient {
         let mut query = vec![("limit", limit.to_string())];
         query.extend(from.map(|from| ("from", from.to_owned())));
         let page: wire::EventPage = read(&self.get(token, "order/events", &query).await?)?;
-        page.events.into_iter().map(Event::read).collect()
+        page.events.iter().map(|raw| Event::read(raw)).collect()
     }
 
     /// One page of a window of the list, by date of purchase, oldest first.

@@ -3,7 +3,9 @@
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::AllegroError;
 
@@ -90,49 +92,64 @@ pub(super) struct EventPage {
     pub(super) events: Vec<Box<RawValue>>,
 }
 
-/// One line of the journal.
+/// One line of the journal. Only its id must be there: one odd event must not hold up the others.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     /// Allegro's id of the event.
     pub(crate) id: String,
     /// What happened.
     pub(crate) kind: String,
-    /// When it happened.
+    /// When it happened; the epoch where it does not say.
     pub(crate) occurred_at: OffsetDateTime,
     /// The order it happened to, where the event names it: Allegro's document does not promise that.
     pub(crate) order_id: Option<String>,
-    /// As it was sent.
-    pub(crate) raw: Box<RawValue>,
+    /// As it was sent, but for what Postgres cannot hold.
+    pub(crate) content: Value,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EventFields {
-    id: String,
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(with = "time::serde::rfc3339")]
-    occurred_at: OffsetDateTime,
-    order: EventOrder,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EventOrder {
-    checkout_form: Option<EventForm>,
-}
-
-#[derive(Deserialize)]
-struct EventForm {
+struct EventId {
     id: String,
 }
 
 impl Event {
-    pub(super) fn read(raw: Box<RawValue>) -> Result<Self, AllegroError> {
-        let fields: EventFields =
-            serde_json::from_str(raw.get()).map_err(|_not_as_documented| AllegroError::Malformed)?;
-        let EventFields { id, kind, occurred_at, order } = fields;
-        Ok(Self { id, kind, occurred_at, order_id: order.checkout_form.map(|form| form.id), raw })
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// When it has no id.
+    pub(super) fn read(raw: &RawValue) -> Result<Self, AllegroError> {
+        let EventId { id } = serde_json::from_str(raw.get()).map_err(|_nameless| AllegroError::Malformed)?;
+        // Half a surrogate pair is let pass by the envelope, not by its parts.
+        let mut content =
+            serde_json::from_str(raw.get()).unwrap_or_else(|_unreadable| json!({ "unreadable": raw.get() }));
+        without_nul(&mut content);
+        let text = |pointer: &str| content.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let occurred_at = text("/occurredAt").and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok());
+        Ok(Self {
+            id: id.replace('\0', "\u{fffd}"),
+            kind: text("/type").unwrap_or_else(|| "UNKNOWN".to_owned()),
+            occurred_at: occurred_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            order_id: text("/order/checkoutForm/id").filter(|id| !id.is_empty()),
+            content,
+        })
+    }
+}
+
+/// Postgres's `text` and `jsonb` cannot hold U+0000.
+fn without_nul(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
+        Value::Array(items) => items.iter_mut().for_each(without_nul),
+        Value::Object(fields) => {
+            if fields.keys().any(|key| key.contains('\0')) {
+                *fields = std::mem::take(fields)
+                    .into_iter()
+                    .map(|(key, field)| (key.replace('\0', "\u{fffd}"), field))
+                    .collect();
+            }
+            fields.values_mut().for_each(without_nul);
+        }
+        _ => {}
     }
 }
 
@@ -150,4 +167,33 @@ pub(super) struct ApiErrors {
 pub(super) struct ApiError {
     pub(super) code: String,
     pub(super) message: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use serde_json::value::RawValue;
+
+    use super::Event;
+
+    fn event(json: &str) -> Option<Event> {
+        Event::read(&RawValue::from_string(json.to_owned()).unwrap()).ok()
+    }
+
+    #[test]
+    fn an_odd_event_is_read_as_far_as_it_goes() {
+        for (json, kind, order_id) in [
+            (r#"{"id":"1","type":"BOUGHT","order":{"checkoutForm":{"id":"a"}}}"#, "BOUGHT", Some("a")),
+            (r#"{"id":"1","type":null,"occurredAt":"yesterday","order":null}"#, "UNKNOWN", None),
+            (r#"{"id":"1","type":"BOUGHT","order":{"checkoutForm":{"id":null}}}"#, "BOUGHT", None),
+            (r#"{"id":"1","type":"BOUGHT","note":"\ud800"}"#, "UNKNOWN", None),
+            (r#"{"id":"1","type":"BO\u0000","note":["\u0000"]}"#, "BO\u{fffd}", None),
+        ] {
+            let read = event(json).unwrap();
+            assert_eq!((read.kind.as_str(), read.order_id.as_deref()), (kind, order_id), "{json}");
+            assert!(!read.content.to_string().contains("\\u0000"), "{json}");
+        }
+        assert!(event(r#"{"type":"BOUGHT"}"#).is_none());
+    }
 }

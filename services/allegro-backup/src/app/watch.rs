@@ -1,0 +1,52 @@
+//! Nothing stays behind: what a dead process left half done is taken up, and what should be going on is begun again.
+
+use std::time::{Duration, Instant};
+
+use domain::Chain;
+use tokio_util::sync::CancellationToken;
+
+use super::access;
+use crate::state::State;
+use crate::store::{authorizations, tokens};
+use crate::tasks::{full_sync_task, order_events_task, poll_task};
+
+/// Allegro takes an interrupted refresh's token for 60 s: it is looked for often.
+const REFRESHES: Duration = Duration::from_secs(5);
+/// How often tasks that ended without a successor are looked for.
+const TASKS: Duration = Duration::from_mins(1);
+
+/// Watches until `stop`. Any number of replicas may: what one begins, the others find begun.
+pub(crate) async fn watch(state: State, stop: CancellationToken) {
+    let mut looked = None::<Instant>;
+    while !stop.is_cancelled() {
+        if let Err(error) = access::retry_interrupted(&state).await {
+            tracing::warn!(error = %Chain(&error), "looking for interrupted refreshes failed");
+        }
+        if looked.is_none_or(|at| at.elapsed() >= TASKS) {
+            looked = Some(Instant::now());
+            if let Err(error) = begin_again(&state).await {
+                tracing::warn!(error = %Chain(&error), "looking for forgotten accounts failed");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(REFRESHES) => {}
+        }
+    }
+}
+
+/// An account whose task has failed for good is worked for again, and a device flow that still waits is polled again.
+async fn begin_again(state: &State) -> Result<(), pg::Error> {
+    let mut conn = state.pool.get().await?;
+    let now = state.now();
+    let accounts = tokens::forgotten(&mut conn).await?.into_iter().map(|(id, is_read)| {
+        if is_read { order_events_task(id, now, None) } else { full_sync_task(id, None, None) }
+    });
+    let flows = authorizations::forgotten(&mut conn).await?;
+    let flows = flows.into_iter().map(|id| poll_task(id, now, None, None));
+    for task in accounts.chain(flows) {
+        tracing::warn!(kind = task.kind, queue = task.queue, "nobody was at it any more; beginning again");
+        tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
+    }
+    Ok(())
+}
