@@ -33,6 +33,8 @@ pub(crate) fn init(log: Log, service: &str) {
     let level = LevelFilter::from_level(log.level);
     let filter = Targets::new()
         .with_default(LevelFilter::WARN.min(level))
+        // It prints whole messages, orders and all; the relay says what there is to say.
+        .with_target("lapin::returned_messages", LevelFilter::OFF)
         .with_targets(OURS.map(|target| (target, level)))
         .with_target(service.replace('-', "_"), level);
     let layer = match log.format {

@@ -44,10 +44,14 @@ async fn new_orders_and_changes_follow_through_the_journal() {
     let id = shop.journal()[0]["order_id"].as_str().unwrap().to_owned();
 
     // The seller's own status does not move `updatedAt`; the buyer's change of address does.
-    shop.admin("POST", &format!("/orders/{id}/fulfill"), &json!({ "status": "SENT" }));
-    shop.until_equal().await;
-    shop.admin("POST", &format!("/orders/{id}/change-address"), &json!({}));
     let path = format!("/orders/{USER_PATH}/{id}");
+    shop.admin("POST", &format!("/orders/{id}/fulfill"), &json!({ "status": "SENT" }));
+    eventually("the seller's status", async || {
+        let (_, order) = shop.service.get(&path);
+        (order["fulfillment_status"] == "SENT").then_some(())
+    })
+    .await;
+    shop.admin("POST", &format!("/orders/{id}/change-address"), &json!({}));
     let order = eventually("the new address", async || {
         let (_, order) = shop.service.get(&path);
         (order["order_data"]["delivery"]["address"]["street"] == "Żurawia 7/12").then_some(order)
