@@ -42,6 +42,9 @@ pub(crate) struct Serve {
     /// What this process does
     #[arg(long, value_enum, value_delimiter = ',', default_value = "api,worker,scheduler")]
     pub(crate) role: Vec<Role>,
+    /// Only tasks of queues that match one of these patterns; `*` stands for anything, e.g. `sync_*`
+    #[arg(long, value_delimiter = ',', default_value = "*")]
+    pub(crate) queues: Vec<String>,
     /// Bring the database schema up to date first
     #[arg(long)]
     pub(crate) migrate: bool,

@@ -58,6 +58,8 @@ pub struct ServeContext {
     pub lifecycle: Lifecycle,
     /// What this process does.
     pub roles: Roles,
+    /// Patterns of the queues whose tasks this process runs; `*` stands for anything.
+    pub queues: Vec<String>,
     /// Let anybody in; `http.host` is a loopback address then.
     pub insecure_local: bool,
     /// Where to listen.
@@ -188,6 +190,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
         let context = ServeContext {
             lifecycle: lifecycle.clone(),
             roles: Roles::of(&options.role),
+            queues: options.queues.clone(),
             insecure_local: options.insecure_local,
             http,
             auth,

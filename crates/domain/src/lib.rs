@@ -6,6 +6,7 @@
 pub mod backoff;
 mod chain;
 pub mod clock;
+pub mod cron;
 pub mod events;
 pub mod ids;
 pub mod money;
@@ -13,6 +14,7 @@ pub mod sku;
 
 pub use chain::Chain;
 pub use clock::{Clock, IdSource, SystemClock, UuidV7Source};
+pub use cron::{Cron, CronError};
 pub use ids::{
     AllegroOrderId, AuthorizationId, DeliveryId, EventId, OrderId, SubscriptionId, TaskId, TokenId,
 };

@@ -12,6 +12,8 @@ CREATE TABLE task_history (
     run_at timestamptz NOT NULL,
     unique_key text,
     requested_by text,
+    -- Whose data it works on; a caller bound to a user sees only that user's tasks.
+    user_id text,
     correlation_id text,
     result jsonb,
     error text,
@@ -29,3 +31,5 @@ CREATE UNIQUE INDEX task_history_unique_key ON task_history (unique_key)
     WHERE unique_key IS NOT NULL AND status IN ('queued', 'running', 'retrying');
 CREATE INDEX task_history_due ON task_history (run_at, id) WHERE status IN ('queued', 'retrying');
 CREATE INDEX task_history_by_queue ON task_history (queue, kind, id DESC);
+CREATE INDEX task_history_listed ON task_history (created_at DESC, id DESC);
+CREATE INDEX task_history_finished ON task_history (finished_at) WHERE finished_at IS NOT NULL;

@@ -5,16 +5,39 @@
 //! row is then taken over with the next attempt, and whatever the old worker still writes is refused by the guard.
 //!
 //! A queue runs one task at a time (a partial unique index says so), different queues run side by side.
+//!
+//! [`schedules`] ask for tasks again and again, by rows too: any number of [`Scheduler`]s start each run once, a run
+//! missed while all were down happens once, and none starts while the one before it lives.
 
+mod hearts;
+mod history;
+mod housekeeping;
+pub mod http;
 mod model;
+mod row;
 mod run;
 mod runner;
+mod scheduler;
+pub mod schedules;
 mod store;
+mod timing;
 
+use std::time::Duration;
+
+use diesel::data_types::PgInterval;
+
+pub use history::{Filter, cancel, cancel_queue, delete_old, enqueue, find, latest_in_queue, list, retry};
+pub use housekeeping::Housekeeping;
 pub use model::{NewTask, Outcome, Progress, Status, Task, TaskError};
 pub use run::Run;
 pub use runner::{Runner, Settings, TaskHandler};
-pub use store::{enqueue, find, latest_in_queue};
+pub use scheduler::Scheduler;
+pub use timing::Timing;
 
-/// The migration that makes the table; a service includes it as it is.
-pub const TASK_HISTORY_SQL: &str = include_str!("../sql/task_history.sql");
+/// The migration that makes the tables; a service includes both texts as they are.
+pub const SCHEMA_SQL: &str =
+    concat!(include_str!("../sql/task_history.sql"), include_str!("../sql/schedules.sql"));
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval::from_microseconds(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+}

@@ -25,8 +25,27 @@ pub struct NewTask {
     pub max_attempts: i32,
     /// Who asked for it.
     pub requested_by: Option<String>,
+    /// Whose data it works on: a caller bound to a user sees and cancels only that user's tasks.
+    pub user_id: Option<String>,
     /// Ties it to the request that asked for it.
     pub correlation_id: Option<String>,
+}
+
+impl NewTask {
+    /// A task to be done at once and tried five times, for nobody in particular.
+    pub fn new(kind: &'static str, queue: impl Into<String>, payload: Value) -> Self {
+        Self {
+            kind,
+            queue: queue.into(),
+            payload,
+            run_at: None,
+            unique_key: None,
+            max_attempts: 5,
+            requested_by: None,
+            user_id: None,
+            correlation_id: None,
+        }
+    }
 }
 
 /// Where a task stands.
@@ -48,6 +67,10 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Retrying, Self::Succeeded, Self::Failed, Self::Cancelled];
+
     /// The word in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -62,20 +85,7 @@ impl Status {
 
     /// Reads the word in the table.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Queued, Self::Running, Self::Retrying, Self::Succeeded, Self::Failed, Self::Cancelled]
-            .into_iter()
-            .find(|status| status.as_str() == word)
-    }
-
-    /// The word callers of the HTTP interface see.
-    pub const fn shown(self) -> &'static str {
-        match self {
-            Self::Queued => "PENDING",
-            Self::Running | Self::Retrying => "PROGRESS",
-            Self::Succeeded => "SUCCESS",
-            Self::Failed => "FAILURE",
-            Self::Cancelled => "CANCELLED",
-        }
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
     /// True when nothing more will happen.
@@ -128,6 +138,8 @@ pub struct Task {
     pub error: Option<String>,
     /// Who asked for it.
     pub requested_by: Option<String>,
+    /// Whose data it works on.
+    pub user_id: Option<String>,
     /// Ties it to the request that asked for it.
     pub correlation_id: Option<String>,
     /// When it was asked for.
@@ -136,6 +148,8 @@ pub struct Task {
     pub started_at: Option<OffsetDateTime>,
     /// When it ended.
     pub finished_at: Option<OffsetDateTime>,
+    /// When its row changed last.
+    pub updated_at: OffsetDateTime,
 }
 
 /// How a try ended well.

@@ -65,7 +65,7 @@ impl Run {
     /// [`TaskError::Lost`], or the database's.
     pub async fn progress(&self, conn: &mut pg::Connection, progress: &Progress) -> Result<(), TaskError> {
         self.check()?;
-        if store::beat(conn, self.task.id, self.task.attempt, Some(progress)).await? {
+        if store::progress(conn, self.task.id, self.task.attempt, progress).await? {
             Ok(())
         } else {
             Err(TaskError::Lost)

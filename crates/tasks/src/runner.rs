@@ -10,8 +10,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use crate::hearts::Hearts;
 use crate::model::{Outcome, Status, Task, TaskError};
 use crate::run::Run;
 use crate::store::{self, Ending};
@@ -25,14 +27,21 @@ pub trait TaskHandler: Send + Sync + 'static {
     fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, TaskError>>;
 }
 
+/// Hearts beat at least this often, so that a task that was called off stops soon.
+const BEAT: Duration = Duration::from_secs(2);
+/// How often it is measured how long due tasks wait.
+const GAUGE: Duration = Duration::from_secs(5);
+
 /// How a runner works.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Tasks at once in this process.
     pub workers: usize,
     /// How often a free worker looks for due tasks.
     pub poll: Duration,
-    /// A task whose worker was silent for so long is taken over. The heart beats six times as often.
+    /// Only tasks of queues that match one of these patterns, in which `*` stands for anything.
+    pub queues: Vec<String>,
+    /// A task whose worker was silent for so long is taken over. The heart beats six times as often, or more.
     pub silence: Duration,
     /// How long a try may take to come to its next step when the process stops.
     pub grace: Duration,
@@ -43,6 +52,7 @@ impl Default for Settings {
         Self {
             workers: 16,
             poll: Duration::from_millis(250),
+            queues: vec!["*".to_owned()],
             silence: Duration::from_mins(1),
             grace: Duration::from_secs(10),
         }
@@ -55,6 +65,9 @@ pub struct Runner {
     clock: Arc<dyn Clock>,
     handlers: HashMap<&'static str, Arc<dyn TaskHandler>>,
     settings: Settings,
+    /// `settings.queues` as SQL's LIKE takes them.
+    queues: Vec<String>,
+    hearts: Hearts,
 }
 
 impl Runner {
@@ -66,12 +79,14 @@ impl Runner {
         settings: Settings,
     ) -> Self {
         let handlers = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
-        Self { pool, clock, handlers, settings }
+        let queues = settings.queues.iter().map(|pattern| like(pattern)).collect();
+        Self { pool, clock, handlers, settings, queues, hearts: Hearts::default() }
     }
 
     /// Works until `stop`, then lets the tries under way come to their next step and gives them back.
     pub async fn run(self, stop: CancellationToken) {
         let runner = Arc::new(self);
+        let beating = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&runner).beat()));
         let kinds: Vec<&'static str> = runner.handlers.keys().copied().collect();
         let mut tries = JoinSet::new();
         let mut next_takeover = Instant::now();
@@ -107,6 +122,26 @@ impl Runner {
             }
         }
         while tries.join_next().await.is_some() {}
+        drop(beating);
+    }
+
+    /// Beats for all tries under way, as long as it is polled.
+    async fn beat(self: Arc<Self>) {
+        let mut gauged = None::<Instant>;
+        loop {
+            tokio::time::sleep(BEAT.min(self.settings.silence / 6)).await;
+            if let Err(error) = self.hearts.beat(&self.pool).await {
+                tracing::warn!(error = %Chain(&error), "a heartbeat failed");
+            }
+            if gauged.is_none_or(|at| at.elapsed() >= GAUGE) {
+                gauged = Some(Instant::now());
+                let waiting = async { store::waiting(&mut *self.pool.get().await?).await };
+                if let Ok((count, age)) = waiting.await {
+                    metrics::gauge!("tasks_due").set(count);
+                    metrics::gauge!("tasks_oldest_due_age_seconds").set(age);
+                }
+            }
+        }
     }
 
     async fn look(
@@ -122,7 +157,7 @@ impl Runner {
                 tracing::warn!(tasks = taken, "took over tasks whose worker was not heard of any more");
             }
         }
-        match store::claim(&mut conn, kinds, self.clock.now()).await {
+        match store::claim(&mut conn, kinds, &self.queues, self.clock.now()).await {
             Err(pg::Error::UniqueViolation { .. }) => Ok(None),
             claimed => claimed,
         }
@@ -146,16 +181,16 @@ impl Runner {
             self.write_end(id, attempt, max_attempts, Err(error)).await;
             return;
         }
-        let lost = CancellationToken::new();
-        let run = Run::new(task, lost.clone(), stop.clone());
+        let heart = self.hearts.begin(id, attempt);
+        let run = Run::new(task, heart.lost.clone(), stop.clone());
         let work = AssertUnwindSafe(handler.run(&run)).catch_unwind();
         let outcome = tokio::select! {
             ended = work => ended.unwrap_or_else(|panic| {
                 drop(panic);
                 Err(TaskError::Retry { after: Duration::from_secs(1), reason: "the task panicked".to_owned() })
             }),
-            () = self.heart(id, attempt) => {
-                tracing::warn!("the task is another worker's now, or was cancelled");
+            () = heart.lost.cancelled() => {
+                tracing::warn!("the task is another worker's now, or was called off");
                 Err(TaskError::Lost)
             }
             // Dropped at an await point: what was committed stands, what was not is rolled back.
@@ -177,21 +212,6 @@ impl Runner {
     async fn out_of_grace(&self, stop: &CancellationToken) {
         stop.cancelled().await;
         tokio::time::sleep(self.settings.grace).await;
-    }
-
-    /// Beats until the task is lost.
-    async fn heart(&self, id: domain::TaskId, attempt: i32) {
-        loop {
-            tokio::time::sleep(self.settings.silence / 6).await;
-            let beat = async { store::beat(&mut *self.pool.get().await?, id, attempt, None).await };
-            match beat.await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "a heartbeat failed");
-                }
-            }
-        }
     }
 
     async fn write_end(
@@ -259,5 +279,20 @@ impl Runner {
                 tracing::warn!(error = %Chain(&error), "the end could not be written");
             }
         }
+    }
+}
+
+/// A pattern with `*` as one for SQL's LIKE.
+fn like(pattern: &str) -> String {
+    let escaped = pattern.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    escaped.replace('*', "%")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_stars_are_wild() {
+        assert_eq!(super::like(r"sync_*"), r"sync\_%");
+        assert_eq!(super::like(r"50%\a"), r"50\%\\a");
     }
 }

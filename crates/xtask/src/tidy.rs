@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pg", &["domain"]),
     ("web", &["domain"]),
     ("messaging", &["domain", "pg"]),
-    ("tasks", &["domain", "pg"]),
+    ("tasks", &["domain", "pg", "web"]),
     ("sandbox", &["domain"]),
     ("xtask", &[]),
     ("testkit", &["domain", "messaging", "pg", "tasks"]),

@@ -1,1 +1,1 @@
-DROP TABLE task_history, inbox, outbox;
+DROP TABLE schedules, task_history, inbox, outbox;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::domain::{Chain, SystemClock, UuidV7Source};
-use ::tasks::{Runner, Settings, TaskHandler};
+use ::tasks::{Housekeeping, Runner, Scheduler, Settings, TaskHandler};
 use chassis::config::Reader;
 use chassis::{ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -32,6 +32,9 @@ use crate::tasks::{FullSync, OrderEvents, PollAuthorization};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/allegro_backup");
+
+/// How long ended tasks are kept.
+const TASKS_KEPT: Duration = Duration::from_hours(90 * 24);
 
 /// The service.
 #[derive(Debug)]
@@ -77,18 +80,29 @@ impl Service for AllegroBackup {
             events_interval: config.events_interval,
         };
         if context.roles.worker {
-            let handlers: [Arc<dyn TaskHandler>; 3] = [
+            let handlers: [Arc<dyn TaskHandler>; 4] = [
                 Arc::new(PollAuthorization(state.clone())),
                 Arc::new(FullSync(state.clone())),
                 Arc::new(OrderEvents(state.clone())),
+                Arc::new(Housekeeping { pool: pool.clone(), keep: TASKS_KEPT }),
             ];
-            let settings =
-                Settings { workers: config.workers, silence: config.task_silence, ..Settings::default() };
+            let settings = Settings {
+                workers: config.workers,
+                queues: context.queues,
+                silence: config.task_silence,
+                ..Settings::default()
+            };
             let runner = Runner::new(pool.clone(), Arc::clone(&state.clock), handlers, settings);
             life.spawn("tasks", runner.run(life.stopping()));
             life.spawn("watch", app::watch::watch(state.clone(), life.stopping()));
             let relay = Relay::new(Self::NAME, config.database.url, broker.clone());
             life.spawn("relay", relay.run(life.stopping()));
+        }
+        if context.roles.scheduler {
+            let standing = vec![Housekeeping::schedule()];
+            let scheduler =
+                Scheduler::new(pool.clone(), Arc::clone(&state.clock), Arc::clone(&state.ids), standing);
+            life.spawn("scheduler", scheduler.run(life.stopping()));
         }
         let authenticator = Authenticator::new(Self::NAME)
             .jwt_secret(context.auth.jwt_secret.as_ref())
@@ -100,7 +114,7 @@ impl Service for AllegroBackup {
             .routes(move |routes| {
                 routes.app_data(actix_web::web::Data::new(state.clone()));
                 if context.roles.api {
-                    api::routes(routes);
+                    api::routes(routes, &state.pool);
                 }
             })
             .bind((context.http.host, context.http.port))?;

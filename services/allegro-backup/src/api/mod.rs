@@ -18,19 +18,20 @@ use web::openapi::{Conventions, to_json};
     modifiers(&Conventions),
     paths(
         tokens::initialize, tokens::authorization_status, tokens::authorization_task, tokens::list, tokens::get,
-        tokens::of_user, tokens::delete, orders::list, orders::get, sync::start, sync::status, sync::task,
+        tokens::of_user, tokens::delete, orders::list, orders::get, sync::start, sync::status,
     ),
 )]
 struct Document;
 
 /// The OpenAPI document.
 pub(crate) fn openapi() -> String {
-    to_json(&Document::openapi())
+    to_json(&Document::openapi().nest("/api/v1/sync", tasks::http::openapi()))
 }
 
 /// Registers the routes.
-pub(crate) fn routes(config: &mut ServiceConfig) {
+pub(crate) fn routes(config: &mut ServiceConfig, pool: &pg::Pool) {
     use actix_web::web::{get, post};
+    tasks::http::routes(config, "/sync", pool);
     config
         .service(resource("/tokens").route(get().to(tokens::list)))
         .service(resource("/tokens/auth/initialize").route(post().to(tokens::initialize)))
@@ -40,7 +41,6 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(resource("/tokens/{token_id}").get(tokens::get).delete(tokens::delete))
         .service(resource("/sync/manual/{user_id}").route(post().to(sync::start)))
         .service(resource("/sync/status/{user_id}").route(get().to(sync::status)))
-        .service(resource("/sync/tasks/{task_id}").route(get().to(sync::task)))
         .service(resource("/orders/{user_id}").route(get().to(orders::list)))
         .service(resource("/orders/{user_id}/{order_id}").route(get().to(orders::get)));
 }

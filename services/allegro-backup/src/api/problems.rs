@@ -25,12 +25,6 @@ pub(crate) static ORDER_NOT_FOUND: ErrorCode = ErrorCode {
     title: "No such order",
     meaning: "None of the user's accounts has an order with this id.",
 };
-pub(crate) static TASK_NOT_FOUND: ErrorCode = ErrorCode {
-    code: "task_not_found",
-    status: 404,
-    title: "No such task",
-    meaning: "No task has this id, or it is another user's.",
-};
 pub(crate) static NO_ACCOUNT: ErrorCode = ErrorCode {
     code: "no_account",
     status: 404,

@@ -4,13 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::{TaskId, TokenId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tasks::{Progress, Task};
+use tasks::http::TaskView;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use web::{ApiJson, ApiPath, Caller, Problem, RequestId};
 
-use super::problems::{self, NO_ACCOUNT, SEVERAL_ACCOUNTS, TASK_NOT_FOUND, TOKEN_NOT_FOUND};
+use super::problems::{self, NO_ACCOUNT, SEVERAL_ACCOUNTS, TOKEN_NOT_FOUND};
 use crate::app::accounts;
 use crate::app::syncs::{self, Standing};
 use crate::state::State;
@@ -27,59 +26,6 @@ pub(crate) struct Start {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Started {
     task_id: TaskId,
-}
-
-/// How far a task has come.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct ProgressView {
-    current: i64,
-    total: i64,
-    #[schema(example = "orders")]
-    stage: String,
-}
-
-impl From<&Progress> for ProgressView {
-    fn from(progress: &Progress) -> Self {
-        Self { current: progress.current, total: progress.total, stage: progress.stage.clone() }
-    }
-}
-
-/// A task.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct TaskView {
-    task_id: TaskId,
-    kind: String,
-    /// `PENDING`, `PROGRESS`, `SUCCESS`, `FAILURE` or `CANCELLED`.
-    #[schema(example = "PROGRESS")]
-    status: &'static str,
-    progress: Option<ProgressView>,
-    attempt: i32,
-    #[schema(value_type = Option<Object>)]
-    result: Option<Value>,
-    error: Option<String>,
-    #[serde(with = "time::serde::rfc3339")]
-    created_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339::option")]
-    started_at: Option<OffsetDateTime>,
-    #[serde(with = "time::serde::rfc3339::option")]
-    finished_at: Option<OffsetDateTime>,
-}
-
-impl From<&Task> for TaskView {
-    fn from(task: &Task) -> Self {
-        Self {
-            task_id: task.id,
-            kind: task.kind.clone(),
-            status: task.status.shown(),
-            progress: task.progress.as_ref().map(ProgressView::from),
-            attempt: task.attempt,
-            result: task.result.clone(),
-            error: task.error.clone(),
-            created_at: task.created_at,
-            started_at: task.started_at,
-            finished_at: task.finished_at,
-        }
-    }
 }
 
 /// How an account's sync goes.
@@ -125,7 +71,7 @@ impl From<Standing> for StandingView {
             last_event_id: cursor.last_event_id,
             last_complete_list_sync: cursor.last_complete_list_sync,
             last_events_sync: cursor.last_events_sync,
-            task: task.as_ref().map(TaskView::from),
+            task: task.map(TaskView::from),
         }
     }
 }
@@ -161,7 +107,7 @@ pub(crate) async fn start(
         (None, _) => return Err(Problem::new(&SEVERAL_ACCOUNTS)),
     };
     let account = account.ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))?;
-    let task = syncs::start(&state, account.id(), &caller.subject, request_id.as_str()).await;
+    let task = syncs::start(&state, account, &caller.subject, request_id.as_str()).await;
     let task_id = task.map_err(|error| problems::database(&error))?;
     Ok(HttpResponse::Accepted().json(Started { task_id }))
 }
@@ -181,18 +127,4 @@ pub(crate) async fn status(
     };
     let accounts = standings.into_iter().map(StandingView::from).collect();
     Ok(HttpResponse::Ok().json(StandingList { user_id: user_id.clone(), accounts }))
-}
-
-/// One task of an account.
-#[utoipa::path(get, path = "/api/v1/sync/tasks/{task_id}", tag = "sync", params(("task_id" = TaskId, Path)),
-    responses((status = 200, body = TaskView), (status = 404, body = web::problem::Body<'static>)))]
-pub(crate) async fn task(
-    state: Data<State>,
-    caller: Caller,
-    task_id: ApiPath<TaskId>,
-) -> Result<HttpResponse, Problem> {
-    let found = syncs::task(&state, *task_id).await.map_err(|error| problems::database(&error))?;
-    let found = found.filter(|(_, account)| caller.sees(&account.user_id));
-    let (task, _) = found.ok_or_else(|| Problem::new(&TASK_NOT_FOUND))?;
-    Ok(HttpResponse::Ok().json(TaskView::from(&task)))
 }

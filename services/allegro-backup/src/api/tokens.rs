@@ -4,11 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::{AuthorizationId, TaskId, TokenId};
 use serde::{Deserialize, Serialize};
+use tasks::http::{TASK_NOT_FOUND, TaskView};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use web::{ApiJson, ApiPath, Caller, FieldErrors, Problem, RequestId};
 
-use super::problems::{self, AUTHORIZATION_NOT_FOUND, TASK_NOT_FOUND, TOKEN_NOT_FOUND};
+use super::problems::{self, AUTHORIZATION_NOT_FOUND, TOKEN_NOT_FOUND};
 use crate::app::accounts::{self, Account, Authorization};
 use crate::app::connect;
 use crate::state::State;
@@ -129,13 +130,11 @@ impl From<Authorization> for AuthorizationView {
     }
 }
 
-/// How the task that polls goes.
+/// The task that polls, and what it polls for.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AuthorizationTaskView {
-    task_id: TaskId,
-    /// `PENDING`, `PROGRESS`, `SUCCESS`, `FAILURE` or `CANCELLED`.
-    #[schema(example = "PROGRESS")]
-    status: &'static str,
+    #[serde(flatten)]
+    task: TaskView,
     authorization: AuthorizationView,
 }
 
@@ -204,11 +203,8 @@ pub(crate) async fn authorization_task(
     let found = found.map_err(|error| problems::database(&error))?;
     let found = found.filter(|(_, authorization)| caller.sees(&authorization.user_id));
     let (task, authorization) = found.ok_or_else(|| Problem::new(&TASK_NOT_FOUND))?;
-    Ok(HttpResponse::Ok().json(AuthorizationTaskView {
-        task_id: task.id,
-        status: task.status.shown(),
-        authorization: authorization.into(),
-    }))
+    Ok(HttpResponse::Ok()
+        .json(AuthorizationTaskView { task: task.into(), authorization: authorization.into() }))
 }
 
 /// The connected accounts; a caller bound to a user sees that user's.
@@ -257,7 +253,9 @@ pub(crate) async fn delete(
     token_id: ApiPath<TokenId>,
 ) -> Result<HttpResponse, Problem> {
     let found = visible(&state, &caller, *token_id).await?;
-    accounts::remove(&state, found.id()).await.map_err(|error| problems::database(&error))?;
+    accounts::remove(&state, found.id(), &caller.subject)
+        .await
+        .map_err(|error| problems::database(&error))?;
     tracing::info!(target: "audit", token = %found.id(), subject = caller.subject, "an account was removed");
     Ok(HttpResponse::NoContent().finish())
 }

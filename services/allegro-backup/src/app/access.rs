@@ -6,13 +6,14 @@ use domain::events::AccountReauthorizationNeeded;
 use domain::{Chain, TokenId, backoff};
 use pg::sealed::SealError;
 use secrecy::SecretString;
-use tasks::TaskError;
+use tasks::{TaskError, schedules};
 use time::OffsetDateTime;
 
 use crate::clients::allegro::{AllegroError, REQUEST_TIMEOUT, TokenPair};
 use crate::state::State;
 pub(crate) use crate::store::tokens::TokenStoreError;
 use crate::store::tokens::{self, Account, Pair};
+use crate::tasks::follow_name;
 
 /// A token is refreshed when it ends within this.
 const EARLY: time::Duration = time::Duration::minutes(5);
@@ -236,6 +237,7 @@ async fn give_up(state: &State, account: &Account, reason: &str) -> Result<(), p
                 generation: generation + 1,
             };
             tracing::warn!(token = %id, reason, "an account must be connected again by its owner");
+            schedules::remove(conn, &follow_name(id)).await?;
             messaging::outbox::push(conn, &[state.wrap(&event, None)?]).await
         })
         .await

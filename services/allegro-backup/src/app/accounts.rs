@@ -1,13 +1,14 @@
 //! Looking at accounts and authorizations, and removing an account.
 
 use domain::{AuthorizationId, TaskId, TokenId};
-use tasks::Task;
+use tasks::{Task, schedules};
 
 use crate::state::State;
 use crate::store::authorizations;
 pub(crate) use crate::store::authorizations::Authorization;
 use crate::store::tokens;
 pub(crate) use crate::store::tokens::Account;
+use crate::tasks::{follow_name, queue};
 
 /// Accounts of one user, or of everybody.
 ///
@@ -29,8 +30,17 @@ pub(crate) async fn find(state: &State, id: TokenId) -> Result<Option<Account>, 
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn remove(state: &State, id: TokenId) -> Result<(), pg::Error> {
-    tokens::deactivate(&mut *state.pool.get().await?, id).await
+pub(crate) async fn remove(state: &State, id: TokenId, by: &str) -> Result<(), pg::Error> {
+    state
+        .pool
+        .transaction(async |conn| {
+            tokens::deactivate(conn, id).await?;
+            // First the tasks: one that is just ending may be about to begin the schedule.
+            tasks::cancel_queue(conn, &queue(id), by).await?;
+            schedules::remove(conn, &follow_name(id)).await?;
+            Ok(())
+        })
+        .await
 }
 
 /// An authorization by its id, or by the device code of Allegro.

@@ -52,7 +52,7 @@ pub(crate) async fn begin(
     let now = state.now();
     let (id, task_id) = (AuthorizationId::from(state.ids.next_id()), TaskId::from(state.ids.next_id()));
     let first_poll = now + Duration::from_secs(code.interval.into());
-    let task = poll_task(id, first_poll, Some(requested_by.to_owned()), Some(correlation_id));
+    let task = poll_task((id, user_id), first_poll, Some(requested_by.to_owned()), Some(correlation_id));
     let new = NewAuthorization {
         id,
         user_id,
@@ -202,7 +202,7 @@ async fn complete(
             let correlation_id = run.task().correlation_id.as_deref();
             messaging::outbox::push(conn, &[state.wrap(&event, correlation_id)?]).await?;
             let requested_by = run.task().requested_by.clone();
-            let sync = full_sync_task(account.id(), requested_by, correlation_id);
+            let sync = full_sync_task((account.id(), &account.user_id), requested_by, correlation_id);
             tasks::enqueue(conn, state.ids.next_id().into(), now, &sync).await?;
             authorizations::end(conn, authorization.id(), "completed", None, Some(account.id())).await?;
             run.finish(conn, &json!({ "token_id": account.id(), "next": FULL_SYNC })).await

@@ -18,7 +18,6 @@ use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::failed::{self, Failed};
 use crate::store::{cursors, journal};
-use crate::tasks::order_events_task;
 
 /// Events on a page, at most.
 const PAGE: usize = 1000;
@@ -189,7 +188,6 @@ async fn retry_failed(state: &State, owner: &Owner) -> Result<(), TaskError> {
         .await
 }
 
-/// The end of this run and the wish for the next are one transaction: following never stops by accident.
 async fn finish(
     state: &State,
     run: &Run,
@@ -198,7 +196,6 @@ async fn finish(
     counts: Counts,
 ) -> Result<(), TaskError> {
     let now = state.now();
-    let next = order_events_task(owner.token_id, now + state.events_interval, None);
     let result = json!({ "events": events, "added": counts.added, "updated": counts.updated });
     state
         .pool
@@ -206,9 +203,7 @@ async fn finish(
             let mut cursor = cursors::read(conn, owner.token_id).await?;
             cursor.last_events_sync = Some(now);
             cursors::write(conn, owner.token_id, &cursor).await?;
-            run.finish(conn, &result).await?;
-            tasks::enqueue(conn, state.ids.next_id().into(), now, &next).await?;
-            Ok(())
+            run.finish(conn, &result).await
         })
         .await
 }

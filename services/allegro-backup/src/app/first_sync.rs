@@ -7,6 +7,7 @@ use std::time::{Duration as StdDuration, Instant};
 
 use futures_util::future::{try_join, try_join_all};
 use serde_json::json;
+use tasks::schedules;
 use tasks::{Progress, Run, TaskError};
 use time::{Duration, OffsetDateTime};
 
@@ -16,7 +17,7 @@ use crate::clients::allegro::Window;
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::cursors::{self, Cursor};
-use crate::tasks::order_events_task;
+use crate::tasks::follow;
 
 /// Allegro lists the last twelve months.
 const HISTORY: Duration = Duration::days(365);
@@ -241,8 +242,7 @@ async fn finish(
 ) -> Result<(), TaskError> {
     let now: OffsetDateTime = state.now();
     let cursor = Cursor { last_complete_list_sync: Some(now), pass_total: cursor.pass_done, ..cursor };
-    let correlation_id = run.task().correlation_id.as_deref();
-    let events = order_events_task(owner.token_id, now, correlation_id);
+    let follow = follow((owner.token_id, &owner.user_id), state.events_interval, now);
     let result = json!({
         "orders": cursor.pass_done, "added": counts.added, "updated": counts.updated,
         "unchanged": counts.unchanged, "late": counts.late, "failed": counts.failed,
@@ -251,7 +251,7 @@ async fn finish(
         .pool
         .transaction(async |conn| {
             cursors::write(conn, owner.token_id, &cursor).await?;
-            tasks::enqueue(conn, state.ids.next_id().into(), now, &events).await?;
+            schedules::put(conn, now, &follow).await?;
             run.finish(conn, &result).await
         })
         .await

@@ -1,6 +1,6 @@
 //! Starting a sync and looking at how it goes.
 
-use domain::{TaskId, TokenId};
+use domain::TaskId;
 use tasks::Task;
 
 use crate::state::State;
@@ -25,11 +25,12 @@ pub(crate) struct Standing {
 /// The database's.
 pub(crate) async fn start(
     state: &State,
-    token_id: TokenId,
+    account: &Account,
     requested_by: &str,
     correlation_id: &str,
 ) -> Result<TaskId, pg::Error> {
-    let task = full_sync_task(token_id, Some(requested_by.to_owned()), Some(correlation_id));
+    let whose = (account.id(), account.user_id.as_str());
+    let task = full_sync_task(whose, Some(requested_by.to_owned()), Some(correlation_id));
     let mut conn = state.pool.get().await?;
     tasks::enqueue(&mut conn, state.ids.next_id().into(), state.now(), &task).await
 }
@@ -47,17 +48,4 @@ pub(crate) async fn standing(state: &State, user_id: &str) -> Result<Vec<Standin
         standings.push(Standing { account, cursor, task });
     }
     Ok(standings)
-}
-
-/// One task of an account, with the account.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn task(state: &State, id: TaskId) -> Result<Option<(Task, Account)>, pg::Error> {
-    let mut conn = state.pool.get().await?;
-    let Some(task) = tasks::find(&mut conn, id).await? else { return Ok(None) };
-    let token_id = task.payload.get("token_id").and_then(|id| id.as_str()?.parse().ok());
-    let Some(token_id) = token_id else { return Ok(None) };
-    let account = tokens::find(&mut conn, token_id).await?;
-    Ok(account.map(|account| (task, account)))
 }

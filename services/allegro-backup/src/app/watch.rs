@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use domain::Chain;
+use tasks::schedules;
 use tokio_util::sync::CancellationToken;
 
 use super::access;
 use crate::state::State;
-use crate::store::{authorizations, tokens};
-use crate::tasks::{full_sync_task, order_events_task, poll_task};
+use crate::store::authorizations;
+use crate::store::tokens::{self, Forgotten};
+use crate::tasks::{follow, full_sync_task, poll_task};
 
 /// Allegro takes an interrupted refresh's token for 60 s: it is looked for often.
 const REFRESHES: Duration = Duration::from_secs(5);
@@ -39,13 +41,19 @@ pub(crate) async fn watch(state: State, stop: CancellationToken) {
 async fn begin_again(state: &State) -> Result<(), pg::Error> {
     let mut conn = state.pool.get().await?;
     let now = state.now();
-    let accounts = tokens::forgotten(&mut conn).await?.into_iter().map(|(id, is_read)| {
-        if is_read { order_events_task(id, now, None) } else { full_sync_task(id, None, None) }
-    });
-    let flows = authorizations::forgotten(&mut conn).await?;
-    let flows = flows.into_iter().map(|id| poll_task(id, now, None, None));
-    for task in accounts.chain(flows) {
-        tracing::warn!(kind = task.kind, queue = task.queue, "nobody was at it any more; beginning again");
+    for Forgotten { token_id, user_id, is_read } in tokens::forgotten(&mut conn).await? {
+        tracing::warn!(token = %token_id, "nobody was at an account any more; beginning again");
+        let whose = (token_id, user_id.as_str());
+        if is_read {
+            schedules::put(&mut conn, now, &follow(whose, state.events_interval, now)).await?;
+        } else {
+            let task = full_sync_task(whose, None, None);
+            tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
+        }
+    }
+    for (id, user_id) in authorizations::forgotten(&mut conn).await? {
+        tracing::warn!(authorization = %id, "nobody was at a device flow any more; beginning again");
+        let task = poll_task((id, &user_id), now, None, None);
         tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
     }
     Ok(())

@@ -187,18 +187,21 @@ pub(crate) async fn slow_down(
     Ok(())
 }
 
-/// Pending device flows whose task has failed: nobody polls them, or finishes what a poll brought.
+/// Pending device flows, with their users, whose task has failed: nobody polls them, or finishes what a poll brought.
+/// One that was called off stays so.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn forgotten(conn: &mut pg::Connection) -> Result<Vec<AuthorizationId>, pg::Error> {
+pub(crate) async fn forgotten(
+    conn: &mut pg::Connection,
+) -> Result<Vec<(AuthorizationId, String)>, pg::Error> {
     let found = sql_query(
         "SELECT * FROM authorizations a WHERE a.status = 'pending' AND NOT EXISTS ( \
-             SELECT 1 FROM task_history h \
-             WHERE h.queue = 'authorization_' || a.id AND h.status IN ('queued', 'running', 'retrying'))",
+             SELECT 1 FROM task_history h WHERE h.queue = 'authorization_' || a.id \
+                 AND h.status IN ('queued', 'running', 'retrying', 'cancelled'))",
     );
     let rows: Vec<Authorization> = found.load(conn).await?;
-    Ok(rows.iter().map(Authorization::id).collect())
+    Ok(rows.into_iter().map(|row| (row.id(), row.user_id)).collect())
 }
 
 /// Keeps the tokens a poll has brought.

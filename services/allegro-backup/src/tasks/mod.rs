@@ -4,9 +4,12 @@ mod authorization;
 mod full_sync;
 mod order_events;
 
+use std::time::Duration;
+
 use domain::{AuthorizationId, TokenId};
 use serde_json::json;
-use tasks::{NewTask, Run, TaskError};
+use tasks::schedules::NewSchedule;
+use tasks::{NewTask, Run, TaskError, Timing};
 use time::OffsetDateTime;
 
 pub(crate) use authorization::PollAuthorization;
@@ -24,11 +27,8 @@ pub(crate) const FULL_SYNC: &str = "full_sync_all_orders";
 /// Follows an account's journal.
 pub(crate) const ORDER_EVENTS: &str = "sync_order_events";
 
-/// A reading of the list may meet trouble this often before it counts as failed.
+/// A reading may meet trouble this often before it counts as failed.
 const ATTEMPTS: i32 = 100;
-
-/// Following never gives up by itself: it ends with the account. Leaves room for tries that do not count.
-const ENDLESS: i32 = 1_000_000_000;
 
 /// The queue of an account.
 pub(crate) fn queue(token_id: TokenId) -> String {
@@ -37,7 +37,7 @@ pub(crate) fn queue(token_id: TokenId) -> String {
 
 /// Polling a device flow, from `run_at`.
 pub(crate) fn poll_task(
-    id: AuthorizationId,
+    (id, user_id): (AuthorizationId, &str),
     run_at: OffsetDateTime,
     requested_by: Option<String>,
     correlation_id: Option<&str>,
@@ -50,13 +50,14 @@ pub(crate) fn poll_task(
         unique_key: Some(format!("{POLL_AUTHORIZATION}:{id}")),
         max_attempts: ATTEMPTS,
         requested_by,
+        user_id: Some(user_id.to_owned()),
         correlation_id: correlation_id.map(str::to_owned),
     }
 }
 
 /// Reading an account's whole list.
 pub(crate) fn full_sync_task(
-    token_id: TokenId,
+    (token_id, user_id): (TokenId, &str),
     requested_by: Option<String>,
     correlation_id: Option<&str>,
 ) -> NewTask {
@@ -68,25 +69,31 @@ pub(crate) fn full_sync_task(
         unique_key: Some(format!("{FULL_SYNC}:{token_id}")),
         max_attempts: ATTEMPTS,
         requested_by,
+        user_id: Some(user_id.to_owned()),
         correlation_id: correlation_id.map(str::to_owned),
     }
 }
 
-/// Following an account's journal, from `run_at`.
-pub(crate) fn order_events_task(
-    token_id: TokenId,
-    run_at: OffsetDateTime,
-    correlation_id: Option<&str>,
-) -> NewTask {
-    NewTask {
+/// The name of the schedule that follows an account's journal.
+pub(crate) fn follow_name(token_id: TokenId) -> String {
+    format!("{ORDER_EVENTS}:{token_id}")
+}
+
+/// Following an account's journal from now on.
+pub(crate) fn follow(
+    (token_id, user_id): (TokenId, &str),
+    interval: Duration,
+    first_run_at: OffsetDateTime,
+) -> NewSchedule {
+    NewSchedule {
+        name: follow_name(token_id),
         kind: ORDER_EVENTS,
         queue: queue(token_id),
         payload: json!({ "token_id": token_id }),
-        run_at: Some(run_at),
-        unique_key: Some(format!("{ORDER_EVENTS}:{token_id}")),
-        max_attempts: ENDLESS,
-        requested_by: None,
-        correlation_id: correlation_id.map(str::to_owned),
+        max_attempts: ATTEMPTS,
+        user_id: Some(user_id.to_owned()),
+        timing: Timing::every(interval),
+        first_run_at: Some(first_run_at),
     }
 }
 

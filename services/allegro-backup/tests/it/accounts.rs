@@ -106,6 +106,7 @@ async fn what_nobody_is_at_any_more_is_begun_again() {
     // As a refresh leaves it that died between Allegro's answer and its own commit, and a task that failed for good.
     shop.run("UPDATE user_tokens SET refresh_lease_until = now() - interval '1 second'").await;
     shop.run("UPDATE task_history SET status = 'failed' WHERE status <> 'succeeded'").await;
+    shop.run("DELETE FROM schedules").await;
     shop.admin("POST", "/live", &json!({ "count": 20, "rate_per_second": 1000 }));
     shop.service.start_again();
     shop.until("user_tokens WHERE generation = 2 AND refresh_lease_until IS NULL", 1).await;
@@ -121,6 +122,7 @@ async fn a_removed_account_is_left_alone_and_its_orders_stay() {
     shop.until_equal().await;
     assert_eq!(shop.service.delete(&format!("/tokens/{token_id}")).0, 204);
     shop.until("task_history WHERE status IN ('queued', 'running', 'retrying')", 0).await;
+    shop.until("schedules WHERE kind = 'sync_order_events'", 0).await;
     let (_, page) = shop.service.get(&format!("/orders/{USER_PATH}"));
     assert_eq!(page["items"].as_array().unwrap().len(), 20);
     assert_eq!(shop.service.get(&format!("/tokens/user/{USER_PATH}")).1, json!({ "items": [] }));

@@ -1,0 +1,58 @@
+//! The heartbeat of all tries of a process: one statement beats for all of them, and finds those that are lost.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use domain::TaskId;
+use tokio_util::sync::CancellationToken;
+
+use crate::store;
+
+/// Tries under way in this process.
+#[derive(Default)]
+pub(crate) struct Hearts(Mutex<HashMap<TaskId, (i32, CancellationToken)>>);
+
+/// One try under way; gone when dropped.
+pub(crate) struct Heart<'a> {
+    hearts: &'a Hearts,
+    id: TaskId,
+    /// Cancelled when the task is another attempt's, or was called off.
+    pub(crate) lost: CancellationToken,
+}
+
+impl Hearts {
+    /// A try begins.
+    pub(crate) fn begin(&self, id: TaskId, attempt: i32) -> Heart<'_> {
+        let lost = CancellationToken::new();
+        self.tries().insert(id, (attempt, lost.clone()));
+        Heart { hearts: self, id, lost }
+    }
+
+    /// Beats once for all, and tells those that lost their task.
+    pub(crate) async fn beat(&self, pool: &pg::Pool) -> Result<(), pg::Error> {
+        let mine: Vec<(TaskId, i32)> =
+            self.tries().iter().map(|(id, (attempt, _))| (*id, *attempt)).collect();
+        if mine.is_empty() {
+            return Ok(());
+        }
+        let alive = store::beat_all(&mut *pool.get().await?, &mine).await?;
+        let tries = self.tries();
+        for (id, attempt) in mine.iter().filter(|(id, _)| !alive.contains(id)) {
+            // Another try of the same task may have begun here meanwhile.
+            if let Some((_, lost)) = tries.get(id).filter(|(now, _)| now == attempt) {
+                lost.cancel();
+            }
+        }
+        Ok(())
+    }
+
+    fn tries(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, (i32, CancellationToken)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Heart<'_> {
+    fn drop(&mut self) {
+        self.hearts.tries().remove(&self.id);
+    }
+}

@@ -1,0 +1,195 @@
+//! What callers do with tasks: ask for them, look at them, call them off.
+
+use diesel::sql_types::{Array, BigInt, Int4, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, sql_query};
+use diesel_async::RunQueryDsl;
+use domain::TaskId;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::interval;
+use crate::model::{NewTask, Status, Task};
+use crate::row::{IdRow, TaskRow};
+
+/// Asks for a task, in the caller's transaction. With a `unique_key` that is alive already, nothing is added and
+/// the living task's id comes back. `now` is the moment of asking, `id` a fresh one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn enqueue(
+    conn: &mut pg::Connection,
+    id: TaskId,
+    now: OffsetDateTime,
+    task: &NewTask,
+) -> Result<TaskId, pg::Error> {
+    // The no-op update makes RETURNING yield the living row too, and waits for one that is being inserted.
+    let row: IdRow = sql_query(
+        "INSERT INTO task_history (id, kind, queue, payload, max_attempts, run_at, unique_key, requested_by, \
+             user_id, correlation_id, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) \
+         ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND status IN ('queued', 'running', 'retrying') \
+         DO UPDATE SET unique_key = excluded.unique_key \
+         RETURNING id",
+    )
+    .bind::<SqlUuid, _>(id.as_uuid())
+    .bind::<Text, _>(task.kind)
+    .bind::<Text, _>(&task.queue)
+    .bind::<Jsonb, _>(&task.payload)
+    .bind::<Int4, _>(task.max_attempts)
+    .bind::<Timestamptz, _>(task.run_at.unwrap_or(now))
+    .bind::<Nullable<Text>, _>(&task.unique_key)
+    .bind::<Nullable<Text>, _>(&task.requested_by)
+    .bind::<Nullable<Text>, _>(&task.user_id)
+    .bind::<Nullable<Text>, _>(&task.correlation_id)
+    .bind::<Timestamptz, _>(now)
+    .get_result(conn)
+    .await?;
+    Ok(row.id.into())
+}
+
+/// One task, if there is such a one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find(conn: &mut pg::Connection, id: TaskId) -> Result<Option<Task>, pg::Error> {
+    let row = sql_query("SELECT * FROM task_history WHERE id = $1")
+        .bind::<SqlUuid, _>(id.as_uuid())
+        .get_result::<TaskRow>(conn)
+        .await
+        .optional()?;
+    Ok(row.map(Task::from))
+}
+
+/// The youngest task of one kind in a queue.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn latest_in_queue(
+    conn: &mut pg::Connection,
+    queue: &str,
+    kind: &str,
+) -> Result<Option<Task>, pg::Error> {
+    let row = sql_query("SELECT * FROM task_history WHERE queue = $1 AND kind = $2 ORDER BY id DESC LIMIT 1")
+        .bind::<Text, _>(queue)
+        .bind::<Text, _>(kind)
+        .get_result::<TaskRow>(conn)
+        .await
+        .optional()?;
+    Ok(row.map(Task::from))
+}
+
+/// Which tasks are listed; `None` does not restrict.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// In one of these states.
+    pub statuses: Option<Vec<Status>>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// Of this queue.
+    pub queue: Option<String>,
+    /// Working on this user's data.
+    pub user_id: Option<String>,
+}
+
+/// Tasks, newest first; `after` is the creation time and id of the last one seen.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn list(
+    conn: &mut pg::Connection,
+    filter: &Filter,
+    after: Option<(OffsetDateTime, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Task>, pg::Error> {
+    let statuses = filter.statuses.as_ref().map(|list| list.iter().map(|it| it.as_str()).collect::<Vec<_>>());
+    let rows: Vec<TaskRow> = sql_query(
+        "SELECT * FROM task_history \
+         WHERE ($1 IS NULL OR status = ANY($1)) AND ($2 IS NULL OR kind = $2) AND ($3 IS NULL OR queue = $3) \
+           AND ($4 IS NULL OR user_id = $4) AND ($5 IS NULL OR (created_at, id) < ($5, $6)) \
+         ORDER BY created_at DESC, id DESC LIMIT $7",
+    )
+    .bind::<Nullable<Array<Text>>, _>(statuses)
+    .bind::<Nullable<Text>, _>(&filter.kind)
+    .bind::<Nullable<Text>, _>(&filter.queue)
+    .bind::<Nullable<Text>, _>(&filter.user_id)
+    .bind::<Nullable<Timestamptz>, _>(after.map(|(time, _)| time))
+    .bind::<Nullable<SqlUuid>, _>(after.map(|(_, id)| id))
+    .bind::<BigInt, _>(limit)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(Task::from).collect())
+}
+
+/// Calls a task off: one that waits never starts, one that runs stops at its next step, and whatever its worker still
+/// writes is refused. `None` when it has ended already, or never was.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn cancel(conn: &mut pg::Connection, id: TaskId, by: &str) -> Result<Option<Task>, pg::Error> {
+    let row = sql_query(
+        "UPDATE task_history SET status = 'cancelled', error = 'cancelled by ' || $2, finished_at = now(), \
+             updated_at = now(), heartbeat_at = NULL \
+         WHERE id = $1 AND status IN ('queued', 'running', 'retrying') RETURNING *",
+    )
+    .bind::<SqlUuid, _>(id.as_uuid())
+    .bind::<Text, _>(by)
+    .get_result::<TaskRow>(conn)
+    .await
+    .optional()?;
+    Ok(row.map(Task::from))
+}
+
+/// Calls off every task of a queue, as [`cancel`] does; returns how many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn cancel_queue(conn: &mut pg::Connection, queue: &str, by: &str) -> Result<usize, pg::Error> {
+    let cancelled = sql_query(
+        "UPDATE task_history SET status = 'cancelled', error = 'cancelled by ' || $2, finished_at = now(), \
+             updated_at = now(), heartbeat_at = NULL \
+         WHERE queue = $1 AND status IN ('queued', 'running', 'retrying')",
+    )
+    .bind::<Text, _>(queue)
+    .bind::<Text, _>(by)
+    .execute(conn)
+    .await?;
+    Ok(cancelled)
+}
+
+/// Gives a task that failed or was cancelled at least one more try. `None` when it is alive, has succeeded, or never
+/// was.
+///
+/// # Errors
+/// [`pg::Error::UniqueViolation`] when another task with its key is alive; else when the database refuses.
+pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<Task>, pg::Error> {
+    let row = sql_query(
+        "UPDATE task_history SET status = 'queued', run_at = now(), max_attempts = greatest(max_attempts, attempt + 1), \
+             error = NULL, finished_at = NULL, updated_at = now() \
+         WHERE id = $1 AND status IN ('failed', 'cancelled') RETURNING *",
+    )
+    .bind::<SqlUuid, _>(id.as_uuid())
+    .get_result::<TaskRow>(conn)
+    .await
+    .optional()?;
+    Ok(row.map(Task::from))
+}
+
+/// Deletes at most `limit` tasks that ended longer than `age` ago; returns how many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn delete_old(
+    conn: &mut pg::Connection,
+    age: std::time::Duration,
+    limit: i64,
+) -> Result<usize, pg::Error> {
+    let deleted = sql_query(
+        "DELETE FROM task_history WHERE id IN ( \
+             SELECT id FROM task_history WHERE finished_at < now() - $1 ORDER BY finished_at LIMIT $2)",
+    )
+    .bind::<Interval, _>(interval(age))
+    .bind::<BigInt, _>(limit)
+    .execute(conn)
+    .await?;
+    Ok(deleted)
+}

@@ -1,0 +1,77 @@
+//! Tasks and schedules as callers see them. A service puts [`routes`] below a path of its own and nests [`openapi`]
+//! there:
+//!
+//! `GET …/tasks`, `GET …/tasks/{task_id}`, `POST …/tasks/{task_id}/cancel` (or `/stop`), `POST …/tasks/{task_id}/retry`,
+//! `GET …/schedules`, `PATCH …/schedules/{name}`, `POST …/schedules/{name}/run`.
+//!
+//! A caller bound to a user sees and moves only that user's tasks and schedules.
+
+mod schedules;
+mod tasks;
+
+use actix_web::web::{Data, ServiceConfig, get, patch, post, resource};
+use utoipa::OpenApi;
+use web::problem::{ErrorCode, Problem};
+
+pub use self::tasks::{ProgressView, TaskView};
+
+/// No such task, or another user's: both look the same.
+pub static TASK_NOT_FOUND: ErrorCode = ErrorCode {
+    code: "task_not_found",
+    status: 404,
+    title: "No such task",
+    meaning: "No task has this id, or it is another user's.",
+};
+/// Nothing is left to call off, or to try again.
+pub static TASK_STATE: ErrorCode = ErrorCode {
+    code: "task_state",
+    status: 409,
+    title: "The task's state does not allow it",
+    meaning: "Only a task that has not ended can be cancelled; only one that failed or was cancelled can be tried again, and not while another does the same.",
+};
+/// No such schedule, or another user's.
+pub static SCHEDULE_NOT_FOUND: ErrorCode = ErrorCode {
+    code: "schedule_not_found",
+    status: 404,
+    title: "No such schedule",
+    meaning: "No schedule has this name, or it is another user's.",
+};
+/// What these routes may answer besides the common errors.
+pub static CODES: &[&ErrorCode] = &[&TASK_NOT_FOUND, &TASK_STATE, &SCHEDULE_NOT_FOUND];
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    tasks::list,
+    tasks::find,
+    tasks::cancel,
+    tasks::stop,
+    tasks::retry,
+    schedules::list,
+    schedules::change,
+    schedules::run,
+))]
+struct Document;
+
+/// The routes' part of an OpenAPI document, with paths that begin below the place they are put at.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// Registers the routes below `at`, for example `/sync`.
+pub fn routes(config: &mut ServiceConfig, at: &str, pool: &pg::Pool) {
+    let place = |path: &str| resource(format!("{at}{path}")).app_data(Data::new(pool.clone()));
+    config
+        .service(place("/tasks").route(get().to(tasks::list)))
+        .service(place("/tasks/{task_id}").route(get().to(tasks::find)))
+        .service(place("/tasks/{task_id}/cancel").route(post().to(tasks::cancel)))
+        .service(place("/tasks/{task_id}/stop").route(post().to(tasks::stop)))
+        .service(place("/tasks/{task_id}/retry").route(post().to(tasks::retry)))
+        .service(place("/schedules").route(get().to(schedules::list)))
+        .service(place("/schedules/{name}").route(patch().to(schedules::change)))
+        .service(place("/schedules/{name}/run").route(post().to(schedules::run)));
+}
+
+/// The database is down, or we made a mistake.
+fn database(error: &pg::Error) -> Problem {
+    if error.is_unavailable() { Problem::unavailable("postgres", error) } else { Problem::internal(error) }
+}

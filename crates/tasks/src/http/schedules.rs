@@ -1,0 +1,182 @@
+//! Looking at schedules, switching them, and running them out of turn.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use domain::{Clock, SystemClock, TaskId};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use web::problem::Body;
+use web::{ApiJson, ApiPath, ApiQuery, Caller, Limit, Problem};
+
+use super::{SCHEDULE_NOT_FOUND, database};
+use crate::schedules::{self, Schedule};
+
+/// A schedule.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ScheduleView {
+    #[schema(example = "delete_old_tasks")]
+    name: String,
+    /// The kind of its tasks.
+    kind: String,
+    /// The queue of its tasks.
+    queue: String,
+    user_id: Option<String>,
+    /// A cron expression, or null where it runs by an interval.
+    #[schema(example = "15 3 * * *")]
+    cron: Option<String>,
+    /// The zone the expression is meant in.
+    #[schema(example = "Europe/Warsaw")]
+    time_zone: Option<String>,
+    every_seconds: Option<f64>,
+    is_enabled: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    next_run_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    last_run_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    last_success_at: Option<OffsetDateTime>,
+    /// What was wrong with the last run; null when it ended well.
+    last_error: Option<String>,
+    /// The task of the last run.
+    task_id: Option<TaskId>,
+}
+
+impl From<Schedule> for ScheduleView {
+    fn from(schedule: Schedule) -> Self {
+        Self {
+            name: schedule.name,
+            kind: schedule.kind,
+            queue: schedule.queue,
+            user_id: schedule.user_id,
+            cron: schedule.cron,
+            time_zone: schedule.time_zone,
+            every_seconds: schedule.every_seconds,
+            is_enabled: schedule.is_enabled,
+            next_run_at: schedule.next_run_at,
+            last_run_at: schedule.last_run_at,
+            last_success_at: schedule.last_success_at,
+            last_error: schedule.last_error,
+            task_id: schedule.task_id.map(TaskId::from),
+        }
+    }
+}
+
+/// Schedules by name.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ScheduleList {
+    items: Vec<ScheduleView>,
+    /// Asks for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// Which schedules.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// At most so many, 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, default = 50)]
+    limit: Limit,
+    /// Where the page before ended.
+    cursor: Option<String>,
+}
+
+/// What changes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    /// False stops it; true starts it again, and what was missed meanwhile is run once.
+    #[schema(example = false)]
+    is_enabled: bool,
+}
+
+/// Schedules, by name.
+#[utoipa::path(get, path = "/schedules", tag = "tasks", operation_id = "list_schedules", params(Wanted),
+    responses((status = 200, description = "A page of schedules", body = ScheduleList),
+        (status = 400, description = "A parameter is wrong", body = Body<'static>)))]
+pub(super) async fn list(
+    pool: Data<pg::Pool>,
+    caller: Caller,
+    ApiQuery(wanted): ApiQuery<Wanted>,
+) -> Result<HttpResponse, Problem> {
+    let (user_id, after) = (caller.user_id.as_deref(), wanted.cursor.as_deref());
+    let listed =
+        async { schedules::list(&mut *pool.get().await?, user_id, after, wanted.limit.with_probe()).await };
+    let mut found = listed.await.map_err(|error| database(&error))?;
+    let size = usize::from(wanted.limit.get());
+    let has_more = found.len() > size;
+    found.truncate(size);
+    let next_cursor = found.last().filter(|_| has_more).map(|last| last.name.clone());
+    let items = found.into_iter().map(ScheduleView::from).collect();
+    Ok(HttpResponse::Ok().json(ScheduleList { items, next_cursor }))
+}
+
+/// Switches a schedule on or off.
+#[utoipa::path(patch, path = "/schedules/{name}", tag = "tasks", operation_id = "change_schedule",
+    params(("name" = String, Path, description = "The schedule's name")), request_body = Change,
+    responses((status = 200, description = "The schedule as it is now", body = ScheduleView),
+        (status = 400, description = "The body is wrong", body = Body<'static>),
+        (status = 404, description = "No such schedule", body = Body<'static>)))]
+pub(super) async fn change(
+    pool: Data<pg::Pool>,
+    caller: Caller,
+    name: ApiPath<String>,
+    change: ApiJson<Change>,
+) -> Result<HttpResponse, Problem> {
+    let changed = pool
+        .transaction(async |conn| {
+            let changed = schedules::set_enabled(conn, &name, change.is_enabled).await?;
+            own(changed, &caller)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(ScheduleView::from(changed)))
+}
+
+/// Runs a schedule as soon as its last run has ended, out of its turn.
+#[utoipa::path(post, path = "/schedules/{name}/run", tag = "tasks", operation_id = "run_schedule",
+    params(("name" = String, Path, description = "The schedule's name")),
+    responses((status = 202, description = "It will run at once", body = ScheduleView),
+        (status = 404, description = "No such schedule", body = Body<'static>)))]
+pub(super) async fn run(
+    pool: Data<pg::Pool>,
+    caller: Caller,
+    name: ApiPath<String>,
+) -> Result<HttpResponse, Problem> {
+    let due = pool
+        .transaction(async |conn| own(schedules::run_now(conn, &name, SystemClock.now()).await?, &caller))
+        .await?;
+    Ok(HttpResponse::Accepted().json(ScheduleView::from(due)))
+}
+
+/// What ends a transaction that touched nothing of the caller's.
+enum Refusal {
+    NotFound,
+    Database(pg::Error),
+}
+
+impl From<pg::Error> for Refusal {
+    fn from(error: pg::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<diesel::result::Error> for Refusal {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound => Self::new(&SCHEDULE_NOT_FOUND),
+            Refusal::Database(error) => database(&error),
+        }
+    }
+}
+
+fn own(schedule: Option<Schedule>, caller: &Caller) -> Result<Schedule, Refusal> {
+    schedule.filter(|it| caller.user_id.is_none() || caller.user_id == it.user_id).ok_or(Refusal::NotFound)
+}

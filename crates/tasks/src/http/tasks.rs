@@ -1,0 +1,254 @@
+//! Looking at tasks, and calling them off.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use domain::TaskId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use web::problem::Body;
+use web::{ApiPath, ApiQuery, Caller, Cursor, Limit, Page, Problem};
+
+use super::{TASK_NOT_FOUND, TASK_STATE, database};
+use crate::history::{self, Filter};
+use crate::model::{Progress, Status, Task};
+
+/// Where a task stands, in callers' words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Shown {
+    /// Waits for its time and a worker.
+    Pending,
+    /// A worker is at it, or it waits for its next try.
+    Progress,
+    /// Done.
+    Success,
+    /// Given up.
+    Failure,
+    /// Called off.
+    Cancelled,
+}
+
+impl From<Status> for Shown {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Queued => Self::Pending,
+            Status::Running | Status::Retrying => Self::Progress,
+            Status::Succeeded => Self::Success,
+            Status::Failed => Self::Failure,
+            Status::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl Shown {
+    fn statuses(self) -> Vec<Status> {
+        Status::ALL.into_iter().filter(|status| Self::from(*status) == self).collect()
+    }
+}
+
+/// How far a task has come.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProgressView {
+    /// Items done.
+    #[schema(example = 500)]
+    current: i64,
+    /// Items in all, as far as is known.
+    #[schema(example = 2000)]
+    total: i64,
+    /// What is being done.
+    #[schema(example = "orders")]
+    stage: String,
+}
+
+impl From<Progress> for ProgressView {
+    fn from(Progress { current, total, stage }: Progress) -> Self {
+        Self { current, total, stage }
+    }
+}
+
+/// A task.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TaskView {
+    task_id: TaskId,
+    /// What kind of work.
+    kind: String,
+    /// Tasks of one queue run one at a time.
+    queue: String,
+    status: Shown,
+    progress: Option<ProgressView>,
+    /// Tries so far.
+    attempt: i32,
+    /// Not before this moment.
+    #[serde(with = "time::serde::rfc3339")]
+    run_at: OffsetDateTime,
+    /// What came of it.
+    #[schema(value_type = Option<Object>)]
+    result: Option<Value>,
+    /// What went wrong at the last try.
+    error: Option<String>,
+    requested_by: Option<String>,
+    user_id: Option<String>,
+    correlation_id: Option<String>,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    started_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    finished_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339")]
+    updated_at: OffsetDateTime,
+}
+
+impl From<Task> for TaskView {
+    fn from(task: Task) -> Self {
+        Self {
+            task_id: task.id,
+            kind: task.kind,
+            queue: task.queue,
+            status: task.status.into(),
+            progress: task.progress.map(ProgressView::from),
+            attempt: task.attempt,
+            run_at: task.run_at,
+            result: task.result,
+            error: task.error,
+            requested_by: task.requested_by,
+            user_id: task.user_id,
+            correlation_id: task.correlation_id,
+            created_at: task.created_at,
+            started_at: task.started_at,
+            finished_at: task.finished_at,
+            updated_at: task.updated_at,
+        }
+    }
+}
+
+/// Which tasks.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// Only in this state.
+    #[param(inline, example = "PROGRESS")]
+    status: Option<Shown>,
+    /// Only of this kind.
+    #[param(example = "full_sync_all_orders")]
+    kind: Option<String>,
+    /// Only of this queue.
+    queue: Option<String>,
+    /// At most so many, 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, default = 50)]
+    limit: Limit,
+    /// Where the page before ended.
+    cursor: Option<String>,
+}
+
+/// Tasks, newest first.
+#[utoipa::path(get, path = "/tasks", tag = "tasks", operation_id = "list_tasks", params(Wanted),
+    responses((status = 200, description = "A page of tasks", body = Page<TaskView>),
+        (status = 400, description = "A parameter is wrong", body = Body<'static>)))]
+pub(super) async fn list(
+    pool: Data<pg::Pool>,
+    caller: Caller,
+    ApiQuery(wanted): ApiQuery<Wanted>,
+) -> Result<HttpResponse, Problem> {
+    let after = wanted.cursor.as_deref().map(Cursor::decode).transpose()?.map(|it| (it.time, it.id));
+    let filter = Filter {
+        statuses: wanted.status.map(Shown::statuses),
+        kind: wanted.kind,
+        queue: wanted.queue,
+        user_id: caller.user_id,
+    };
+    let listed =
+        async { history::list(&mut *pool.get().await?, &filter, after, wanted.limit.with_probe()).await };
+    let tasks = listed.await.map_err(|error| database(&error))?;
+    let page = Page::new(tasks, wanted.limit, |task| Cursor { time: task.created_at, id: task.id.as_uuid() });
+    Ok(HttpResponse::Ok().json(page.map(TaskView::from)))
+}
+
+/// One task.
+#[utoipa::path(get, path = "/tasks/{task_id}", tag = "tasks", operation_id = "get_task",
+    params(("task_id" = TaskId, Path, description = "The task's id")),
+    responses((status = 200, description = "The task", body = TaskView),
+        (status = 404, description = "No such task", body = Body<'static>)))]
+pub(super) async fn find(
+    pool: Data<pg::Pool>,
+    caller: Caller,
+    task_id: ApiPath<TaskId>,
+) -> Result<HttpResponse, Problem> {
+    let task = visible(&pool, &caller, *task_id).await?;
+    Ok(HttpResponse::Ok().json(TaskView::from(task)))
+}
+
+/// Calls a task off: one that waits never starts, one that runs stops at its next step. Asking again changes nothing.
+#[utoipa::path(post, path = "/tasks/{task_id}/cancel", tag = "tasks", operation_id = "cancel_task",
+    params(("task_id" = TaskId, Path, description = "The task's id")),
+    responses((status = 200, description = "The task, cancelled", body = TaskView),
+        (status = 404, description = "No such task", body = Body<'static>),
+        (status = 409, description = "It has ended already", body = Body<'static>)))]
+pub(super) async fn cancel(
+    pool: Data<pg::Pool>,
+    caller: Caller,
+    task_id: ApiPath<TaskId>,
+) -> Result<HttpResponse, Problem> {
+    visible(&pool, &caller, *task_id).await?;
+    let cancelled = async { history::cancel(&mut *pool.get().await?, *task_id, &caller.subject).await };
+    let task = match cancelled.await.map_err(|error| database(&error))? {
+        Some(task) => task,
+        None => visible(&pool, &caller, *task_id).await?,
+    };
+    if task.status != Status::Cancelled {
+        return Err(Problem::new(&TASK_STATE).detail("the task has ended already"));
+    }
+    Ok(HttpResponse::Ok().json(TaskView::from(task)))
+}
+
+/// The same as `cancel`.
+#[utoipa::path(post, path = "/tasks/{task_id}/stop", tag = "tasks", operation_id = "stop_task",
+    params(("task_id" = TaskId, Path, description = "The task's id")),
+    responses((status = 200, description = "The task, cancelled", body = TaskView),
+        (status = 404, description = "No such task", body = Body<'static>),
+        (status = 409, description = "It has ended already", body = Body<'static>)))]
+pub(super) async fn stop(
+    pool: Data<pg::Pool>,
+    caller: Caller,
+    task_id: ApiPath<TaskId>,
+) -> Result<HttpResponse, Problem> {
+    cancel(pool, caller, task_id).await
+}
+
+/// Tries a task again that failed or was cancelled.
+#[utoipa::path(post, path = "/tasks/{task_id}/retry", tag = "tasks", operation_id = "retry_task",
+    params(("task_id" = TaskId, Path, description = "The task's id")),
+    responses((status = 200, description = "The task, waiting for its try", body = TaskView),
+        (status = 404, description = "No such task", body = Body<'static>),
+        (status = 409, description = "It is alive or has succeeded, or another does the same", body = Body<'static>)))]
+pub(super) async fn retry(
+    pool: Data<pg::Pool>,
+    caller: Caller,
+    task_id: ApiPath<TaskId>,
+) -> Result<HttpResponse, Problem> {
+    visible(&pool, &caller, *task_id).await?;
+    let retried = async { history::retry(&mut *pool.get().await?, *task_id).await };
+    match retried.await {
+        Ok(Some(task)) => Ok(HttpResponse::Ok().json(TaskView::from(task))),
+        Ok(None) => {
+            Err(Problem::new(&TASK_STATE).detail("only a task that failed or was cancelled is tried again"))
+        }
+        Err(pg::Error::UniqueViolation { .. }) => {
+            Err(Problem::new(&TASK_STATE).detail("another task that does the same is alive"))
+        }
+        Err(error) => Err(database(&error)),
+    }
+}
+
+/// The task, if the caller may see it.
+async fn visible(pool: &pg::Pool, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
+    let found = async { history::find(&mut *pool.get().await?, id).await };
+    let found = found.await.map_err(|error| database(&error))?;
+    found
+        .filter(|task| caller.user_id.is_none() || caller.user_id == task.user_id)
+        .ok_or_else(|| Problem::new(&TASK_NOT_FOUND))
+}

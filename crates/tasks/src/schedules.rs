@@ -1,0 +1,247 @@
+//! Schedules: tasks asked for again and again, by rows in Postgres.
+
+use std::time::Duration;
+
+use diesel::sql_types::{
+    Array, BigInt, Bool, Double, Int4, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+};
+use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use domain::TaskId;
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::interval;
+use crate::timing::{Timing, When};
+
+/// A schedule somebody wants.
+#[derive(Debug, Clone)]
+pub struct NewSchedule {
+    /// Its name, unique.
+    pub name: String,
+    /// The kind of its tasks.
+    pub kind: &'static str,
+    /// The queue of its tasks.
+    pub queue: String,
+    /// The payload of its tasks.
+    pub payload: Value,
+    /// Tries of each task.
+    pub max_attempts: i32,
+    /// Whose data its tasks work on.
+    pub user_id: Option<String>,
+    /// When it runs.
+    pub timing: Timing,
+    /// When it runs first, unless its timing says so.
+    pub first_run_at: Option<OffsetDateTime>,
+}
+
+/// A schedule as it stands in the table.
+#[derive(Debug, QueryableByName)]
+pub struct Schedule {
+    /// Its name.
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    /// The kind of its tasks.
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    /// The queue of its tasks.
+    #[diesel(sql_type = Text)]
+    pub queue: String,
+    /// Whose data its tasks work on.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub user_id: Option<String>,
+    /// The cron expression, where it has one.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub cron: Option<String>,
+    /// The zone the expression is meant in.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub time_zone: Option<String>,
+    /// The interval in seconds, where it has one.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub every_seconds: Option<f64>,
+    /// False when it does not run.
+    #[diesel(sql_type = Bool)]
+    pub is_enabled: bool,
+    /// When it runs next.
+    #[diesel(sql_type = Timestamptz)]
+    pub next_run_at: OffsetDateTime,
+    /// When it ran last.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub last_run_at: Option<OffsetDateTime>,
+    /// When a run ended well last.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub last_success_at: Option<OffsetDateTime>,
+    /// What was wrong with the last run.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub last_error: Option<String>,
+    /// The task of the last run.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub task_id: Option<Uuid>,
+}
+
+const SCHEDULE: &str = "name, kind, queue, user_id, cron, time_zone, extract(epoch FROM every)::float8 AS every_seconds, \
+     is_enabled, next_run_at, last_run_at, last_success_at, last_error, task_id";
+
+/// Makes a schedule, or brings the one of this name up to date; its next run moves only when its timing changes.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn put(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    schedule: &NewSchedule,
+) -> Result<(), pg::Error> {
+    let (cron, time_zone, every) = match &schedule.timing.0 {
+        When::Cron { expression, time_zone, .. } => (Some(expression), Some(time_zone), None),
+        When::Every(every) => (None, None, Some(interval(*every))),
+    };
+    let first =
+        schedule.first_run_at.or_else(|| schedule.timing.beginning(&schedule.name, now)).unwrap_or(now);
+    sql_query(
+        "INSERT INTO schedules (name, kind, queue, payload, max_attempts, user_id, cron, time_zone, every, next_run_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, queue = excluded.queue, payload = excluded.payload, \
+             max_attempts = excluded.max_attempts, user_id = excluded.user_id, cron = excluded.cron, \
+             time_zone = excluded.time_zone, every = excluded.every, updated_at = now(), \
+             next_run_at = CASE WHEN (schedules.cron, schedules.time_zone, schedules.every) \
+                 IS NOT DISTINCT FROM (excluded.cron, excluded.time_zone, excluded.every) \
+                 THEN schedules.next_run_at ELSE excluded.next_run_at END",
+    )
+    .bind::<Text, _>(&schedule.name)
+    .bind::<Text, _>(schedule.kind)
+    .bind::<Text, _>(&schedule.queue)
+    .bind::<Jsonb, _>(&schedule.payload)
+    .bind::<Int4, _>(schedule.max_attempts)
+    .bind::<Nullable<Text>, _>(&schedule.user_id)
+    .bind::<Nullable<Text>, _>(cron)
+    .bind::<Nullable<Text>, _>(time_zone)
+    .bind::<Nullable<Interval>, _>(every)
+    .bind::<Timestamptz, _>(first)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes a schedule; a run under way goes on. False when there was none.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn remove(conn: &mut pg::Connection, name: &str) -> Result<bool, pg::Error> {
+    let removed =
+        sql_query("DELETE FROM schedules WHERE name = $1").bind::<Text, _>(name).execute(conn).await?;
+    Ok(removed > 0)
+}
+
+/// Switches a schedule on or off; switched on again, what was missed meanwhile is run once. `None` when there is none.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_enabled(
+    conn: &mut pg::Connection,
+    name: &str,
+    is_enabled: bool,
+) -> Result<Option<Schedule>, pg::Error> {
+    let query = format!(
+        "UPDATE schedules SET is_enabled = $2, updated_at = now() WHERE name = $1 RETURNING {SCHEDULE}"
+    );
+    let changed = sql_query(query).bind::<Text, _>(name).bind::<Bool, _>(is_enabled);
+    Ok(changed.get_result(conn).await.optional()?)
+}
+
+/// Makes a schedule due now, whatever its timing says of this moment. `None` when there is none.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn run_now(
+    conn: &mut pg::Connection,
+    name: &str,
+    now: OffsetDateTime,
+) -> Result<Option<Schedule>, pg::Error> {
+    let query = format!(
+        "UPDATE schedules SET next_run_at = least(next_run_at, $2), updated_at = now() WHERE name = $1 \
+         RETURNING {SCHEDULE}"
+    );
+    let changed = sql_query(query).bind::<Text, _>(name).bind::<Timestamptz, _>(now);
+    Ok(changed.get_result(conn).await.optional()?)
+}
+
+/// Schedules by name, from the one after `after` on; only those of `user_id` where it is given.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn list(
+    conn: &mut pg::Connection,
+    user_id: Option<&str>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Schedule>, pg::Error> {
+    let query = format!(
+        "SELECT {SCHEDULE} FROM schedules WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR name > $2) \
+         ORDER BY name LIMIT $3"
+    );
+    let found = sql_query(query)
+        .bind::<Nullable<Text>, _>(user_id)
+        .bind::<Nullable<Text>, _>(after)
+        .bind::<BigInt, _>(limit);
+    Ok(found.load(conn).await?)
+}
+
+/// Due schedules, locked: enabled, their time come, and their last run ended.
+pub(crate) async fn due(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<Schedule>, pg::Error> {
+    let query = format!(
+        "SELECT {SCHEDULE} FROM schedules s WHERE is_enabled AND next_run_at <= $1 AND NOT EXISTS ( \
+             SELECT 1 FROM task_history h WHERE h.id = s.task_id AND h.status IN ('queued', 'running', 'retrying')) \
+         ORDER BY next_run_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+    );
+    Ok(sql_query(query).bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit).load(conn).await?)
+}
+
+/// A schedule's next moment after the run that is due; `None` when there will be none.
+pub(crate) fn next(schedule: &Schedule, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let timing = match (&schedule.cron, &schedule.time_zone, schedule.every_seconds) {
+        (Some(expression), Some(time_zone), _) => Timing::cron(expression, time_zone).ok()?,
+        (_, _, Some(seconds)) => Timing::every(Duration::try_from_secs_f64(seconds).ok()?),
+        _ => return None,
+    };
+    timing.after(schedule.next_run_at, now)
+}
+
+/// A run that is asked for.
+pub(crate) struct Start {
+    pub(crate) name: String,
+    pub(crate) task_id: TaskId,
+    pub(crate) next_run_at: Option<OffsetDateTime>,
+}
+
+/// Asks for the runs and moves their schedules on. A schedule that will never run again is switched off.
+pub(crate) async fn start(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    starts: &[Start],
+) -> Result<(), pg::Error> {
+    sql_query(
+        "WITH due AS (SELECT * FROM unnest($1, $2, $3) AS d (name, task_id, next_run_at)), \
+         asked AS ( \
+             INSERT INTO task_history (id, kind, queue, payload, max_attempts, run_at, unique_key, requested_by, \
+                 user_id, created_at, updated_at) \
+             SELECT d.task_id, s.kind, s.queue, s.payload, s.max_attempts, $4, 'schedule:' || s.name, 'schedule', \
+                 s.user_id, $4, $4 FROM due d JOIN schedules s USING (name) \
+             ON CONFLICT DO NOTHING RETURNING id) \
+         UPDATE schedules s SET last_run_at = $4, updated_at = now(), is_enabled = d.next_run_at IS NOT NULL, \
+             next_run_at = coalesce(d.next_run_at, s.next_run_at), \
+             task_id = coalesce((SELECT id FROM asked WHERE id = d.task_id), s.task_id) \
+         FROM due d WHERE s.name = d.name",
+    )
+    .bind::<Array<Text>, _>(starts.iter().map(|it| it.name.as_str()).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(starts.iter().map(|it| it.task_id.as_uuid()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Timestamptz>>, _>(starts.iter().map(|it| it.next_run_at).collect::<Vec<_>>())
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

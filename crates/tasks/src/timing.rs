@@ -1,0 +1,94 @@
+//! When a schedule runs.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use domain::{Cron, CronError};
+use time::OffsetDateTime;
+
+/// When a schedule runs.
+#[derive(Debug, Clone)]
+pub struct Timing(pub(crate) When);
+
+#[derive(Debug, Clone)]
+pub(crate) enum When {
+    Cron { cron: Box<Cron>, expression: String, time_zone: String },
+    Every(Duration),
+}
+
+impl Timing {
+    /// At the moments of a cron expression, meant in an IANA time zone.
+    ///
+    /// # Errors
+    /// What is wrong with expression or zone.
+    pub fn cron(expression: &str, time_zone: &str) -> Result<Self, CronError> {
+        let cron = Box::new(Cron::parse(expression, time_zone)?);
+        Ok(Self(When::Cron { cron, expression: expression.to_owned(), time_zone: time_zone.to_owned() }))
+    }
+
+    /// Each time so much time has gone by; at least a second.
+    pub fn every(interval: Duration) -> Self {
+        Self(When::Every(interval.max(Duration::from_secs(1))))
+    }
+
+    /// The first moment after `now`, when `last` was the planned moment of the last run. What was missed is not made
+    /// up one by one.
+    pub(crate) fn after(&self, last: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        match &self.0 {
+            When::Cron { cron, .. } => cron.next_after(now),
+            When::Every(every) => {
+                let late = (now - last).max(time::Duration::ZERO).as_seconds_f64();
+                let steps = (late / every.as_secs_f64()).floor() + 1.0;
+                last.checked_add(time::Duration::seconds_f64(steps * every.as_secs_f64()))
+            }
+        }
+    }
+
+    /// The first moment of all. Intervals begin at different phases, so that many schedules do not run at once.
+    pub(crate) fn beginning(&self, name: &str, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        match &self.0 {
+            When::Cron { cron, .. } => cron.next_after(now),
+            When::Every(every) => {
+                let mut hasher = DefaultHasher::new();
+                name.hash(&mut hasher);
+                let [phase, ..] = hasher.finish().to_be_bytes();
+                Some(now + every.mul_f64(f64::from(phase) / 256.0))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use time::macros::datetime;
+
+    use super::Timing;
+
+    #[test]
+    fn an_interval_keeps_its_phase_and_makes_up_nothing() {
+        let timing = Timing::every(Duration::from_mins(3));
+        let last = datetime!(2026-01-01 12:00 UTC);
+        assert_eq!(timing.after(last, last), Some(datetime!(2026-01-01 12:03 UTC)));
+        assert_eq!(
+            timing.after(last, datetime!(2026-01-01 12:10 UTC)),
+            Some(datetime!(2026-01-01 12:12 UTC))
+        );
+        // A clock that went back: never before the planned moment.
+        assert_eq!(
+            timing.after(last, datetime!(2026-01-01 11:00 UTC)),
+            Some(datetime!(2026-01-01 12:03 UTC))
+        );
+    }
+
+    #[test]
+    fn intervals_begin_within_themselves_at_different_phases() {
+        let timing = Timing::every(Duration::from_mins(3));
+        let now = datetime!(2026-01-01 12:00 UTC);
+        let firsts: std::collections::BTreeSet<_> =
+            (0..50).filter_map(|number| timing.beginning(&format!("sync:{number}"), now)).collect();
+        assert!(firsts.len() > 30, "{firsts:?}");
+        assert!(firsts.iter().all(|it| *it >= now && *it < now + Duration::from_mins(3)));
+    }
+}

@@ -1,0 +1,199 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use domain::{Clock, SystemClock, TaskId};
+use serde_json::{Value, json};
+use tasks::{NewTask, Outcome, Progress, Run, Runner, Settings, Status, TaskError, TaskHandler};
+use testkit::eventually;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::support::{Answer, Gated, LONG, database, ended, enqueue, find, new_task, quick, start};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_runs_one_task_at_a_time_whatever_the_number_of_runners() {
+    let database = database().await;
+    let pool = database.pool();
+    let handler = Gated::new(|_| Ok(Outcome::Success(json!({"done": true}))));
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        ids.push(enqueue(&pool, &new_task("one")).await);
+    }
+    handler.gate.add_permits(10);
+    let runners = [start(&pool, &handler, quick(LONG)), start(&pool, &handler, quick(LONG))];
+    for id in ids {
+        let task = ended(&pool, id).await;
+        assert_eq!(
+            (task.status, task.attempt, task.result),
+            (Status::Succeeded, 1, Some(json!({"done": true})))
+        );
+    }
+    assert_eq!(handler.tries.load(Ordering::SeqCst), 10);
+    assert_eq!(handler.most_at_once.load(Ordering::SeqCst), 1);
+    runners.iter().for_each(CancellationToken::cancel);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn different_queues_run_side_by_side() {
+    let database = database().await;
+    let pool = database.pool();
+    let handler = Gated::new(|_| Ok(Outcome::Success(Value::Null)));
+    for queue in ["a", "b", "c"] {
+        enqueue(&pool, &new_task(queue)).await;
+    }
+    let stop = start(&pool, &handler, quick(LONG));
+    eventually("three tasks at once", async || (handler.at_once.load(Ordering::SeqCst) == 3).then_some(()))
+        .await;
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_task_is_tried_as_often_as_it_may_be_and_postponing_does_not_count() {
+    let database = database().await;
+    let pool = database.pool();
+    let handler = Gated::new(|number| match number {
+        2 => Err(TaskError::Postpone { after: Duration::ZERO, reason: "Allegro is away".to_owned() }),
+        _ => Err(TaskError::Retry { after: Duration::ZERO, reason: format!("try {number}") }),
+    });
+    handler.gate.add_permits(100);
+    let id = enqueue(&pool, &new_task("q")).await;
+    let stop = start(&pool, &handler, quick(LONG));
+    let task = ended(&pool, id).await;
+    assert_eq!((task.status, task.error.as_deref()), (Status::Failed, Some("try 4")));
+    assert_eq!(handler.tries.load(Ordering::SeqCst), 4);
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_worker_gives_its_task_back_at_once() {
+    let database = database().await;
+    let pool = database.pool();
+    let handler = Gated::new(|_| Ok(Outcome::Success(Value::Null)));
+    let id = enqueue(&pool, &new_task("q")).await;
+    let first = start(&pool, &handler, quick(LONG));
+    eventually("the first try", async || (handler.tries.load(Ordering::SeqCst) == 1).then_some(())).await;
+    first.cancel();
+    eventually("the task given back", async || {
+        (find(&pool, id).await.status == Status::Retrying).then_some(())
+    })
+    .await;
+    handler.gate.add_permits(1);
+    let second = start(&pool, &handler, quick(LONG));
+    assert_eq!(ended(&pool, id).await.status, Status::Succeeded);
+    second.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_worker_may_end_its_step() {
+    let database = database().await;
+    let pool = database.pool();
+    let handler = Gated::new(|_| Ok(Outcome::Success(Value::Null)));
+    let id = enqueue(&pool, &new_task("q")).await;
+    let stop = start(&pool, &handler, Settings { grace: LONG, ..quick(LONG) });
+    eventually("the first try", async || (handler.tries.load(Ordering::SeqCst) == 1).then_some(())).await;
+    stop.cancel();
+    handler.gate.add_permits(1);
+    assert_eq!(ended(&pool, id).await.status, Status::Succeeded);
+}
+
+/// Holds a task, lets it be taken over, and then tries to write.
+struct Sleeper {
+    taken: Arc<Semaphore>,
+    wake: Arc<Semaphore>,
+    pool: pg::Pool,
+    late_write: Arc<AtomicUsize>,
+}
+
+impl TaskHandler for Sleeper {
+    fn kind(&self) -> &'static str {
+        "gated"
+    }
+
+    fn run<'a>(&'a self, run: &'a Run) -> futures_util::future::BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            self.taken.add_permits(1);
+            self.wake.acquire().await.unwrap().forget();
+            let progress = Progress { current: 1, total: 2, stage: "late".to_owned() };
+            let mut conn = self.pool.get().await.unwrap();
+            if matches!(run.progress(&mut conn, &progress).await, Err(TaskError::Lost)) {
+                self.late_write.fetch_add(1, Ordering::SeqCst);
+            }
+            Err(TaskError::Lost)
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_worker_is_taken_over_and_its_late_writes_are_refused() {
+    let database = database().await;
+    let pool = database.pool();
+    let sleeper = Arc::new(Sleeper {
+        taken: Arc::new(Semaphore::new(0)),
+        wake: Arc::new(Semaphore::new(0)),
+        pool: pool.clone(),
+        late_write: Arc::default(),
+    });
+    let id = enqueue(&pool, &new_task("q")).await;
+    // Its heart would beat in ten minutes only: to the others it is a worker that froze.
+    let handlers: [Arc<dyn TaskHandler>; 1] = [sleeper.clone()];
+    let frozen = Runner::new(pool.clone(), Arc::new(SystemClock), handlers, quick(Duration::from_hours(1)));
+    let stop_frozen = CancellationToken::new();
+    tokio::spawn(frozen.run(stop_frozen.clone()));
+    sleeper.taken.acquire().await.unwrap().forget();
+
+    let handler = Gated::new(|_| Ok(Outcome::Success(json!("by the second"))));
+    let stop = start(&pool, &handler, quick(Duration::from_millis(300)));
+    eventually("the second try", async || (handler.tries.load(Ordering::SeqCst) == 1).then_some(())).await;
+    sleeper.wake.add_permits(1);
+    eventually("the late write refused", async || {
+        (sleeper.late_write.load(Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
+    handler.gate.add_permits(1);
+    let task = ended(&pool, id).await;
+    assert_eq!((task.attempt, task.result, task.progress), (2, Some(json!("by the second")), None));
+    stop.cancel();
+    stop_frozen.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unique_key_has_one_living_task() {
+    let database = database().await;
+    let pool = database.pool();
+    let task = NewTask { unique_key: Some("events:1".to_owned()), ..new_task("q") };
+    let asks = (0..20).map(|_| enqueue(&pool, &task));
+    let ids = futures_util::future::join_all(asks).await;
+    assert!(ids.windows(2).all(|pair| pair.first() == pair.last()), "{ids:?}");
+    let handler = Gated::new(|_| Ok(Outcome::Success(Value::Null)));
+    handler.gate.add_permits(10);
+    let stop = start(&pool, &handler, quick(LONG));
+    let first = *ids.first().unwrap();
+    ended(&pool, first).await;
+    assert_ne!(enqueue(&pool, &task).await, first, "the first has ended: a new one may live");
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_waits_for_its_time_and_a_rolled_back_one_never_was() {
+    let database = database().await;
+    let pool = database.pool();
+    let later = NewTask { run_at: Some(SystemClock.now() + LONG), ..new_task("q") };
+    let waiting = enqueue(&pool, &later).await;
+    let rolled_back: Result<TaskId, pg::Error> = pool
+        .transaction(async |conn| {
+            tasks::enqueue(conn, Uuid::now_v7().into(), SystemClock.now(), &new_task("q")).await?;
+            Err(pg::Error::from(diesel::result::Error::RollbackTransaction))
+        })
+        .await;
+    assert!(rolled_back.is_err());
+    let due = enqueue(&pool, &new_task("q")).await;
+    let handler = Gated::new(|_| Ok(Outcome::Success(Value::Null)));
+    handler.gate.add_permits(10);
+    let stop = start(&pool, &handler, quick(LONG));
+    ended(&pool, due).await;
+    assert_eq!(find(&pool, waiting).await.status, Status::Queued);
+    assert_eq!(handler.tries.load(Ordering::SeqCst), 1);
+    stop.cancel();
+}

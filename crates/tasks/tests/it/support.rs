@@ -1,0 +1,93 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use domain::{Clock, SystemClock, TaskId};
+use serde_json::json;
+use tasks::{NewTask, Outcome, Run, Runner, Settings, Task, TaskError, TaskHandler};
+use testkit::{Database, eventually};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(crate) type Answer = Result<Outcome, TaskError>;
+
+/// Waits at a gate, counts its tries, and then answers as it was told to.
+pub(crate) struct Gated {
+    pub(crate) gate: Arc<Semaphore>,
+    pub(crate) tries: Arc<AtomicUsize>,
+    pub(crate) at_once: Arc<AtomicUsize>,
+    pub(crate) most_at_once: Arc<AtomicUsize>,
+    answer: fn(usize) -> Answer,
+}
+
+impl Gated {
+    pub(crate) fn new(answer: fn(usize) -> Answer) -> Arc<Self> {
+        Arc::new(Self {
+            gate: Arc::new(Semaphore::new(0)),
+            tries: Arc::default(),
+            at_once: Arc::default(),
+            most_at_once: Arc::default(),
+            answer,
+        })
+    }
+}
+
+impl TaskHandler for Gated {
+    fn kind(&self) -> &'static str {
+        "gated"
+    }
+
+    fn run<'a>(&'a self, _run: &'a Run) -> futures_util::future::BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let number = self.tries.fetch_add(1, Ordering::SeqCst) + 1;
+            let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_at_once.fetch_max(now, Ordering::SeqCst);
+            self.gate.acquire().await.unwrap().forget();
+            self.at_once.fetch_sub(1, Ordering::SeqCst);
+            (self.answer)(number)
+        })
+    }
+}
+
+pub(crate) fn quick(silence: Duration) -> Settings {
+    Settings {
+        workers: 8,
+        poll: Duration::from_millis(10),
+        silence,
+        grace: Duration::ZERO,
+        ..Settings::default()
+    }
+}
+
+pub(crate) const LONG: Duration = Duration::from_mins(1);
+
+pub(crate) async fn database() -> Database {
+    Database::create("stock_sync", tasks::SCHEMA_SQL).await
+}
+
+pub(crate) fn start(pool: &pg::Pool, handler: &Arc<Gated>, settings: Settings) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let handlers: [Arc<dyn TaskHandler>; 1] = [handler.clone()];
+    let runner = Runner::new(pool.clone(), Arc::new(SystemClock), handlers, settings);
+    tokio::spawn(runner.run(stop.clone()));
+    stop
+}
+
+pub(crate) fn new_task(queue: &str) -> NewTask {
+    NewTask { max_attempts: 3, ..NewTask::new("gated", queue, json!({"kolejka": "zażółć"})) }
+}
+
+pub(crate) async fn enqueue(pool: &pg::Pool, task: &NewTask) -> TaskId {
+    let mut conn = pool.get().await.unwrap();
+    tasks::enqueue(&mut conn, Uuid::now_v7().into(), SystemClock.now(), task).await.unwrap()
+}
+
+pub(crate) async fn find(pool: &pg::Pool, id: TaskId) -> Task {
+    tasks::find(&mut pool.get().await.unwrap(), id).await.unwrap().unwrap()
+}
+
+pub(crate) async fn ended(pool: &pg::Pool, id: TaskId) -> Task {
+    eventually("the task's end", async || Some(find(pool, id).await).filter(|task| task.status.is_final()))
+        .await
+}
