@@ -94,6 +94,9 @@ enum Command {
         /// Orders of the past year the shop begins with.
         #[arg(long, default_value_t = 10_000)]
         orders: u32,
+        /// Seconds each dependency is away.
+        #[arg(long, default_value_t = 60)]
+        outage: u64,
     },
     /// Check formatting, lints, architecture rules and documentation.
     Check,
@@ -116,7 +119,9 @@ fn main() -> ExitCode {
         Command::Logs { name, follow } => stack::commands::logs(&name, follow),
         Command::Psql { name, arguments } => stack::commands::sql(&name, &arguments),
         Command::Bench { name, quick } => bench::run(name, quick),
-        Command::Chaos { name: chaos::Name::FirstFlow, kills, orders } => chaos::first_flow(kills, orders),
+        Command::Chaos { name, kills, orders, outage } => {
+            chaos::run(name, kills, orders, std::time::Duration::from_secs(outage))
+        }
         Command::Reaper { lock } => reaper::serve(&lock),
     };
     match result {

@@ -83,6 +83,25 @@ impl Client {
         Ok(())
     }
 
+    /// Opens another shop at Allegro and returns its seller's id.
+    pub(crate) fn add_seller(&self, login: &str) -> Result<String> {
+        text(&self.post(&format!("{}/sellers", self.sandbox), &json!({ "login": login }))?, "id")
+    }
+
+    /// Lets a shop have sold before.
+    pub(crate) fn make_orders_of(&self, seller: &str, count: u32) -> Result<()> {
+        let wish = json!({ "count": count, "seller_id": seller });
+        self.post(&format!("{}/orders", self.sandbox), &wish)?;
+        Ok(())
+    }
+
+    /// Lets new orders of a shop arrive.
+    pub(crate) fn go_live_of(&self, seller: &str, count: u32, rate: u32) -> Result<()> {
+        let wish = json!({ "count": count, "rate_per_second": rate, "seller_id": seller });
+        self.post(&format!("{}/live", self.sandbox), &wish)?;
+        Ok(())
+    }
+
     /// Lets every answer of Allegro take so long, as over a real network.
     pub(crate) fn slow_down(&self, delay: Duration) -> Result<()> {
         let url = format!("{}/faults", self.sandbox);
@@ -113,10 +132,18 @@ impl Client {
 
     /// Connects the shop's account: asks for a code, allows it at the sandbox, waits until it is connected.
     pub(crate) fn connect(&self, user: &str) -> Result<()> {
+        self.connect_as(user, None)
+    }
+
+    /// The same for the shop of a certain seller.
+    pub(crate) fn connect_as(&self, user: &str, seller: Option<&str>) -> Result<()> {
         let wish = json!({ "user_id": user, "account_name": "Sklep Zażółcony" });
         let begun = self.post(&format!("{}/tokens/auth/initialize", self.backup), &wish)?;
         let (code, id) = (text(&begun, "user_code")?, text(&begun, "authorization_id")?);
-        self.post(&format!("{}/authorizations/{code}/approve", self.sandbox), &json!({}))?;
+        self.post(
+            &format!("{}/authorizations/{code}/approve", self.sandbox),
+            &json!({ "seller_id": seller }),
+        )?;
         let url = format!("{}/tokens/auth/status/{id}", self.backup);
         super::wait_until("the account is connected", Duration::from_mins(1), || {
             let status = text(&self.get(&url)?, "status")?;
@@ -125,6 +152,18 @@ impl Client {
             }
             Ok(status == "completed")
         })
+    }
+
+    /// How many tasks are being worked on.
+    pub(crate) fn running_tasks(&self) -> Result<usize> {
+        let page = self.get(&format!("{}/sync/tasks?status=PROGRESS&limit=200", self.backup))?;
+        Ok(page.get("items").and_then(Value::as_array).map_or(0, Vec::len))
+    }
+
+    /// How many schedules there are.
+    pub(crate) fn schedules(&self) -> Result<usize> {
+        let page = self.get(&format!("{}/sync/schedules?limit=200", self.backup))?;
+        Ok(page.get("items").and_then(Value::as_array).map_or(0, Vec::len))
     }
 
     /// How far the list has been read.

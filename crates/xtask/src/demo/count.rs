@@ -22,12 +22,15 @@ pub(crate) struct Table(Vec<Row>);
 
 impl Table {
     /// Counts at the source, at the services and at the subscriber.
-    pub(crate) fn count(client: &Client, subscriber: &Subscriber, user: &str) -> Result<Self> {
+    pub(crate) fn count(client: &Client, subscriber: &Subscriber, users: &[&str]) -> Result<Self> {
         let source = client.source_orders()?;
         let all: BTreeSet<String> = source.iter().map(|order| order.id.clone()).collect();
         let cancelled: BTreeSet<String> =
             source.iter().filter(|order| order.is_cancelled).map(|order| order.id.clone()).collect();
-        let stored: BTreeSet<String> = client.stored_orders(user)?.into_keys().collect();
+        let mut stored = BTreeSet::new();
+        for user in users {
+            stored.extend(client.stored_orders(user)?.into_keys());
+        }
         let received = subscriber.received();
         let same = |promise, source: &BTreeSet<String>, end: &BTreeSet<String>| Row {
             promise,

@@ -103,7 +103,7 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     }
 
     steps.next("everything arrives");
-    let table = settle(&client, &subscriber, USER, PATIENCE)?;
+    let table = settle(&client, &subscriber, &[USER], PATIENCE)?;
     table.print();
     println!(
         "\n{} in {:.0} s; the subscriber's file is {}",
@@ -118,12 +118,12 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
 pub(crate) fn settle(
     client: &Client,
     subscriber: &Subscriber,
-    user: &str,
+    users: &[&str],
     patience: Duration,
 ) -> Result<Table> {
     let deadline = Instant::now() + patience;
     loop {
-        let table = Table::count(client, subscriber, user)?;
+        let table = Table::count(client, subscriber, users)?;
         if table.is_kept() || Instant::now() > deadline {
             return Ok(table);
         }

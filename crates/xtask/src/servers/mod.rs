@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use url::Url;
 
 use crate::process::{Server, free_ports, wait_for_all};
 use crate::programs::{self, Programs};
@@ -106,18 +107,31 @@ impl Servers {
         &mut self.reaper
     }
 
-    /// Kills a server with SIGKILL, starts it again and waits until it answers.
-    pub(crate) fn kill_and_start_again(&mut self, name: &str) -> Result<()> {
+    /// Kills a server with SIGKILL.
+    pub(crate) fn kill(&mut self, name: &str) -> Result<()> {
+        let server = self.servers.iter_mut().find(|server| server.name == name);
+        server.with_context(|| format!("there is no server {name}"))?.kill()
+    }
+
+    /// Starts a killed server again and waits until it answers.
+    pub(crate) fn start_again(&mut self, name: &str) -> Result<()> {
         let (programs, database, management) = self.ready.as_ref().context("the servers are not ours")?;
+        let cache: Url = self
+            .environment
+            .iter()
+            .find(|(known, _)| *known == "REDIS_URL")
+            .context("no Redis")?
+            .1
+            .parse()?;
         let server = self.servers.iter_mut().find(|server| server.name == name);
         let server = server.with_context(|| format!("there is no server {name}"))?;
-        server.kill()?;
         // Postgres refuses to start while a process of the killed one still ends.
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             server.start_again(&mut self.reaper)?;
             let started = server.wait_until_ready(Duration::from_mins(2), || match name {
                 "postgres" => postgres::is_ready(programs, *database),
+                "redis" => redis::is_ready(cache.port().unwrap_or_default()),
                 _ => rabbitmq::is_ready(*management),
             });
             if started.is_ok() || Instant::now() > deadline {

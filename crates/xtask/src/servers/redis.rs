@@ -27,11 +27,11 @@ pub(crate) fn start(
         .args(["--maxmemory-policy", "noeviction", "--dir"])
         .arg(folder);
     let mut server = Server::start("redis", command, log, reaper)?;
-    server.wait_until_ready(Duration::from_secs(30), || answers(port))?;
+    server.wait_until_ready(Duration::from_secs(30), || is_ready(port))?;
     Ok(server)
 }
 
-fn answers(port: u16) -> bool {
+pub(super) fn is_ready(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
     let mut reply = [0; 7];
     stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut reply).is_ok() && reply == *b"+PONG\r\n"

@@ -33,6 +33,8 @@ pub(crate) struct Stack {
     servers: Servers,
     programs: Vec<Server>,
     addresses: Vec<(&'static str, String)>,
+    /// Where each process of a service says whether it is ready.
+    probes: Vec<(&'static str, String)>,
     common: Vec<(&'static str, String)>,
     folder: PathBuf,
     binaries: PathBuf,
@@ -76,6 +78,7 @@ impl Stack {
         let mut stack = Self {
             programs: Vec::new(),
             addresses: Vec::new(),
+            probes: Vec::new(),
             common: Vec::new(),
             binaries: root().join("target").join("release"),
             folder,
@@ -127,6 +130,22 @@ impl Stack {
     }
 
     fn start_service(&mut self, service: &'static Service) -> Result<()> {
+        self.start_process(service.name, service, None)
+    }
+
+    /// Starts one of several processes of a service, under a name of its own and with these roles; the service's
+    /// address is that of the first.
+    pub(crate) fn start_replica(&mut self, name: &'static str, service: &str, roles: &str) -> Result<()> {
+        let service = SERVICES.iter().find(|known| known.name == service).context("no such service")?;
+        self.start_process(name, service, Some(roles))
+    }
+
+    fn start_process(
+        &mut self,
+        name: &'static str,
+        service: &'static Service,
+        roles: Option<&str>,
+    ) -> Result<()> {
         let [port] = free_ports()?;
         let program = self.binaries.join(service.binary);
         let environment = self.environment(service, port)?;
@@ -134,11 +153,18 @@ impl Stack {
             .with_context(|| format!("cannot migrate the schema of {}", service.name))?;
         let mut command = Command::new(&program);
         command.arg("serve").env_clear().envs(environment);
-        let log = self.log(service.name);
-        let server = Server::start(service.name, command, log, self.servers.reaper())?;
+        if let Some(roles) = roles {
+            command.args(["--role", roles]);
+        }
+        let log = self.log(name);
+        let server = Server::start(name, command, log, self.servers.reaper())?;
         self.programs.push(server);
-        self.addresses.push((service.url_variable, format!("http://127.0.0.1:{port}")));
-        self.wait_until_ready(service.name)
+        let address = format!("http://127.0.0.1:{port}");
+        self.probes.push((name, format!("{address}/readyz")));
+        if self.address(service.url_variable).is_empty() {
+            self.addresses.push((service.url_variable, address));
+        }
+        self.wait_until_ready(name)
     }
 
     /// What a service is told: nothing comes from the caller's own environment, but for the way to programs.
@@ -163,6 +189,11 @@ impl Stack {
 
     fn log(&self, name: &str) -> PathBuf {
         self.folder.join("logs").join(format!("{name}.log"))
+    }
+
+    /// Asks the database as a role, and returns what psql prints of the answer's only value.
+    pub(crate) fn ask(&self, role: &str, sql: &str) -> Result<String> {
+        process::run(Command::new(psql()?).args(["-At", "-d", &self.database(role)?, "-c", sql]))
     }
 
     /// Where something is reached.
@@ -199,9 +230,8 @@ impl Stack {
     }
 
     fn wait_until_ready(&mut self, name: &str) -> Result<()> {
-        let service = SERVICES.iter().find(|service| service.name == name);
-        let probe = service.map(|service| format!("{}/readyz", self.address(service.url_variable)));
-        let Some(probe) = probe else { return Ok(()) };
+        let probe = self.probes.iter().find(|(program, _)| *program == name);
+        let Some((_, probe)) = probe.cloned() else { return Ok(()) };
         let ready = || ureq::get(&probe).call().is_ok_and(|answer| answer.status().is_success());
         self.program(name)?.wait_until_ready(Duration::from_mins(1), ready)
     }

@@ -1,57 +1,26 @@
-//! `cargo xtask chaos`: kills processes while they work. Counts come from outside the services: the sandbox's journal
-//! and the subscriber's own notes. A kill counts as fair only when work was in flight.
+//! An order's way from Allegro to a subscriber: both services are killed while they work, and Postgres and RabbitMQ.
 
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use clap::ValueEnum;
 
+use super::{Kills, PATIENCE};
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::demo::{settle, wait_until};
 use crate::stack::{SERVICES, Stack, build, commands};
 
-/// What can be killed.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Name {
-    /// An order's way from Allegro to a subscriber: both services, Postgres and RabbitMQ.
-    FirstFlow,
-}
-
 const USER: &str = "sklep-chaos";
-const PATIENCE: Duration = Duration::from_mins(3);
 /// Over a real network each answer of Allegro takes a while: there is always work in flight.
 const ALLEGRO_DELAY: Duration = Duration::from_millis(120);
 /// A receiver that does some work of its own.
 const RECEIVER_DELAY: Duration = Duration::from_millis(4);
 
-/// How many kills met work in flight.
-#[derive(Default)]
-struct Kills {
-    total: u32,
-    fair: u32,
-}
-
-impl Kills {
-    fn note(&mut self, is_fair: bool) {
-        self.total += 1;
-        self.fair += u32::from(is_fair);
-    }
-
-    fn is_valid(&self) -> bool {
-        self.fair * 10 >= self.total * 9
-    }
-
-    fn print(&self, name: &str) {
-        println!("{name}: killed {} times, work in flight at {}", self.total, self.fair);
-    }
-}
-
 /// Kills allegro-backup while it reads the list, webhook-dispatcher while it delivers, and Postgres and RabbitMQ once
 /// each in the middle.
-pub(crate) fn first_flow(kills: u32, orders: u32) -> Result<ExitCode> {
+pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     let _lock = commands::lock()?;
     build()?;
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
@@ -84,7 +53,8 @@ pub(crate) fn first_flow(kills: u32, orders: u32) -> Result<ExitCode> {
             reading.total
         );
         if kill == kills / 2 {
-            stack.servers().kill_and_start_again("postgres")?;
+            stack.servers().kill("postgres")?;
+            stack.servers().start_again("postgres")?;
             println!("[{:>5.1} s] Postgres killed and started again", started.elapsed().as_secs_f32());
         }
         stack.start_again("allegro-backup")?;
@@ -110,7 +80,8 @@ pub(crate) fn first_flow(kills: u32, orders: u32) -> Result<ExitCode> {
             subscriber.total()
         );
         if kill == kills / 2 {
-            stack.servers().kill_and_start_again("rabbitmq")?;
+            stack.servers().kill("rabbitmq")?;
+            stack.servers().start_again("rabbitmq")?;
             println!("[{:>5.1} s] RabbitMQ killed and started again", started.elapsed().as_secs_f32());
         }
         stack.start_again("webhook-dispatcher")?;
@@ -118,7 +89,7 @@ pub(crate) fn first_flow(kills: u32, orders: u32) -> Result<ExitCode> {
     webhooks.print("webhook-dispatcher");
 
     wait_until("all new orders have arrived", PATIENCE, || Ok(client.arrived()? >= u64::from(orders / 5)))?;
-    let table = settle(&client, &subscriber, USER, PATIENCE)?;
+    let table = settle(&client, &subscriber, &[USER], PATIENCE)?;
     table.print();
     println!("took {:.0} s", started.elapsed().as_secs_f32());
     let is_passed = table.is_kept() && backup.is_valid() && webhooks.is_valid();
