@@ -9,8 +9,10 @@ pub mod clock;
 pub mod cron;
 pub mod events;
 pub mod ids;
+mod language;
 pub mod money;
 pub mod sku;
+mod time_zone;
 
 pub use chain::Chain;
 pub use clock::{Clock, IdSource, SystemClock, UuidV7Source};
@@ -18,5 +20,7 @@ pub use cron::{Cron, CronError};
 pub use ids::{
     AllegroOrderId, AuthorizationId, DeliveryId, EventId, OrderId, SubscriptionId, TaskId, TokenId,
 };
+pub use language::{Language, NoLanguage};
 pub use money::{Currency, Money};
 pub use sku::Sku;
+pub use time_zone::{NoQuietHours, NoTimeZone, QuietHours, TimeZone};

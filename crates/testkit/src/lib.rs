@@ -12,11 +12,13 @@
 
 mod database;
 mod program;
+mod telegram;
 mod vhost;
 mod wait;
 
 pub use database::Database;
 pub use program::Program;
+pub use telegram::{Post, Telegram};
 pub use vhost::Vhost;
 pub use wait::eventually;
 

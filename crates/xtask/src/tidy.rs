@@ -14,6 +14,7 @@ const MAX_LINES: usize = 500;
 /// What each crate may use of ours; a service may use all of them.
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("alerts", &["domain", "egress", "pg"]),
     ("chassis", &["domain"]),
     ("egress", &["domain"]),
     ("pg", &["domain"]),
@@ -53,7 +54,7 @@ pub(crate) fn run() -> Result<()> {
 /// The first migration of every schema is made of the crates' own texts, each as it stands there.
 fn shared_tables(broken: &mut Vec<String>) -> Result<()> {
     let mut texts = Vec::new();
-    for owner in ["messaging", "tasks"] {
+    for owner in ["alerts", "messaging", "tasks"] {
         for file in files(&root().join("crates").join(owner).join("sql"), "sql")? {
             texts.push(fs::read_to_string(file)?);
         }

@@ -3,6 +3,7 @@
 //! Invariant: a [`Reader`] never stops at a mistake. It notes it, hands back a harmless placeholder, and
 //! [`Reader::finish`] refuses with all mistakes at once, so that no placeholder is ever used.
 
+mod alerts;
 mod keys;
 mod reader;
 mod report;
@@ -11,6 +12,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use alerts::{Alerts, Telegram};
 pub use keys::{ApiKey, EncryptionKey};
 pub(crate) use reader::Absent;
 pub use reader::{Mistake, Reader};

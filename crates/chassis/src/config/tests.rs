@@ -212,3 +212,75 @@ fn addresses_others_inject_are_no_mistakes_of_ours() {
     .unwrap();
     assert_eq!(mistakes(reader(&[("STOCK_SYNC_PORT_X", "1")])).len(), 1);
 }
+
+const BOT: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
+
+#[test]
+fn alerts_go_to_chats_of_people_and_groups_or_to_the_log_alone() {
+    let mut given = reader(&[
+        ("ALERTS_TELEGRAM_TOKEN", BOT),
+        ("ALERTS_TELEGRAM_CHATS", "42, -1001234567890"),
+        ("ALERTS_LANGUAGE", "pl"),
+        ("ALERTS_QUIET_HOURS", "22:00-07:00"),
+    ]);
+    let alerts = given.alerts();
+    given.finish().unwrap();
+    let telegram = alerts.telegram.unwrap();
+    assert_eq!((telegram.token.expose_secret(), telegram.chats), (BOT, vec![42, -1_001_234_567_890]));
+    assert_eq!(telegram.url.as_str(), "https://api.telegram.org/");
+    assert_eq!(alerts.language, domain::Language::Pl);
+    assert_eq!(alerts.quiet_hours.unwrap().to_string(), "22:00-07:00");
+    assert_eq!(alerts.time_zone.to_string(), "Europe/Warsaw");
+
+    let mut nothing = reader(&[]);
+    assert!(nothing.alerts().telegram.is_none());
+    nothing.finish().unwrap();
+}
+
+#[test]
+fn all_mistakes_about_alerts_are_told_and_the_token_is_not() {
+    let secret = "hunter2:hunter2";
+    let mut wrong = reader(&[
+        ("ALERTS_TELEGRAM_TOKEN", secret),
+        ("ALERTS_TELEGRAM_CHATS", "42,@shop"),
+        ("ALERTS_TELEGRAM_URL", "api.telegram.org"),
+        ("ALERTS_LANGUAGE", "de"),
+        ("ALERTS_QUIET_HOURS", "22-7"),
+        ("ALERTS_TIME_ZONE", "Warsaw"),
+    ]);
+    wrong.alerts();
+    assert_eq!(
+        mistakes(wrong),
+        [
+            "ALERTS_TELEGRAM_TOKEN: must be a bot's token as Telegram's @BotFather gives it: digits, a colon, letters",
+            "ALERTS_TELEGRAM_CHATS: must be whole numbers separated by commas, is \"42,@shop\"",
+            "ALERTS_TELEGRAM_URL: must be an http or https address without a password, is \"api.telegram.org\"",
+            "ALERTS_LANGUAGE: must be ru, pl or en, is \"de\"",
+            "ALERTS_QUIET_HOURS: must be two different times of day, such as 22:00-07:00, is \"22-7\"",
+            "ALERTS_TIME_ZONE: must be a time zone's IANA name, such as Europe/Warsaw, is \"Warsaw\"",
+        ]
+    );
+    let crowd = (1..=26).map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+    for (variables, rule) in [
+        (
+            ("ALERTS_TELEGRAM_TOKEN", BOT),
+            "ALERTS_TELEGRAM_CHATS: set it too: ALERTS_TELEGRAM_TOKEN is set".to_owned(),
+        ),
+        (
+            ("ALERTS_TELEGRAM_CHATS", "42"),
+            "ALERTS_TELEGRAM_TOKEN: set it too: ALERTS_TELEGRAM_CHATS is set".to_owned(),
+        ),
+        (
+            ("ALERTS_TELEGRAM_CHATS", "42,-1,42"),
+            "ALERTS_TELEGRAM_CHATS: must name each chat once, names 42 twice, is \"42,-1,42\"".to_owned(),
+        ),
+        (
+            ("ALERTS_TELEGRAM_CHATS", crowd.as_str()),
+            format!("ALERTS_TELEGRAM_CHATS: must name 25 chats at most, is {crowd:?}"),
+        ),
+    ] {
+        let mut half = reader(&[variables]);
+        half.alerts();
+        assert_eq!(mistakes(half), [rule]);
+    }
+}

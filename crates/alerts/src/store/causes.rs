@@ -1,0 +1,121 @@
+//! Raising and clearing, in the caller's transaction.
+
+use std::collections::BTreeMap;
+
+use diesel::sql_query;
+use diesel::sql_types::{Jsonb, Text as SqlText, Timestamptz};
+use diesel_async::RunQueryDsl;
+use domain::Language;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::model::{Alert, Text};
+
+/// Says that something is wrong `now`, in the caller's transaction; true when people are going to be told.
+///
+/// While an alert of this cause is open, raising it again only counts it and keeps its words up to date. The one
+/// exception: a warning that has become critical is told once more. Two who raise at once wait for each other, and
+/// one of them is told false.
+///
+/// # Errors
+/// The database's; the transaction is then lost as a whole.
+pub async fn raise(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    alert: &(impl Alert + Sync),
+) -> Result<bool, pg::Error> {
+    // The unique index makes the second of two wait for the first and then count. `first_severity` stands in the row
+    // itself, because the waiting one does not see the other's notice.
+    let told = sql_query(
+        "WITH raised AS ( \
+             INSERT INTO alerts (cause, kind, severity, first_severity, texts, raised_at, last_raised_at) \
+             VALUES ($1, $2, $3, $3, $4, $5, $5) \
+             ON CONFLICT (cause) WHERE cleared_at IS NULL DO UPDATE SET times = alerts.times + 1, \
+                 severity = CASE WHEN alerts.severity = 'critical' THEN 'critical' ELSE excluded.severity END, \
+                 texts = excluded.texts, last_raised_at = greatest(alerts.last_raised_at, excluded.last_raised_at) \
+             RETURNING id, times, severity, first_severity) \
+         INSERT INTO alert_notices (alert_id, stage, severity, created_at) \
+         SELECT id, CASE WHEN times = 1 THEN 'raised' ELSE 'escalated' END, severity, $5 FROM raised \
+         WHERE times = 1 OR (severity = 'critical' AND first_severity = 'warning') \
+         ON CONFLICT (alert_id, stage) DO NOTHING",
+    )
+    .bind::<SqlText, _>(alert.cause())
+    .bind::<SqlText, _>(alert.kind())
+    .bind::<SqlText, _>(alert.severity().as_str())
+    .bind::<Jsonb, _>(in_every_language(|language| alert.text(language))?)
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    Ok(told == 1)
+}
+
+/// Says that what was wrong is right again `now`, in the caller's transaction; false when no alert of this cause was
+/// open. Those who were told of it are going to be told of its end.
+///
+/// # Errors
+/// The database's; the transaction is then lost as a whole.
+pub async fn clear(conn: &mut pg::Connection, now: OffsetDateTime, cause: &str) -> Result<bool, pg::Error> {
+    let cleared = sql_query(
+        "WITH cleared AS ( \
+             UPDATE alerts SET cleared_at = $2 \
+             WHERE cause = $1 AND cleared_at IS NULL AND severity <> 'info' RETURNING id, severity) \
+         INSERT INTO alert_notices (alert_id, stage, severity, created_at) \
+         SELECT id, 'cleared', severity, $2 FROM cleared",
+    )
+    .bind::<SqlText, _>(cause)
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    Ok(cleared == 1)
+}
+
+/// Whether something was told already, for [`insert_once`]'s cause.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn exists(conn: &mut pg::Connection, cause: &str) -> Result<bool, pg::Error> {
+    let found = sql_query("SELECT FROM alerts WHERE cause = $1 AND cleared_at IS NULL")
+        .bind::<SqlText, _>(cause)
+        .execute(conn)
+        .await?;
+    Ok(found == 1)
+}
+
+/// Tells something that is no trouble, once for this cause; false when it was told before.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn insert_once(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    (kind, cause): (&str, &str),
+    text: impl Fn(Language) -> Text,
+) -> Result<bool, pg::Error> {
+    let told = sql_query(
+        "WITH told AS ( \
+             INSERT INTO alerts (cause, kind, severity, first_severity, texts, raised_at, last_raised_at) \
+             VALUES ($1, $2, 'info', 'info', $3, $4, $4) \
+             ON CONFLICT (cause) WHERE cleared_at IS NULL DO NOTHING RETURNING id) \
+         INSERT INTO alert_notices (alert_id, stage, severity, created_at) \
+         SELECT id, 'raised', 'info', $4 FROM told",
+    )
+    .bind::<SqlText, _>(cause)
+    .bind::<SqlText, _>(kind)
+    .bind::<Jsonb, _>(in_every_language(text)?)
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    Ok(told == 1)
+}
+
+/// A text of Postgres cannot hold U+0000; one in a name must not cost the transaction.
+fn in_every_language(text: impl Fn(Language) -> Text) -> Result<Value, pg::Error> {
+    let texts: BTreeMap<&str, Text> = Language::ALL
+        .into_iter()
+        .map(|language| {
+            let Text { title, body } = text(language);
+            (language.as_str(), Text { title: title.replace('\0', ""), body: body.replace('\0', "") })
+        })
+        .collect();
+    serde_json::to_value(texts).map_err(pg::Error::unwritable)
+}

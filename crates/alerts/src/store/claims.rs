@@ -1,0 +1,192 @@
+//! Deliveries of one chat, claimed by one sender at a time.
+
+use diesel::sql_types::{Array, BigInt, Int4, Nullable, Text as SqlText, Timestamptz};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use domain::Language;
+use time::OffsetDateTime;
+
+use super::notices::{NOTICE, NoticeRow};
+use crate::model::Notice;
+
+/// Notices looked at for one message.
+const BATCH: i64 = 50;
+
+/// A chat that is this sender's for a while.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Claim {
+    #[diesel(sql_type = BigInt)]
+    pub(crate) chat_id: i64,
+    /// Grows with each claim: what an older one still writes is refused.
+    #[diesel(sql_type = BigInt)]
+    pub(crate) claim: i64,
+    /// Tries in a row that came to nothing.
+    #[diesel(sql_type = Int4)]
+    pub(crate) failures: i32,
+    /// What stood in the way last time.
+    #[diesel(sql_type = Nullable<SqlText>)]
+    pub(crate) trouble: Option<String>,
+}
+
+/// How a try ended.
+#[derive(Debug)]
+pub(crate) struct Ending<'a> {
+    /// What the deliveries are now.
+    pub(crate) status: &'static str,
+    /// Why, of those that failed.
+    pub(crate) error: Option<&'a str>,
+    /// The chat's next message is sent then, or later.
+    pub(crate) next_attempt_at: OffsetDateTime,
+    /// Tries in a row that came to nothing.
+    pub(crate) failures: i32,
+    /// What stands in the way of this chat.
+    pub(crate) trouble: Option<&'a str>,
+}
+
+/// Lets warnings that wait for these chats wait until quiet ends.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn hold(
+    conn: &mut pg::Connection,
+    chats: &[i64],
+    until: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    sql_query(
+        "UPDATE alert_deliveries d SET not_before = $2 FROM alert_notices n \
+         WHERE n.id = d.notice_id AND n.severity = 'warning' AND d.chat_id = ANY($1) \
+             AND d.status IN ('pending', 'sending') AND d.not_before < $2",
+    )
+    .bind::<Array<BigInt>, _>(chats)
+    .bind::<Timestamptz, _>(until)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Claims those of the chats that something waits for and that may be written to `now`, until `lease`.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn claim(
+    conn: &mut pg::Connection,
+    chats: &[i64],
+    now: OffsetDateTime,
+    lease: OffsetDateTime,
+) -> Result<Vec<Claim>, pg::Error> {
+    let claimed = sql_query(
+        "UPDATE alert_chats SET next_attempt_at = $3, claim = claim + 1 WHERE chat_id IN ( \
+             SELECT c.chat_id FROM alert_chats c WHERE c.chat_id = ANY($1) AND c.next_attempt_at <= $2 AND EXISTS ( \
+                 SELECT FROM alert_deliveries d WHERE d.chat_id = c.chat_id \
+                     AND d.status IN ('pending', 'sending') AND d.not_before <= $2) \
+             FOR UPDATE SKIP LOCKED) \
+         RETURNING chat_id, claim, failures, trouble",
+    )
+    .bind::<Array<BigInt>, _>(chats)
+    .bind::<Timestamptz, _>(now)
+    .bind::<Timestamptz, _>(lease);
+    Ok(claimed.load(conn).await?)
+}
+
+/// Drops what need not be said in a claimed chat any more, and returns how much that was: a warning that came and went
+/// before the chat was told of it, a warning that has become critical meanwhile, and the end of what the chat was
+/// never told of. What may have arrived counts as told.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn skip(
+    conn: &mut pg::Connection,
+    chat_id: i64,
+    now: OffsetDateTime,
+) -> Result<usize, pg::Error> {
+    let others = "SELECT FROM alert_deliveries o JOIN alert_notices m ON m.id = o.notice_id \
+                  WHERE o.chat_id = $1 AND m.alert_id = a.id";
+    let skipped = sql_query(format!(
+        "UPDATE alert_deliveries d SET status = 'skipped', ended_at = $2 \
+         FROM alert_notices n JOIN alerts a ON a.id = n.alert_id \
+         WHERE d.chat_id = $1 AND d.status = 'pending' AND n.id = d.notice_id AND ( \
+             (n.stage = 'raised' AND EXISTS ({others} AND m.stage = 'escalated')) \
+             OR (a.severity = 'warning' AND a.cleared_at IS NOT NULL \
+                 AND NOT EXISTS ({others} AND o.status IN ('sending', 'sent'))) \
+             OR (n.stage = 'cleared' \
+                 AND NOT EXISTS ({others} AND m.stage <> 'cleared' AND o.status IN ('pending', 'sending', 'sent'))))"
+    ))
+    .bind::<BigInt, _>(chat_id)
+    .bind::<Timestamptz, _>(now);
+    Ok(skipped.execute(conn).await?)
+}
+
+/// What waits for a claimed chat `now`, in the order it came up. A later word on an alert waits for the earlier one,
+/// even where that is only about to be addressed.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn due(
+    conn: &mut pg::Connection,
+    language: Language,
+    chat_id: i64,
+    now: OffsetDateTime,
+) -> Result<Vec<Notice>, pg::Error> {
+    let found = sql_query(format!(
+        "SELECT {NOTICE} FROM alert_deliveries d JOIN alert_notices n ON n.id = d.notice_id \
+             JOIN alerts a ON a.id = n.alert_id \
+         WHERE d.chat_id = $2 AND d.status IN ('pending', 'sending') AND d.not_before <= $3 AND NOT EXISTS ( \
+             SELECT FROM alert_notices e \
+             WHERE e.alert_id = n.alert_id AND e.id < n.id AND e.addressed_at IS NULL) \
+         ORDER BY n.id LIMIT $4"
+    ))
+    .bind::<SqlText, _>(language.as_str())
+    .bind::<BigInt, _>(chat_id)
+    .bind::<Timestamptz, _>(now)
+    .bind::<BigInt, _>(BATCH);
+    let rows: Vec<NoticeRow> = found.load(conn).await?;
+    Ok(rows.into_iter().map(Notice::from).collect())
+}
+
+/// Writes down that these are about to be sent.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn begin(conn: &mut pg::Connection, chat_id: i64, notices: &[i64]) -> Result<(), pg::Error> {
+    sql_query("UPDATE alert_deliveries SET status = 'sending' WHERE chat_id = $1 AND notice_id = ANY($2)")
+        .bind::<BigInt, _>(chat_id)
+        .bind::<Array<BigInt>, _>(notices)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Writes down how a try ended, and gives the chat back. A sender whose claim has run out may still say that something
+/// was sent, and nothing else.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn end(
+    conn: &mut pg::Connection,
+    claim: &Claim,
+    notices: &[i64],
+    now: OffsetDateTime,
+    ending: &Ending<'_>,
+) -> Result<(), pg::Error> {
+    sql_query(
+        "WITH ours AS ( \
+             UPDATE alert_chats SET next_attempt_at = $4, failures = $5, trouble = $6 \
+             WHERE chat_id = $1 AND claim = $3 RETURNING chat_id) \
+         UPDATE alert_deliveries SET status = $7, error = $8, \
+             ended_at = CASE WHEN $7 IN ('sent', 'failed') THEN $9 END \
+         WHERE chat_id = $1 AND notice_id = ANY($2) AND status = 'sending' \
+             AND ($7 = 'sent' OR EXISTS (SELECT FROM ours))",
+    )
+    .bind::<BigInt, _>(claim.chat_id)
+    .bind::<Array<BigInt>, _>(notices)
+    .bind::<BigInt, _>(claim.claim)
+    .bind::<Timestamptz, _>(ending.next_attempt_at)
+    .bind::<Int4, _>(ending.failures)
+    .bind::<Nullable<SqlText>, _>(ending.trouble)
+    .bind::<SqlText, _>(ending.status)
+    .bind::<Nullable<SqlText>, _>(ending.error)
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

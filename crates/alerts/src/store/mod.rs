@@ -1,0 +1,6 @@
+//! The tables. Plain SQL, because every guard is one statement.
+
+pub(crate) mod causes;
+pub(crate) mod claims;
+pub(crate) mod notices;
+pub(crate) mod upkeep;

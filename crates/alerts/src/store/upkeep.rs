@@ -1,0 +1,64 @@
+//! What is looked at, and what is thrown away.
+
+use diesel::sql_types::{Array, BigInt, Double, Timestamptz};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use time::OffsetDateTime;
+
+/// Alerts deleted in one statement.
+const BATCH: usize = 500;
+
+/// How alerts stand.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Standing {
+    /// Seconds since something should have been sent that was not.
+    #[diesel(sql_type = Double)]
+    pub(crate) oldest_age: f64,
+    /// Open warnings.
+    #[diesel(sql_type = Double)]
+    pub(crate) warnings: f64,
+    /// Open critical alerts.
+    #[diesel(sql_type = Double)]
+    pub(crate) criticals: f64,
+}
+
+/// How alerts stand `now`, as far as these chats are concerned.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn standing(
+    conn: &mut pg::Connection,
+    chats: &[i64],
+    now: OffsetDateTime,
+) -> Result<Standing, pg::Error> {
+    let found = sql_query(
+        "SELECT greatest(coalesce(extract(epoch FROM $2 - least( \
+                 (SELECT min(not_before) FROM alert_deliveries \
+                  WHERE chat_id = ANY($1) AND status IN ('pending', 'sending') AND not_before <= $2), \
+                 (SELECT min(created_at) FROM alert_notices WHERE addressed_at IS NULL))), 0), 0)::float8 AS oldest_age, \
+             count(*) FILTER (WHERE severity = 'warning')::float8 AS warnings, \
+             count(*) FILTER (WHERE severity = 'critical')::float8 AS criticals \
+         FROM alerts WHERE cleared_at IS NULL",
+    )
+    .bind::<Array<BigInt>, _>(chats)
+    .bind::<Timestamptz, _>(now);
+    Ok(found.get_result(conn).await?)
+}
+
+/// Deletes alerts that ended before this moment, a bounded number of them; true when there may be more.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn sweep(conn: &mut pg::Connection, before: OffsetDateTime) -> Result<bool, pg::Error> {
+    let deleted = sql_query(
+        "DELETE FROM alerts WHERE id IN ( \
+             SELECT id FROM alerts \
+             WHERE (cleared_at IS NOT NULL OR severity = 'info') AND coalesce(cleared_at, raised_at) < $1 \
+             LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<Timestamptz, _>(before)
+    .bind::<BigInt, _>(i64::try_from(BATCH).unwrap_or(i64::MAX))
+    .execute(conn)
+    .await?;
+    Ok(deleted == BATCH)
+}

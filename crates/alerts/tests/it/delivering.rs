@@ -1,0 +1,177 @@
+//! What happens when Telegram, a chat or a sender is not well.
+
+use domain::Language;
+use serde_json::json;
+use time::Duration;
+
+use crate::support::{CREW, Desk, OWNER, TOKEN, critical, warning};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_without_telegram_loses_nothing_and_repeats_nothing() {
+    let desk = Desk::open().await;
+    desk.telegram.answer(|_post| Some((502, json!("<html>Bad Gateway</html>"))));
+    desk.raise(critical("first")).await;
+    let sender = desk.sender(&[OWNER, CREW]);
+    for minute in 0..12 {
+        let asked = desk.telegram.posts().len();
+        desk.until_asked_more_than(asked).await;
+        desk.until("alert_deliveries WHERE status = 'sending'", 0).await;
+        if minute == 6 {
+            desk.raise(warning("second")).await;
+            desk.until("alert_deliveries", 4).await;
+        }
+        desk.wait(Duration::minutes(5));
+    }
+    sender.stop().await;
+    desk.telegram.take();
+    let asked = desk.telegram.posts().len();
+    // After twelve failures the next try is five minutes after the last, whoever makes it.
+    let _another = desk.sender(&[OWNER, CREW]);
+    desk.until_settled().await;
+    assert_eq!(desk.telegram.posts().len(), asked + 2, "one message to each");
+    for chat in [OWNER, CREW] {
+        let texts = desk.telegram.texts(chat);
+        assert_eq!(texts.len(), 1);
+        assert!(texts[0].contains("first") && texts[0].contains("second"), "{}", texts[0]);
+    }
+    desk.until("alert_chats WHERE failures = 0 AND trouble IS NULL", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_obeyed_to_the_second_and_holds_up_nobody_else() {
+    let desk = Desk::open().await;
+    desk.telegram.answer(|post| {
+        let limited = json!({ "ok": false, "error_code": 429, "description": "Too Many Requests: retry after 35",
+            "parameters": { "retry_after": 35 } });
+        Some(if post.chat_id == CREW { (429, limited) } else { (200, json!({ "ok": true })) })
+    });
+    let _sender = desk.sender(&[CREW, OWNER]);
+    desk.raise(warning("a")).await;
+    desk.texts(OWNER, 1).await;
+    desk.until("alert_deliveries WHERE status = 'sending'", 0).await;
+    desk.telegram.take();
+    desk.wait(Duration::seconds(34));
+    // The other chat's next message shows that a look was taken at this moment, and at this chat too.
+    desk.raise(warning("b")).await;
+    desk.texts(OWNER, 2).await;
+    assert_eq!(desk.telegram.texts(CREW), Vec::<String>::new(), "a second too early");
+    desk.wait(Duration::seconds(1));
+    let texts = desk.texts(CREW, 1).await;
+    assert!(texts[0].contains(": a<") && texts[0].contains(": b<"), "{}", texts[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_to_one_chat_keep_their_distance() {
+    let desk = Desk::open().await;
+    let _senders = [(); 2].map(|()| desk.sender(&[OWNER, CREW]));
+    desk.raise(warning("a")).await;
+    desk.until_settled().await;
+    desk.raise(warning("b")).await;
+    desk.raise(warning("c")).await;
+    desk.until("alert_deliveries WHERE status = 'pending'", 4).await;
+    desk.wait(Duration::seconds(1));
+    let texts = desk.texts(OWNER, 2).await;
+    assert!(texts[1].contains(": b<") && texts[1].contains(": c<"), "{}", texts[1]);
+    assert_eq!(desk.telegram.texts(CREW).len(), 1, "twenty a minute at most to a group");
+    desk.wait(Duration::seconds(2));
+    desk.until_settled().await;
+    assert_eq!(desk.telegram.texts(CREW).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_blocks_the_bot_is_left_alone_for_an_hour_and_gets_all_once_it_unblocks() {
+    let desk = Desk::open().await;
+    desk.telegram.answer(|post| {
+        let blocked = json!({ "ok": false, "error_code": 403, "description": "Forbidden: bot was blocked by the user" });
+        Some(if post.chat_id == OWNER { (403, blocked) } else { (200, json!({ "ok": true })) })
+    });
+    let _sender = desk.sender(&[OWNER, CREW]);
+    desk.raise(warning("a")).await;
+    desk.texts(CREW, 1).await;
+    desk.until("alert_chats WHERE trouble = 'Forbidden: bot was blocked by the user' AND chat_id = 42", 1)
+        .await;
+    desk.telegram.take();
+    desk.wait(Duration::minutes(59));
+    desk.raise(warning("b")).await;
+    desk.texts(CREW, 2).await;
+    assert_eq!(desk.telegram.texts(OWNER), Vec::<String>::new());
+    desk.wait(Duration::minutes(1));
+    let texts = desk.texts(OWNER, 1).await;
+    assert!(texts[0].contains(": a<") && texts[0].contains(": b<"), "{}", texts[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_dies_between_sending_and_writing_it_down_repeats_one_message() {
+    let desk = Desk::open().await;
+    // The message is in the chat, and the sender never learns of it.
+    desk.telegram.answer(|_post| None);
+    desk.raise(warning("a")).await;
+    let dies = desk.sender(&[OWNER]);
+    desk.until_asked_more_than(0).await;
+    drop(dies);
+    desk.telegram.take();
+    let _takes_over = desk.sender(&[OWNER]);
+    // It came and went meanwhile: the chat may have been told that it came, so it is told that it went.
+    desk.clear("a").await;
+    desk.until("alert_deliveries", 2).await;
+    assert_eq!(desk.telegram.posts().len(), 1, "the chat is the dead sender's until its lease ends");
+    desk.wait(Duration::minutes(1));
+    desk.until_settled().await;
+    let texts = desk.telegram.texts(OWNER);
+    assert_eq!((texts.len(), desk.telegram.posts().len()), (1, 2));
+    assert!(texts[0].contains("⚠️") && texts[0].contains("✅"), "{}", texts[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_was_upgraded_is_followed_and_a_refused_text_holds_up_no_other() {
+    let desk = Desk::open().await;
+    desk.telegram.answer(|post| {
+        Some(match post.chat_id {
+            CREW => (
+                400,
+                json!({ "ok": false, "error_code": 400,
+                    "description": "Bad Request: group chat was upgraded to a supergroup chat",
+                    "parameters": { "migrate_to_chat_id": -100 } }),
+            ),
+            OWNER => (
+                400,
+                json!({ "ok": false, "error_code": 400,
+                    "description": "Bad Request: can't parse entities: Unsupported start tag" }),
+            ),
+            _ => (200, json!({ "ok": true })),
+        })
+    });
+    let _sender = desk.sender(&[CREW, OWNER]);
+    desk.raise(warning("a")).await;
+    desk.until_settled().await;
+    assert_eq!(desk.telegram.texts(-100).len(), 1);
+    assert_eq!(
+        desk.count("alert_deliveries WHERE status = 'failed' AND error LIKE '%can''t parse%'").await,
+        1
+    );
+    desk.telegram.take();
+    desk.wait(Duration::seconds(3));
+    desk.raise(warning("b")).await;
+    let texts = desk.texts(OWNER, 1).await;
+    assert!(texts[0].contains(": b<"), "{}", texts[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_is_not_in_what_is_kept_about_failures() {
+    let desk = Desk::open().await;
+    let kept = async |trouble: &str| {
+        desk.until(&format!("alert_chats WHERE trouble LIKE '{trouble}'"), 1).await;
+        assert_eq!(desk.count(&format!("alert_chats WHERE trouble LIKE '%{TOKEN}%'")).await, 0);
+    };
+    desk.raise(warning("a")).await;
+    // Nobody listens any more.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sender = desk.sender_to(&format!("http://{gone}/"), &[OWNER], Language::En);
+    kept("%error sending request%").await;
+    sender.stop().await;
+    // Somebody echoes the address it was asked for.
+    desk.telegram.answer(|post| Some((404, json!({ "ok": false, "description": post.path }))));
+    desk.wait(Duration::minutes(5));
+    let _sender = desk.sender(&[OWNER]);
+    kept("404%/bot‹redacted›/sendMessage").await;
+}

@@ -1,0 +1,7 @@
+//! Alerts on a real Postgres, sent to a Telegram of the test's own.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod delivering;
+mod support;
+mod telling;
