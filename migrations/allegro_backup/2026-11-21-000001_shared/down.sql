@@ -1,1 +1,1 @@
-DROP TABLE schedules, task_history, inbox, outbox;
+DROP TABLE alert_chats, alert_deliveries, alert_notices, alerts, schedules, task_history, inbox, outbox;

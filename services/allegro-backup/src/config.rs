@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::config::{Amqp, Database, Encryption, Reader, Redis};
+use chassis::config::{Alerts, Amqp, Database, Encryption, Reader, Redis};
 
 use crate::clients::allegro::Application;
 
@@ -15,6 +15,8 @@ pub struct Config {
     pub(crate) redis: Redis,
     /// Where facts are told.
     pub(crate) amqp: Amqp,
+    /// Whom to tell what needs them.
+    pub(crate) alerts: Alerts,
     /// The keys of sealed columns.
     pub(crate) encryption: Encryption,
     /// Who we are at Allegro.
@@ -36,6 +38,7 @@ impl Config {
             database: reader.database(),
             redis: reader.redis(),
             amqp: reader.amqp(),
+            alerts: reader.alerts(),
             encryption: reader.encryption(),
             application: Application {
                 client_id: reader.required_text(

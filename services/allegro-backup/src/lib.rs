@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use ::domain::{Chain, SystemClock, UuidV7Source};
 use ::tasks::{Housekeeping, Runner, Scheduler, Settings, TaskHandler};
-use chassis::config::Reader;
+use alerts::{Sender, Telegram};
+use chassis::config::{Alerts, Reader};
 use chassis::{ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::{Broker, Relay};
@@ -95,6 +96,8 @@ impl Service for AllegroBackup {
             let runner = Runner::new(pool.clone(), Arc::clone(&state.clock), handlers, settings);
             life.spawn("tasks", runner.run(life.stopping()));
             life.spawn("watch", app::watch::watch(state.clone(), life.stopping()));
+            let sender = Sender::new(pool.clone(), Arc::clone(&state.clock), alert_settings(config.alerts))?;
+            life.spawn("alerts", sender.run(life.stopping()));
             let relay = Relay::new(Self::NAME, config.database.url, broker.clone());
             life.spawn("relay", relay.run(life.stopping()));
         }
@@ -122,6 +125,12 @@ impl Service for AllegroBackup {
         life.spawn("http", server.run(life.stopping()));
         Ok(())
     }
+}
+
+fn alert_settings(alerts: Alerts) -> alerts::Settings {
+    let Alerts { telegram, language, quiet_hours, time_zone } = alerts;
+    let telegram = telegram.map(|it| Telegram { url: it.url, token: it.token, chats: it.chats });
+    alerts::Settings { service: AllegroBackup::NAME, telegram, language, quiet_hours, time_zone }
 }
 
 fn health(pool: &pg::Pool, broker: &Broker, pause: &Pause) -> Health {

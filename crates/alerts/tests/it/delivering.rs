@@ -123,6 +123,21 @@ async fn a_sender_that_dies_between_sending_and_writing_it_down_repeats_one_mess
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_telegram_that_hangs_is_given_up_on_and_tried_again() {
+    let desk = Desk::open().await;
+    desk.telegram.answer(|post| (post.chat_id == CREW).then(|| (200, json!({ "ok": true }))));
+    let _sender = desk.sender(&[OWNER, CREW]);
+    desk.raise(warning("a")).await;
+    desk.texts(CREW, 1).await;
+    desk.until("alert_chats WHERE failures = 1 AND chat_id = 42", 1).await;
+    assert_eq!(desk.count("alert_deliveries WHERE status = 'sending'").await, 1, "it may have arrived");
+    desk.telegram.take();
+    desk.wait(Duration::seconds(1));
+    assert_eq!(desk.texts(OWNER, 1).await.len(), 1);
+    desk.until_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_was_upgraded_is_followed_and_a_refused_text_holds_up_no_other() {
     let desk = Desk::open().await;
     desk.telegram.answer(|post| {

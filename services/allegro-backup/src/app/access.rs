@@ -10,6 +10,7 @@ use tasks::{TaskError, schedules};
 use time::OffsetDateTime;
 
 use crate::clients::allegro::{AllegroError, REQUEST_TIMEOUT, TokenPair};
+use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 pub(crate) use crate::store::tokens::TokenStoreError;
 use crate::store::tokens::{self, Account, Pair};
@@ -236,6 +237,8 @@ async fn give_up(state: &State, account: &Account, reason: &str) -> Result<(), p
                 since: state.now(),
                 generation: generation + 1,
             };
+            let name = account.account_name.as_deref().unwrap_or(&account.allegro_login);
+            alerts::raise(conn, state.now(), &NeedsReauthorization { token_id: id, name, reason }).await?;
             tracing::warn!(token = %id, reason, "an account must be connected again by its owner");
             schedules::remove(conn, &follow_name(id)).await?;
             messaging::outbox::push(conn, &[state.wrap(&event, None)?]).await

@@ -3,6 +3,7 @@
 use domain::{AuthorizationId, TaskId, TokenId};
 use tasks::{Task, schedules};
 
+use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::authorizations;
 pub(crate) use crate::store::authorizations::Authorization;
@@ -38,6 +39,7 @@ pub(crate) async fn remove(state: &State, id: TokenId, by: &str) -> Result<(), p
             // First the tasks: one that is just ending may be about to begin the schedule.
             tasks::cancel_queue(conn, &queue(id), by).await?;
             schedules::remove(conn, &follow_name(id)).await?;
+            alerts::clear(conn, state.now(), &NeedsReauthorization::cause_of(id)).await?;
             Ok(())
         })
         .await

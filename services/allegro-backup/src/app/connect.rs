@@ -10,6 +10,7 @@ use tasks::{Run, TaskError};
 
 use crate::app::access::{CallError, received};
 use crate::clients::allegro::AllegroError;
+use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::authorizations::{self, Authorization, NewAuthorization};
 use crate::store::tokens::{self, Identity, TokenStoreError};
@@ -201,6 +202,7 @@ async fn complete(
             };
             let correlation_id = run.task().correlation_id.as_deref();
             messaging::outbox::push(conn, &[state.wrap(&event, correlation_id)?]).await?;
+            alerts::clear(conn, now, &NeedsReauthorization::cause_of(account.id())).await?;
             let requested_by = run.task().requested_by.clone();
             let sync = full_sync_task((account.id(), &account.user_id), requested_by, correlation_id);
             tasks::enqueue(conn, state.ids.next_id().into(), now, &sync).await?;

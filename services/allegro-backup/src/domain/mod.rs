@@ -1,4 +1,5 @@
 //! Rules of the backup: how an order is read, and which content may replace which.
 
+pub(crate) mod alert;
 pub(crate) mod order;
 pub(crate) mod replace;

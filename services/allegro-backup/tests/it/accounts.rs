@@ -4,7 +4,7 @@ use sandbox::Settings;
 use serde_json::json;
 use testkit::eventually;
 
-use crate::support::{Shop, USER, USER_PATH};
+use crate::support::{BOT, OWNER, Shop, USER, USER_PATH};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_is_connected_and_its_tokens_are_nowhere_in_clear() {
@@ -82,6 +82,7 @@ async fn tokens_are_refreshed_in_time_by_one_of_two_replicas() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_whose_tokens_died_is_told_of_once_and_heals_by_connecting_again() {
     let shop = Shop::open().await;
+    let replica = shop.service.replica();
     let token_id = shop.connect().await;
     shop.until_read().await;
     shop.admin("POST", "/sellers/1000001/revoke", &json!({}));
@@ -90,11 +91,38 @@ async fn an_account_whose_tokens_died_is_told_of_once_and_heals_by_connecting_ag
     })
     .await;
     assert_eq!(shop.count("outbox WHERE type = 'account.reauthorization_needed'").await, 1);
+    shop.until("alert_deliveries WHERE status = 'sent'", 1).await;
+    let beginning = "🚨 <b>Konto Allegro „Świece” trzeba połączyć ponownie</b>\n";
+    assert!(shop.telegram.texts(OWNER)[0].starts_with(beginning), "{:?}", shop.telegram.texts(OWNER));
 
     shop.admin("POST", "/orders", &json!({ "count": 20 }));
     assert_eq!(shop.connect().await, token_id, "the same account");
     shop.until_equal().await;
     assert_eq!(shop.count("user_tokens").await, 1);
+    shop.until("alert_deliveries WHERE status = 'sent'", 2).await;
+    let told = shop.telegram.texts(OWNER);
+    let end = "✅ Rozwiązane: <b>Konto Allegro „Świece” trzeba połączyć ponownie</b>\n";
+    assert!(told.len() == 2 && told[1].starts_with(end), "{told:?}");
+    let log = eventually("the end in the log", async || {
+        let log = shop.service.log() + &replica.log();
+        log.contains(r#""stage":"cleared""#).then_some(log)
+    })
+    .await;
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(r#""logger":"alerts""#)).collect();
+    let stages = ["raised", "cleared"].map(|stage| lines.iter().filter(|line| line.contains(stage)).count());
+    assert_eq!((lines.len(), stages), (2, [1, 1]), "{lines:?}");
+    assert!(!log.contains(BOT), "the bot's token is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_removed_needs_nobody_any_more() {
+    let shop = Shop::open().await;
+    let token_id = shop.connect().await;
+    shop.until_read().await;
+    shop.admin("POST", "/sellers/1000001/revoke", &json!({}));
+    shop.until("alerts WHERE cleared_at IS NULL", 1).await;
+    assert_eq!(shop.service.delete(&format!("/tokens/{token_id}")).0, 204);
+    assert_eq!(shop.count("alerts WHERE cleared_at IS NULL").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

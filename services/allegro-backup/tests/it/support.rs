@@ -7,16 +7,21 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use sandbox::{Sandbox, Settings};
 use serde_json::{Value, json};
-use testkit::{Database, Program, Vhost, eventually};
+use testkit::{Database, Program, Telegram, Vhost, eventually};
 
 pub(crate) const USER: &str = "sklep-ząbek";
 /// As it is written in a path.
 pub(crate) const USER_PATH: &str = "sklep-z%C4%85bek";
 
+/// The bot that tells people, and the person it tells.
+pub(crate) const BOT: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
+pub(crate) const OWNER: i64 = 42;
+
 /// Everything one test needs. Ends with the value.
 pub(crate) struct Shop {
     pub(crate) service: Program,
     pub(crate) pool: pg::Pool,
+    pub(crate) telegram: Telegram,
     sandbox: Sandbox,
     agent: ureq::Agent,
     _database: Database,
@@ -43,6 +48,7 @@ impl Shop {
     pub(crate) async fn open_with(settings: Settings) -> Self {
         let (database, vhost) = (Database::create("allegro_backup", "").await, Vhost::create());
         let sandbox = Sandbox::start(settings).unwrap();
+        let telegram = Telegram::start();
         let (allegro, redis) = (sandbox.url(), testkit::redis_url());
         // A pause after 429 is shared by client id: each test has its own.
         let client_id = "sandbox";
@@ -53,6 +59,10 @@ impl Shop {
             vhost.url(),
             &[
                 ("REDIS_URL", &redis),
+                ("ALERTS_TELEGRAM_URL", &telegram.url()),
+                ("ALERTS_TELEGRAM_TOKEN", BOT),
+                ("ALERTS_TELEGRAM_CHATS", &OWNER.to_string()),
+                ("ALERTS_LANGUAGE", "pl"),
                 ("ALLEGRO_CLIENT_ID", client_id),
                 ("ALLEGRO_CLIENT_SECRET", "sandbox-secret"),
                 ("ALLEGRO_API_URL", &allegro),
@@ -63,7 +73,15 @@ impl Shop {
         );
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(20)));
         let pool = database.pool();
-        Self { service, pool, sandbox, agent: config.build().into(), _database: database, _vhost: vhost }
+        Self {
+            service,
+            pool,
+            telegram,
+            sandbox,
+            agent: config.build().into(),
+            _database: database,
+            _vhost: vhost,
+        }
     }
 
     /// Asks the sandbox for something.
