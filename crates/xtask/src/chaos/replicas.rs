@@ -18,6 +18,8 @@ const ORDERS: u32 = 200;
 /// New orders, all of the last shop, and how many in a second.
 const LIVE: u32 = 1200;
 const RATE: u32 = 20;
+/// Over a real network each answer of Allegro takes a while.
+const ALLEGRO_DELAY: Duration = Duration::from_millis(60);
 const PAUSE: Duration = Duration::from_millis(1500);
 /// Name, service and roles of each replica.
 const REPLICAS: [(&str, &str, &str); 8] = [
@@ -66,17 +68,20 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
         last = seller;
     }
     client.go_live_of(&last, LIVE, RATE)?;
+    client.slow_down(ALLEGRO_DELAY)?;
     // The one above the accounts' is the service's own.
     wait_until("all journals are followed", PATIENCE, || Ok(client.schedules()? > ACCOUNTS))?;
     let mut fair = Kills::default();
     for kill in 0..kills {
         let victim = VICTIMS.iter().cycle().nth(usize::try_from(kill)?).context("nobody to kill")?;
-        let in_flight = match victim.split('-').next() {
-            Some("dispatcher") => subscriber.in_flight() > 0,
-            Some("worker") => client.running_tasks()? > 0,
+        let is_busy = || match victim.split('-').next() {
+            Some("dispatcher") => Ok(subscriber.in_flight() > 0),
+            Some("worker") => Ok(client.running_tasks()? > 0),
             // Each account's journal is read every second: with all of them followed, some run is always due.
-            _ => client.schedules()? > ACCOUNTS,
+            _ => Ok(client.schedules()? > ACCOUNTS),
         };
+        wait_until("there is work in flight", PATIENCE, is_busy)?;
+        let in_flight = is_busy()?;
         stack.kill(victim)?;
         fair.note(in_flight);
         println!("[{:>5.1} s] {victim} killed", started.elapsed().as_secs_f32());
