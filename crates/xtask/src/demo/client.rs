@@ -180,9 +180,18 @@ impl Client {
         })
     }
 
-    /// The truth: every order of the shop at Allegro.
+    /// The truth: every order of every shop at Allegro.
     pub(crate) fn source_orders(&self) -> Result<Vec<SourceOrder>> {
-        let mut answer = self.agent.get(format!("{}/journal", self.sandbox)).call()?;
+        let listed = self.get(&format!("{}/sellers", self.sandbox))?;
+        let mut orders = Vec::new();
+        for seller in listed.get("sellers").and_then(Value::as_array).into_iter().flatten() {
+            orders.extend(self.source_orders_of(&text(seller, "id")?)?);
+        }
+        Ok(orders)
+    }
+
+    fn source_orders_of(&self, seller: &str) -> Result<Vec<SourceOrder>> {
+        let mut answer = self.agent.get(format!("{}/journal?seller_id={seller}", self.sandbox)).call()?;
         let journal = answer.body_mut().with_config().limit(u64::MAX).read_to_string()?;
         journal
             .lines()
