@@ -9,4 +9,5 @@
 
 mod allegro;
 mod contract;
+mod errors;
 mod sandbox_rules;

@@ -7,9 +7,11 @@ mod error;
 mod migrate;
 mod pool;
 pub mod sealed;
+mod transaction;
 
 pub use connection::connect;
 pub use diesel_async::AsyncPgConnection as Connection;
 pub use error::Error;
 pub use migrate::{MigrateError, migrate};
 pub use pool::{Pool, PooledConnection};
+pub use transaction::Transaction;

@@ -10,12 +10,15 @@
     reason = "a test that cannot be set up fails by panicking"
 )]
 
+mod access;
 mod database;
+pub mod openapi;
 mod program;
 mod telegram;
 mod vhost;
 mod wait;
 
+pub use access::every_route_guards_itself;
 pub use database::Database;
 pub use program::Program;
 pub use telegram::{Post, Telegram};

@@ -111,6 +111,48 @@ impl Program {
         run(self.binary, &self.environment, &arguments)
     }
 
+    /// A token with these scopes.
+    ///
+    /// # Panics
+    /// When the service cannot issue it.
+    pub fn issue(&self, scope: &str) -> String {
+        run(self.binary, &self.environment, &["token", "issue", "--sub", "test", "--scope", scope])
+    }
+
+    /// Its OpenAPI document.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn document(&self) -> Value {
+        let (status, document) = answer(self.agent.get(format!("{}/openapi.json", self.url)).call());
+        assert_eq!(status, 200, "{document}");
+        document
+    }
+
+    /// Any request, `path` from the root on: the status and the JSON, null where there is none.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        key: &str,
+        body: &Value,
+    ) -> (u16, Value) {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        request = request.header("Idempotency-Key", key).header("Content-Type", "application/json");
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        // Neither asks with a body.
+        if ["GET", "DELETE"].contains(&method) {
+            return answer(self.agent.run(request.body(()).expect("a request")));
+        }
+        answer(self.agent.run(request.body(body.to_string()).expect("a request")))
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,26 +1,33 @@
 //! The HTTP face every service shares: server, problem details, authentication, content checks,
-//! paging, health, metrics, OpenAPI.
+//! idempotency, audit, paging, health, metrics, OpenAPI.
 //!
 //! Invariants kept here, so that no service can forget them:
 //! - nothing below `/api` is reached without a credential and the scope its method needs ([`auth`]);
+//! - every write request is told under logger `audit`, without its body ([`auth`] says by whom);
+//! - a request sent again under its `Idempotency-Key` has no second effect ([`idempotency`]);
 //! - every error answer is `application/problem+json` and shows nothing of our inside ([`problem`]);
 //! - every answer carries its request id, is counted and is logged once, never with its raw path ([`Server`]).
 
+mod audit;
 pub mod auth;
+mod docs;
 mod edge;
 pub mod extract;
 pub mod health;
+pub mod idempotency;
 pub mod metrics;
 pub mod openapi;
 pub mod page;
 pub mod problem;
 mod request_id;
 mod server;
+mod store;
 mod validate;
 
 pub use auth::{Access, Authenticator, Caller};
 pub use extract::{ApiJson, ApiPath, ApiQuery};
 pub use health::{Health, Requirement};
+pub use idempotency::{Answer, Idempotency, Once};
 pub use page::{Cursor, Limit, Page};
 pub use problem::{ErrorCode, Problem};
 pub use request_id::RequestId;

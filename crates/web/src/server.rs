@@ -19,9 +19,12 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit;
 use crate::auth::{self, Authenticator};
+use crate::docs;
 use crate::edge::{self, Shared};
 use crate::health::{Health, Status};
+use crate::idempotency;
 use crate::metrics;
 
 /// A request may take so long.
@@ -122,8 +125,11 @@ impl Server {
                     .app_data(openapi.clone())
                     .app_data(metrics.clone())
                     .configure(common_routes)
+                    .configure(docs::routes)
                     .service(
                         web::scope("/api")
+                            .wrap(from_fn(idempotency::fingerprint))
+                            .wrap(from_fn(audit::audit))
                             .wrap(from_fn(auth::guard))
                             .service(web::scope("/v1").configure(move |config| routes(config))),
                     )

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chassis", &["domain"]),
     ("egress", &["domain"]),
     ("pg", &["domain"]),
-    ("web", &["domain"]),
+    ("web", &["domain", "pg"]),
     ("messaging", &["domain", "pg"]),
     ("tasks", &["domain", "pg", "web"]),
     ("sandbox", &["domain"]),
@@ -48,13 +48,14 @@ pub(crate) fn run() -> Result<()> {
         unused(package, &text, &mut broken);
     }
     shared_tables(&mut broken)?;
+    documented_routes(&mut broken)?;
     if broken.is_empty() { Ok(()) } else { bail!("{}", broken.join("\n")) }
 }
 
 /// The first migration of every schema is made of the crates' own texts, each as it stands there.
 fn shared_tables(broken: &mut Vec<String>) -> Result<()> {
     let mut texts = Vec::new();
-    for owner in ["alerts", "messaging", "tasks"] {
+    for owner in ["alerts", "messaging", "tasks", "web"] {
         for file in files(&root().join("crates").join(owner).join("sql"), "sql")? {
             texts.push(fs::read_to_string(file)?);
         }
@@ -73,6 +74,29 @@ fn shared_tables(broken: &mut Vec<String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a service serves stands in its document, so that checks made of the document miss no route.
+fn documented_routes(broken: &mut Vec<String>) -> Result<()> {
+    for service in fs::read_dir(root().join("services"))? {
+        let service = service?;
+        let (name, routes) = (service.file_name(), service.path().join("src/api/mod.rs"));
+        let name = name.to_string_lossy();
+        if routes.exists() {
+            let document = root().join(format!("docs/openapi/{name}.json"));
+            let document = fs::read_to_string(document).unwrap_or_default();
+            broken.extend(undocumented(&name, &fs::read_to_string(routes)?, &document));
+        }
+    }
+    Ok(())
+}
+
+fn undocumented(service: &str, routes: &str, document: &str) -> Vec<String> {
+    let paths = routes.split("resource(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    paths
+        .filter(|path| !document.contains(&format!("\"/api/v1{path}\":")))
+        .map(|path| format!("{service}: the route {path} is not in docs/openapi/{service}.json"))
+        .collect()
 }
 
 fn arrows(package: &Package, ours: &[&str], broken: &mut Vec<String>) {
@@ -166,7 +190,7 @@ fn files(folder: &Path, wanted: &str) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use super::source_rules;
+    use super::{source_rules, undocumented};
     use crate::root;
 
     fn broken(package: &str, path: &str, source: &str) -> Vec<String> {
@@ -181,6 +205,16 @@ mod tests {
         assert!(broken("stock-sync", "services/stock-sync/src/store/level.rs", source).is_empty());
         assert!(broken("pg", "crates/pg/src/pool.rs", source).is_empty());
         assert_eq!(broken("stock-sync", "services/stock-sync/src/app/sell.rs", source).len(), 1);
+    }
+
+    #[test]
+    fn a_route_that_is_not_documented_is_told() {
+        let routes = r#".service(resource("/doors").get(list)).service(resource("/doors/{id}").get(get))"#;
+        let document = r#"{"paths": {"/api/v1/doors": {}}}"#;
+        assert_eq!(
+            undocumented("house", routes, document),
+            ["house: the route /doors/{id} is not in docs/openapi/house.json"]
+        );
     }
 
     #[test]

@@ -1,1 +1,1 @@
-DROP TABLE inbox, outbox;
+DROP TABLE idempotency_keys, inbox, outbox;

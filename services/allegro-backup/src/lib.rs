@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use ::domain::{Chain, SystemClock, UuidV7Source};
 use ::tasks::{Housekeeping, Runner, Scheduler, Settings, TaskHandler};
+use actix_web::web::Data;
 use alerts::{Sender, Telegram};
 use chassis::config::{Alerts, Reader};
 use chassis::{ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::{Broker, Relay};
 use pg::sealed::Keyring;
-use web::{Authenticator, Health, Requirement, Server};
+use web::{Authenticator, Health, Idempotency, Requirement, Server};
 
 use crate::clients::allegro::{AllegroClient, Pause, REQUEST_TIMEOUT};
 pub use crate::config::Config;
@@ -111,11 +112,15 @@ impl Service for AllegroBackup {
             .jwt_secret(context.auth.jwt_secret.as_ref())
             .api_keys(context.auth.into_api_keys())
             .insecure_local(context.insecure_local);
+        let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));
+        if context.roles.worker {
+            life.spawn("idempotency", idempotency.clone().sweep(life.stopping()));
+        }
         let server = Server::new(authenticator)
             .health(health(&pool, &broker, &pause))
             .openapi(api::openapi())
             .routes(move |routes| {
-                routes.app_data(actix_web::web::Data::new(state.clone()));
+                routes.app_data(Data::new(state.clone())).app_data(Data::new(idempotency.clone()));
                 if context.roles.api {
                     api::routes(routes, &state.pool);
                 }

@@ -17,13 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::domain::{Chain, SystemClock, UuidV7Source};
+use actix_web::web::Data;
 use chassis::config::Reader;
 use chassis::{ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use egress::ssrf::Guard;
 use messaging::{Broker, Consumer};
 use pg::sealed::Keyring;
-use web::{Authenticator, Health, Requirement, Server};
+use web::{Authenticator, Health, Idempotency, Requirement, Server};
 
 pub use crate::config::Config;
 use crate::consumers::FanOut;
@@ -97,11 +98,15 @@ impl Service for WebhookDispatcher {
             .jwt_secret(context.auth.jwt_secret.as_ref())
             .api_keys(context.auth.into_api_keys())
             .insecure_local(context.insecure_local);
+        let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));
+        if context.roles.worker {
+            life.spawn("idempotency", idempotency.clone().sweep(life.stopping()));
+        }
         let server = Server::new(authenticator)
             .health(health(&pool, &broker))
             .openapi(api::openapi())
             .routes(move |routes| {
-                routes.app_data(actix_web::web::Data::new(state.clone()));
+                routes.app_data(Data::new(state.clone())).app_data(Data::new(idempotency.clone()));
                 if context.roles.api {
                     api::routes(routes);
                 }

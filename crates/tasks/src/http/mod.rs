@@ -4,6 +4,8 @@
 //! `GET …/tasks`, `GET …/tasks/{task_id}`, `POST …/tasks/{task_id}/cancel` (or `/stop`), `POST …/tasks/{task_id}/retry`,
 //! `GET …/schedules`, `PATCH …/schedules/{name}`, `POST …/schedules/{name}/run`.
 //!
+//! The POSTs take an `Idempotency-Key`: the service has `web::Idempotency` among its app data.
+//!
 //! A caller bound to a user sees and moves only that user's tasks and schedules.
 
 mod schedules;
@@ -11,7 +13,7 @@ mod tasks;
 
 use actix_web::web::{Data, ServiceConfig, get, patch, post, resource};
 use utoipa::OpenApi;
-use web::problem::{ErrorCode, Problem};
+use web::problem::ErrorCode;
 
 pub use self::tasks::{ProgressView, TaskView};
 
@@ -69,9 +71,4 @@ pub fn routes(config: &mut ServiceConfig, at: &str, pool: &pg::Pool) {
         .service(place("/schedules").route(get().to(schedules::list)))
         .service(place("/schedules/{name}").route(patch().to(schedules::change)))
         .service(place("/schedules/{name}/run").route(post().to(schedules::run)));
-}
-
-/// The database is down, or we made a mistake.
-fn database(error: &pg::Error) -> Problem {
-    if error.is_unavailable() { Problem::unavailable("postgres", error) } else { Problem::internal(error) }
 }

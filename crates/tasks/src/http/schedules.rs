@@ -6,14 +6,19 @@ use domain::{Clock, SystemClock, TaskId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
-use web::problem::Body;
-use web::{ApiJson, ApiPath, ApiQuery, Caller, Limit, Problem};
+use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Limit, Once, Problem};
 
-use super::{SCHEDULE_NOT_FOUND, database};
+use super::SCHEDULE_NOT_FOUND;
 use crate::schedules::{self, Schedule};
 
 /// A schedule.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "name": "delete_old_tasks", "kind": "delete_old_tasks", "queue": "housekeeping", "user_id": null,
+    "cron": "15 3 * * *", "time_zone": "Europe/Warsaw", "every_seconds": null, "is_enabled": true,
+    "next_run_at": "2026-11-22T02:15:00Z", "last_run_at": null, "last_success_at": null, "last_error": null,
+    "task_id": null,
+}))]
 pub(super) struct ScheduleView {
     #[schema(example = "delete_old_tasks")]
     name: String,
@@ -77,9 +82,10 @@ pub(super) struct ScheduleList {
 pub(super) struct Wanted {
     /// At most so many, 1 to 200.
     #[serde(default)]
-    #[param(value_type = Option<u16>, default = 50)]
+    #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
     limit: Limit,
     /// Where the page before ended.
+    #[param(example = "delete_old_tasks")]
     cursor: Option<String>,
 }
 
@@ -94,8 +100,7 @@ pub(super) struct Change {
 
 /// Schedules, by name.
 #[utoipa::path(get, path = "/schedules", tag = "tasks", operation_id = "list_schedules", params(Wanted),
-    responses((status = 200, description = "A page of schedules", body = ScheduleList),
-        (status = 400, description = "A parameter is wrong", body = Body<'static>)))]
+    responses((status = 200, description = "A page of schedules", body = ScheduleList)))]
 pub(super) async fn list(
     pool: Data<pg::Pool>,
     caller: Caller,
@@ -104,7 +109,7 @@ pub(super) async fn list(
     let (user_id, after) = (caller.user_id.as_deref(), wanted.cursor.as_deref());
     let listed =
         async { schedules::list(&mut *pool.get().await?, user_id, after, wanted.limit.with_probe()).await };
-    let mut found = listed.await.map_err(|error| database(&error))?;
+    let mut found = listed.await.map_err(|error| Problem::database(&error))?;
     let size = usize::from(wanted.limit.get());
     let has_more = found.len() > size;
     found.truncate(size);
@@ -115,10 +120,9 @@ pub(super) async fn list(
 
 /// Switches a schedule on or off.
 #[utoipa::path(patch, path = "/schedules/{name}", tag = "tasks", operation_id = "change_schedule",
-    params(("name" = String, Path, description = "The schedule's name")), request_body = Change,
+    params(("name" = String, Path, description = "The schedule's name", example = "delete_old_tasks")), request_body = Change,
     responses((status = 200, description = "The schedule as it is now", body = ScheduleView),
-        (status = 400, description = "The body is wrong", body = Body<'static>),
-        (status = 404, description = "No such schedule", body = Body<'static>)))]
+        (status = 404, description = "schedule_not_found")))]
 pub(super) async fn change(
     pool: Data<pg::Pool>,
     caller: Caller,
@@ -136,18 +140,16 @@ pub(super) async fn change(
 
 /// Runs a schedule as soon as its last run has ended, out of its turn.
 #[utoipa::path(post, path = "/schedules/{name}/run", tag = "tasks", operation_id = "run_schedule",
-    params(("name" = String, Path, description = "The schedule's name")),
+    params(("name" = String, Path, description = "The schedule's name", example = "delete_old_tasks")),
     responses((status = 202, description = "It will run at once", body = ScheduleView),
-        (status = 404, description = "No such schedule", body = Body<'static>)))]
-pub(super) async fn run(
-    pool: Data<pg::Pool>,
-    caller: Caller,
-    name: ApiPath<String>,
-) -> Result<HttpResponse, Problem> {
-    let due = pool
-        .transaction(async |conn| own(schedules::run_now(conn, &name, SystemClock.now()).await?, &caller))
-        .await?;
-    Ok(HttpResponse::Accepted().json(ScheduleView::from(due)))
+        (status = 404, description = "schedule_not_found")))]
+pub(super) async fn run(caller: Caller, once: Once, name: ApiPath<String>) -> Result<HttpResponse, Problem> {
+    once.run(async |conn| {
+        let due = schedules::run_now(conn, &name, SystemClock.now()).await;
+        let due = own(due.map_err(|error| Problem::database(&error))?, &caller)?;
+        Answer::accepted(&ScheduleView::from(due))
+    })
+    .await
 }
 
 /// What ends a transaction that touched nothing of the caller's.
@@ -172,7 +174,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotFound => Self::new(&SCHEDULE_NOT_FOUND),
-            Refusal::Database(error) => database(&error),
+            Refusal::Database(error) => Self::database(&error),
         }
     }
 }

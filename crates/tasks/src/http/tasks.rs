@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
-use web::problem::Body;
-use web::{ApiPath, ApiQuery, Caller, Cursor, Limit, Page, Problem};
+use web::{Answer, ApiPath, ApiQuery, Caller, Cursor, Limit, Once, Page, Problem};
 
-use super::{TASK_NOT_FOUND, TASK_STATE, database};
+use super::{TASK_NOT_FOUND, TASK_STATE};
 use crate::history::{self, Filter};
 use crate::model::{Progress, Status, Task};
 
@@ -70,6 +69,14 @@ impl From<Progress> for ProgressView {
 
 /// A task.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "task_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e", "kind": "full_sync_all_orders",
+    "queue": "sync_0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "status": "PROGRESS",
+    "progress": { "current": 500, "total": 2000, "stage": "orders" }, "attempt": 1, "run_at": "2026-11-21T08:00:00Z",
+    "result": null, "error": null, "requested_by": "anna", "user_id": "sklep-zielony", "correlation_id": "order-4711",
+    "created_at": "2026-11-21T08:00:00Z", "started_at": "2026-11-21T08:00:01Z", "finished_at": null,
+    "updated_at": "2026-11-21T08:00:09Z",
+}))]
 pub struct TaskView {
     task_id: TaskId,
     /// What kind of work.
@@ -136,19 +143,22 @@ pub(super) struct Wanted {
     #[param(example = "full_sync_all_orders")]
     kind: Option<String>,
     /// Only of this queue.
+    #[param(example = "sync_0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     queue: Option<String>,
     /// At most so many, 1 to 200.
     #[serde(default)]
-    #[param(value_type = Option<u16>, default = 50)]
+    #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
     limit: Limit,
     /// Where the page before ended.
+    #[param(
+        example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
+    )]
     cursor: Option<String>,
 }
 
 /// Tasks, newest first.
 #[utoipa::path(get, path = "/tasks", tag = "tasks", operation_id = "list_tasks", params(Wanted),
-    responses((status = 200, description = "A page of tasks", body = Page<TaskView>),
-        (status = 400, description = "A parameter is wrong", body = Body<'static>)))]
+    responses((status = 200, description = "A page of tasks", body = Page<TaskView>)))]
 pub(super) async fn list(
     pool: Data<pg::Pool>,
     caller: Caller,
@@ -163,91 +173,101 @@ pub(super) async fn list(
     };
     let listed =
         async { history::list(&mut *pool.get().await?, &filter, after, wanted.limit.with_probe()).await };
-    let tasks = listed.await.map_err(|error| database(&error))?;
+    let tasks = listed.await.map_err(|error| Problem::database(&error))?;
     let page = Page::new(tasks, wanted.limit, |task| Cursor { time: task.created_at, id: task.id.as_uuid() });
     Ok(HttpResponse::Ok().json(page.map(TaskView::from)))
 }
 
 /// One task.
 #[utoipa::path(get, path = "/tasks/{task_id}", tag = "tasks", operation_id = "get_task",
-    params(("task_id" = TaskId, Path, description = "The task's id")),
+    params(("task_id" = TaskId, Path, description = "The task's id",
+        example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e")),
     responses((status = 200, description = "The task", body = TaskView),
-        (status = 404, description = "No such task", body = Body<'static>)))]
+        (status = 404, description = "task_not_found")))]
 pub(super) async fn find(
     pool: Data<pg::Pool>,
     caller: Caller,
     task_id: ApiPath<TaskId>,
 ) -> Result<HttpResponse, Problem> {
-    let task = visible(&pool, &caller, *task_id).await?;
+    let mut conn = pool.get().await.map_err(|error| Problem::database(&error))?;
+    let task = visible(&mut conn, &caller, *task_id).await?;
     Ok(HttpResponse::Ok().json(TaskView::from(task)))
 }
 
 /// Calls a task off: one that waits never starts, one that runs stops at its next step. Asking again changes nothing.
 #[utoipa::path(post, path = "/tasks/{task_id}/cancel", tag = "tasks", operation_id = "cancel_task",
-    params(("task_id" = TaskId, Path, description = "The task's id")),
+    params(("task_id" = TaskId, Path, description = "The task's id",
+        example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e")),
     responses((status = 200, description = "The task, cancelled", body = TaskView),
-        (status = 404, description = "No such task", body = Body<'static>),
-        (status = 409, description = "It has ended already", body = Body<'static>)))]
+        (status = 404, description = "task_not_found"),
+        (status = 409, description = "task_state")))]
 pub(super) async fn cancel(
-    pool: Data<pg::Pool>,
     caller: Caller,
+    once: Once,
     task_id: ApiPath<TaskId>,
 ) -> Result<HttpResponse, Problem> {
-    visible(&pool, &caller, *task_id).await?;
-    let cancelled = async { history::cancel(&mut *pool.get().await?, *task_id, &caller.subject).await };
-    let task = match cancelled.await.map_err(|error| database(&error))? {
-        Some(task) => task,
-        None => visible(&pool, &caller, *task_id).await?,
-    };
-    if task.status != Status::Cancelled {
-        return Err(Problem::new(&TASK_STATE).detail("the task has ended already"));
-    }
-    Ok(HttpResponse::Ok().json(TaskView::from(task)))
+    once.run(async |conn| {
+        visible(conn, &caller, *task_id).await?;
+        let cancelled = history::cancel(conn, *task_id, &caller.subject).await;
+        let task = match cancelled.map_err(|error| Problem::database(&error))? {
+            Some(task) => task,
+            None => visible(conn, &caller, *task_id).await?,
+        };
+        if task.status != Status::Cancelled {
+            return Err(Problem::new(&TASK_STATE).detail("the task has ended already"));
+        }
+        Answer::ok(&TaskView::from(task))
+    })
+    .await
 }
 
 /// The same as `cancel`.
 #[utoipa::path(post, path = "/tasks/{task_id}/stop", tag = "tasks", operation_id = "stop_task",
-    params(("task_id" = TaskId, Path, description = "The task's id")),
+    params(("task_id" = TaskId, Path, description = "The task's id",
+        example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e")),
     responses((status = 200, description = "The task, cancelled", body = TaskView),
-        (status = 404, description = "No such task", body = Body<'static>),
-        (status = 409, description = "It has ended already", body = Body<'static>)))]
+        (status = 404, description = "task_not_found"),
+        (status = 409, description = "task_state")))]
 pub(super) async fn stop(
-    pool: Data<pg::Pool>,
     caller: Caller,
+    once: Once,
     task_id: ApiPath<TaskId>,
 ) -> Result<HttpResponse, Problem> {
-    cancel(pool, caller, task_id).await
+    cancel(caller, once, task_id).await
 }
 
 /// Tries a task again that failed or was cancelled.
 #[utoipa::path(post, path = "/tasks/{task_id}/retry", tag = "tasks", operation_id = "retry_task",
-    params(("task_id" = TaskId, Path, description = "The task's id")),
+    params(("task_id" = TaskId, Path, description = "The task's id",
+        example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e")),
     responses((status = 200, description = "The task, waiting for its try", body = TaskView),
-        (status = 404, description = "No such task", body = Body<'static>),
-        (status = 409, description = "It is alive or has succeeded, or another does the same", body = Body<'static>)))]
+        (status = 404, description = "task_not_found"),
+        (status = 409, description = "task_state")))]
 pub(super) async fn retry(
-    pool: Data<pg::Pool>,
     caller: Caller,
+    once: Once,
     task_id: ApiPath<TaskId>,
 ) -> Result<HttpResponse, Problem> {
-    visible(&pool, &caller, *task_id).await?;
-    let retried = async { history::retry(&mut *pool.get().await?, *task_id).await };
-    match retried.await {
-        Ok(Some(task)) => Ok(HttpResponse::Ok().json(TaskView::from(task))),
-        Ok(None) => {
-            Err(Problem::new(&TASK_STATE).detail("only a task that failed or was cancelled is tried again"))
+    once.run(async |conn| {
+        visible(conn, &caller, *task_id).await?;
+        match history::retry(conn, *task_id).await {
+            Ok(Some(task)) => Answer::ok(&TaskView::from(task)),
+            Ok(None) => {
+                Err(Problem::new(&TASK_STATE)
+                    .detail("only a task that failed or was cancelled is tried again"))
+            }
+            Err(pg::Error::UniqueViolation { .. }) => {
+                Err(Problem::new(&TASK_STATE).detail("another task that does the same is alive"))
+            }
+            Err(error) => Err(Problem::database(&error)),
         }
-        Err(pg::Error::UniqueViolation { .. }) => {
-            Err(Problem::new(&TASK_STATE).detail("another task that does the same is alive"))
-        }
-        Err(error) => Err(database(&error)),
-    }
+    })
+    .await
 }
 
 /// The task, if the caller may see it.
-async fn visible(pool: &pg::Pool, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
-    let found = async { history::find(&mut *pool.get().await?, id).await };
-    let found = found.await.map_err(|error| database(&error))?;
+async fn visible(conn: &mut pg::Connection, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
+    let found = history::find(conn, id).await.map_err(|error| Problem::database(&error))?;
     found
         .filter(|task| caller.user_id.is_none() || caller.user_id == task.user_id)
         .ok_or_else(|| Problem::new(&TASK_NOT_FOUND))

@@ -1,9 +1,14 @@
+use std::sync::Arc;
+
+use actix_web::web::Data;
 use domain::{Clock, SystemClock};
+use pg::sealed::Keyring;
 use serde_json::{Value, json};
 use tasks::schedules::{self, NewSchedule};
 use tasks::{NewTask, Timing};
 use tokio_util::sync::CancellationToken;
-use web::{Authenticator, Server};
+use web::{Authenticator, Idempotency, Server};
+use zeroize::Zeroizing;
 
 use crate::support::{database, enqueue, new_task};
 
@@ -31,8 +36,13 @@ async fn tasks_and_schedules_are_looked_at_and_moved_over_http() {
     let database = database().await;
     let pool = database.pool();
     let routes_pool = pool.clone();
+    let keyring = Keyring::new([("k1".to_owned(), Zeroizing::new([1; 32]))]).unwrap();
+    let answers = Idempotency::new(pool.clone(), keyring, Arc::new(SystemClock));
     let server = Server::new(Authenticator::new("tasks-test").insecure_local(true))
-        .routes(move |routes| tasks::http::routes(routes, "/sync", &routes_pool))
+        .routes(move |routes| {
+            routes.app_data(Data::new(answers.clone()));
+            tasks::http::routes(routes, "/sync", &routes_pool);
+        })
         .bind(([127, 0, 0, 1], 0))
         .unwrap();
     let base = format!("http://{}", server.address());

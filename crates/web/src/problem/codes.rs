@@ -33,21 +33,32 @@ impl ErrorCode {
     }
 }
 
-macro_rules! codes {
-    ($($name:ident = $status:literal $code:literal, $title:literal, $meaning:literal;)+) => {
+/// Declares error codes as statics, and `CODES`, the list of them. Of a crate's own module: what is left out of the
+/// list cannot be forgotten.
+///
+/// ```
+/// web::error_codes! {
+///     pub
+///     DOOR_NOT_FOUND = 404 "door_not_found", "No such door", "No door has this id.";
+/// }
+/// assert_eq!(CODES, [&DOOR_NOT_FOUND]);
+/// ```
+#[macro_export]
+macro_rules! error_codes {
+    ($vis:vis $($name:ident = $status:literal $code:literal, $title:literal, $meaning:literal;)+) => {
         $(
             #[doc = $meaning]
-            pub static $name: ErrorCode =
-                ErrorCode { code: $code, status: $status, title: $title, meaning: $meaning };
+            $vis static $name: $crate::problem::ErrorCode =
+                $crate::problem::ErrorCode { code: $code, status: $status, title: $title, meaning: $meaning };
         )+
 
-        /// Every code any service may answer with because of this crate, generic ones first among
-        /// those of equal status.
-        pub static CODES: &[&ErrorCode] = &[$(&$name),+];
+        /// Every code declared here, generic ones first among those of equal status.
+        $vis static CODES: &[&$crate::problem::ErrorCode] = &[$(&$name),+];
     };
 }
 
-codes! {
+crate::error_codes! {
+    pub
     BAD_REQUEST = 400 "bad_request", "The request is not valid HTTP for this resource",
         "The request could not be read: a broken body, a header that is not text.";
     MALFORMED_JSON = 400 "malformed_json", "The body is not JSON",
@@ -58,6 +69,8 @@ codes! {
         "A path or query parameter is missing, unknown, of a wrong type or against a rule; `errors` names it.";
     INVALID_CURSOR = 400 "invalid_cursor", "The cursor is not one of ours",
         "`cursor` must be a `next_cursor` given by the same list; start again without it.";
+    IDEMPOTENCY_KEY_INVALID = 400 "idempotency_key_invalid", "The Idempotency-Key is not valid",
+        "`Idempotency-Key` must be one value of 1 to 255 printable ASCII characters.";
     CREDENTIAL_MISSING = 401 "credential_missing", "A credential is needed",
         "Send `Authorization: Bearer <token>` or `X-API-Key: <key>`.";
     CREDENTIAL_INVALID = 401 "credential_invalid", "The credential is not valid",
@@ -68,10 +81,14 @@ codes! {
         "No route has this path.";
     METHOD_NOT_ALLOWED = 405 "method_not_allowed", "The resource does not know this method",
         "The `Allow` header lists the methods it knows.";
+    REQUEST_RUNNING = 409 "request_running", "The first request with this Idempotency-Key still runs",
+        "Send the same request again after `Retry-After` seconds; it will be answered as the first one is.";
     BODY_TOO_LARGE = 413 "body_too_large", "The body is too large",
         "A body may be 1 MiB at most.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type", "The body's type is not supported",
         "Send `Content-Type: application/json`, in UTF-8 and without `Content-Encoding`.";
+    IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused", "The Idempotency-Key came with another request before",
+        "Within 24 hours a key names one request; send another request with another key.";
     INTERNAL = 500 "internal", "Something went wrong on our side",
         "Unexpected; the cause is in the service's log under the answer's `request_id`.";
     DEPENDENCY_UNAVAILABLE = 503 "dependency_unavailable", "A dependency is down",

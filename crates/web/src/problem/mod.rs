@@ -14,6 +14,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use domain::Chain;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use codes::*;
@@ -96,6 +97,11 @@ impl Problem {
             .retry_after(RETRY_AFTER)
     }
 
+    /// The database is down, or we made a mistake.
+    pub fn database(error: &pg::Error) -> Self {
+        if error.is_unavailable() { Self::unavailable("postgres", error) } else { Self::internal(error) }
+    }
+
     /// Says what went wrong this time.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
@@ -145,7 +151,16 @@ impl Problem {
         for (name, value) in &self.headers {
             answer.append_header((name, value));
         }
-        answer.content_type(MEDIA_TYPE).json(Body {
+        answer.content_type(MEDIA_TYPE).json(self.body(instance, request_id))
+    }
+
+    /// The answer's body, for examples.
+    pub(crate) fn to_json(&self, instance: &str, request_id: &str) -> Value {
+        serde_json::to_value(self.body(instance, request_id)).unwrap_or_default()
+    }
+
+    fn body<'a>(&'a self, instance: &'a str, request_id: &'a str) -> Body<'a> {
+        Body {
             kind: self.code.url(),
             title: self.code.title,
             status: self.code.status,
@@ -154,7 +169,7 @@ impl Problem {
             instance,
             request_id,
             errors: &self.errors,
-        })
+        }
     }
 }
 

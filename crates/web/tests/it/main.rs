@@ -1,8 +1,11 @@
 //! The server as its callers meet it: real sockets, one server for each test.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
+mod audit;
 mod auth;
 mod content;
+mod docs;
 mod http;
+mod idempotency;
 mod life;
 mod support;

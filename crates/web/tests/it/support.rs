@@ -140,7 +140,7 @@ fn routes(config: &mut ServiceConfig, state: &Data<Switches>) {
         .service(actix::resource("/orders/{order_id}").get(show))
         .service(actix::resource("/whoami").get(whoami))
         .service(actix::resource("/slow").get(slow))
-        .service(actix::resource("/panic").get(panic))
+        .service(actix::resource("/panic").get(panic).post(panic))
         .service(actix::resource("/broken").get(broken))
         .service(actix::resource("/spawn").get(spawn));
 }

@@ -7,7 +7,7 @@ mod tokens;
 
 use actix_web::web::{ServiceConfig, resource};
 use utoipa::OpenApi;
-use web::openapi::{Conventions, to_json};
+use web::openapi::to_json;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,17 +15,26 @@ use web::openapi::{Conventions, to_json};
         title = "allegro-backup",
         description = "Every order of every connected Allegro account, kept for ever.",
     ),
-    modifiers(&Conventions),
     paths(
-        tokens::initialize, tokens::authorization_status, tokens::authorization_task, tokens::list, tokens::get,
-        tokens::of_user, tokens::delete, orders::list, orders::get, sync::start, sync::status,
-    ),
+        tokens::initialize,
+        tokens::authorization_status,
+        tokens::authorization_task,
+        tokens::list,
+        tokens::get,
+        tokens::of_user,
+        tokens::delete,
+        orders::list,
+        orders::get,
+        sync::start,
+        sync::status,
+    )
 )]
 struct Document;
 
 /// The OpenAPI document.
 pub(crate) fn openapi() -> String {
-    to_json(&Document::openapi().nest("/api/v1/sync", tasks::http::openapi()))
+    let document = Document::openapi().nest("/api/v1/sync", tasks::http::openapi());
+    to_json(document, &[problems::CODES, tasks::http::CODES].concat())
 }
 
 /// Registers the routes.

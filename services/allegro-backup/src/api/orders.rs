@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use web::{ApiPath, ApiQuery, Caller, Cursor, Limit, Page, Problem};
 
-use super::problems::{self, ORDER_NOT_FOUND};
+use super::problems::ORDER_NOT_FOUND;
 use crate::app::orders::{self, Filter, Listed};
 use crate::state::State;
 
@@ -19,22 +19,34 @@ use crate::state::State;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
     /// Only of this account.
+    #[param(example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     token_id: Option<TokenId>,
     /// Only with this form status.
     #[param(example = "READY_FOR_PROCESSING")]
     status: Option<String>,
     /// Only with this seller's status.
+    #[param(example = "SENT")]
     fulfillment_status: Option<String>,
     /// At most so many, 1 to 200.
     #[serde(default)]
-    #[param(value_type = Option<u16>, default = 50)]
+    #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
     limit: Limit,
-    /// Where the page before ended.
+    /// Where the page before ended: its `next_cursor`.
+    #[param(
+        example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
+    )]
     cursor: Option<String>,
 }
 
 /// An order.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "token_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "allegro_order_id": "29738e61-7f6a-11e8-ac45-09db60ede9d6",
+    "status": "READY_FOR_PROCESSING", "fulfillment_status": "NEW", "revision": "819b5836", "version": 2,
+    "order_date": "2026-11-20T18:21:09Z", "allegro_updated_at": "2026-11-20T18:25:00Z", "buyer_login": "kupujacy",
+    "total": { "amount": "123.45", "currency": "PLN" }, "lost_data": false,
+    "created_at": "2026-11-20T18:21:12Z", "updated_at": "2026-11-20T18:25:02Z",
+}))]
 pub(crate) struct OrderView {
     token_id: TokenId,
     #[schema(example = "29738e61-7f6a-11e8-ac45-09db60ede9d6")]
@@ -97,9 +109,9 @@ impl From<Listed> for OrderView {
 }
 
 /// The orders of a user's accounts, newest first.
-#[utoipa::path(get, path = "/api/v1/orders/{user_id}", tag = "orders",
-    params(("user_id" = String, Path), Wanted),
-    responses((status = 200, body = OrderPage), (status = 400, body = web::problem::Body<'static>)))]
+#[utoipa::path(get, path = "/api/v1/orders/{user_id}", tag = "orders", operation_id = "list_orders",
+    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Wanted),
+    responses((status = 200, description = "A page", body = OrderPage)))]
 pub(crate) async fn list(
     state: Data<State>,
     caller: Caller,
@@ -115,7 +127,7 @@ pub(crate) async fn list(
     let rows = if caller.sees(&user_id) {
         let listed =
             orders::list(&state, &user_id, wanted.token_id, &filter, wanted.limit.with_probe()).await;
-        listed.map_err(|error| problems::database(&error))?
+        listed.map_err(|error| Problem::database(&error))?
     } else {
         Vec::new()
     };
@@ -124,9 +136,17 @@ pub(crate) async fn list(
 }
 
 /// One order, by Allegro's id, with the whole answer.
-#[utoipa::path(get, path = "/api/v1/orders/{user_id}/{order_id}", tag = "orders",
-    params(("user_id" = String, Path), ("order_id" = String, Path, description = "Allegro's id of the order")),
-    responses((status = 200, body = FullOrderView), (status = 404, body = web::problem::Body<'static>)))]
+#[utoipa::path(get, path = "/api/v1/orders/{user_id}/{order_id}", tag = "orders", operation_id = "get_order",
+    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony"),
+        ("order_id" = String, Path, description = "Allegro's id of the order",
+         example = "29738e61-7f6a-11e8-ac45-09db60ede9d6")),
+    responses((status = 200, description = "The order", body = FullOrderView, example = json!({
+        "token_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "allegro_order_id": "29738e61-7f6a-11e8-ac45-09db60ede9d6",
+        "status": "BOUGHT", "fulfillment_status": null, "revision": "819b5836", "version": 1,
+        "order_date": "2026-11-20T18:21:09Z", "allegro_updated_at": null, "buyer_login": "kupujacy", "total": null,
+        "lost_data": false, "created_at": "2026-11-20T18:21:12Z", "updated_at": "2026-11-20T18:21:12Z",
+        "order_data": { "id": "29738e61-7f6a-11e8-ac45-09db60ede9d6", "status": "BOUGHT" },
+    })), (status = 404, description = "order_not_found")))]
 pub(crate) async fn get(
     state: Data<State>,
     caller: Caller,
@@ -134,7 +154,7 @@ pub(crate) async fn get(
 ) -> Result<HttpResponse, Problem> {
     let (user_id, order_id) = &*path;
     let found = if caller.sees(user_id) {
-        orders::find(&state, user_id, order_id).await.map_err(|error| problems::database(&error))?
+        orders::find(&state, user_id, order_id).await.map_err(|error| Problem::database(&error))?
     } else {
         None
     };

@@ -7,17 +7,23 @@ use serde::{Deserialize, Serialize};
 use tasks::http::{TASK_NOT_FOUND, TaskView};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use web::{ApiJson, ApiPath, Caller, FieldErrors, Problem, RequestId};
+use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Once, Problem, RequestId};
 
 use super::problems::{self, AUTHORIZATION_NOT_FOUND, TOKEN_NOT_FOUND};
 use crate::app::accounts::{self, Account, Authorization};
-use crate::app::connect;
+use crate::app::connect::{self, Begun};
 use crate::state::State;
 
 const MAX_CHARACTERS: usize = 255;
 
 /// A connected Allegro account.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "user_id": "sklep-zielony", "account_name": "Świece",
+    "allegro_seller_id": "1000001", "allegro_login": "sklep-zielony-pl", "scopes": ["allegro:api:orders:read"],
+    "expires_at": "2026-11-21T20:00:00Z", "last_refreshed_at": null, "is_active": true,
+    "needs_reauthorization": false, "reauthorization_reason": null, "connected_at": "2026-11-21T08:00:00Z",
+}))]
 pub(crate) struct TokenView {
     id: TokenId,
     #[schema(example = "sklep-zielony")]
@@ -67,6 +73,7 @@ pub(crate) struct TokenList {
 /// Who connects an account.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "user_id": "sklep-zielony", "account_name": "Świece" }))]
 pub(crate) struct Initialize {
     /// The user the account will belong to; 1 to 255 characters.
     #[schema(example = "sklep-zielony", min_length = 1, max_length = 255)]
@@ -78,6 +85,12 @@ pub(crate) struct Initialize {
 
 /// What the account's owner does next: open the address, type the code, allow.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "authorization_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398d", "task_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e",
+    "user_code": "cbt3zdu4g", "verification_uri": "https://allegro.pl/skojarz-aplikacje",
+    "verification_uri_complete": "https://allegro.pl/skojarz-aplikacje?code=cbt3zdu4g", "expires_in": 3600,
+    "interval": 5,
+}))]
 pub(crate) struct Initialized {
     authorization_id: AuthorizationId,
     task_id: TaskId,
@@ -91,8 +104,29 @@ pub(crate) struct Initialized {
     interval: u32,
 }
 
+impl From<Begun> for Initialized {
+    fn from(begun: Begun) -> Self {
+        Self {
+            authorization_id: begun.id,
+            task_id: begun.task_id,
+            user_code: begun.user_code,
+            verification_uri: begun.verification_uri,
+            verification_uri_complete: begun.verification_uri_complete,
+            expires_in: begun.expires_in,
+            interval: begun.interval,
+        }
+    }
+}
+
 /// How connecting an account goes.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "authorization_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398d", "task_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e",
+    "user_id": "sklep-zielony", "account_name": "Świece", "status": "pending", "error": null, "token_id": null,
+    "user_code": "cbt3zdu4g", "verification_uri": "https://allegro.pl/skojarz-aplikacje",
+    "verification_uri_complete": "https://allegro.pl/skojarz-aplikacje?code=cbt3zdu4g",
+    "expires_at": "2026-11-21T09:00:00Z",
+}))]
 pub(crate) struct AuthorizationView {
     authorization_id: AuthorizationId,
     task_id: TaskId,
@@ -142,13 +176,14 @@ pub(crate) struct AuthorizationTaskView {
 ///
 /// The owner opens `verification_uri_complete` and allows; the account is then connected by itself, and its orders
 /// are backed up.
-#[utoipa::path(post, path = "/api/v1/tokens/auth/initialize", tag = "tokens", request_body = Initialize,
-    responses((status = 202, body = Initialized), (status = 400, body = web::problem::Body<'static>),
-              (status = 503, body = web::problem::Body<'static>)))]
+#[utoipa::path(post, path = "/api/v1/tokens/auth/initialize", tag = "tokens", operation_id = "begin_authorization",
+    request_body = Initialize,
+    responses((status = 202, description = "Begun", body = Initialized), (status = 503, description = "allegro_refused")))]
 pub(crate) async fn initialize(
     state: Data<State>,
     caller: Caller,
     request_id: RequestId,
+    once: Once,
     ApiJson(wish): ApiJson<Initialize>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
@@ -162,45 +197,53 @@ pub(crate) async fn initialize(
     }
     errors.check(caller.sees(&wish.user_id), "/user_id", "foreign_user", "is another user");
     errors.finish()?;
-    let name = wish.account_name.as_deref();
-    let begun = connect::begin(&state, &wish.user_id, name, &caller.subject, request_id.as_str()).await;
-    let begun = begun.map_err(|error| problems::allegro(&error))?;
-    Ok(HttpResponse::Accepted().json(Initialized {
-        authorization_id: begun.id,
-        task_id: begun.task_id,
-        user_code: begun.user_code,
-        verification_uri: begun.verification_uri,
-        verification_uri_complete: begun.verification_uri_complete,
-        expires_in: begun.expires_in,
-        interval: begun.interval,
-    }))
+    if let Some(answer) = once.answered().await? {
+        return Ok(answer);
+    }
+    let code = connect::ask(&state).await.map_err(|error| problems::allegro(&error))?;
+    let wish = connect::Wish {
+        user_id: &wish.user_id,
+        account_name: wish.account_name.as_deref(),
+        requested_by: &caller.subject,
+        correlation_id: request_id.as_str(),
+    };
+    once.run(async |conn| {
+        let begun = connect::begin(conn, &state, &wish, code).await;
+        let begun = begun.map_err(|error| problems::allegro(&error))?;
+        Answer::accepted(&Initialized::from(begun))
+    })
+    .await
 }
 
 /// How connecting goes, by the authorization's id or by Allegro's device code.
-#[utoipa::path(get, path = "/api/v1/tokens/auth/status/{key}", tag = "tokens",
-    params(("key" = String, Path, description = "The authorization's id, or the device code")),
-    responses((status = 200, body = AuthorizationView), (status = 404, body = web::problem::Body<'static>)))]
+#[utoipa::path(get, path = "/api/v1/tokens/auth/status/{key}", tag = "tokens", operation_id = "get_authorization",
+    params(("key" = String, Path, description = "The authorization's id, or the device code",
+            example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398d")),
+    responses((status = 200, description = "How it goes", body = AuthorizationView),
+              (status = 404, description = "authorization_not_found")))]
 pub(crate) async fn authorization_status(
     state: Data<State>,
     caller: Caller,
     key: ApiPath<String>,
 ) -> Result<HttpResponse, Problem> {
-    let found = accounts::authorization(&state, &key).await.map_err(|error| problems::database(&error))?;
+    let found = accounts::authorization(&state, &key).await.map_err(|error| Problem::database(&error))?;
     let found = found.filter(|it| caller.sees(&it.user_id));
     let found = found.ok_or_else(|| Problem::new(&AUTHORIZATION_NOT_FOUND))?;
     Ok(HttpResponse::Ok().json(AuthorizationView::from(found)))
 }
 
 /// How the task that polls goes.
-#[utoipa::path(get, path = "/api/v1/tokens/auth/task/{task_id}", tag = "tokens", params(("task_id" = TaskId, Path)),
-    responses((status = 200, body = AuthorizationTaskView), (status = 404, body = web::problem::Body<'static>)))]
+#[utoipa::path(get, path = "/api/v1/tokens/auth/task/{task_id}", tag = "tokens", operation_id = "get_authorization_task",
+    params(("task_id" = TaskId, Path, description = "The task's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e")),
+    responses((status = 200, description = "How it goes", body = AuthorizationTaskView),
+              (status = 404, description = "task_not_found")))]
 pub(crate) async fn authorization_task(
     state: Data<State>,
     caller: Caller,
     task_id: ApiPath<TaskId>,
 ) -> Result<HttpResponse, Problem> {
     let found = accounts::authorization_task(&state, *task_id).await;
-    let found = found.map_err(|error| problems::database(&error))?;
+    let found = found.map_err(|error| Problem::database(&error))?;
     let found = found.filter(|(_, authorization)| caller.sees(&authorization.user_id));
     let (task, authorization) = found.ok_or_else(|| Problem::new(&TASK_NOT_FOUND))?;
     Ok(HttpResponse::Ok()
@@ -208,14 +251,16 @@ pub(crate) async fn authorization_task(
 }
 
 /// The connected accounts; a caller bound to a user sees that user's.
-#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", responses((status = 200, body = TokenList)))]
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_accounts",
+    responses((status = 200, description = "The accounts", body = TokenList)))]
 pub(crate) async fn list(state: Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     answer_list(&state, caller.user_id.as_deref()).await
 }
 
 /// The connected accounts of one user.
-#[utoipa::path(get, path = "/api/v1/tokens/user/{user_id}", tag = "tokens", params(("user_id" = String, Path)),
-    responses((status = 200, body = TokenList)))]
+#[utoipa::path(get, path = "/api/v1/tokens/user/{user_id}", tag = "tokens", operation_id = "list_accounts_of_user",
+    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
+    responses((status = 200, description = "The accounts", body = TokenList)))]
 pub(crate) async fn of_user(
     state: Data<State>,
     caller: Caller,
@@ -228,13 +273,15 @@ pub(crate) async fn of_user(
 }
 
 async fn answer_list(state: &State, user_id: Option<&str>) -> Result<HttpResponse, Problem> {
-    let found = accounts::list(state, user_id).await.map_err(|error| problems::database(&error))?;
+    let found = accounts::list(state, user_id).await.map_err(|error| Problem::database(&error))?;
     Ok(HttpResponse::Ok().json(TokenList { items: found.iter().map(TokenView::from).collect() }))
 }
 
 /// One connected account.
-#[utoipa::path(get, path = "/api/v1/tokens/{token_id}", tag = "tokens", params(("token_id" = TokenId, Path)),
-    responses((status = 200, body = TokenView), (status = 404, body = web::problem::Body<'static>)))]
+#[utoipa::path(get, path = "/api/v1/tokens/{token_id}", tag = "tokens", operation_id = "get_account",
+    params(("token_id" = TokenId, Path, description = "The account's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")),
+    responses((status = 200, description = "The account", body = TokenView),
+              (status = 404, description = "token_not_found")))]
 pub(crate) async fn get(
     state: Data<State>,
     caller: Caller,
@@ -245,22 +292,20 @@ pub(crate) async fn get(
 }
 
 /// Removes an account: nothing is read for it any more. Its orders stay.
-#[utoipa::path(delete, path = "/api/v1/tokens/{token_id}", tag = "tokens", params(("token_id" = TokenId, Path)),
-    responses((status = 204), (status = 404, body = web::problem::Body<'static>)))]
+#[utoipa::path(delete, path = "/api/v1/tokens/{token_id}", tag = "tokens", operation_id = "remove_account",
+    params(("token_id" = TokenId, Path, description = "The account's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")),
+    responses((status = 204, description = "Removed"), (status = 404, description = "token_not_found")))]
 pub(crate) async fn delete(
     state: Data<State>,
     caller: Caller,
     token_id: ApiPath<TokenId>,
 ) -> Result<HttpResponse, Problem> {
     let found = visible(&state, &caller, *token_id).await?;
-    accounts::remove(&state, found.id(), &caller.subject)
-        .await
-        .map_err(|error| problems::database(&error))?;
-    tracing::info!(target: "audit", token = %found.id(), subject = caller.subject, "an account was removed");
+    accounts::remove(&state, found.id(), &caller.subject).await.map_err(|error| Problem::database(&error))?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 async fn visible(state: &State, caller: &Caller, id: TokenId) -> Result<Account, Problem> {
-    let found = accounts::find(state, id).await.map_err(|error| problems::database(&error))?;
+    let found = accounts::find(state, id).await.map_err(|error| Problem::database(&error))?;
     found.filter(|account| caller.sees(&account.user_id)).ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))
 }

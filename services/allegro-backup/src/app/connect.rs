@@ -9,7 +9,7 @@ use serde_json::json;
 use tasks::{Run, TaskError};
 
 use crate::app::access::{CallError, received};
-use crate::clients::allegro::AllegroError;
+use crate::clients::allegro::{AllegroError, DeviceCode};
 use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::authorizations::{self, Authorization, NewAuthorization};
@@ -18,6 +18,19 @@ use crate::tasks::{FULL_SYNC, full_sync_task, poll_task};
 
 /// RFC 8628 §3.5: `slow_down` adds this to the interval.
 const SLOWER: i32 = 5;
+
+/// Who connects an account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    /// Whose it will be.
+    pub(crate) user_id: &'a str,
+    /// How they call it.
+    pub(crate) account_name: Option<&'a str>,
+    /// The caller.
+    pub(crate) requested_by: &'a str,
+    /// The request.
+    pub(crate) correlation_id: &'a str,
+}
 
 /// What the person who connects an account needs to know.
 #[derive(Debug, Clone)]
@@ -38,26 +51,34 @@ pub(crate) struct Begun {
     pub(crate) interval: u32,
 }
 
-/// Begins a device flow: the authorization and the task that polls it are written down together.
+/// Asks Allegro for a device code. Nothing is waited for inside a transaction, so this comes before [`begin`].
 ///
 /// # Errors
-/// Allegro's or our storage's. A code that was given and not written down is of no use to anybody and ends by itself.
+/// Allegro's. A code that was given and not written down is of no use to anybody and ends by itself.
+pub(crate) async fn ask(state: &State) -> Result<DeviceCode, CallError> {
+    Ok(state.allegro.begin_device_flow().await?)
+}
+
+/// Begins a device flow, in the caller's transaction: the authorization and the task that polls it are written down
+/// together.
+///
+/// # Errors
+/// Our storage's.
 pub(crate) async fn begin(
+    conn: &mut pg::Connection,
     state: &State,
-    user_id: &str,
-    account_name: Option<&str>,
-    requested_by: &str,
-    correlation_id: &str,
+    wish: &Wish<'_>,
+    code: DeviceCode,
 ) -> Result<Begun, CallError> {
-    let code = state.allegro.begin_device_flow().await?;
     let now = state.now();
     let (id, task_id) = (AuthorizationId::from(state.ids.next_id()), TaskId::from(state.ids.next_id()));
     let first_poll = now + Duration::from_secs(code.interval.into());
-    let task = poll_task((id, user_id), first_poll, Some(requested_by.to_owned()), Some(correlation_id));
+    let whose = (id, wish.user_id);
+    let task = poll_task(whose, first_poll, Some(wish.requested_by.to_owned()), Some(wish.correlation_id));
     let new = NewAuthorization {
         id,
-        user_id,
-        account_name,
+        user_id: wish.user_id,
+        account_name: wish.account_name,
         device_code: &code.device_code,
         user_code: &code.user_code,
         verification_uri: &code.verification_uri,
@@ -66,15 +87,8 @@ pub(crate) async fn begin(
         expires_at: now + Duration::from_secs(code.expires_in.into()),
         task_id,
     };
-    let written: Result<(), TokenStoreError> = state
-        .pool
-        .transaction(async |conn| {
-            authorizations::insert(conn, &state.keyring, &new, now).await?;
-            tasks::enqueue(conn, task_id, now, &task).await?;
-            Ok(())
-        })
-        .await;
-    written?;
+    authorizations::insert(conn, &state.keyring, &new, now).await?;
+    tasks::enqueue(conn, task_id, now, &task).await?;
     Ok(Begun {
         id,
         task_id,

@@ -24,6 +24,7 @@ pub(crate) struct Standing {
 /// # Errors
 /// The database's.
 pub(crate) async fn start(
+    conn: &mut pg::Connection,
     state: &State,
     account: &Account,
     requested_by: &str,
@@ -31,8 +32,7 @@ pub(crate) async fn start(
 ) -> Result<TaskId, pg::Error> {
     let whose = (account.id(), account.user_id.as_str());
     let task = full_sync_task(whose, Some(requested_by.to_owned()), Some(correlation_id));
-    let mut conn = state.pool.get().await?;
-    tasks::enqueue(&mut conn, state.ids.next_id().into(), state.now(), &task).await
+    tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await
 }
 
 /// How the syncs of a user's accounts go.

@@ -4,5 +4,6 @@
 
 mod accounts;
 mod bad_input;
+mod interface;
 mod orders;
 mod support;

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use web::{ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Page, Problem};
 
-use super::problems::{self, DELIVERY_NOT_FOUND};
+use super::problems::DELIVERY_NOT_FOUND;
 use super::webhooks::{is_visible, visible};
 use crate::app::deliveries::{self, Attempt, Delivery, Filter};
 use crate::state::State;
@@ -26,15 +26,27 @@ pub(crate) struct Wanted {
     #[param(example = "failed")]
     status: Option<String>,
     /// Only of this event type.
+    #[param(example = "order.created")]
     event_type: Option<String>,
+    /// At most so many, 1 to 200.
     #[serde(default)]
-    #[param(value_type = Option<u16>, default = 50)]
+    #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// Where the page before ended: its `next_cursor`.
+    #[param(
+        example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
+    )]
     cursor: Option<String>,
 }
 
 /// One event on its way to one subscription.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398a", "webhook_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f",
+    "event_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398b", "event_type": "order.created", "status": "success",
+    "attempts": 1, "next_attempt_at": null, "response_status": 200, "response_body": "ok", "error_message": null,
+    "delivered_at": "2026-11-21T08:00:01Z", "created_at": "2026-11-21T08:00:00Z",
+}))]
 pub(crate) struct DeliveryView {
     id: Uuid,
     webhook_id: Uuid,
@@ -58,6 +70,10 @@ pub(crate) struct DeliveryView {
 
 /// One try.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "attempt": 1, "attempted_at": "2026-11-21T08:00:01Z", "duration_ms": 12, "response_status": 200,
+    "response_body": "ok", "error_class": null, "error_message": null,
+}))]
 pub(crate) struct AttemptView {
     attempt: i32,
     #[serde(with = "time::serde::rfc3339")]
@@ -87,6 +103,9 @@ pub(crate) struct DeliveryPage {
 
 /// An event type.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "order.created", "source": "allegro-backup", "meaning": "An order was seen for the first time.",
+}))]
 pub(crate) struct EventTypeView {
     #[serde(rename = "type")]
     #[schema(example = "order.created")]
@@ -137,10 +156,10 @@ impl From<Attempt> for AttemptView {
 }
 
 /// A subscription's deliveries, newest first.
-#[utoipa::path(get, path = "/api/v1/webhooks/{id}/deliveries", tag = "deliveries",
-    params(("id" = SubscriptionId, Path), Wanted),
-    responses((status = 200, body = DeliveryPage), (status = 400, body = web::problem::Body<'static>),
-              (status = 404, body = web::problem::Body<'static>)))]
+#[utoipa::path(get, path = "/api/v1/webhooks/{id}/deliveries", tag = "deliveries", operation_id = "list_deliveries",
+    params(("id" = SubscriptionId, Path, description = "The subscription's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f"), Wanted),
+    responses((status = 200, description = "A page", body = DeliveryPage),
+              (status = 400, description = "invalid_content"), (status = 404, description = "webhook_not_found")))]
 pub(crate) async fn list(
     state: Data<State>,
     caller: Caller,
@@ -159,20 +178,22 @@ pub(crate) async fn list(
         after: after.map(|cursor| (cursor.time, cursor.id)),
     };
     let found = deliveries::list(&state, *id, &filter, wanted.limit.with_probe()).await;
-    let found = found.map_err(|error| problems::database(&error))?;
+    let found = found.map_err(|error| Problem::database(&error))?;
     let page = Page::new(found, wanted.limit, |last| Cursor { time: last.created_at, id: last.id });
     Ok(HttpResponse::Ok().json(page.map(DeliveryView::from)))
 }
 
 /// One delivery with its tries.
-#[utoipa::path(get, path = "/api/v1/deliveries/{id}", tag = "deliveries", params(("id" = DeliveryId, Path)),
-    responses((status = 200, body = FullDeliveryView), (status = 404, body = web::problem::Body<'static>)))]
+#[utoipa::path(get, path = "/api/v1/deliveries/{id}", tag = "deliveries", operation_id = "get_delivery",
+    params(("id" = DeliveryId, Path, description = "The delivery's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398a")),
+    responses((status = 200, description = "The delivery", body = FullDeliveryView),
+              (status = 404, description = "delivery_not_found")))]
 pub(crate) async fn get(
     state: Data<State>,
     caller: Caller,
     id: ApiPath<DeliveryId>,
 ) -> Result<HttpResponse, Problem> {
-    let found = deliveries::find(&state, *id).await.map_err(|error| problems::database(&error))?;
+    let found = deliveries::find(&state, *id).await.map_err(|error| Problem::database(&error))?;
     let found = found.filter(|(_, _, subscription)| is_visible(&caller, subscription.owner.as_deref()));
     let (delivery, attempts, _) = found.ok_or_else(|| Problem::new(&DELIVERY_NOT_FOUND))?;
     let tries = attempts.into_iter().map(AttemptView::from).collect();
@@ -180,8 +201,8 @@ pub(crate) async fn get(
 }
 
 /// The event types a subscription can name.
-#[utoipa::path(get, path = "/api/v1/event-types", tag = "deliveries",
-    responses((status = 200, body = EventTypeList)))]
+#[utoipa::path(get, path = "/api/v1/event-types", tag = "deliveries", operation_id = "list_event_types",
+    responses((status = 200, description = "All of them", body = EventTypeList)))]
 pub(crate) async fn event_types(_caller: Caller) -> HttpResponse {
     let items = CATALOGUE
         .iter()

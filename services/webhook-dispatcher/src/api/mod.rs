@@ -6,22 +6,27 @@ mod webhooks;
 
 use actix_web::web::{ServiceConfig, get, resource};
 use utoipa::OpenApi;
-use web::openapi::{Conventions, to_json};
+use web::openapi::to_json;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "webhook-dispatcher", description = "Signed webhooks that always arrive."),
-    modifiers(&Conventions),
     paths(
-        webhooks::create, webhooks::list, webhooks::get, webhooks::change, webhooks::delete,
-        deliveries::list, deliveries::get, deliveries::event_types,
-    ),
+        webhooks::create,
+        webhooks::list,
+        webhooks::get,
+        webhooks::change,
+        webhooks::delete,
+        deliveries::list,
+        deliveries::get,
+        deliveries::event_types,
+    )
 )]
 struct Document;
 
 /// The OpenAPI document.
 pub(crate) fn openapi() -> String {
-    to_json(&Document::openapi())
+    to_json(Document::openapi(), problems::CODES)
 }
 
 /// Registers the routes.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use url::Url;
 use utoipa::{IntoParams, ToSchema};
-use web::{ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Page, Problem};
+use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Once, Page, Problem};
 
 use super::problems::{self, WEBHOOK_NOT_FOUND};
 use crate::app::subscriptions::{self, Settings, Subscription};
@@ -24,6 +24,9 @@ const MAX_RETRIES: i32 = 9;
 
 /// A wish to be told of events.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({
+    "url": "https://shop.example/hooks", "events": ["order.created", "order.cancelled"], "description": "Magazyn",
+}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewWebhook {
     /// Where the receiver listens.
@@ -48,6 +51,7 @@ pub(crate) struct NewWebhook {
 
 /// What to change; what is absent stays. `null` takes a description or a retry count away.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "events": ["*"], "description": null }))]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three wishes")]
 pub(crate) struct ChangeWebhook {
@@ -73,6 +77,12 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 
 /// A subscription.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "owner": "sklep-zielony", "url": "https://shop.example/hooks",
+    "events": ["order.created", "order.cancelled"], "description": "Magazyn", "retry_count": null, "timeout_seconds": 10,
+    "is_active": true, "disabled_at": null, "disabled_reason": null, "created_at": "2026-11-21T08:00:00Z",
+    "updated_at": "2026-11-21T08:00:00Z",
+}))]
 pub(crate) struct WebhookView {
     id: SubscriptionId,
     owner: Option<String>,
@@ -112,9 +122,14 @@ pub(crate) struct WebhookPage {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
+    /// At most so many, 1 to 200.
     #[serde(default)]
-    #[param(value_type = Option<u16>, default = 50)]
+    #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// Where the page before ended: its `next_cursor`.
+    #[param(
+        example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
+    )]
     cursor: Option<String>,
 }
 
@@ -173,11 +188,12 @@ fn check_limits(errors: &mut FieldErrors, settings: &Settings) {
 }
 
 /// Subscribes. The secret in the answer is shown only now.
-#[utoipa::path(post, path = "/api/v1/webhooks", tag = "webhooks", request_body = NewWebhook,
-    responses((status = 201, body = CreatedWebhook), (status = 400, body = web::problem::Body<'static>)))]
+#[utoipa::path(post, path = "/api/v1/webhooks", tag = "webhooks", operation_id = "create_webhook",
+    request_body = NewWebhook, responses((status = 201, description = "Made", body = CreatedWebhook)))]
 pub(crate) async fn create(
     state: Data<State>,
     caller: Caller,
+    once: Once,
     ApiJson(wish): ApiJson<NewWebhook>,
 ) -> Result<HttpResponse, Problem> {
     let settings = Settings {
@@ -203,11 +219,14 @@ pub(crate) async fn create(
     };
     errors.finish()?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
-    let made = subscriptions::create(&state, caller.user_id.as_deref(), &settings, &key).await;
-    let (webhook, secret) = made.map_err(|error| problems::subscribe(&error))?;
-    tracing::info!(target: "audit", webhook = %webhook.id(), subject = caller.subject, "a webhook was made");
-    let secret = secret.expose_secret().to_owned();
-    Ok(HttpResponse::Created().json(CreatedWebhook { webhook: webhook.into(), secret }))
+    once.run(async |conn| {
+        let made = subscriptions::create(conn, &state, caller.user_id.as_deref(), &settings, &key).await;
+        let (webhook, secret) = made.map_err(|error| problems::subscribe(&error))?;
+        tracing::info!(webhook = %webhook.id(), "a webhook was made");
+        let secret = secret.expose_secret().to_owned();
+        Answer::created(&CreatedWebhook { webhook: webhook.into(), secret })
+    })
+    .await
 }
 
 fn read_key(errors: &mut FieldErrors, pointer: &str, secret: &str) -> Option<SigningKey> {
@@ -219,8 +238,8 @@ fn read_key(errors: &mut FieldErrors, pointer: &str, secret: &str) -> Option<Sig
 }
 
 /// The subscriptions, newest first; a caller bound to a user sees that user's.
-#[utoipa::path(get, path = "/api/v1/webhooks", tag = "webhooks", params(Wanted),
-    responses((status = 200, body = WebhookPage), (status = 400, body = web::problem::Body<'static>)))]
+#[utoipa::path(get, path = "/api/v1/webhooks", tag = "webhooks", operation_id = "list_webhooks", params(Wanted),
+    responses((status = 200, description = "A page", body = WebhookPage)))]
 pub(crate) async fn list(
     state: Data<State>,
     caller: Caller,
@@ -229,15 +248,17 @@ pub(crate) async fn list(
     let after = wanted.cursor.as_deref().map(Cursor::decode).transpose()?.map(|it| (it.time, it.id));
     let owner = caller.user_id.as_deref();
     let found = subscriptions::list(&state, owner, after, wanted.limit.with_probe()).await;
-    let found = found.map_err(|error| problems::database(&error))?;
+    let found = found.map_err(|error| Problem::database(&error))?;
     let page =
         Page::new(found, wanted.limit, |last| Cursor { time: last.created_at, id: last.id().as_uuid() });
     Ok(HttpResponse::Ok().json(page.map(WebhookView::from)))
 }
 
 /// One subscription.
-#[utoipa::path(get, path = "/api/v1/webhooks/{id}", tag = "webhooks", params(("id" = SubscriptionId, Path)),
-    responses((status = 200, body = WebhookView), (status = 404, body = web::problem::Body<'static>)))]
+#[utoipa::path(get, path = "/api/v1/webhooks/{id}", tag = "webhooks", operation_id = "get_webhook",
+    params(("id" = SubscriptionId, Path, description = "The subscription's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")),
+    responses((status = 200, description = "The subscription", body = WebhookView),
+              (status = 404, description = "webhook_not_found")))]
 pub(crate) async fn get(
     state: Data<State>,
     caller: Caller,
@@ -247,10 +268,11 @@ pub(crate) async fn get(
 }
 
 /// Changes a subscription. Making it active again forgets why it was disabled.
-#[utoipa::path(patch, path = "/api/v1/webhooks/{id}", tag = "webhooks", params(("id" = SubscriptionId, Path)),
+#[utoipa::path(patch, path = "/api/v1/webhooks/{id}", tag = "webhooks", operation_id = "change_webhook",
+    params(("id" = SubscriptionId, Path, description = "The subscription's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")),
     request_body = ChangeWebhook,
-    responses((status = 200, body = WebhookView), (status = 400, body = web::problem::Body<'static>),
-              (status = 404, body = web::problem::Body<'static>)))]
+    responses((status = 200, description = "As it is now", body = WebhookView),
+              (status = 404, description = "webhook_not_found")))]
 pub(crate) async fn change(
     state: Data<State>,
     caller: Caller,
@@ -282,26 +304,25 @@ pub(crate) async fn change(
         is_active: wish.is_active.unwrap_or(settings.is_active),
     };
     let changed = subscriptions::change(&state, *id, edit).await;
-    let changed = changed.map_err(|error| problems::database(&error))?;
+    let changed = changed.map_err(|error| Problem::database(&error))?;
     let changed = changed.ok_or_else(|| Problem::new(&WEBHOOK_NOT_FOUND))?;
-    tracing::info!(target: "audit", webhook = %*id, subject = caller.subject, "a webhook was changed");
     Ok(HttpResponse::Ok().json(WebhookView::from(changed)))
 }
 
 /// Removes a subscription; what is on its way to it is called off.
-#[utoipa::path(delete, path = "/api/v1/webhooks/{id}", tag = "webhooks", params(("id" = SubscriptionId, Path)),
-    responses((status = 204), (status = 404, body = web::problem::Body<'static>)))]
+#[utoipa::path(delete, path = "/api/v1/webhooks/{id}", tag = "webhooks", operation_id = "remove_webhook",
+    params(("id" = SubscriptionId, Path, description = "The subscription's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")),
+    responses((status = 204, description = "Removed"), (status = 404, description = "webhook_not_found")))]
 pub(crate) async fn delete(
     state: Data<State>,
     caller: Caller,
     id: ApiPath<SubscriptionId>,
 ) -> Result<HttpResponse, Problem> {
     visible(&state, &caller, *id).await?;
-    let deleted = subscriptions::delete(&state, *id).await.map_err(|error| problems::database(&error))?;
+    let deleted = subscriptions::delete(&state, *id).await.map_err(|error| Problem::database(&error))?;
     if !deleted {
         return Err(Problem::new(&WEBHOOK_NOT_FOUND));
     }
-    tracing::info!(target: "audit", webhook = %*id, subject = caller.subject, "a webhook was removed");
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -311,7 +332,7 @@ pub(super) async fn visible(
     caller: &Caller,
     id: SubscriptionId,
 ) -> Result<Subscription, Problem> {
-    let found = subscriptions::find(state, id).await.map_err(|error| problems::database(&error))?;
+    let found = subscriptions::find(state, id).await.map_err(|error| Problem::database(&error))?;
     let found = found.filter(|it| is_visible(caller, it.owner.as_deref()));
     found.ok_or_else(|| Problem::new(&WEBHOOK_NOT_FOUND))
 }

@@ -22,6 +22,7 @@ pub(crate) enum SubscribeError {
 
 /// Makes a subscription; its secret is returned here and never again.
 pub(crate) async fn create(
+    conn: &mut pg::Connection,
     state: &State,
     owner: Option<&str>,
     settings: &Settings,
@@ -29,8 +30,7 @@ pub(crate) async fn create(
 ) -> Result<(Subscription, SecretString), SubscribeError> {
     let id = SubscriptionId::from(state.ids.next_id());
     let sealed = subscriptions::seal(&state.keyring, id, key)?;
-    let mut conn = state.pool.get().await?;
-    let made = subscriptions::insert(&mut conn, id, owner, settings, sealed, state.now()).await?;
+    let made = subscriptions::insert(conn, id, owner, settings, sealed, state.now()).await?;
     Ok((made, key.shown()))
 }
 

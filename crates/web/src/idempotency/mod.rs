@@ -1,0 +1,168 @@
+//! `Idempotency-Key`: a request sent again has no second effect, and gets the first one's answer.
+//!
+//! Invariant: effect and answer are written in one transaction, under a lock of caller and key. Whatever dies leaves
+//! both or neither, and of two at once one waits for nobody: it is told that the first still runs.
+
+mod answer;
+mod request;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use domain::{Chain, Clock};
+use pg::sealed::{Keyring, Place};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use self::answer::Answer;
+pub use self::request::Once;
+use self::request::Request;
+pub(crate) use self::request::fingerprint;
+use crate::problem::{IDEMPOTENCY_KEY_REUSED, Problem, REQUEST_RUNNING};
+use crate::store::{self, Kept};
+
+/// How long an answer is kept.
+const KEEP: Duration = Duration::from_hours(24);
+/// A request is answered within seconds: asking again later finds the answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often answers whose time is over are deleted.
+const SWEEP: Duration = Duration::from_mins(10);
+/// So many in one statement, so that none holds locks for long.
+const BATCH: i64 = 1000;
+
+/// The answers a service keeps, in its table `idempotency_keys`. Cheap to clone; as app data
+/// (`Data::new(idempotency)`) it is what [`Once`] works with.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    pool: pg::Pool,
+    keyring: Keyring,
+    clock: Arc<dyn Clock>,
+}
+
+impl Idempotency {
+    /// Keeps answers in the pool's schema, sealed with these keys.
+    pub fn new(pool: pg::Pool, keyring: Keyring, clock: Arc<dyn Clock>) -> Self {
+        Self { pool, keyring, clock }
+    }
+
+    /// Deletes answers whose time is over, in batches, and returns how many it were.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn delete_expired(&self) -> Result<usize, pg::Error> {
+        let mut all = 0;
+        loop {
+            let mut conn = self.pool.get().await?;
+            let deleted = store::delete_expired(&mut conn, self.clock.now(), BATCH).await?;
+            all += deleted;
+            if deleted == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Deletes answers whose time is over, every ten minutes until `stop`. Any number of replicas may.
+    pub async fn sweep(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Err(error) = self.delete_expired().await {
+                tracing::warn!(error = %Chain(&error), "deleting expired idempotency keys failed");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(SWEEP) => {}
+            }
+        }
+    }
+
+    async fn find(
+        &self,
+        conn: &mut pg::Connection,
+        request: &Request,
+    ) -> Result<Option<HttpResponse>, Problem> {
+        let found = store::find(conn, request.id, self.clock.now()).await;
+        let Some(kept) = found.map_err(|error| Problem::database(&error))? else { return Ok(None) };
+        if kept.request_hash != request.hash() {
+            return Err(Problem::new(&IDEMPOTENCY_KEY_REUSED));
+        }
+        let body = self.keyring.open(&place(request.id), &kept.body);
+        let body = body.map_err(|error| Problem::internal(&error))?;
+        let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+        Ok(Some(answer::replay(status.unwrap_or(StatusCode::OK), body.to_vec())))
+    }
+
+    async fn keep(
+        &self,
+        conn: &mut pg::Connection,
+        request: &Request,
+        answer: &Answer,
+    ) -> Result<(), Problem> {
+        let body = self.keyring.seal(&place(request.id), &answer.body);
+        let body = body.map_err(|error| Problem::internal(&error))?;
+        let kept = Kept { request_hash: request.hash(), status: answer.status.as_u16().into(), body };
+        let now = self.clock.now();
+        let written = store::keep(conn, request.id, &kept, now, now + KEEP).await;
+        written.map_err(|error| Problem::database(&error))
+    }
+}
+
+fn place(row: Uuid) -> Place {
+    Place { table: "idempotency_keys", column: "body", row }
+}
+
+impl Once {
+    /// The answer kept for this request, where there is one already. For handlers that ask somebody outside before
+    /// they call [`Once::run`]: a request sent again does not ask again.
+    ///
+    /// # Errors
+    /// 422 where the key came with another request before; 503 without the database.
+    pub async fn answered(&self) -> Result<Option<HttpResponse>, Problem> {
+        let Some(request) = &self.request else { return Ok(None) };
+        let mut conn = self.answers.pool.get().await.map_err(|error| Problem::database(&error))?;
+        self.answers.find(&mut conn, request).await
+    }
+
+    /// Answers the request: from what is kept, or by `work`, in one transaction with keeping the answer. An error of
+    /// `work` takes back what it wrote, and nothing is kept. Without a key `work` is done each time, in a transaction
+    /// all the same.
+    ///
+    /// # Errors
+    /// What `work` returned; 409 while the same key's first request runs; 422 where the key came with another request
+    /// before; 503 without the database: what was asked for may have been done, and the same key tells.
+    pub async fn run(
+        self,
+        work: impl AsyncFnOnce(&mut pg::Connection) -> Result<Answer, Problem>,
+    ) -> Result<HttpResponse, Problem> {
+        let begun = self.answers.pool.begin().await;
+        let mut transaction = begun.map_err(|error| Problem::database(&error))?;
+        match self.within(&mut transaction, work).await {
+            Ok(answer) => {
+                transaction.commit().await.map_err(|error| Problem::database(&error))?;
+                Ok(answer)
+            }
+            Err(problem) => {
+                transaction.rollback().await;
+                Err(problem)
+            }
+        }
+    }
+
+    async fn within(
+        self,
+        conn: &mut pg::Connection,
+        work: impl AsyncFnOnce(&mut pg::Connection) -> Result<Answer, Problem>,
+    ) -> Result<HttpResponse, Problem> {
+        let Some(request) = &self.request else { return Ok(work(conn).await?.into()) };
+        let locked = store::try_lock(conn, request.id).await;
+        if !locked.map_err(|error| Problem::database(&error))? {
+            return Err(Problem::new(&REQUEST_RUNNING).retry_after(ASK_AGAIN));
+        }
+        if let Some(answer) = self.answers.find(conn, request).await? {
+            return Ok(answer);
+        }
+        let answer = work(conn).await?;
+        self.answers.keep(conn, request, &answer).await?;
+        Ok(answer.into())
+    }
+}

@@ -1,0 +1,192 @@
+//! What every service's OpenAPI document says in the same words.
+//!
+//! A handler writes down only what is its own: of an error answer, its codes, separated by commas, as description
+//! (`(status = 404, description = "order_not_found")`).
+
+mod errors;
+mod examples;
+
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::header::Header;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{OpenApi, RefOr, Required};
+use utoipa::{PartialSchema, ToSchema};
+
+use self::errors::Errors;
+use crate::problem::{Body, CODES, ErrorCode, FieldError};
+
+/// Completes a document and prints it as pretty JSON with a line end: what `/openapi.json` serves and `openapi` prints.
+/// `own` are the codes of the service's routes beside the common ones.
+///
+/// Adds the two ways to authenticate (one of them on every operation), the header parameters, all error answers,
+/// examples of bodies from those of their parts, and `x-error-codes`: every code, from which docs/ERRORS.md is made.
+pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
+    let components = document.components.get_or_insert_default();
+    let mut bearer = Http::new(HttpAuthScheme::Bearer);
+    bearer.bearer_format = Some("JWT".to_owned());
+    bearer.description = Some("`aud` zaplecze, `exp` and `sub` required, scopes in `scope`.".to_owned());
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    components.add_security_scheme(
+        "api_key",
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))),
+    );
+    components.schemas.insert(Body::name().into_owned(), Body::schema());
+    components.schemas.insert(FieldError::name().into_owned(), FieldError::schema());
+
+    let no_scopes: [&str; 0] = [];
+    document.security = Some(vec![
+        SecurityRequirement::new("bearer", no_scopes),
+        SecurityRequirement::new("api_key", no_scopes),
+    ]);
+    for (path, item) in &mut document.paths.paths {
+        complete(path, item, own);
+    }
+    examples::complete(&mut document);
+    let codes: Vec<_> = CODES.iter().chain(own).map(|code| errors::told(code)).collect();
+    document.extensions.get_or_insert_default().merge(Extensions::from_iter([("x-error-codes", codes)]));
+
+    // A document is a tree of plain structs; were it ever not to serialise, the empty text is seen by the
+    // check that compares it with the committed one. By way of a value, because maps of the document have no order.
+    serde_json::to_value(document)
+        .and_then(|value| serde_json::to_string_pretty(&value))
+        .map(|json| json + "\n")
+        .unwrap_or_default()
+}
+
+fn complete(path: &str, item: &mut PathItem, own: &[&'static ErrorCode]) {
+    let PathItem { get, put, post, delete, patch, .. } = item;
+    for operation in [get, put, delete, patch].into_iter().flatten() {
+        Errors::of(operation, own).write(path, operation);
+        parameters(operation).push(request_id().into());
+    }
+    if let Some(operation) = post {
+        Errors::of(operation, own).with_idempotency().write(path, operation);
+        parameters(operation).extend([idempotency_key().into(), request_id().into()]);
+        for (_, answer) in
+            operation.responses.responses.iter_mut().filter(|(status, _)| status.starts_with('2'))
+        {
+            if let RefOr::T(answer) = answer {
+                answer.headers.insert("Idempotency-Replayed".to_owned(), replayed().into());
+            }
+        }
+    }
+}
+
+fn parameters(operation: &mut Operation) -> &mut Vec<RefOr<Parameter>> {
+    operation.parameters.get_or_insert_default()
+}
+
+fn header(name: &str, length: usize, description: &str, example: &str) -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(length))
+        .examples([example]);
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
+fn request_id() -> Parameter {
+    header(
+        "X-Request-Id",
+        128,
+        "What the caller calls the request: visible ASCII. It comes back in the answer, stands in our log, and is carried \
+         on; made for the caller when absent.",
+        "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f",
+    )
+}
+
+fn idempotency_key() -> Parameter {
+    header(
+        "Idempotency-Key",
+        255,
+        "Names the request for 24 hours: sent again with the same key and content it has no second effect and gets the \
+         first one's answer.",
+        "order-4711-first-try",
+    )
+}
+
+fn replayed() -> Header {
+    let schema = ObjectBuilder::new().schema_type(Type::Boolean).build();
+    let mut header = Header::new(schema);
+    header.description = Some("`true` where the answer was given before, under the same key.".to_owned());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+    use serde_json::json;
+    use utoipa::OpenApi;
+
+    mod codes {
+        crate::error_codes! {
+            pub(super)
+            DOOR_NOT_FOUND = 404 "door_not_found", "No such door", "No door has this id.";
+        }
+    }
+
+    #[utoipa::path(post, path = "/doors/{id}", params(("id" = u8, Path)), request_body = String,
+        responses((status = 201, body = u8), (status = 404, description = "door_not_found, not_found")))]
+    #[expect(dead_code, reason = "only its description counts")]
+    fn open() {}
+
+    #[utoipa::path(get, path = "/doors", responses((status = 200, body = u8)))]
+    #[expect(dead_code, reason = "only its description counts")]
+    fn list() {}
+
+    #[derive(OpenApi)]
+    #[openapi(paths(open, list))]
+    struct Document;
+
+    fn document() -> serde_json::Value {
+        serde_json::from_str(&super::to_json(Document::openapi(), codes::CODES)).unwrap()
+    }
+
+    #[test]
+    fn every_document_knows_problems_codes_and_both_credentials() {
+        let document = document();
+        assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+        assert_eq!(document["components"]["securitySchemes"]["api_key"]["name"], "X-API-Key");
+        assert_eq!(document["security"].as_array().unwrap().len(), 2);
+        let schemas = &document["components"]["schemas"];
+        assert_eq!(
+            schemas["Problem"]["properties"]["errors"]["items"]["$ref"],
+            "#/components/schemas/FieldError"
+        );
+        let codes = document["x-error-codes"].as_array().unwrap();
+        assert_eq!((&codes[0]["code"], &codes[0]["status"]), (&json!("bad_request"), &json!(400)));
+        assert_eq!(codes.last().unwrap()["code"], "door_not_found");
+    }
+
+    #[test]
+    fn operations_tell_every_error_they_can_answer_with() {
+        let document = document();
+        let told = |method: &str, path: &str| -> Vec<String> {
+            let responses = document["paths"][path][method]["responses"].as_object().unwrap();
+            responses.keys().filter(|status| *status >= &"400".to_owned()).cloned().collect()
+        };
+        let post = ["400", "401", "403", "404", "409", "413", "415", "422", "500", "503"];
+        assert!(post.iter().all(|status| told("post", "/doors/{id}").contains(&(*status).to_owned())));
+        let get = told("get", "/doors");
+        assert!(
+            !["400", "404", "409", "413", "422"].iter().any(|status| get.contains(&(*status).to_owned()))
+        );
+
+        let not_found = &document["paths"]["/doors/{id}"]["post"]["responses"]["404"];
+        let examples = not_found["content"]["application/problem+json"]["examples"].as_object().unwrap();
+        assert_eq!(examples.keys().collect::<Vec<_>>(), ["door_not_found", "not_found"]);
+        let problem = &examples["door_not_found"]["value"];
+        assert_eq!((&problem["status"], &problem["title"]), (&json!(404), &json!("No such door")));
+    }
+}

@@ -1,0 +1,93 @@
+//! `idempotency_keys`: answers already given.
+
+use diesel::sql_types::{BigInt, Bool, Bytea, Int4, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// An answer as it is kept.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Kept {
+    #[diesel(sql_type = Bytea)]
+    pub(crate) request_hash: Vec<u8>,
+    #[diesel(sql_type = Int4)]
+    pub(crate) status: i32,
+    /// Sealed.
+    #[diesel(sql_type = Bytea)]
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = Bool)]
+    is_ours: bool,
+}
+
+/// Takes the lock of an id until the transaction ends; false when another transaction has it.
+///
+/// Advisory locks are the whole database's, not the schema's: the schema is part of what is locked.
+pub(crate) async fn try_lock(conn: &mut pg::Connection, id: Uuid) -> Result<bool, pg::Error> {
+    let taken: Locked = sql_query(
+        "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.idempotency_keys.' || $1, 0)) \
+             AS is_ours",
+    )
+    .bind::<Text, _>(id.to_string())
+    .get_result(conn)
+    .await?;
+    Ok(taken.is_ours)
+}
+
+/// The answer kept under an id, unless its time is over.
+pub(crate) async fn find(
+    conn: &mut pg::Connection,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<Option<Kept>, pg::Error> {
+    let found = sql_query("SELECT * FROM idempotency_keys WHERE id = $1 AND expires_at > $2")
+        .bind::<SqlUuid, _>(id)
+        .bind::<Timestamptz, _>(now);
+    Ok(found.get_result(conn).await.optional()?)
+}
+
+/// Keeps an answer, instead of one whose time was over.
+pub(crate) async fn keep(
+    conn: &mut pg::Connection,
+    id: Uuid,
+    answer: &Kept,
+    now: OffsetDateTime,
+    until: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    sql_query(
+        "INSERT INTO idempotency_keys (id, request_hash, status, body, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (id) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status, \
+             body = excluded.body, created_at = excluded.created_at, expires_at = excluded.expires_at",
+    )
+    .bind::<SqlUuid, _>(id)
+    .bind::<Bytea, _>(&answer.request_hash)
+    .bind::<Int4, _>(answer.status)
+    .bind::<Bytea, _>(&answer.body)
+    .bind::<Timestamptz, _>(now)
+    .bind::<Timestamptz, _>(until)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes at most `limit` answers whose time is over, and returns how many it were. Replicas do not wait for each
+/// other.
+pub(crate) async fn delete_expired(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    limit: i64,
+) -> Result<usize, pg::Error> {
+    let deleted = sql_query(
+        "DELETE FROM idempotency_keys WHERE id IN ( \
+             SELECT id FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 \
+             FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<Timestamptz, _>(now)
+    .bind::<BigInt, _>(limit);
+    Ok(deleted.execute(conn).await?)
+}

@@ -1,0 +1,293 @@
+//! A request sent again has no second effect.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use actix_web::HttpResponse;
+use actix_web::web::{self as actix, Data};
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use domain::Clock;
+use pg::sealed::Keyring;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use testkit::Database;
+use time::OffsetDateTime;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use web::{Answer, ApiJson, Idempotency, Once, Problem};
+
+use crate::auth::bearer;
+use crate::support::App;
+
+const TABLES: &str =
+    concat!(include_str!("../../sql/idempotency_keys.sql"), "CREATE TABLE effects (name text NOT NULL);");
+
+#[derive(Debug)]
+struct Hands(Mutex<OffsetDateTime>);
+
+impl Clock for Hands {
+    fn now(&self) -> OffsetDateTime {
+        *self.0.lock().unwrap()
+    }
+}
+
+#[derive(Deserialize)]
+struct Wish {
+    name: String,
+    #[serde(default)]
+    fail: bool,
+}
+
+/// Closed, effects that were written wait before they are committed.
+struct Gate(watch::Sender<bool>);
+
+/// A service whose one route writes a row and shows a secret.
+struct Bench {
+    app: App,
+    answers: Idempotency,
+    clock: Arc<Hands>,
+    gate: Arc<Gate>,
+    pool: pg::Pool,
+    runtime: Runtime,
+    _database: Database,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Told {
+    status: u16,
+    body: Value,
+    is_replay: bool,
+    retry_after: Option<String>,
+}
+
+async fn make(once: Once, gate: Data<Gate>, wish: ApiJson<Wish>) -> Result<HttpResponse, Problem> {
+    once.run(async |conn| {
+        let statement = sql_query("INSERT INTO effects VALUES ($1)").bind::<Text, _>(&wish.name);
+        statement.execute(conn).await.map_err(|error| Problem::database(&error.into()))?;
+        gate.0.subscribe().wait_for(|open| *open).await.unwrap();
+        if wish.fail {
+            return Err(Problem::new(&web::problem::DEPENDENCY_UNAVAILABLE));
+        }
+        Answer::created(&json!({ "name": wish.name, "secret": uuid::Uuid::now_v7() }))
+    })
+    .await
+}
+
+impl Bench {
+    fn open() -> Self {
+        Self::open_with(Duration::from_secs(20))
+    }
+
+    fn open_with(request_timeout: Duration) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let database = runtime.block_on(Database::create("web", TABLES));
+        let clock = Arc::new(Hands(Mutex::new(OffsetDateTime::UNIX_EPOCH)));
+        let gate = Arc::new(Gate(watch::Sender::new(true)));
+        let keyring = Keyring::new([("k1".to_owned(), zeroize::Zeroizing::new([1; 32]))]).unwrap();
+        let shared: Arc<dyn Clock> = clock.clone();
+        let answers = Idempotency::new(database.pool(), keyring, shared);
+        let (data, at_gate) = (Data::new(answers.clone()), Data::from(Arc::clone(&gate)));
+        let app = App::start_with(move |server| {
+            server.request_timeout(request_timeout).routes(move |config| {
+                config
+                    .app_data(data.clone())
+                    .app_data(at_gate.clone())
+                    .route("/things", actix::post().to(make))
+                    .route("/others", actix::post().to(make));
+            })
+        });
+        let pool = database.pool();
+        Self { app, answers, clock, gate, pool, runtime, _database: database }
+    }
+
+    fn post(&self, path: &str, key: &str, body: &Value) -> Told {
+        self.post_as(&json!({ "sub": "anna" }), path, key, body)
+    }
+
+    fn post_as(&self, caller: &Value, path: &str, key: &str, body: &Value) -> Told {
+        let request = self.app.agent.post(self.app.url(path)).header("authorization", bearer(caller));
+        let mut answer = request.header("idempotency-key", key).send_json(body).unwrap();
+        let text = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (replayed, retry_after) = (text("idempotency-replayed"), text("retry-after"));
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().read_json().unwrap();
+        Told { status, body, is_replay: replayed.as_deref() == Some("true"), retry_after }
+    }
+
+    fn count(&self, from: &str) -> i64 {
+        let statement = format!("SELECT count(*) FROM {from}");
+        let counted: Count = self
+            .runtime
+            .block_on(async { sql_query(statement).get_result(&mut *self.pool.get().await.unwrap()).await })
+            .unwrap();
+        counted.count
+    }
+
+    /// Waits until an effect was written and not committed.
+    fn until_under_way(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let waiting = "pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' \
+                       AND query LIKE 'INSERT INTO effects%'";
+        while self.count(waiting) == 0 {
+            assert!(Instant::now() < deadline, "no effect is under way");
+        }
+    }
+}
+
+#[test]
+fn twenty_at_once_have_one_effect_and_one_answer() {
+    let bench = Bench::open();
+    let told: Vec<Told> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..20)
+            .map(|_| scope.spawn(|| bench.post("/api/v1/things", "one", &json!({ "name": "a" }))))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(bench.count("effects"), 1);
+    let mut secrets = BTreeSet::new();
+    for told in &told {
+        match told.status {
+            201 => assert!(secrets.insert(told.body["secret"].to_string()) || secrets.len() == 1),
+            409 => {
+                assert_eq!(told.body["code"], "request_running");
+                assert_eq!(told.retry_after.as_deref(), Some("1"));
+            }
+            other => panic!("{other}: {}", told.body),
+        }
+    }
+    assert_eq!(secrets.len(), 1, "one answer for all: {told:?}");
+    assert_eq!(told.iter().filter(|told| told.status == 201 && !told.is_replay).count(), 1);
+
+    // Later the answer is the first one's, and it lies sealed.
+    let again = bench.post("/api/v1/things", "one", &json!({ "name": "a" }));
+    assert!(again.status == 201 && again.is_replay && secrets.contains(&again.body["secret"].to_string()));
+    let secret = again.body["secret"].as_str().unwrap().to_owned();
+    let clear = format!("idempotency_keys WHERE position('{secret}'::bytea IN body) > 0");
+    assert_eq!((bench.count("idempotency_keys"), bench.count(&clear), bench.count("effects")), (1, 0, 1));
+}
+
+#[test]
+fn a_key_names_one_request_of_one_caller() {
+    let bench = Bench::open();
+    let (things, a) = ("/api/v1/things", json!({ "name": "a" }));
+    let first = bench.post(things, "k", &a);
+    assert_eq!((first.status, first.is_replay), (201, false));
+    for (path, body) in [
+        (things, json!({ "name": "b" })),
+        ("/api/v1/others", a.clone()),
+        ("/api/v1/things?x=1", a.clone()),
+        (things, json!({ "name": "a", "fail": false })),
+    ] {
+        let told = bench.post(path, "k", &body);
+        assert_eq!(
+            (told.status, &told.body["code"]),
+            (422, &json!("idempotency_key_reused")),
+            "{path} {body}"
+        );
+    }
+    assert_eq!(bench.count("effects"), 1);
+    // Of the same credential one user is not another.
+    for caller in
+        [json!({ "sub": "bob" }), json!({ "sub": "anna", "user_id": "x" }), json!({ "sub": "annax" })]
+    {
+        let told = bench.post_as(&caller, things, "k", &a);
+        assert_eq!((told.status, told.is_replay), (201, false), "{caller}");
+        assert_ne!(told.body["secret"], first.body["secret"], "{caller}");
+    }
+    assert_eq!(bench.count("effects"), 4);
+}
+
+#[test]
+fn without_a_key_each_request_has_its_effect_and_bad_keys_are_refused() {
+    let bench = Bench::open();
+    for _ in 0..2 {
+        let request = bench.app.agent.post(bench.app.url("/api/v1/things"));
+        let request = request.header("authorization", bearer(&json!({})));
+        assert_eq!(request.send_json(json!({ "name": "a" })).unwrap().status(), 201);
+    }
+    assert_eq!((bench.count("effects"), bench.count("idempotency_keys")), (2, 0));
+    for key in ["", &"k".repeat(256), "żółw", "a\tb"] {
+        let told = bench.post("/api/v1/things", key, &json!({ "name": "a" }));
+        assert_eq!((told.status, &told.body["code"]), (400, &json!("idempotency_key_invalid")), "{key:?}");
+    }
+    assert_eq!(bench.post("/api/v1/things", &"k".repeat(255), &json!({ "name": "a" })).status, 201);
+}
+
+#[test]
+fn a_failure_keeps_nothing_and_the_key_may_be_used_again() {
+    let bench = Bench::open();
+    for _ in 0..2 {
+        let told = bench.post("/api/v1/things", "k", &json!({ "name": "a", "fail": true }));
+        assert_eq!((told.status, told.is_replay), (503, false));
+    }
+    assert_eq!((bench.count("effects"), bench.count("idempotency_keys")), (0, 0));
+    assert_eq!(bench.post("/api/v1/things", "k", &json!({ "name": "a" })).status, 201);
+}
+
+#[test]
+fn what_dies_in_the_middle_leaves_neither_effect_nor_answer() {
+    let bench = Bench::open();
+    let body = json!({ "name": "a" });
+    bench.gate.0.send_replace(false);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| bench.post("/api/v1/things", "k", &body));
+        bench.until_under_way();
+        let second = bench.post("/api/v1/things", "k", &body);
+        assert_eq!((second.status, &second.body["code"]), (409, &json!("request_running")));
+        let killed = "(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+                      AND state = 'idle in transaction') AS killed";
+        assert_eq!(bench.count(killed), 1);
+        bench.gate.0.send_replace(true);
+        assert_eq!(first.join().unwrap().status, 503);
+    });
+    assert_eq!((bench.count("effects"), bench.count("idempotency_keys")), (0, 0));
+    let again = bench.post("/api/v1/things", "k", &body);
+    assert_eq!((again.status, again.is_replay, bench.count("effects")), (201, false, 1));
+}
+
+#[test]
+fn a_request_that_was_given_up_can_be_sent_again() {
+    let bench = Bench::open_with(Duration::from_millis(500));
+    let body = json!({ "name": "a" });
+    bench.gate.0.send_replace(false);
+    let told = bench.post("/api/v1/things", "k", &body);
+    assert_eq!((told.status, &told.body["code"]), (503, &json!("request_timeout")));
+    bench.gate.0.send_replace(true);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // Postgres may need a moment to see that the connection is gone, and its lock with it.
+    let again = loop {
+        let again = bench.post("/api/v1/things", "k", &body);
+        if again.status != 409 {
+            break again;
+        }
+        assert!(Instant::now() < deadline, "the lock is still held");
+    };
+    assert_eq!((again.status, again.is_replay, bench.count("effects")), (201, false, 1));
+}
+
+#[test]
+fn after_a_day_a_key_is_forgotten() {
+    let bench = Bench::open();
+    let body = json!({ "name": "a" });
+    let later = |hours| *bench.clock.0.lock().unwrap() += time::Duration::hours(hours);
+    let sweep = || bench.runtime.block_on(bench.answers.delete_expired()).unwrap();
+    assert!(!bench.post("/api/v1/things", "k", &body).is_replay);
+    bench.post("/api/v1/things", "swept", &body);
+    later(23);
+    assert!(bench.post("/api/v1/things", "k", &body).is_replay);
+    assert_eq!(sweep(), 0);
+    later(1);
+    let again = bench.post("/api/v1/things", "k", &json!({ "name": "another" }));
+    assert_eq!((again.status, again.is_replay), (201, false));
+    assert_eq!((sweep(), bench.count("idempotency_keys")), (1, 1));
+    assert!(bench.post("/api/v1/things", "k", &json!({ "name": "another" })).is_replay);
+}

@@ -1,0 +1,74 @@
+//! docs/ERRORS.md: where the `type` of every problem points to. Made of what the services' documents tell of their codes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+
+const BEGINNING: &str = "# Errors
+
+Every error answer is `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). Programs look at
+`code`: a code never changes its name or its status. `errors` points at everything that is wrong with a request at once,
+and `request_id` is what our log knows the request by.
+
+This page is made of the OpenAPI documents in [openapi](openapi); `UPDATE=1 cargo xtask test -p e2e` writes it again.
+";
+
+/// A code, and which services answer with it.
+struct Told {
+    code: Value,
+    services: Vec<String>,
+}
+
+fn codes() -> BTreeMap<String, Told> {
+    let mut all: BTreeMap<String, Told> = BTreeMap::new();
+    let mut files: Vec<_> = std::fs::read_dir(Path::new(DOCS).join("openapi"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    for file in files {
+        let service = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let document: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        for code in document["x-error-codes"].as_array().unwrap() {
+            let name = code["code"].as_str().unwrap().to_owned();
+            let told = all.entry(name).or_insert_with(|| Told { code: code.clone(), services: Vec::new() });
+            assert_eq!(told.code, *code, "{service} means something else than {:?}", told.services);
+            told.services.push(service.clone());
+        }
+    }
+    all
+}
+
+fn page() -> String {
+    let codes = codes();
+    let services = codes.values().map(|told| told.services.len()).max().unwrap();
+    let mut page = BEGINNING.to_owned();
+    for (title, is_common) in [("Of every service", true), ("Of single services", false)] {
+        write!(page, "\n## {title}\n").unwrap();
+        for (name, told) in codes.iter().filter(|(_, told)| (told.services.len() == services) == is_common) {
+            let text = |field: &str| told.code[field].as_str().unwrap();
+            write!(page, "\n### {name}\n\n{}: {}", told.code["status"], text("title")).unwrap();
+            if !is_common {
+                write!(page, " ({})", told.services.join(", ")).unwrap();
+            }
+            write!(page, ".\n\n{}\n", text("meaning")).unwrap();
+        }
+    }
+    page
+}
+
+#[test]
+fn every_code_has_its_heading() {
+    let (file, page) = (Path::new(DOCS).join("ERRORS.md"), page());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, &page).unwrap();
+    }
+    let there = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(there == page, "docs/ERRORS.md is out of date: run this test with UPDATE=1 set");
+    assert!(page.contains("\n### invalid_content\n") && page.contains("\n### webhook_not_found\n"));
+}
