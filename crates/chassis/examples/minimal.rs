@@ -2,11 +2,12 @@
 //!
 //! `cargo run -p chassis --example minimal -- serve --insecure-local`
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use chassis::config::Reader;
-use chassis::{Lifecycle, ServeContext, Service};
+use chassis::{Commands, Lifecycle, ServeContext, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -16,6 +17,10 @@ struct Config {
     /// How its task ends.
     end: String,
 }
+
+/// Tell how the task ends
+#[derive(clap::Args)]
+struct End {}
 
 impl Service for Minimal {
     const NAME: &'static str = "minimal";
@@ -35,6 +40,16 @@ impl Service for Minimal {
 
     async fn migrate(_: &Config) -> anyhow::Result<()> {
         Ok(())
+    }
+
+    fn commands(commands: &mut Commands<Config>) {
+        commands.add("end", async |config: Config, _none: End| {
+            if config.end == "error" {
+                bail!("the command gave up");
+            }
+            std::io::stdout().write_all(config.end.as_bytes())?;
+            Ok(())
+        });
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {

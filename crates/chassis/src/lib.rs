@@ -3,6 +3,7 @@
 //! A service's `main` is one line, [`run`]; what makes it itself is its [`Service`] implementation.
 
 mod cli;
+mod commands;
 pub mod config;
 mod lifecycle;
 mod probe;
@@ -10,5 +11,6 @@ mod service;
 mod telemetry;
 mod token;
 
+pub use commands::Commands;
 pub use lifecycle::{Lifecycle, Outcome};
 pub use service::{Roles, ServeContext, Service, run};

@@ -9,8 +9,10 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches};
 use domain::backoff;
 use tokio::runtime::Runtime;
+use tracing::Level;
 
 use crate::cli::{Cli, Command, ConfigCommand, Role, Serve, TokenCommand};
+use crate::commands::{Commands, Work};
 use crate::config::{self, Auth, Http, Log, Mistake, Reader};
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::{probe, telemetry, token};
@@ -42,6 +44,9 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// # Errors
     /// The database does not answer, or refuses.
     fn migrate(config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Adds commands of its own to those every service has.
+    fn commands(_commands: &mut Commands<Self::Config>) {}
 
     /// Starts it: returns when the HTTP server is bound and everything is handed to
     /// [`Lifecycle::spawn`]. A dependency that is down is no error here: it is retried in the background.
@@ -118,8 +123,14 @@ pub fn run<S: Service>() -> ExitCode {
         .mut_subcommand("config", |config| {
             config.mut_subcommand("check", |check| check.after_long_help(settings_list::<S>()))
         });
-    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
-    match execute::<S>(cli.command) {
+    let mut own = Commands::default();
+    S::commands(&mut own);
+    let matches = own.describe(command).get_matches();
+    let done = match own.chosen(&matches) {
+        Some(work) => own_command::<S>(work),
+        None => execute::<S>(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command),
+    };
+    match done {
         Ok(code) => code,
         Err(Failure::Configuration(mistakes)) => {
             config::print_mistakes(&program, &mistakes);
@@ -167,6 +178,17 @@ fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
             writeln!(io::stdout(), "{}", token::issue(&claims, &secret)?)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Standard output is the command's own: the log tells of troubles only.
+fn own_command<S: Service>(work: Work<S::Config>) -> Result<ExitCode, Failure> {
+    let mut reader = Reader::of_process(S::NAME);
+    let mut settings = read::<S>(&mut reader);
+    reader.finish().map_err(Failure::Configuration)?;
+    settings.log.level = settings.log.level.min(Level::WARN);
+    telemetry::init(settings.log, S::NAME);
+    runtime::<S>()?.block_on(work(settings.own))?;
     Ok(ExitCode::SUCCESS)
 }
 

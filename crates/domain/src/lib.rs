@@ -13,6 +13,7 @@ mod language;
 pub mod money;
 pub mod sku;
 mod time_zone;
+pub mod topology;
 
 pub use chain::Chain;
 pub use clock::{Clock, IdSource, SystemClock, UuidV7Source};

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lapin::options::BasicPublishOptions;
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, PublisherConfirm};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -76,4 +77,24 @@ impl Broker {
         timeout(PATIENCE, closed).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
         Ok(())
     }
+}
+
+/// Publishes straight to a queue, mandatory; what comes back is for [`confirmed`].
+pub(crate) async fn publish(
+    channel: &Channel,
+    queue: &str,
+    body: &[u8],
+    properties: BasicProperties,
+) -> Result<PublisherConfirm, Error> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    Ok(channel.basic_publish("".into(), queue.into(), options, body, properties).await?)
+}
+
+/// Returns when the broker has the message; it is an error when it has not.
+pub(crate) async fn confirmed(published: PublisherConfirm, queue: &str) -> Result<(), Error> {
+    let confirmation = timeout(PATIENCE, published).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
+    if !confirmation.is_ack() || confirmation.take_message().is_some() {
+        return Err(Error::NotTaken(queue.to_owned()));
+    }
+    Ok(())
 }

@@ -18,6 +18,11 @@ pub enum Error {
     /// The broker did not take a message that it must keep.
     #[error("RabbitMQ did not take a message for {0}")]
     NotTaken(String),
+    /// A queue stands there with other arguments than ours, and the broker keeps it so.
+    #[error(
+        "the queue {0} exists with other arguments than it needs: move its messages elsewhere and delete it, and it is declared anew"
+    )]
+    OtherQueue(String),
     /// The outbox could not be read or written.
     #[error("the outbox failed")]
     Outbox(#[from] tokio_postgres::Error),

@@ -8,7 +8,9 @@
 
 mod broker;
 mod consumer;
+pub mod dead;
 mod error;
+mod headers;
 pub mod outbox;
 mod relay;
 mod topology;

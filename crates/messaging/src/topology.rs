@@ -1,64 +1,41 @@
 //! What stands in RabbitMQ, declared by whoever needs it. Declaring again what is there changes nothing.
 
-use std::time::Duration;
-
+use domain::topology::{self, Argument, EXCHANGE, Role, Subscriber};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, LongString};
-use lapin::{Channel, ExchangeKind};
+use lapin::{Channel, ErrorKind, ExchangeKind};
+use tokio::time::timeout;
 
 use crate::Error;
+use crate::broker::PATIENCE;
 
-/// The topic exchange every fact goes through; its routing key is the event's type.
-pub(crate) const EXCHANGE: &str = "zaplecze.events";
-
-/// Redeliveries after which the broker itself sets a message aside. Failures are counted by the consumer; this
-/// stops only what kills its consumer every time, so it is far above any number of honest restarts.
-const DELIVERY_LIMIT: i32 = 200;
-
-/// Where a message that failed waits before it comes again.
-pub(crate) const RETRY_DELAYS: [(&str, Duration); 3] =
-    [("5s", Duration::from_secs(5)), ("1m", Duration::from_mins(1)), ("10m", Duration::from_mins(10))];
-
-/// The names of one service's queues.
-#[derive(Debug, Clone)]
-pub(crate) struct Queues {
-    pub(crate) main: String,
-    pub(crate) dead: String,
-}
-
-impl Queues {
-    pub(crate) fn of(service: &str) -> Self {
-        Self { main: format!("{service}.events"), dead: format!("{service}.events.dead") }
-    }
-
-    pub(crate) fn retry(&self, delay: &str) -> String {
-        format!("{}.retry.{delay}", self.main)
-    }
-
-    /// Declares the queues and binds the main one to the event types (or patterns) wanted.
-    pub(crate) async fn declare(&self, channel: &Channel, bindings: &[&str]) -> Result<(), Error> {
-        declare_exchange(channel).await?;
-        queue(channel, &self.dead, []).await?;
-        let limit = ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT));
-        queue(channel, &self.main, [limit].into_iter().chain(dead_letters_to(&self.dead))).await?;
-        for (name, delay) in RETRY_DELAYS {
-            let ttl = i32::try_from(delay.as_millis()).unwrap_or(i32::MAX);
-            let waiting = [("x-message-ttl", AMQPValue::LongInt(ttl))];
-            queue(channel, &self.retry(name), waiting.into_iter().chain(dead_letters_to(&self.main))).await?;
+/// Declares a service's queues and binds the main one to the event types (or patterns) it wants.
+pub(crate) async fn declare(channel: &Channel, subscriber: Subscriber) -> Result<(), Error> {
+    declare_exchange(channel).await?;
+    for queue in topology::queues(subscriber.service) {
+        let mut arguments = FieldTable::default();
+        for (key, value) in queue.arguments {
+            arguments.insert(key.into(), amqp(&value));
         }
-        for pattern in bindings {
-            channel
-                .queue_bind(
-                    self.main.as_str().into(),
-                    EXCHANGE.into(),
-                    (*pattern).into(),
-                    QueueBindOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
-        }
-        Ok(())
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare(queue.name.as_str().into(), options, arguments).await;
+        declared
+            .map_err(|error| if is_other(&error) { Error::OtherQueue(queue.name) } else { error.into() })?;
     }
+    let main = Role::Main.queue_of(subscriber.service);
+    for pattern in subscriber.bindings {
+        channel
+            .queue_bind(
+                main.as_str().into(),
+                EXCHANGE.into(),
+                (*pattern).into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn declare_exchange(channel: &Channel) -> Result<(), Error> {
@@ -67,32 +44,23 @@ pub(crate) async fn declare_exchange(channel: &Channel) -> Result<(), Error> {
     Ok(())
 }
 
-/// At-least-once dead-lettering: a message leaves its queue only when the next one has confirmed it. It needs
-/// `reject-publish` (RabbitMQ's documentation of quorum queues).
-fn dead_letters_to(queue: &str) -> [(&'static str, AMQPValue); 4] {
-    [
-        ("x-dead-letter-exchange", text("")),
-        ("x-dead-letter-routing-key", text(queue)),
-        ("x-dead-letter-strategy", text("at-least-once")),
-        ("x-overflow", text("reject-publish")),
-    ]
+/// Messages ready in a queue. A queue that is not there is an error and closes the channel.
+pub(crate) async fn depth(channel: &Channel, queue: &str) -> Result<u32, Error> {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let asked = channel.queue_declare(queue.into(), passive, FieldTable::default());
+    let answer = timeout(PATIENCE, asked).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
+    Ok(answer.message_count())
 }
 
-async fn queue(
-    channel: &Channel,
-    name: &str,
-    arguments: impl IntoIterator<Item = (&'static str, AMQPValue)>,
-) -> Result<(), Error> {
-    let mut table = FieldTable::default();
-    table.insert("x-queue-type".into(), text("quorum"));
-    for (key, value) in arguments {
-        table.insert(key.into(), value);
+/// Whether a declaration was refused because the queue stands there with other arguments.
+fn is_other(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(refusal)
+        if *refusal.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED))
+}
+
+fn amqp(value: &Argument) -> AMQPValue {
+    match value {
+        Argument::Text(text) => AMQPValue::LongString(LongString::from(text.as_bytes())),
+        Argument::Number(number) => AMQPValue::LongInt(*number),
     }
-    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(name.into(), options, table).await?;
-    Ok(())
-}
-
-fn text(value: &str) -> AMQPValue {
-    AMQPValue::LongString(LongString::from(value.as_bytes()))
 }

@@ -153,6 +153,14 @@ impl Program {
         answer(self.agent.run(request.body(body.to_string()).expect("a request")))
     }
 
+    /// Runs another command of its program, and returns what it printed.
+    ///
+    /// # Panics
+    /// When the command fails.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        run(self.binary, &self.environment, arguments)
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -53,6 +53,23 @@ impl Vhost {
             .count()
     }
 
+    /// Loads definitions as `rabbitmqctl import_definitions` does, into this vhost.
+    ///
+    /// # Panics
+    /// When the broker refuses them.
+    pub fn import(&self, definitions: &Value) {
+        let url = self.address(&format!("definitions/{}", self.name));
+        ureq::post(url.as_str()).send_json(definitions).expect("the management interface");
+    }
+
+    /// What the broker says of a queue.
+    ///
+    /// # Panics
+    /// When it has none of this name.
+    pub fn queue(&self, name: &str) -> Value {
+        self.get(&format!("queues/{}/{name}", self.name))
+    }
+
     fn address(&self, path: &str) -> Url {
         self.management.join(&format!("/api/{path}")).expect("a URL")
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{process, root, tidy};
+use crate::{docs, process, root, tidy};
 
 /// Runs every check, and says at the end which failed.
 pub(crate) fn run() -> ExitCode {
@@ -28,6 +28,8 @@ pub(crate) fn run() -> ExitCode {
     report("formatting", cargo(&["fmt", "--all", "--check"], &[]), started);
     let started = Instant::now();
     report("architecture rules", tidy::run(), started);
+    let started = Instant::now();
+    report("generated documents", docs::run(true), started);
     let started = Instant::now();
     let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     report("lints", cargo(&clippy, &[]), started);

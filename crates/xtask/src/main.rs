@@ -9,6 +9,7 @@ mod bench;
 mod chaos;
 mod check;
 mod demo;
+mod docs;
 mod process;
 mod programs;
 mod reaper;
@@ -98,6 +99,12 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         outage: u64,
     },
+    /// Write the documents that are made of the code.
+    Docs {
+        /// Write nothing, and fail when one differs.
+        #[arg(long)]
+        check: bool,
+    },
     /// Check formatting, lints, architecture rules and documentation.
     Check,
     /// End the process groups told on standard input once it closes.
@@ -112,6 +119,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test { arguments } => test::run(&arguments),
         Command::Check => Ok(check::run()),
+        Command::Docs { check } => docs::run(check).map(|()| ExitCode::SUCCESS),
         Command::Demo { keep, orders } => demo::run(keep, orders),
         Command::Up { detach, services } => stack::commands::up(detach, services),
         Command::Down => stack::commands::down(),

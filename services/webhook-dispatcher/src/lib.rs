@@ -16,12 +16,14 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::domain::topology::WEBHOOK_DISPATCHER;
 use ::domain::{Chain, SystemClock, UuidV7Source};
 use actix_web::web::Data;
 use chassis::config::Reader;
-use chassis::{ServeContext, Service};
+use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use egress::ssrf::Guard;
+use messaging::dead::DeadCommand;
 use messaging::{Broker, Consumer};
 use pg::sealed::Keyring;
 use web::{Authenticator, Health, Idempotency, Requirement, Server};
@@ -35,12 +37,8 @@ use crate::state::State;
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/webhook_dispatcher");
 
 /// Every fact that is told.
-const CONSUMER: Consumer = Consumer {
-    service: "webhook-dispatcher",
-    bindings: &["#"],
-    batch: 500,
-    linger: Duration::from_millis(5),
-};
+const CONSUMER: Consumer =
+    Consumer { subscriber: WEBHOOK_DISPATCHER, batch: 500, linger: Duration::from_millis(5) };
 
 /// No attempt may take longer, whatever its subscription says.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);
@@ -68,6 +66,12 @@ impl Service for WebhookDispatcher {
             tracing::info!(version, "migrated");
         }
         Ok(())
+    }
+
+    fn commands(commands: &mut Commands<Config>) {
+        commands.add("dead", async |config: Config, dead: DeadCommand| {
+            Ok(dead.run(Broker::new(&config.amqp.url, Self::NAME)?, Self::NAME).await?)
+        });
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {

@@ -211,6 +211,20 @@ fn a_token_is_all_that_token_issue_prints() {
 }
 
 #[test]
+fn a_command_of_its_own_gets_the_settings_and_shows_in_the_help() {
+    let place = Place::new(&[("MINIMAL_END", "never")]);
+    let output = place.run(&["end"]);
+    assert_eq!((output.status.code(), &*text(&output.stdout)), (Some(0), "never"));
+    assert!(text(&place.run(&["--help"]).stdout).contains("end           Tell how the task ends"));
+    assert_eq!(place.run(&["end", "soon"]).status.code(), Some(2));
+
+    let output = Place::new(&[("MINIMAL_END", "error")]).run(&["end"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("the command gave up"));
+    assert_eq!(Place::new(&[("MINIMAL_UNKNOWN", "x")]).run(&["end"]).status.code(), Some(2));
+}
+
+#[test]
 fn sigterm_ends_it_in_order_and_the_log_is_json() {
     let mut serving = Place::new(&[("API_PORT", "0")]).serve(&["--insecure-local"]);
     let line = &serving.started;

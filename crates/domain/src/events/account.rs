@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::Event;
 use crate::ids::TokenId;
 
 /// An Allegro account was connected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountConnected {
     /// Our id of the connected account.
     pub token_id: TokenId,
@@ -44,7 +45,7 @@ impl Event for AccountConnected {
 }
 
 /// Allegro refused the account's refresh token; only its owner can connect it again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountReauthorizationNeeded {
     /// Our id of the account.
     pub token_id: TokenId,

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::Event;
 use crate::ids::EventId;
@@ -14,7 +15,7 @@ const SCHEMA_BASE: &str = "https://github.com/zaplecze/zaplecze/blob/main/docs/E
 /// A fact on its way: who tells it, about what, when, and the data as it was written.
 ///
 /// `data` stays raw, so that a relay, a store or a dispatcher passes on exactly the bytes the producer wrote.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Envelope {
     /// Always `1.0`.
     pub specversion: String,
@@ -45,6 +46,7 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// The fact itself.
+    #[schema(value_type = Object)]
     pub data: Box<RawValue>,
 }
 

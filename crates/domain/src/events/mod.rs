@@ -9,13 +9,15 @@ mod order;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 pub use account::{AccountConnected, AccountReauthorizationNeeded};
 pub use envelope::{Envelope, EnvelopeError, NewEvent};
 pub use order::{LineItem, OrderCancelled, OrderCreated, OrderFact, OrderReady, OrderUpdated};
 
 /// One kind of fact.
-pub trait Event: Serialize + DeserializeOwned {
+pub trait Event: Serialize + DeserializeOwned + ToSchema {
     /// The CloudEvents `type` and the routing key: `<noun>.<past verb>`.
     const TYPE: &'static str;
     /// The CloudEvents `source`: who tells it.
@@ -32,7 +34,7 @@ pub trait Event: Serialize + DeserializeOwned {
 }
 
 /// An event type as it stands in the catalogue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct EventType {
     /// The CloudEvents `type`.
     pub name: &'static str,
@@ -40,10 +42,20 @@ pub struct EventType {
     pub source: &'static str,
     /// What happened, in one sentence.
     pub meaning: &'static str,
+    /// The name and the JSON Schema of its data.
+    pub schema: fn() -> (String, RefOr<Schema>),
+    /// Adds the schemas its own one refers to.
+    pub add_schemas: fn(&mut Vec<(String, RefOr<Schema>)>),
 }
 
 const fn entry<E: Event>(meaning: &'static str) -> EventType {
-    EventType { name: E::TYPE, source: E::SOURCE, meaning }
+    EventType {
+        name: E::TYPE,
+        source: E::SOURCE,
+        meaning,
+        schema: || (E::name().into_owned(), E::schema()),
+        add_schemas: E::schemas,
+    }
 }
 
 /// Every event type that is told today.

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::Event;
 use crate::ids::{AllegroOrderId, TokenId};
 use crate::money::Money;
 
 /// What is told about an order, whatever happened to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderFact {
     /// The account the order was seen through.
     pub token_id: TokenId,
@@ -29,10 +30,10 @@ pub struct OrderFact {
     /// Our version of the order: 1 for the first content, one more with each content that replaced it.
     pub version: i64,
     /// When the order was bought (its latest line item).
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "time::serde::rfc3339::option")]
     pub order_date: Option<OffsetDateTime>,
     /// Allegro's `updatedAt`; it does not move when only the fulfillment changes.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "time::serde::rfc3339::option")]
     pub updated_at: Option<OffsetDateTime>,
     /// What the buyer pays in all.
     pub total: Option<Money>,
@@ -43,7 +44,7 @@ pub struct OrderFact {
 }
 
 /// One line of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LineItem {
     /// Allegro's id of the line; it stays the same when orders are merged.
     pub id: String,
@@ -60,7 +61,7 @@ pub struct LineItem {
 macro_rules! order_events {
     ($($(#[$doc:meta])* $name:ident => $type:literal;)+) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(transparent)]
         pub struct $name(pub OrderFact);
 

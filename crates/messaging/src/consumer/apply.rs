@@ -42,8 +42,9 @@ pub(super) async fn apply<H: Handler>(
     while let Some(range) = ranges.pop() {
         let Some(part) = events.get(range.clone()).filter(|part| !part.is_empty()) else { continue };
         match once(pool, handler, part).await {
-            Ok(effect) => {
+            Ok((effect, duplicates)) => {
                 waits = 0;
+                metrics::counter!("messaging_duplicates_total", "consumer" => H::NAME).increment(duplicates);
                 handler.committed(effect).await;
             }
             Err(Failure::Unavailable(reason)) => {
@@ -69,12 +70,18 @@ pub(super) async fn apply<H: Handler>(
     Some(refusals)
 }
 
-async fn once<H: Handler>(pool: &pg::Pool, handler: &H, events: &[Envelope]) -> Result<H::Effect, Failure> {
+/// Returns what the handler did, and how many of the facts it had been given before.
+async fn once<H: Handler>(
+    pool: &pg::Pool,
+    handler: &H,
+    events: &[Envelope],
+) -> Result<(H::Effect, u64), Failure> {
     pool.transaction(async |conn| {
         let mut fresh = record(conn, H::NAME, events).await?;
         // A fact that stands twice in one batch is handed over once.
         let fresh: Vec<&Envelope> = events.iter().filter(|event| fresh.remove(&event.id.as_uuid())).collect();
-        handler.handle(conn, &fresh).await
+        let duplicates = u64::try_from(events.len() - fresh.len()).unwrap_or_default();
+        Ok((handler.handle(conn, &fresh).await?, duplicates))
     })
     .await
 }

@@ -1,12 +1,14 @@
 //! A service's consumer: takes facts in batches and applies each once.
 
 mod apply;
+mod inbox;
 mod session;
 
 use std::fmt::Debug;
 use std::time::Duration;
 
 use domain::events::Envelope;
+use domain::topology::Subscriber;
 use domain::{Chain, backoff};
 use tokio_util::sync::CancellationToken;
 
@@ -68,10 +70,8 @@ impl From<diesel::result::Error> for Failure {
 /// Which facts a service wants, and how many at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Consumer {
-    /// The service's name; its queue is `<service>.events`.
-    pub service: &'static str,
-    /// Event types, or topic patterns (`order.*`, `#`).
-    pub bindings: &'static [&'static str],
+    /// Who wants what; a service of ours stands in [`domain::topology::SUBSCRIBERS`].
+    pub subscriber: Subscriber,
     /// Facts per transaction, at most.
     pub batch: u16,
     /// How long the first fact of a batch waits for others.
@@ -79,11 +79,22 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Consumes until `stop`; the batch in hand is finished first. Heals by itself from whatever goes away.
+    /// Consumes until `stop`; the batch in hand is finished first. Heals by itself from whatever goes away, and
+    /// keeps the inbox small.
     pub async fn run<H: Handler>(self, broker: Broker, pool: pg::Pool, handler: H, stop: CancellationToken) {
+        tokio::join!(self.consume(&broker, &pool, &handler, &stop), inbox::forget_old(&pool, &stop));
+    }
+
+    async fn consume<H: Handler>(
+        self,
+        broker: &Broker,
+        pool: &pg::Pool,
+        handler: &H,
+        stop: &CancellationToken,
+    ) {
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
-            if let Err(error) = self.session(&broker, &pool, &handler, &stop, &mut failures).await {
+            if let Err(error) = self.session(broker, pool, handler, stop, &mut failures).await {
                 failures += 1;
                 tracing::warn!(error = %Chain(&error), "consuming was interrupted; what was not acknowledged comes again");
             }

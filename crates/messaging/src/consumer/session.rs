@@ -1,35 +1,32 @@
 //! One life of the consumer's channel: collect a batch, apply it, set aside what failed, acknowledge.
 
-use std::time::Instant;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use domain::events::Envelope;
+use domain::topology::{RETRY_DELAYS, Role, queues};
 use futures_util::StreamExt;
+use lapin::Channel;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-};
-use lapin::types::{AMQPValue, FieldTable, LongString};
-use lapin::{BasicProperties, Channel};
-use tokio::time::{timeout, timeout_at};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
+use time::OffsetDateTime;
+use tokio::time::{interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::apply;
 use super::{Consumer, Failure, Handler};
-use crate::topology::{Queues, RETRY_DELAYS};
-use crate::{Broker, Error, broker};
+use crate::{Broker, Error, broker, headers, topology};
 
-/// How often a fact has failed so far.
-const ATTEMPT_HEADER: &str = "x-zaplecze-attempt";
-/// Why it was sent on.
-const REASON_HEADER: &str = "x-zaplecze-reason";
 /// After the three delays, the longest once and again; then a fact is set aside.
-const MAX_ATTEMPTS: usize = 5;
+const MAX_ATTEMPTS: u32 = 5;
+/// How often the depths of the queues are asked for.
+const GAUGE_PERIOD: Duration = Duration::from_secs(15);
 
 /// Where a message that failed goes.
 struct SentOn {
-    queue: String,
-    is_dead: bool,
-    attempt: usize,
+    role: Role,
+    attempt: u32,
     reason: String,
 }
 
@@ -42,27 +39,33 @@ impl Consumer {
         stop: &CancellationToken,
         failures: &mut u32,
     ) -> Result<(), Error> {
-        let queues = Queues::of(self.service);
+        let service = self.subscriber.service;
         let channel = broker.channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        queues.declare(&channel, self.bindings).await?;
+        topology::declare(&channel, self.subscriber).await?;
         // The next batch is on its way while this one is applied.
         channel.basic_qos(self.batch.saturating_mul(2), BasicQosOptions::default()).await?;
         let mut deliveries = channel
             .basic_consume(
-                queues.main.as_str().into(),
-                self.service.into(),
+                Role::Main.queue_of(service).into(),
+                service.into(),
                 BasicConsumeOptions::default(),
                 FieldTable::default(),
             )
             .await?;
         *failures = 0;
-        tracing::info!(queue = queues.main, "consuming");
-        loop {
-            let Some(batch) = self.collect(&mut deliveries, stop).await? else { return Ok(()) };
-            if !self.settle(&channel, &queues, batch, pool, handler, stop).await? {
-                return Ok(());
+        tracing::info!(queue = Role::Main.queue_of(service), "consuming");
+        let consumed = async {
+            loop {
+                let Some(batch) = self.collect(&mut deliveries, stop).await? else { return Ok(()) };
+                if !self.settle(&channel, batch, pool, handler, stop).await? {
+                    return Ok(());
+                }
             }
+        };
+        tokio::select! {
+            ended = consumed => ended,
+            never = gauge(&channel, service) => match never {},
         }
     }
 
@@ -91,7 +94,6 @@ impl Consumer {
     async fn settle<H: Handler>(
         self,
         channel: &Channel,
-        queues: &Queues,
         batch: Vec<Delivery>,
         pool: &pg::Pool,
         handler: &H,
@@ -111,7 +113,7 @@ impl Consumer {
                     messages.push(message);
                 }
                 Err(error) => {
-                    failed.push((dead(queues, attempts(&message), error.to_string()), message));
+                    failed.push((dead(attempts(&message), error.to_string()), message));
                 }
             }
         }
@@ -124,12 +126,12 @@ impl Consumer {
         }
         for (message, failure) in messages.into_iter().zip(refused) {
             if let Some(failure) = failure {
-                failed.push((next_place(queues, attempts(&message), &failure), message));
+                failed.push((next_place(attempts(&message), &failure), message));
             }
         }
         let applied = total - failed.len();
         for (place, message) in failed {
-            send_on(channel, &place, &message).await?;
+            send_on(channel, self.subscriber.service, &place, &message).await?;
         }
         last.ack(BasicAckOptions { multiple: true }).await?;
         metrics::counter!("messaging_consumed_total", "consumer" => H::NAME)
@@ -139,55 +141,60 @@ impl Consumer {
     }
 }
 
-fn next_place(queues: &Queues, failed_before: usize, failure: &Failure) -> SentOn {
+/// Tells how many messages wait in each of the service's queues, again and again.
+async fn gauge(channel: &Channel, service: &str) -> Infallible {
+    let mut ticks = interval(GAUGE_PERIOD);
+    loop {
+        ticks.tick().await;
+        for queue in queues(service) {
+            match topology::depth(channel, &queue.name).await {
+                Ok(depth) => {
+                    metrics::gauge!("messaging_queue_messages", "queue" => queue.role.label()).set(depth);
+                }
+                // When the channel is broken, whoever consumes hears of it too.
+                Err(error) => {
+                    tracing::debug!(%error, queue = queue.name, "the depth of a queue is not known");
+                }
+            }
+        }
+    }
+}
+
+fn next_place(failed_before: u32, failure: &Failure) -> SentOn {
     let attempt = failed_before + 1;
     let reason = failure.to_string();
     if matches!(failure, Failure::Reject(_)) || attempt > MAX_ATTEMPTS {
-        return dead(queues, failed_before, reason);
+        return dead(failed_before, reason);
     }
-    let delay = RETRY_DELAYS.get(attempt - 1).or(RETRY_DELAYS.last()).map_or("10m", |(name, _)| name);
-    SentOn { queue: queues.retry(delay), is_dead: false, attempt, reason }
+    let delay = usize::try_from(failed_before).ok().and_then(|index| RETRY_DELAYS.get(index));
+    let role = delay.or(RETRY_DELAYS.last()).map_or(Role::Dead, |(name, _)| Role::Retry(name));
+    SentOn { role, attempt, reason }
 }
 
-fn dead(queues: &Queues, failed_before: usize, reason: String) -> SentOn {
-    SentOn { queue: queues.dead.clone(), is_dead: true, attempt: failed_before + 1, reason }
+fn dead(failed_before: u32, reason: String) -> SentOn {
+    SentOn { role: Role::Dead, attempt: failed_before + 1, reason }
 }
 
-fn attempts(message: &Delivery) -> usize {
-    let headers = message.properties.headers().as_ref();
-    match headers.and_then(|headers| headers.inner().get(ATTEMPT_HEADER)) {
-        Some(AMQPValue::LongInt(attempt)) => usize::try_from(*attempt).unwrap_or_default(),
-        Some(AMQPValue::LongLongInt(attempt)) => usize::try_from(*attempt).unwrap_or_default(),
-        _ => 0,
-    }
+fn attempts(message: &Delivery) -> u32 {
+    message.properties.headers().as_ref().map_or(0, |known| headers::number(known, headers::ATTEMPT))
 }
 
 /// Publishes a copy where it waits or rests, and returns when the broker has it: only then may the original be
 /// acknowledged. Dying in between leaves both, and the inbox makes that harmless.
-async fn send_on(channel: &Channel, place: &SentOn, message: &Delivery) -> Result<(), Error> {
-    let mut headers = message.properties.headers().clone().unwrap_or_default();
-    let attempt = i32::try_from(place.attempt).unwrap_or(i32::MAX);
-    headers.insert(ATTEMPT_HEADER.into(), AMQPValue::LongInt(attempt));
-    headers.insert(REASON_HEADER.into(), AMQPValue::LongString(LongString::from(place.reason.as_bytes())));
-    let properties: BasicProperties = message.properties.clone().with_headers(headers);
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let published = channel
-        .basic_publish("".into(), place.queue.as_str().into(), options, &message.data, properties)
-        .await?;
-    let confirmation =
-        timeout(broker::PATIENCE, published).await.map_err(|_elapsed| Error::Timeout(broker::PATIENCE))??;
-    if !confirmation.is_ack() || confirmation.take_message().is_some() {
-        return Err(Error::NotTaken(place.queue.clone()));
-    }
-    if place.is_dead {
-        tracing::error!(
-            queue = place.queue,
-            reason = place.reason,
-            "a fact cannot be applied and was set aside"
-        );
+async fn send_on(channel: &Channel, service: &str, place: &SentOn, message: &Delivery) -> Result<(), Error> {
+    let (queue, attempt) = (place.role.queue_of(service), place.attempt);
+    let mut written = message.properties.headers().clone().unwrap_or_default();
+    headers::set_number(&mut written, headers::ATTEMPT, attempt);
+    let from = Role::Main.queue_of(service);
+    headers::set_cause(&mut written, &place.reason, &from, OffsetDateTime::now_utc());
+    let properties = message.properties.clone().with_headers(written);
+    let published = broker::publish(channel, &queue, &message.data, properties).await?;
+    broker::confirmed(published, &queue).await?;
+    if place.role == Role::Dead {
+        tracing::error!(queue, reason = place.reason, "a fact cannot be applied and was set aside");
         metrics::counter!("messaging_dead_total").increment(1);
     } else {
-        tracing::warn!(queue = place.queue, reason = place.reason, attempt, "a fact failed and comes again");
+        tracing::warn!(queue, reason = place.reason, attempt, "a fact failed and comes again");
         metrics::counter!("messaging_retried_total").increment(1);
     }
     Ok(())

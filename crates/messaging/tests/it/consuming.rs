@@ -6,7 +6,7 @@ use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use lapin::types::AMQPValue;
 use testkit::eventually;
 
-use crate::support::{Bench, fact};
+use crate::support::{Bench, NOTES, fact};
 
 async fn publish(channel: &lapin::Channel, body: &[u8]) {
     let sent = channel
@@ -80,4 +80,37 @@ async fn a_fact_that_fails_once_comes_again_later() {
     bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() == 1).await;
     assert_eq!(bench.count("notes").await, 0);
     bench.until("notes", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_given_the_same_facts_in_other_orders_apply_each_once() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    bench.begin_to_consume(NOTES);
+    bench.until_queue("notes.events", |queue| queue.consumer_count() == 2).await;
+    let mut facts: Vec<Envelope> = (0..500).map(fact).collect();
+    bench.publish(&facts).await;
+    facts.reverse();
+    bench.publish(&facts).await;
+    bench.until("notes", 500).await;
+    bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
+    assert_eq!(bench.count("(SELECT DISTINCT event_id FROM notes) AS n").await, 500);
+    for queue in ["retry.5s", "dead"] {
+        bench.until_queue(&format!("notes.events.{queue}"), |queue| queue.message_count() == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inbox_forgets_what_is_two_weeks_old() {
+    let bench = Bench::new().await;
+    for (rows, age) in [(12_000, "15 days"), (10, "13 days")] {
+        bench
+            .run(&format!(
+                "INSERT INTO inbox SELECT 'notes', gen_random_uuid(), now() - interval '{age}' \
+                 FROM generate_series(1, {rows})"
+            ))
+            .await;
+    }
+    bench.consume().await;
+    bench.until("inbox", 10).await;
 }

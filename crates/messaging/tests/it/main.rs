@@ -1,7 +1,8 @@
 //! Outbox, relay, consumer and inbox on a real Postgres and a real RabbitMQ.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod consuming;
+mod dead;
 mod relaying;
 mod support;

@@ -4,16 +4,20 @@ use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::events::{AccountConnected, Envelope, NewEvent};
+use domain::topology::{Role, Subscriber};
 use domain::{IdSource, TokenId, UuidV7Source};
-use lapin::Queue;
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
+use lapin::{BasicProperties, Queue};
+use messaging::dead::DeadLetters;
 use messaging::{Broker, Consumer, Failure, Handler, INBOX_SQL, OUTBOX_SQL, Relay};
 use std::time::Duration;
 use testkit::{Database, Vhost, eventually};
 use time::OffsetDateTime;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+pub(crate) const NOTES: Subscriber = Subscriber { service: "notes", bindings: &["account.*"] };
 
 /// One schema and one vhost, with whatever runs on them. Ends with the value.
 pub(crate) struct Bench {
@@ -21,7 +25,12 @@ pub(crate) struct Bench {
     pub(crate) database: Database,
     pub(crate) pool: pg::Pool,
     stop: CancellationToken,
-    _guard: DropGuard,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 #[derive(QueryableByName)]
@@ -37,9 +46,8 @@ impl Bench {
              CREATE SEQUENCE tries";
         let database =
             Database::create("webhook_dispatcher", &format!("{OUTBOX_SQL}{INBOX_SQL}{notes}")).await;
-        let stop = CancellationToken::new();
         let pool = database.pool();
-        Self { vhost: Vhost::create(), database, pool, _guard: stop.clone().drop_guard(), stop }
+        Self { vhost: Vhost::create(), database, pool, stop: CancellationToken::new() }
     }
 
     pub(crate) fn broker(&self) -> Broker {
@@ -53,14 +61,19 @@ impl Bench {
 
     /// Starts a consumer and returns when it consumes: until then its queue may not be bound yet.
     pub(crate) async fn consume(&self) {
-        let consumer = Consumer {
-            service: "notes",
-            bindings: &["account.*"],
-            batch: 100,
-            linger: Duration::from_millis(10),
-        };
+        self.consume_as(NOTES).await;
+    }
+
+    pub(crate) async fn consume_as(&self, subscriber: Subscriber) {
+        self.begin_to_consume(subscriber);
+        let queue = Role::Main.queue_of(subscriber.service);
+        self.until_queue(&queue, |queue| queue.consumer_count() > 0).await;
+    }
+
+    /// Starts a consumer.
+    pub(crate) fn begin_to_consume(&self, subscriber: Subscriber) {
+        let consumer = Consumer { subscriber, batch: 100, linger: Duration::from_millis(10) };
         tokio::spawn(consumer.run(self.broker(), self.pool.clone(), Notes, self.stop.clone()));
-        self.until_queue("notes.events", |queue| queue.consumer_count() > 0).await;
     }
 
     pub(crate) async fn push(&self, events: &[Envelope]) {
@@ -79,6 +92,31 @@ impl Bench {
         let counted: Count =
             sql_query(format!("SELECT count(*) FROM {from}")).get_result(&mut *conn).await.unwrap();
         counted.count
+    }
+
+    /// Ends the consumers and returns when they are gone.
+    pub(crate) async fn stop_consuming(&mut self) {
+        std::mem::take(&mut self.stop).cancel();
+        self.until_queue("notes.events", |queue| queue.consumer_count() == 0).await;
+    }
+
+    pub(crate) fn dead(&self) -> DeadLetters {
+        DeadLetters::new(self.broker(), "notes")
+    }
+
+    /// Publishes facts as a relay would.
+    pub(crate) async fn publish(&self, facts: &[Envelope]) {
+        let channel = self.broker().channel().await.unwrap();
+        for fact in facts {
+            let properties = BasicProperties::default()
+                .with_delivery_mode(2)
+                .with_message_id(fact.id.to_string().into())
+                .with_type(fact.kind.as_str().into());
+            let (body, options) = (serde_json::to_vec(fact).unwrap(), BasicPublishOptions::default());
+            let key = fact.kind.as_str().into();
+            channel.basic_publish("zaplecze.events".into(), key, options, &body, properties).await.unwrap();
+        }
+        channel.close(200, "OK".into()).await.unwrap();
     }
 
     pub(crate) async fn until(&self, from: &str, wanted: i64) {

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use testkit::eventually;
+
 use crate::support::{Desk, Receiver, all_to, fact};
 
 /// The status, and pointer and code of each error.
@@ -116,4 +118,25 @@ async fn callers_see_their_own_subscriptions_only() {
     }
     let types = desk.service.get("/event-types").1;
     assert!(types["items"].as_array().unwrap().iter().any(|item| item["type"] == "order.created"), "{types}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_fact_is_set_aside_and_its_keeper_sees_and_drops_it() {
+    let desk = Desk::open().await;
+    let columns = "id, type, subject, partition_key, body";
+    let id = "01936b2e-7c00-7000-8000-000000000001";
+    desk.execute(&format!(
+        "INSERT INTO outbox ({columns}) VALUES ('{id}', 'order.created', 's', 'p', '{{ no')"
+    ))
+    .await;
+    let listed = eventually("one set aside", async || {
+        let listed = desk.service.run(&["dead", "list", "--type", "order.created"]);
+        listed.contains("1 shown of 1").then_some(listed)
+    })
+    .await;
+    assert!(listed.contains(&format!("{id}\torder.created\t-\t1\t")), "{listed}");
+    let shown: Value = serde_json::from_str(&desk.service.run(&["dead", "show", id])).unwrap();
+    assert_eq!((&shown["body"], &shown["from"]), (&json!("{ no"), &json!("webhook-dispatcher.events")));
+    assert_eq!(desk.service.run(&["dead", "drop", id]), "1 dropped");
+    assert_eq!(desk.service.run(&["dead", "requeue", "--all"]), "0 requeued");
 }

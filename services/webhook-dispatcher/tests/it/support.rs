@@ -68,6 +68,10 @@ impl Desk {
         told.unwrap();
     }
 
+    pub(crate) async fn execute(&self, sql: &str) {
+        sql_query(sql).execute(&mut *self.pool.get().await.unwrap()).await.unwrap();
+    }
+
     /// Subscribes and returns id and secret.
     pub(crate) fn subscribe(&self, wish: &Value) -> (String, String) {
         let (status, made) = self.service.post("/webhooks", wish);

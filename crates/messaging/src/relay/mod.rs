@@ -1,25 +1,21 @@
 //! The relay: tells the broker what stands in the outbox, and deletes exactly what the broker confirmed.
 
-use std::collections::HashSet;
-use std::future::poll_fn;
-use std::sync::Arc;
+mod session;
+
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use domain::topology::EXCHANGE;
 use domain::{Chain, backoff};
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use secrecy::SecretString;
-use serde_json::Value;
-use time::OffsetDateTime;
-use tokio::sync::Notify;
 use tokio::time::{timeout, timeout_at};
-use tokio_postgres::{AsyncMessage, Client, Statement};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
-use uuid::Uuid;
 
+use self::session::{Row, Session};
 use crate::broker::PATIENCE;
 use crate::{Broker, Error, topology};
 
@@ -31,16 +27,8 @@ const POLL: Duration = Duration::from_secs(1);
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(20);
 /// How often the depth is counted.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
-/// The advisory lock of the one relay that works; any number, as long as all take the same.
-const LOCK: i32 = 0x7265_6c61;
 /// Persistent (AMQP 0-9-1 §1.8, basic properties).
 const PERSISTENT: u8 = 2;
-
-const SELECT_DUE: &str = "SELECT seq, id, type, body, headers, created_at FROM outbox \
-     WHERE next_attempt_at <= now() ORDER BY next_attempt_at, seq LIMIT $1";
-const DELETE: &str = "DELETE FROM outbox WHERE seq = ANY($1)";
-const BACK_OFF: &str = "UPDATE outbox SET attempts = attempts + 1, \
-     next_attempt_at = now() + least(power(2, least(attempts, 6)), 60) * interval '1 second' WHERE seq = ANY($1)";
 
 /// Tells one service's facts. Any number of replicas may run one; one at a time works, the others stand by.
 #[derive(Debug)]
@@ -48,26 +36,6 @@ pub struct Relay {
     service: &'static str,
     database_url: SecretString,
     broker: Broker,
-}
-
-struct Row {
-    seq: i64,
-    id: Uuid,
-    kind: String,
-    body: Vec<u8>,
-    headers: Value,
-    created_at: OffsetDateTime,
-}
-
-/// The connection that holds the lock: reading and deleting go through it, so that a relay that lost the lock
-/// (because its connection broke) can do neither.
-struct Session {
-    client: Client,
-    select_due: Statement,
-    delete: Statement,
-    back_off: Statement,
-    woken: Arc<Notify>,
-    _driver: AbortOnDropHandle<()>,
 }
 
 impl Relay {
@@ -108,6 +76,7 @@ impl Relay {
         timeout(PATIENCE, prepared).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
         tracing::info!("the outbox relay is at work");
         let mut gauged = None::<Instant>;
+        let mut complaints = Complaints::default();
         while !stop.is_cancelled() {
             if gauged.is_none_or(|at| at.elapsed() >= GAUGE_PERIOD) {
                 session.gauge().await?;
@@ -117,7 +86,7 @@ impl Relay {
             *failures = 0;
             let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == BATCH);
             if !rows.is_empty() {
-                self.tell(&session, &channel, rows).await?;
+                self.tell(&session, &channel, &mut complaints, rows).await?;
             }
             if !is_full {
                 tokio::select! {
@@ -131,7 +100,13 @@ impl Relay {
     }
 
     /// Publishes a batch, pipelined, and settles each row by what the broker said about it.
-    async fn tell(&self, session: &Session, channel: &Channel, rows: Vec<Row>) -> Result<(), Error> {
+    async fn tell(
+        &self,
+        session: &Session,
+        channel: &Channel,
+        complaints: &mut Complaints,
+        rows: Vec<Row>,
+    ) -> Result<(), Error> {
         let published = async {
             let mut confirms = Vec::with_capacity(rows.len());
             for row in &rows {
@@ -140,7 +115,7 @@ impl Relay {
                 confirms.push(
                     channel
                         .basic_publish(
-                            topology::EXCHANGE.into(),
+                            EXCHANGE.into(),
                             row.kind.as_str().into(),
                             options,
                             &row.body,
@@ -158,38 +133,42 @@ impl Relay {
 
         // A returned message comes before some confirm of the same batch, not necessarily its own: it is known
         // by its message id.
-        let mut refused = HashSet::new();
+        let mut refused = HashMap::new();
         let mut broken = None::<Error>;
         let mut answered = Vec::with_capacity(rows.len());
         for (row, confirmation) in rows.iter().zip(confirmed) {
             match confirmation {
                 Ok(Ok(confirmation)) => {
                     if confirmation.is_nack() {
-                        refused.insert(row.id.to_string());
+                        refused.insert(row.id.to_string(), "refused");
                     }
                     answered.push(row);
                     if let Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) =
                         confirmation
                         && let Some(id) = returned.properties.message_id()
                     {
-                        refused.insert(id.as_str().to_owned());
+                        refused.insert(id.as_str().to_owned(), "no queue is bound to its type");
                     }
                 }
                 Ok(Err(error)) => broken = Some(error.into()),
                 // Its queue may be stuck: this row waits, the others do not wait for it.
                 Err(_elapsed) => {
-                    refused.insert(row.id.to_string());
+                    refused.insert(row.id.to_string(), "not confirmed in time");
                     answered.push(row);
                     broken = Some(timed_out());
                 }
             }
         }
         let (kept, told): (Vec<&Row>, Vec<&Row>) =
-            answered.into_iter().partition(|row| refused.contains(&row.id.to_string()));
+            answered.into_iter().partition(|row| refused.contains_key(&row.id.to_string()));
         session.settle(&told, &kept).await?;
-        if !kept.is_empty() {
-            metrics::counter!("messaging_unroutable_total").increment(count(kept.len()));
-            tracing::debug!(rows = kept.len(), "RabbitMQ has no queue for these facts yet, or refused them");
+        for row in &told {
+            complaints.settled(&row.kind);
+        }
+        for row in &kept {
+            let cause = refused.get(&row.id.to_string()).copied().unwrap_or_default();
+            complaints.make(&row.kind, cause);
+            metrics::counter!("messaging_unroutable_total").increment(1);
         }
         metrics::counter!("messaging_published_total").increment(count(told.len()));
         broken.map_or(Ok(()), Err)
@@ -214,83 +193,25 @@ impl Relay {
     }
 }
 
-impl Session {
-    async fn open(url: &SecretString) -> Result<Self, Error> {
-        let (client, mut connection) = pg::connect(url, "outbox-relay").await?;
-        let woken = Arc::new(Notify::new());
-        let notified = Arc::clone(&woken);
-        let driver = tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
-                if matches!(message, AsyncMessage::Notification(_)) {
-                    notified.notify_one();
-                }
-            }
-        });
-        let driver = AbortOnDropHandle::new(driver);
-        let schema: String = client.query_one("SELECT current_schema()::text", &[]).await?.try_get(0)?;
-        client.batch_execute(&format!("LISTEN \"outbox_{schema}\"")).await?;
-        Ok(Self {
-            select_due: client.prepare(SELECT_DUE).await?,
-            delete: client.prepare(DELETE).await?,
-            back_off: client.prepare(BACK_OFF).await?,
-            client,
-            woken,
-            _driver: driver,
-        })
-    }
+/// What was complained of already: a type nobody is bound to is one line in the log, not one a row and try.
+#[derive(Default)]
+struct Complaints(HashSet<(String, &'static str)>);
 
-    async fn wait_for_lock(&self) -> Result<(), Error> {
-        loop {
-            let row = self
-                .client
-                .query_one("SELECT pg_try_advisory_lock(hashtext(current_schema()), $1)", &[&LOCK])
-                .await?;
-            if row.try_get(0)? {
-                return Ok(());
-            }
-            tokio::time::sleep(POLL).await;
+impl Complaints {
+    fn make(&mut self, kind: &str, cause: &'static str) {
+        if self.0.insert((kind.to_owned(), cause)) {
+            tracing::warn!(
+                r#type = kind,
+                cause,
+                "RabbitMQ did not take a fact: those of this type wait and are tried again"
+            );
         }
     }
 
-    /// What is due, fresh rows first, each group in `seq` order. A row that committed late with a smaller `seq`
-    /// is found like any other: by being there.
-    async fn due(&self) -> Result<Vec<Row>, Error> {
-        let rows = self.client.query(&self.select_due, &[&BATCH]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Row {
-                    seq: row.try_get(0)?,
-                    id: row.try_get(1)?,
-                    kind: row.try_get(2)?,
-                    body: row.try_get(3)?,
-                    headers: row.try_get(4)?,
-                    created_at: row.try_get(5)?,
-                })
-            })
-            .collect()
-    }
-
-    async fn settle(&self, told: &[&Row], kept: &[&Row]) -> Result<(), Error> {
-        for (statement, rows) in [(&self.delete, told), (&self.back_off, kept)] {
-            if !rows.is_empty() {
-                let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-                self.client.execute(statement, &[&seqs]).await?;
-            }
+    fn settled(&mut self, kind: &str) {
+        if !self.0.is_empty() {
+            self.0.retain(|(known, _)| known != kind);
         }
-        Ok(())
-    }
-
-    async fn gauge(&self) -> Result<(), Error> {
-        let row = self
-            .client
-            .query_one(
-                "SELECT count(*)::float8, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox",
-                &[],
-            )
-            .await?;
-        metrics::gauge!("outbox_depth").set(row.try_get::<_, f64>(0)?);
-        metrics::gauge!("outbox_oldest_age_seconds").set(row.try_get::<_, f64>(1)?);
-        Ok(())
     }
 }
 

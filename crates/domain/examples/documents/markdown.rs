@@ -1,0 +1,110 @@
+//! EVENTS.md: what each event means, for people.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::catalogue::{Catalogue, Entry};
+
+const HEAD: &str = "\
+# Events
+
+Made by `cargo xtask docs` from `domain::events` and the golden files; edit those. For machines the same is in
+[asyncapi.json](asyncapi.json).
+
+A fact travels as a CloudEvents 1.0 envelope in structured mode (`application/cloudevents+json; charset=UTF-8`) through
+RabbitMQ's topic exchange `zaplecze.events`, its type as the routing key. The AMQP binding of CloudEvents is for AMQP 1.0; over
+0-9-1 the properties `message_id`, `type`, `timestamp` and `app_id` are set, and trace context travels in the headers.
+
+- It comes at least once: do nothing the second time an `id` comes.
+- Facts about one `partitionkey` normally come in order, and an older one may come late: where that matters, keep the
+  last `sequence` of each `subject` and leave out what is not larger.
+- Fields are added to a type, never removed or changed: ignore what you do not know. A breaking change is a new type
+  `<type>.v2` beside the old one.
+";
+
+/// The document.
+pub(crate) fn write(catalogue: &Catalogue) -> String {
+    let mut text = HEAD.to_owned();
+    text.push_str("\n| type | told by | meaning | our services that are told |\n|---|---|---|---|\n");
+    for entry in &catalogue.events {
+        let told: Vec<&str> = entry.subscribers().collect();
+        let (name, anchor) = (entry.event.name, entry.event.name.replace('.', ""));
+        let row = format!(
+            "| [`{name}`](#{anchor}) | {} | {} | {} |\n",
+            entry.producer(),
+            entry.event.meaning,
+            told.join(", ")
+        );
+        text.push_str(&row);
+    }
+    text.push_str("\n## Envelope\n\n");
+    fields(catalogue, catalogue.schemas.get("Envelope"), &mut text);
+    for entry in &catalogue.events {
+        section(catalogue, entry, &mut text);
+    }
+    text
+}
+
+fn section(catalogue: &Catalogue, entry: &Entry, text: &mut String) {
+    let event = entry.event;
+    // Writing to memory cannot fail.
+    let _written = write!(
+        text,
+        "\n## {}\n\n{} Told by {}.\n\nIts `data`:\n\n",
+        event.name,
+        event.meaning,
+        entry.producer()
+    );
+    fields(catalogue, catalogue.schemas.get(&entry.schema), text);
+    let _written = write!(text, "\nExample:\n\n```json\n{}\n```\n", entry.example.trim());
+}
+
+fn fields(catalogue: &Catalogue, schema: Option<&Value>, text: &mut String) {
+    text.push_str("| field | type | meaning |\n|---|---|---|\n");
+    if let Some(schema) = schema {
+        rows(catalogue, catalogue.resolve(schema), "", text);
+    }
+}
+
+/// A row for each field; those of an object inside follow it.
+fn rows(catalogue: &Catalogue, schema: &Value, prefix: &str, text: &mut String) {
+    for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let (kind, inner) = kind(catalogue, field);
+        let path = format!("{prefix}{name}");
+        let described = |schema: &Value| schema.get("description").and_then(Value::as_str).map(str::to_owned);
+        let meaning = described(field).unwrap_or_default().replace('\n', " ");
+        let _written = writeln!(text, "| `{path}` | {kind} | {meaning} |");
+        let is_list = kind.starts_with("list");
+        rows(catalogue, inner, &if is_list { format!("{path}[].") } else { format!("{path}.") }, text);
+    }
+}
+
+/// The type in words, and the schema whose fields come next.
+fn kind<'a>(catalogue: &'a Catalogue, field: &'a Value) -> (String, &'a Value) {
+    let choices = field.get("oneOf").and_then(Value::as_array);
+    if let Some([nothing, other]) = choices.map(Vec::as_slice)
+        && nothing.get("type").is_some_and(|it| it == "null")
+    {
+        let (words, inner) = kind(catalogue, other);
+        return (format!("{words} or null"), inner);
+    }
+    let field = catalogue.resolve(field);
+    let mut words = match field.get("type") {
+        Some(Value::String(name)) => name.clone(),
+        Some(Value::Array(names)) => {
+            names.iter().filter_map(Value::as_str).collect::<Vec<&str>>().join(" or ")
+        }
+        _ => "any".to_owned(),
+    };
+    if let Some(format) = field.get("format").and_then(Value::as_str) {
+        words = words.replacen("string", &format!("string ({format})"), 1);
+    }
+    match field.get("items") {
+        Some(items) => {
+            let (item, inner) = kind(catalogue, items);
+            (words.replacen("array", &format!("list of {item}"), 1), inner)
+        }
+        None => (words, field),
+    }
+}

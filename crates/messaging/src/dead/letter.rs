@@ -1,0 +1,176 @@
+//! One message set aside.
+
+use domain::events::Envelope;
+use lapin::BasicProperties;
+use lapin::message::Delivery;
+use lapin::types::{AMQPValue, FieldTable};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::headers::{self, ATTEMPT, REQUEUED};
+
+/// The headers RabbitMQ writes when it moves a message on by itself.
+const MOVED: [&str; 7] = [
+    "x-death",
+    "x-first-death-exchange",
+    "x-first-death-queue",
+    "x-first-death-reason",
+    "x-last-death-exchange",
+    "x-last-death-queue",
+    "x-last-death-reason",
+];
+/// Bytes of a hash that stand for a message without an id.
+const SHORT_HASH: usize = 8;
+
+/// A message set aside, and why.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The event's id; of a message that has none, a name made of its content.
+    pub id: String,
+    /// The event's type, where it can be told.
+    pub kind: Option<String>,
+    /// What the event is about, where it can be told.
+    pub subject: Option<String>,
+    /// Why it was set aside.
+    pub reason: String,
+    /// How often it failed.
+    pub attempts: u32,
+    /// When it was set aside, in UTC.
+    pub set_aside_at: Option<OffsetDateTime>,
+    /// The queue it was taken from.
+    pub from: String,
+    /// How often it was brought back before.
+    pub requeued: u32,
+    /// The message as it was published.
+    pub body: Vec<u8>,
+    properties: BasicProperties,
+}
+
+/// Why, from where and when.
+struct Cause {
+    reason: String,
+    from: String,
+    at: Option<OffsetDateTime>,
+}
+
+impl DeadLetter {
+    pub(super) fn of(message: Delivery) -> Self {
+        let envelope = Envelope::parse(&message.data).ok();
+        let properties = message.properties;
+        let written = properties.headers().clone().unwrap_or_default();
+        let known_as = properties.message_id().as_ref().map(|id| id.as_str().to_owned());
+        let kind = properties.kind().as_ref().map(|kind| kind.as_str().to_owned());
+        let cause = cause(&written);
+        Self {
+            id: known_as
+                .or_else(|| Some(envelope.as_ref()?.id.to_string()))
+                .unwrap_or_else(|| named_after(&message.data)),
+            kind: kind.or_else(|| Some(envelope.as_ref()?.kind.clone())),
+            subject: envelope.map(|envelope| envelope.subject),
+            reason: cause.reason,
+            attempts: headers::number(&written, ATTEMPT),
+            set_aside_at: cause.at,
+            from: cause.from,
+            requeued: headers::number(&written, REQUEUED),
+            body: message.data,
+            properties,
+        }
+    }
+
+    /// The properties it goes back to its queue with: attempts are counted anew, what happened stays written down.
+    pub(super) fn revived(&self) -> BasicProperties {
+        let mut written = FieldTable::default();
+        for (name, value) in self.properties.headers().iter().flat_map(FieldTable::inner) {
+            // RabbitMQ's own history would be taken for a message going in circles, and such a one is thrown away.
+            if name.as_str() != ATTEMPT && !MOVED.contains(&name.as_str()) {
+                written.insert(name.clone(), value.clone());
+            }
+        }
+        headers::set_cause(
+            &mut written,
+            &self.reason,
+            &self.from,
+            self.set_aside_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        );
+        headers::set_number(&mut written, REQUEUED, self.requeued.saturating_add(1));
+        self.properties.clone().with_headers(written)
+    }
+
+    /// Everything there is to see, as JSON.
+    pub fn to_json(&self) -> Value {
+        let written = self.properties.headers().clone().unwrap_or_default();
+        let shown: Map<String, Value> =
+            written.inner().iter().map(|(name, value)| (name.to_string(), shown(value))).collect();
+        let body = serde_json::from_slice::<Value>(&self.body)
+            .unwrap_or_else(|_no_json| String::from_utf8_lossy(&self.body).into());
+        json!({
+            "id": self.id,
+            "type": self.kind,
+            "subject": self.subject,
+            "reason": self.reason,
+            "attempts": self.attempts,
+            "set_aside_at": self.set_aside_at.and_then(|at| at.format(&Rfc3339).ok()),
+            "from": self.from,
+            "requeued": self.requeued,
+            "headers": shown,
+            "body": body,
+        })
+    }
+}
+
+/// What our consumer wrote, unless the broker set the message aside later than that.
+fn cause(written: &FieldTable) -> Cause {
+    let at = headers::text(written, headers::AT).and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok());
+    if let Some(moved) = moved(written)
+        && moved.at >= at
+    {
+        return moved;
+    }
+    Cause {
+        reason: headers::text(written, headers::REASON).unwrap_or_else(|| "not known".to_owned()),
+        from: headers::text(written, headers::QUEUE).unwrap_or_else(|| "not known".to_owned()),
+        at,
+    }
+}
+
+/// The broker's own words on the latest move, unless that was the end of a wait.
+fn moved(written: &FieldTable) -> Option<Cause> {
+    let AMQPValue::FieldArray(deaths) = written.inner().get("x-death")? else { return None };
+    let AMQPValue::FieldTable(latest) = deaths.as_slice().first()? else { return None };
+    let reason = headers::text(latest, "reason")?;
+    if reason == "expired" {
+        return None;
+    }
+    let at = match latest.inner().get("time") {
+        Some(AMQPValue::Timestamp(seconds)) => {
+            i64::try_from(*seconds).ok().and_then(|it| OffsetDateTime::from_unix_timestamp(it).ok())
+        }
+        _ => None,
+    };
+    let reason = match reason.as_str() {
+        "delivery_limit" => "its consumer died on it too often (delivery_limit)".to_owned(),
+        other => format!("set aside by RabbitMQ ({other})"),
+    };
+    Some(Cause { reason, from: headers::text(latest, "queue").unwrap_or_default(), at })
+}
+
+fn named_after(body: &[u8]) -> String {
+    let hash = Sha256::digest(body);
+    format!("sha256-{}", hex::encode(hash.get(..SHORT_HASH).unwrap_or_default()))
+}
+
+fn shown(value: &AMQPValue) -> Value {
+    match value {
+        AMQPValue::Boolean(flag) => json!(flag),
+        AMQPValue::LongInt(number) => json!(number),
+        AMQPValue::LongLongInt(number) => json!(number),
+        AMQPValue::Timestamp(seconds) => json!(seconds),
+        AMQPValue::FieldArray(values) => values.as_slice().iter().map(shown).collect(),
+        AMQPValue::FieldTable(table) => {
+            table.inner().iter().map(|(name, value)| (name.to_string(), shown(value))).collect()
+        }
+        other => headers::as_text(other).map_or_else(|| json!(format!("{other:?}")), Value::from),
+    }
+}

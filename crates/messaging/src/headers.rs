@@ -1,0 +1,59 @@
+//! What stands on a message that failed, in its headers.
+
+use lapin::types::{AMQPValue, FieldTable, LongString};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// How often a fact has failed so far.
+pub(crate) const ATTEMPT: &str = "x-zaplecze-attempt";
+/// Why it was sent on.
+pub(crate) const REASON: &str = "x-zaplecze-reason";
+/// The queue it was taken from then.
+pub(crate) const QUEUE: &str = "x-zaplecze-queue";
+/// When that was (RFC 3339).
+pub(crate) const AT: &str = "x-zaplecze-at";
+/// How often somebody brought it back from the dead queue.
+pub(crate) const REQUEUED: &str = "x-zaplecze-requeued";
+
+/// A header has to fit a frame of the protocol with all others; a reason longer than this is cut.
+const MAX_REASON_CHARS: usize = 1000;
+
+/// A whole number, zero where there is none.
+pub(crate) fn number(headers: &FieldTable, name: &str) -> u32 {
+    match headers.inner().get(name) {
+        Some(AMQPValue::LongInt(number)) => u32::try_from(*number).unwrap_or_default(),
+        Some(AMQPValue::LongLongInt(number)) => u32::try_from(*number).unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// A text, where there is one.
+pub(crate) fn text(headers: &FieldTable, name: &str) -> Option<String> {
+    as_text(headers.inner().get(name)?)
+}
+
+/// The value as text, if it is one.
+pub(crate) fn as_text(value: &AMQPValue) -> Option<String> {
+    match value {
+        AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+        _ => None,
+    }
+}
+
+pub(crate) fn set_number(headers: &mut FieldTable, name: &str, number: u32) {
+    headers.insert(name.into(), AMQPValue::LongInt(i32::try_from(number).unwrap_or(i32::MAX)));
+}
+
+pub(crate) fn set_text(headers: &mut FieldTable, name: &str, text: &str) {
+    headers.insert(name.into(), AMQPValue::LongString(LongString::from(text.as_bytes())));
+}
+
+/// Writes down why a message leaves a queue, and when.
+pub(crate) fn set_cause(headers: &mut FieldTable, reason: &str, queue: &str, at: OffsetDateTime) {
+    let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+    set_text(headers, REASON, &reason);
+    set_text(headers, QUEUE, queue);
+    // Only years before 0 or after 9999 cannot be written.
+    set_text(headers, AT, &at.format(&Rfc3339).unwrap_or_default());
+}

@@ -1,0 +1,127 @@
+//! The relay's own connection to Postgres.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio_postgres::{AsyncMessage, Client, Statement};
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::{BATCH, POLL};
+use crate::Error;
+
+/// The advisory lock of the one relay that works; any number, as long as all take the same.
+const LOCK: i32 = 0x7265_6c61;
+
+const SELECT_DUE: &str = "SELECT seq, id, type, body, headers, created_at FROM outbox \
+     WHERE next_attempt_at <= now() ORDER BY next_attempt_at, seq LIMIT $1";
+const DELETE: &str = "DELETE FROM outbox WHERE seq = ANY($1)";
+const BACK_OFF: &str = "UPDATE outbox SET attempts = attempts + 1, \
+     next_attempt_at = now() + least(power(2, least(attempts, 6)), 60) * interval '1 second' WHERE seq = ANY($1)";
+
+/// A fact that waits to be told.
+pub(super) struct Row {
+    pub(super) seq: i64,
+    pub(super) id: Uuid,
+    pub(super) kind: String,
+    pub(super) body: Vec<u8>,
+    pub(super) headers: Value,
+    pub(super) created_at: OffsetDateTime,
+}
+
+/// The connection that holds the lock: reading and deleting go through it, so that a relay that lost the lock
+/// (because its connection broke) can do neither.
+pub(super) struct Session {
+    client: Client,
+    select_due: Statement,
+    delete: Statement,
+    back_off: Statement,
+    pub(super) woken: Arc<Notify>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Session {
+    pub(super) async fn open(url: &SecretString) -> Result<Self, Error> {
+        let (client, mut connection) = pg::connect(url, "outbox-relay").await?;
+        let woken = Arc::new(Notify::new());
+        let notified = Arc::clone(&woken);
+        let driver = tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                if matches!(message, AsyncMessage::Notification(_)) {
+                    notified.notify_one();
+                }
+            }
+        });
+        let driver = AbortOnDropHandle::new(driver);
+        let schema: String = client.query_one("SELECT current_schema()::text", &[]).await?.try_get(0)?;
+        client.batch_execute(&format!("LISTEN \"outbox_{schema}\"")).await?;
+        Ok(Self {
+            select_due: client.prepare(SELECT_DUE).await?,
+            delete: client.prepare(DELETE).await?,
+            back_off: client.prepare(BACK_OFF).await?,
+            client,
+            woken,
+            _driver: driver,
+        })
+    }
+
+    pub(super) async fn wait_for_lock(&self) -> Result<(), Error> {
+        loop {
+            let row = self
+                .client
+                .query_one("SELECT pg_try_advisory_lock(hashtext(current_schema()), $1)", &[&LOCK])
+                .await?;
+            if row.try_get(0)? {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// What is due, fresh rows first, each group in `seq` order. A row that committed late with a smaller `seq`
+    /// is found like any other: by being there.
+    pub(super) async fn due(&self) -> Result<Vec<Row>, Error> {
+        let rows = self.client.query(&self.select_due, &[&BATCH]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Row {
+                    seq: row.try_get(0)?,
+                    id: row.try_get(1)?,
+                    kind: row.try_get(2)?,
+                    body: row.try_get(3)?,
+                    headers: row.try_get(4)?,
+                    created_at: row.try_get(5)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn settle(&self, told: &[&Row], kept: &[&Row]) -> Result<(), Error> {
+        for (statement, rows) in [(&self.delete, told), (&self.back_off, kept)] {
+            if !rows.is_empty() {
+                let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+                self.client.execute(statement, &[&seqs]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn gauge(&self) -> Result<(), Error> {
+        let row = self
+            .client
+            .query_one(
+                "SELECT count(*)::float8, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8, \
+                 count(*) FILTER (WHERE attempts > 0)::float8 FROM outbox",
+                &[],
+            )
+            .await?;
+        metrics::gauge!("outbox_depth").set(row.try_get::<_, f64>(0)?);
+        metrics::gauge!("outbox_oldest_age_seconds").set(row.try_get::<_, f64>(1)?);
+        metrics::gauge!("outbox_refused").set(row.try_get::<_, f64>(2)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! What happens to facts that fail: they come again, are set aside, and are looked after.
+
+use domain::events::Envelope;
+use domain::topology::WEBHOOK_DISPATCHER;
+use lapin::BasicProperties;
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::FieldTable;
+use messaging::dead::Which;
+use testkit::eventually;
+
+use crate::support::{Bench, NOTES, fact};
+
+/// A consumer that has set aside `facts`, in their order.
+async fn with_dead(facts: &[Envelope]) -> Bench {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    for (count, fact) in (1..).zip(facts) {
+        bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", fact.subject)).await;
+        bench.publish(std::slice::from_ref(fact)).await;
+        bench.until_queue("notes.events.dead", |queue| queue.message_count() == count).await;
+    }
+    bench
+}
+
+async fn ids(bench: &Bench) -> Vec<String> {
+    let found = bench.dead().find(&Which::All, 100).await.unwrap();
+    found.into_iter().map(|letter| letter.id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_changes_nothing_and_what_is_dropped_or_requeued_is_exactly_what_was_meant() {
+    let mut facts: Vec<Envelope> = (1..=5).map(fact).collect();
+    facts[3].kind = "account.reauthorization_needed".to_owned();
+    let bench = with_dead(&facts).await;
+    let all: Vec<String> = facts.iter().map(|fact| fact.id.to_string()).collect();
+    // More often than RabbitMQ 4 would redeliver a message by default.
+    for _ in 0..25 {
+        assert_eq!(ids(&bench).await, all);
+    }
+    let dead = bench.dead();
+    let [first, second] = &dead.find(&Which::All, 2).await.unwrap()[..] else { panic!("two of five") };
+    assert_eq!((&first.id, &second.id), (&all[0], &all[1]));
+    assert_eq!(first.reason, format!("{} is poison", facts[0].subject));
+    assert_eq!(first.subject.as_deref(), Some(facts[0].subject.as_str()));
+    assert_eq!((first.from.as_str(), first.attempts, first.requeued), ("notes.events", 1, 0));
+    assert!((time::OffsetDateTime::now_utc() - first.set_aside_at.unwrap()).whole_minutes() < 5);
+    assert_eq!(first.to_json()["body"]["id"], all[0]);
+
+    let other = Which::OfType("account.reauthorization_needed".to_owned());
+    assert_eq!(dead.find(&other, 100).await.unwrap().len(), 1);
+    assert_eq!(dead.discard(&other).await.unwrap(), 1);
+    assert_eq!(dead.discard(&Which::One(all[3].clone())).await.unwrap(), 0);
+
+    bench.run("DELETE FROM troubles").await;
+    assert_eq!(dead.requeue(&Which::One(all[1].clone())).await.unwrap(), 1);
+    bench.until(&format!("notes WHERE subject = '{}'", facts[1].subject), 1).await;
+    assert_eq!(ids(&bench).await, [&*all[0], &*all[2], &*all[4]]);
+    assert_eq!(dead.requeue(&Which::All).await.unwrap(), 3);
+    bench.until("notes", 4).await;
+    assert_eq!(dead.count().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_requeued_and_fails_again_is_set_aside_again_once() {
+    let facts: Vec<Envelope> = (1..=3).map(fact).collect();
+    let bench = with_dead(&facts).await;
+    let dead = bench.dead();
+    for times in 1..=3 {
+        // The consumer sets them aside again while the command still runs: it must not meet them twice.
+        assert_eq!(dead.requeue(&Which::All).await.unwrap(), 3);
+        bench.until_queue("notes.events.dead", |queue| queue.message_count() == 3).await;
+        let found = dead.find(&Which::All, 10).await.unwrap();
+        assert!(found.iter().all(|letter| (letter.attempts, letter.requeued) == (1, times)), "{found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_out_of_attempts_is_set_aside() {
+    let bench = Bench::new().await;
+    let stubborn = fact(1);
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1000000)", stubborn.subject)).await;
+    bench.consume().await;
+    bench.publish(std::slice::from_ref(&stubborn)).await;
+    let channel = bench.broker().channel().await.unwrap();
+    for delay in ["5s", "1m", "10m", "10m", "10m"] {
+        let queue = format!("notes.events.retry.{delay}");
+        let waiting = eventually(&queue, async || {
+            channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await.unwrap()
+        })
+        .await;
+        // The test is the clock: it ends the wait as the broker does, with the message as it is.
+        let (properties, body) = (waiting.properties.clone(), waiting.data.clone());
+        let options = BasicPublishOptions::default();
+        channel.basic_publish("".into(), "notes.events".into(), options, &body, properties).await.unwrap();
+        waiting.ack(BasicAckOptions::default()).await.unwrap();
+    }
+    bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
+    let found = bench.dead().find(&Which::All, 10).await.unwrap();
+    assert_eq!((found[0].attempts, found[0].reason.as_str()), (6, "not yet"));
+    assert_eq!(bench.count("notes").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_are_as_long_as_they_are_called() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    for (delay, milliseconds) in [("5s", 5_000), ("1m", 60_000), ("10m", 600_000)] {
+        let queue = bench.vhost.queue(&format!("notes.events.retry.{delay}"));
+        let arguments = &queue["arguments"];
+        assert_eq!(arguments["x-message-ttl"], milliseconds);
+        assert_eq!(arguments["x-dead-letter-routing-key"], "notes.events");
+        assert_eq!(arguments["x-dead-letter-strategy"], "at-least-once");
+        assert_eq!(arguments["x-overflow"], "reject-publish");
+    }
+    for queue in ["", ".dead", ".retry.5s", ".retry.1m", ".retry.10m"] {
+        let queue = bench.vhost.queue(&format!("notes.events{queue}"));
+        assert_eq!(queue["arguments"]["x-queue-type"], "quorum");
+        assert!(queue["arguments"]["x-delivery-limit"].is_u64(), "{queue}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kills_its_consumer_every_time_is_set_aside_by_the_broker_and_can_come_back() {
+    let mut bench = Bench::new().await;
+    bench.consume().await;
+    bench.stop_consuming().await;
+    bench.publish(&[fact(1)]).await;
+    let channel = bench.broker().channel().await.unwrap();
+    let mut deaths = 0;
+    while let Some(message) =
+        channel.basic_get("notes.events".into(), BasicGetOptions::default()).await.unwrap()
+    {
+        message.nack(BasicNackOptions { requeue: true, multiple: false }).await.unwrap();
+        deaths += 1;
+        assert!(deaths < 1000, "never set aside");
+    }
+    bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
+    let found = bench.dead().find(&Which::All, 10).await.unwrap();
+    assert!(found[0].reason.contains("delivery_limit"), "{:?}", found[0]);
+    assert_eq!(found[0].from, "notes.events");
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", fact(1).subject)).await;
+    bench.consume().await;
+    // It fails once and waits: RabbitMQ must not take its way back for a circle and throw it away.
+    assert_eq!(bench.dead().requeue(&Which::All).await.unwrap(), 1);
+    bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() == 1).await;
+    bench.until("notes", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_end_while_facts_are_sent_on_lose_none() {
+    let bench = Bench::new().await;
+    let facts: Vec<Envelope> = (0..300).map(fact).collect();
+    for fact in &facts {
+        bench.run(&format!("INSERT INTO troubles VALUES ('{}', 2000)", fact.subject)).await;
+    }
+    bench.consume().await;
+    bench.publish(&facts).await;
+    for waiting in [20, 150] {
+        bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() >= waiting).await;
+        eventually("a connection to end", async || (bench.vhost.end_connections() > 0).then_some(())).await;
+    }
+    bench.until("notes", 300).await;
+    assert_eq!(bench.count("(SELECT DISTINCT event_id FROM notes) AS n").await, 300);
+    bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
+    assert_eq!(bench.dead().count().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_with_other_arguments_is_waited_for() {
+    let bench = Bench::new().await;
+    let channel = bench.broker().channel().await.unwrap();
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("notes.events.retry.10m".into(), options, FieldTable::default()).await.unwrap();
+    bench.begin_to_consume(NOTES);
+    // The queue before it was declared, so it was tried.
+    bench.until_queue("notes.events.retry.1m", |_is_there| true).await;
+    channel.queue_delete("notes.events.retry.10m".into(), QueueDeleteOptions::default()).await.unwrap();
+    bench.until_queue("notes.events", |queue| queue.consumer_count() > 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_loaded_before_are_what_the_consumer_declares() {
+    let bench = Bench::new().await;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/rabbitmq/definitions.json");
+    bench.vhost.import(&serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap());
+    bench.consume_as(WEBHOOK_DISPATCHER).await;
+    bench.publish(&[fact(1)]).await;
+    bench.until("notes", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_without_an_id_can_be_dropped_by_the_name_it_is_listed_under() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    let channel = bench.broker().channel().await.unwrap();
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+    let body = b"{ not an event";
+    channel
+        .basic_publish("zaplecze.events".into(), "account.x".into(), options, body, properties)
+        .await
+        .unwrap();
+    bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
+    let dead = bench.dead();
+    let found = dead.find(&Which::All, 10).await.unwrap();
+    assert_eq!(found[0].to_json()["body"], "{ not an event");
+    assert_eq!(dead.discard(&Which::One(found[0].id.clone())).await.unwrap(), 1);
+    assert_eq!(dead.count().await.unwrap(), 0);
+}
