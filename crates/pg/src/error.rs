@@ -85,6 +85,18 @@ impl Error {
     }
 }
 
+/// True when the server ended the transaction in favour of another (40001, 40P01).
+pub(crate) fn is_collision(error: &DieselError) -> bool {
+    match error {
+        DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => true,
+        // Diesel has no kind of its own for this; the text is Postgres's.
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+            info.message().contains("deadlock detected")
+        }
+        _ => false,
+    }
+}
+
 impl From<DieselError> for Error {
     fn from(source: DieselError) -> Self {
         let DieselError::DatabaseError(kind, info) = &source else {
@@ -93,19 +105,18 @@ impl From<DieselError> for Error {
                 _ => Self::Query(source),
             };
         };
+        if is_collision(&source) {
+            return Self::Collision(source);
+        }
         let constraint = info.constraint_name().unwrap_or_default().to_owned();
         match kind {
             DatabaseErrorKind::UniqueViolation => Self::UniqueViolation { constraint, source },
             DatabaseErrorKind::ForeignKeyViolation => Self::ForeignKeyViolation { constraint, source },
             DatabaseErrorKind::CheckViolation => Self::CheckViolation { constraint, source },
-            DatabaseErrorKind::SerializationFailure => Self::Collision(source),
             DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
                 Self::Lost(source)
             }
-            // Diesel has no kind of its own for these; the texts are Postgres's (40P01, 57P01, and below).
-            DatabaseErrorKind::Unknown if info.message().contains("deadlock detected") => {
-                Self::Collision(source)
-            }
+            // Diesel has no kind of its own for these; the texts are Postgres's (57P01 and others).
             DatabaseErrorKind::Unknown | DatabaseErrorKind::ReadOnlyTransaction
                 if AILING.iter().any(|text| info.message().contains(text)) =>
             {

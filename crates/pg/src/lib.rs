@@ -4,8 +4,10 @@
 
 mod connection;
 mod error;
+mod gauges;
 mod migrate;
 mod pool;
+mod rotate;
 pub mod sealed;
 mod transaction;
 
@@ -15,3 +17,4 @@ pub use error::Error;
 pub use migrate::{MigrateError, migrate};
 pub use pool::{Pool, PooledConnection};
 pub use transaction::Transaction;
+pub use rotate::{RotateError, SealedTable, rotate};

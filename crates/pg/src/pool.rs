@@ -8,23 +8,38 @@ use diesel::{ConnectionError, sql_query};
 use diesel_async::pooled_connection::deadpool::{self, Object};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, TransactionManager};
+use domain::backoff;
 use secrecy::SecretString;
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
+use crate::gauges::{Counted, Gauges};
 use crate::{Error, connection};
 
-/// A statement that runs longer is ended by the server.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the server ends by itself: statements that run too long, waits for another's lock, and transactions whose
+/// owner fell silent (and with it their locks). An address with `options=-c statement_timeout=…` wins over these.
+const LIMITS: &str =
+    "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s";
 /// Waiting for a free connection longer than this is an error of its own: the caller gets 503, not a hang.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Runs of one transaction, at most.
+const TRIES: u32 = 4;
+/// After the first collision so long; twice as long after the next.
+const RETRY_BASE: Duration = Duration::from_millis(20);
+const RETRY_CAP: Duration = Duration::from_millis(200);
 
 /// Connections of one service to its schema. Cheap to clone.
 #[derive(Clone)]
-pub struct Pool(deadpool::Pool<AsyncPgConnection>);
+pub struct Pool {
+    inner: deadpool::Pool<AsyncPgConnection>,
+    gauges: Gauges,
+}
 
 /// A connection on loan from the pool.
-pub struct PooledConnection(Object<AsyncPgConnection>);
+pub struct PooledConnection {
+    inner: Object<AsyncPgConnection>,
+    _in_use: Counted,
+}
 
 type Manager = <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager;
 
@@ -46,13 +61,13 @@ impl Deref for PooledConnection {
     type Target = AsyncPgConnection;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.inner
     }
 }
 
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
+        &mut self.inner
     }
 }
 
@@ -64,7 +79,7 @@ impl fmt::Debug for PooledConnection {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Pool").field(&self.0.status()).finish()
+        f.debug_tuple("Pool").field(&self.inner.status()).finish()
     }
 }
 
@@ -76,8 +91,8 @@ impl Pool {
     /// When the URL is malformed.
     pub fn new(url: &SecretString, size: usize, application_name: &str) -> Result<Self, Error> {
         let mut settings = connection::config(url, application_name)?;
-        let options = settings.get_options().unwrap_or_default();
-        let options = format!("{options} -c statement_timeout={}", STATEMENT_TIMEOUT.as_millis());
+        // Of two values for one setting the server takes the last.
+        let options = format!("{LIMITS} {}", settings.get_options().unwrap_or_default());
         settings.options(options.trim());
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(move |_url| {
@@ -93,7 +108,7 @@ impl Pool {
             .max_size(size)
             .build()
             .map_err(|error| Error::Unavailable(error.into()))?;
-        Ok(Self(pool))
+        Ok(Self { inner: pool, gauges: Gauges::of(application_name, size) })
     }
 
     /// Lends a connection.
@@ -101,14 +116,21 @@ impl Pool {
     /// # Errors
     /// [`Error::Unavailable`] when the database cannot be reached or all connections stay busy.
     pub async fn get(&self) -> Result<PooledConnection, Error> {
-        match timeout(WAIT_TIMEOUT, self.0.get()).await {
-            Ok(Ok(connection)) => Ok(PooledConnection(connection)),
+        let waiting = self.gauges.wait();
+        let lent = timeout(WAIT_TIMEOUT, self.inner.get()).await;
+        drop(waiting);
+        match lent {
+            Ok(Ok(inner)) => {
+                Ok(PooledConnection { inner, _in_use: self.gauges.lend(self.inner.status().size) })
+            }
             Ok(Err(error)) => Err(Error::Unavailable(error.into())),
             Err(elapsed) => Err(Error::Unavailable(elapsed.into())),
         }
     }
 
-    /// Runs `work` in one transaction: commits when it returns `Ok`, rolls back otherwise.
+    /// Runs `work` in one transaction: commits when it returns `Ok`, rolls back otherwise. When it collided with
+    /// another transaction (a deadlock, a serialization failure), it is run again from its beginning, three times at
+    /// most.
     ///
     /// Dropped in the middle, the connection is thrown away and the server rolls back.
     ///
@@ -116,6 +138,29 @@ impl Pool {
     /// What `work` returned, or what went wrong around it. An error of the commit itself may mean that it
     /// happened: the work must be safe to do again.
     pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        for<'r> F: AsyncFnOnce(&'r mut AsyncPgConnection) -> Result<R, E>
+            + Work<&'r mut AsyncPgConnection, Result<R, E>, Future: Send>
+            + Clone
+            + Send,
+        R: Send,
+        E: std::error::Error + From<Error> + Send + 'static,
+    {
+        let mut tries = 1;
+        loop {
+            match self.try_transaction(work.clone()).await {
+                Err(error) if tries < TRIES && is_collision(&error) => {
+                    metrics::counter!("db_transaction_retries_total").increment(1);
+                    let pause = backoff::exponential(RETRY_BASE, tries, RETRY_CAP);
+                    tokio::time::sleep(backoff::jitter(pause, 0.5, rand::random())).await;
+                    tries += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_transaction<R, E, F>(&self, work: F) -> Result<R, E>
     where
         for<'r> F: AsyncFnOnce(&'r mut AsyncPgConnection) -> Result<R, E>
             + Work<&'r mut AsyncPgConnection, Result<R, E>, Future: Send>
@@ -152,9 +197,17 @@ impl Pool {
 
     /// Connections open and connections idle now.
     pub fn usage(&self) -> (usize, usize) {
-        let status = self.0.status();
+        let status = self.inner.status();
         (status.size, status.available)
     }
+}
+
+/// Whether a collision is what the work failed for, however it wrapped it.
+fn is_collision(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        matches!(error.downcast_ref(), Some(Error::Collision(_)))
+            || error.downcast_ref().is_some_and(crate::error::is_collision)
+    })
 }
 
 fn bad_connection(error: &tokio_postgres::Error) -> ConnectionError {

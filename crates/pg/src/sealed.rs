@@ -98,6 +98,18 @@ impl Keyring {
         Ok(Self(Arc::new(Keys { sealing: sealing.ok_or(SealError::NoKey)?, ciphers })))
     }
 
+    /// The id of the key that seals.
+    pub fn sealing_key(&self) -> &str {
+        &self.0.sealing
+    }
+
+    /// What every value sealed with that key begins with.
+    pub(crate) fn sealed_prefix(&self) -> Vec<u8> {
+        // `new` refuses longer ids.
+        let length = u8::try_from(self.0.sealing.len()).unwrap_or(u8::MAX);
+        [&[VERSION, length], self.0.sealing.as_bytes()].concat()
+    }
+
     /// Seals a value for one place.
     ///
     /// # Errors
@@ -110,8 +122,7 @@ impl Keyring {
         let payload = Payload { msg: plaintext, aad: &place.associated_data() };
         let ciphertext =
             cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_opaque| SealError::CannotSeal)?;
-        let id_length = u8::try_from(id.len()).map_err(|_too_long| SealError::CannotSeal)?;
-        Ok([&[VERSION, id_length], id.as_bytes(), &nonce, &ciphertext].concat())
+        Ok([self.sealed_prefix().as_slice(), &nonce, &ciphertext].concat())
     }
 
     /// Opens a value sealed for the same place.

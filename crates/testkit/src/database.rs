@@ -25,11 +25,8 @@ impl Database {
         admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
         make_role(&admin, schema).await;
         let inside = connect(address(&name, None).as_str()).await;
-        let schema_sql = format!(
-            "REVOKE ALL ON SCHEMA public FROM PUBLIC; CREATE SCHEMA {schema} AUTHORIZATION {schema}; \
-             ALTER ROLE {schema} IN DATABASE {name} SET search_path = {schema}"
-        );
-        inside.batch_execute(&schema_sql).await.expect("a schema");
+        inside.batch_execute("REVOKE ALL ON SCHEMA public FROM PUBLIC").await.expect("privileges");
+        inside.batch_execute(&schema_sql(&name, schema)).await.expect("a schema");
         let url = address(&name, Some(schema));
         connect(url.as_str()).await.batch_execute(sql).await.expect("the schema's tables");
         Self { name, url: String::from(url).into() }
@@ -43,6 +40,22 @@ impl Database {
         make_role(&connect(&given("DATABASE_URL")).await, role).await;
         let url = String::from(address(&self.name, Some(role))).into();
         pg::Pool::new(&url, 1, "test").expect("a pool")
+    }
+
+    /// Another service's schema and role in the same database, filled by `sql`; a pool of that role.
+    ///
+    /// # Panics
+    /// When there is no server, or the SQL is wrong.
+    pub async fn service(&self, schema: &str, sql: &str) -> pg::Pool {
+        let pool = self.role_in(schema).await;
+        let inside = connect(address(&self.name, None).as_str()).await;
+        inside.batch_execute(&schema_sql(&self.name, schema)).await.expect("a schema");
+        connect(address(&self.name, Some(schema)).as_str())
+            .await
+            .batch_execute(sql)
+            .await
+            .expect("its tables");
+        pool
     }
 
     /// Where the service's role finds it.
@@ -84,6 +97,14 @@ async fn make_role(admin: &Client, role: &str) {
         "DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
     );
     admin.batch_execute(&sql).await.expect("a role");
+}
+
+/// A schema and its role, as deploy/postgres/bootstrap.sql has them.
+fn schema_sql(database: &str, schema: &str) -> String {
+    format!(
+        "CREATE SCHEMA {schema} AUTHORIZATION {schema}; \
+         ALTER ROLE {schema} IN DATABASE {database} SET search_path = {schema}"
+    )
 }
 
 fn address(database: &str, role: Option<&str>) -> Url {

@@ -2,12 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod pool;
+mod rotate;
+
+use std::sync::Arc;
+
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use pg::{Error, Pool};
 use testkit::Database;
+use tokio::sync::Notify;
 
 static MIGRATIONS: EmbeddedMigrations = embed_migrations!("tests/migrations");
 
@@ -66,21 +72,21 @@ async fn a_transaction_is_there_whole_or_not_at_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_dropped_in_the_middle_is_rolled_back() {
     let (_database, pool) = migrated().await;
-    let (inserted, is_inserted) = tokio::sync::oneshot::channel();
+    let inserted = Arc::new(Notify::new());
     let work = tokio::spawn({
-        let pool = pool.clone();
+        let (pool, inserted) = (pool.clone(), Arc::clone(&inserted));
         async move {
             let endless: Result<(), Error> = pool
                 .transaction(async |conn| {
                     sql_query("INSERT INTO levels VALUES ('AH-1', 1)").execute(conn).await?;
-                    inserted.send(()).unwrap();
+                    inserted.notify_one();
                     std::future::pending().await
                 })
                 .await;
             endless
         }
     });
-    is_inserted.await.unwrap();
+    inserted.notified().await;
     work.abort();
     assert!(work.await.unwrap_err().is_cancelled());
     // The key is free again as soon as the server has rolled back; the insert waits for that.

@@ -295,7 +295,7 @@ pub(crate) async fn change(
     };
     check_limits(&mut errors, &wished);
     errors.finish()?;
-    let edit = |settings: Settings| Settings {
+    let edit = move |settings: Settings| Settings {
         url: wish.url.unwrap_or(settings.url),
         events: wish.events.unwrap_or(settings.events),
         description: wish.description.unwrap_or(settings.description),

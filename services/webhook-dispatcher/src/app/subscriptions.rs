@@ -52,7 +52,7 @@ pub(crate) async fn list(
 pub(crate) async fn change(
     state: &State,
     id: SubscriptionId,
-    edit: impl FnOnce(Settings) -> Settings + Send,
+    edit: impl FnOnce(Settings) -> Settings + Clone + Send,
 ) -> Result<Option<Subscription>, pg::Error> {
     let now = state.now();
     state

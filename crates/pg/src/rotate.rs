@@ -1,0 +1,173 @@
+//! Sealing again what was sealed with an older key, while the service works.
+//!
+//! Invariants: a value is replaced only as long as it is the one that was opened, so that whoever writes a newer one
+//! meanwhile wins; what is done is seen from the values themselves, so that this may be interrupted, repeated and run
+//! twice at once.
+
+use diesel::sql_types::{Array, BigInt, Bytea, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use crate::sealed::{Keyring, Place, SealError};
+use crate::{Error, Pool};
+
+/// Values in one statement: few enough that their rows are locked for a moment only.
+const BATCH: usize = 200;
+/// Looks at everything so often at most: writers that still seal with an older key are not waited for.
+const PASSES: usize = 5;
+
+/// A table's sealed columns. Its rows are known by a column `id`, a UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealedTable {
+    /// The table.
+    pub table: &'static str,
+    /// Its columns with sealed values.
+    pub columns: &'static [&'static str],
+}
+
+impl SealedTable {
+    /// Where the value of a column stands in one row.
+    pub const fn place(&self, column: &'static str, row: Uuid) -> Place {
+        Place { table: self.table, column, row }
+    }
+}
+
+/// Why not everything is sealed with the first key.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] Error),
+    /// Values that cannot be opened were left as they are; the log names them.
+    #[error("{count} values cannot be opened and were left as they are; the last: {last}")]
+    Unopened {
+        /// How many.
+        count: usize,
+        /// Why the last could not.
+        last: SealError,
+    },
+    /// Somebody goes on sealing with another key.
+    #[error("values are still being sealed with other keys than {0:?}: give it to every process first")]
+    StillWritten(String),
+}
+
+/// One look at everything.
+#[derive(Default)]
+struct Pass {
+    /// Values not sealed with the first key.
+    found: usize,
+    /// Of them, those that are now.
+    changed: usize,
+    unopened: usize,
+    last_trouble: Option<SealError>,
+}
+
+#[derive(QueryableByName)]
+struct Sealed {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Bytea)]
+    value: Vec<u8>,
+}
+
+/// Seals everything in these tables with the keyring's first key and returns how many values were sealed anew.
+///
+/// What another process seals with an older key afterwards is not seen: all of them must have the new key first.
+///
+/// # Errors
+/// When the database fails, a value does not open, or others go on sealing with an older key.
+pub async fn rotate(pool: &Pool, keyring: &Keyring, tables: &[SealedTable]) -> Result<usize, RotateError> {
+    let mut resealed = 0;
+    for _ in 0..PASSES {
+        let mut pass = Pass::default();
+        for table in tables {
+            for column in table.columns {
+                rotate_column(pool, keyring, table, column, &mut pass).await?;
+            }
+        }
+        resealed += pass.changed;
+        if let Some(last) = pass.last_trouble {
+            return Err(RotateError::Unopened { count: pass.unopened, last });
+        }
+        // Only a look that finds nothing proves that nothing is left.
+        if pass.found == 0 {
+            return Ok(resealed);
+        }
+    }
+    Err(RotateError::StillWritten(keyring.sealing_key().to_owned()))
+}
+
+async fn rotate_column(
+    pool: &Pool,
+    keyring: &Keyring,
+    table: &SealedTable,
+    column: &'static str,
+    pass: &mut Pass,
+) -> Result<(), Error> {
+    let prefix = keyring.sealed_prefix();
+    let length = i64::try_from(prefix.len()).unwrap_or(i64::MAX);
+    let name = table.table;
+    let select = format!(
+        "SELECT id, {column} AS value FROM {name} \
+         WHERE id > $1 AND substring({column} FROM 1 FOR $2::int) <> $3 ORDER BY id LIMIT $4"
+    );
+    // Locked in the order of ids: two who do this at once wait for each other and never in a circle.
+    let update = format!(
+        "WITH fresh AS (SELECT * FROM unnest($1, $2, $3) AS u (id, old, new)), \
+         held AS (SELECT t.id, f.new FROM {name} t JOIN fresh f ON f.id = t.id AND f.old = t.{column} \
+             ORDER BY t.id FOR UPDATE OF t) \
+         UPDATE {name} t SET {column} = held.new FROM held WHERE t.id = held.id"
+    );
+    let mut after = Uuid::nil();
+    loop {
+        let mut conn = pool.get().await?;
+        let found: Vec<Sealed> = sql_query(&select)
+            .bind::<SqlUuid, _>(after)
+            .bind::<BigInt, _>(length)
+            .bind::<Bytea, _>(&prefix)
+            .bind::<BigInt, _>(i64::try_from(BATCH).unwrap_or(i64::MAX))
+            .load(&mut *conn)
+            .await?;
+        drop(conn);
+        let Some(last) = found.last() else { return Ok(()) };
+        after = last.id;
+        pass.found += found.len();
+        let (mut ids, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for Sealed { id, value } in found {
+            match reseal(keyring, &table.place(column, id), &value) {
+                Ok(sealed) => {
+                    ids.push(id);
+                    old.push(value);
+                    new.push(sealed);
+                }
+                Err(error) => {
+                    tracing::error!(table = name, column, row = %id, %error, "a sealed value does not open");
+                    pass.unopened += 1;
+                    pass.last_trouble = Some(error);
+                }
+            }
+        }
+        let updated = pool
+            .transaction(async |conn| {
+                let statement = sql_query(&update)
+                    .bind::<Array<SqlUuid>, _>(&ids)
+                    .bind::<Array<Bytea>, _>(&old)
+                    .bind::<Array<Bytea>, _>(&new);
+                Ok::<usize, Error>(statement.execute(conn).await?)
+            })
+            .await?;
+        pass.changed += updated;
+        tracing::info!(
+            table = name,
+            column,
+            values = updated,
+            in_this_pass = pass.changed,
+            "sealed with the first key"
+        );
+    }
+}
+
+fn reseal(keyring: &Keyring, place: &Place, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+    keyring.seal(place, &keyring.open(place, sealed)?)
+}

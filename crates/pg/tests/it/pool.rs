@@ -1,0 +1,139 @@
+//! What happens between connections: collisions, limits, what is measured, and whose schema it is.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use diesel::sql_types::{Integer, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use pg::{Error, Pool};
+use testkit::{Database, eventually};
+use tokio::sync::Barrier;
+
+const SQL: &str =
+    "CREATE TABLE shelf (id int PRIMARY KEY, amount int NOT NULL); INSERT INTO shelf VALUES (1, 0), (2, 0)";
+
+#[derive(QueryableByName)]
+struct Value {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+async fn ask(pool: &Pool, expression: &str) -> String {
+    let mut conn = pool.get().await.unwrap();
+    let found: Value =
+        sql_query(format!("SELECT ({expression})::text AS value")).get_result(&mut *conn).await.unwrap();
+    found.value
+}
+
+async fn add(conn: &mut pg::Connection, row: i32) -> Result<(), Error> {
+    sql_query("UPDATE shelf SET amount = amount + 1 WHERE id = $1")
+        .bind::<Integer, _>(row)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_deadlock_are_run_again_and_both_happen() {
+    let database = Database::create("stock_sync", SQL).await;
+    let (pool, barrier, runs) = (database.pool(), Barrier::new(2), AtomicUsize::new(0));
+    let work = async |first: i32, second: i32| -> Result<(), Error> {
+        let is_met = AtomicUsize::new(0);
+        pool.transaction(async |conn| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            add(conn, first).await?;
+            // Both hold their first row before either asks for the other's; the second run meets nobody.
+            if is_met.fetch_add(1, Ordering::Relaxed) == 0 {
+                barrier.wait().await;
+            }
+            add(conn, second).await
+        })
+        .await
+    };
+    let (one, other) = tokio::join!(work(1, 2), work(2, 1));
+    one.unwrap();
+    other.unwrap();
+    assert_eq!(AtomicUsize::load(&runs, Ordering::Relaxed), 3, "one of the two ran twice");
+    assert_eq!(ask(&pool, "SELECT sum(amount) FROM shelf").await, "4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serialization_failures_are_run_again_and_not_for_ever() {
+    let database = Database::create("stock_sync", SQL).await;
+    let (pool, runs) = (database.pool(), AtomicUsize::new(0));
+    // Another always writes the row between our snapshot and our write.
+    let collide = async |times: usize| -> Result<(), Error> {
+        runs.store(0, Ordering::Relaxed);
+        pool.transaction(async |conn| {
+            sql_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(conn).await?;
+            sql_query("SELECT amount FROM shelf WHERE id = 1").execute(conn).await?;
+            if runs.fetch_add(1, Ordering::Relaxed) < times {
+                add(&mut *pool.get().await?, 1).await?;
+            }
+            add(conn, 1).await
+        })
+        .await
+    };
+    collide(2).await.unwrap();
+    assert_eq!(AtomicUsize::load(&runs, Ordering::Relaxed), 3);
+    let given_up = collide(usize::MAX).await.unwrap_err();
+    assert!(matches!(given_up, Error::Collision(_)), "{given_up:?}");
+    assert_eq!(AtomicUsize::load(&runs, Ordering::Relaxed), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_ends_what_takes_too_long_and_the_address_may_say_otherwise() {
+    let database = Database::create("stock_sync", SQL).await;
+    let pool = database.pool();
+    for (setting, value) in [
+        ("statement_timeout", "30s"),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "1min"),
+        ("application_name", "test"),
+    ] {
+        assert_eq!(ask(&pool, &format!("current_setting('{setting}')")).await, value, "{setting}");
+    }
+    let address = secrecy::ExposeSecret::expose_secret(database.url());
+    let url = format!("{address}?options=-c%20statement_timeout%3D50ms");
+    let hasty = Pool::new(&url.into(), 1, "hasty").unwrap();
+    let mut conn = hasty.get().await.unwrap();
+    let ended = sql_query("SELECT pg_sleep(30)").execute(&mut *conn).await.unwrap_err();
+    let error = Error::from(ended);
+    assert!(error.is_unavailable(), "{error:?}");
+    drop(conn);
+    assert_eq!(ask(&hasty, "current_setting('lock_timeout')").await, "10s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_tells_what_is_lent_and_who_waits() {
+    let recorder = PrometheusBuilder::new().install_recorder().unwrap();
+    let database = Database::create("stock_sync", SQL).await;
+    let pool = Pool::new(database.url(), 1, "measured").unwrap();
+    let shown = |line: &str| recorder.render().lines().any(|shown| shown == line);
+    let held = pool.get().await.unwrap();
+    assert!(shown("db_pool_connections_max{pool=\"measured\"} 1"), "{}", recorder.render());
+    assert!(shown("db_pool_connections{pool=\"measured\"} 1"));
+    assert!(shown("db_pool_connections_in_use{pool=\"measured\"} 1"));
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.ping().await }
+    });
+    eventually("somebody waits", async || shown("db_pool_waiting{pool=\"measured\"} 1").then_some(())).await;
+    drop(held);
+    waiting.await.unwrap().unwrap();
+    assert!(
+        shown("db_pool_connections_in_use{pool=\"measured\"} 0")
+            && shown("db_pool_waiting{pool=\"measured\"} 0")
+    );
+    assert!(shown("db_pool_wait_seconds_count{pool=\"measured\"} 2"), "{}", recorder.render());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_named_without_its_schema_is_each_roles_own() {
+    let database = Database::create("stock_sync", "CREATE TABLE note AS SELECT 'of stock' AS text").await;
+    let other = database.service("balance_sync", "CREATE TABLE note AS SELECT 'of balances' AS text").await;
+    assert_eq!(ask(&database.pool(), "SELECT text FROM note").await, "of stock");
+    assert_eq!(ask(&other, "SELECT text FROM note").await, "of balances");
+    assert_eq!(ask(&other, "current_user || ' ' || current_schema()").await, "balance_sync balance_sync");
+}
