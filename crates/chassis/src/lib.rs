@@ -6,9 +6,9 @@ mod cli;
 mod commands;
 pub mod config;
 mod lifecycle;
+mod observe;
 mod probe;
 mod service;
-mod telemetry;
 mod token;
 
 pub use commands::Commands;

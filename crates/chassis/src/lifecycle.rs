@@ -76,7 +76,7 @@ impl Lifecycle {
                 Ok(Some(error)) => format!("{error:#}"),
                 Err(panic) => format!("panicked: {}", panic_text(panic.as_ref())),
             };
-            tracing::error!(task = name, trouble, "a background task is lost, stopping");
+            tracing::error!(critical = true, task = name, trouble, "a background task is lost, stopping");
             life.fail();
         });
     }

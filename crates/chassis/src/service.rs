@@ -15,7 +15,8 @@ use crate::cli::{Cli, Command, ConfigCommand, Role, Serve, TokenCommand};
 use crate::commands::{Commands, Work};
 use crate::config::{self, Auth, Http, Log, Mistake, Reader};
 use crate::lifecycle::{Lifecycle, Signals};
-use crate::{probe, telemetry, token};
+use crate::observe::{self, Observing};
+use crate::{probe, token};
 
 /// After the drain, blocking threads get so long before the process ends without them.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -47,6 +48,15 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// Adds commands of its own to those every service has.
     fn commands(_commands: &mut Commands<Self::Config>) {}
+
+    /// Seals every sealed value with the first of `ENCRYPTION_KEYS`, while the service works, and returns what to tell
+    /// the operator.
+    ///
+    /// # Errors
+    /// Not everything is sealed with the first key; or, as here, the service seals nothing.
+    fn rotate_keys(_config: Self::Config) -> impl Future<Output = anyhow::Result<String>> + Send {
+        std::future::ready(Err(anyhow::anyhow!("{} seals nothing", Self::NAME)))
+    }
 
     /// Starts it: returns when the HTTP server is bound and everything is handed to
     /// [`Lifecycle::spawn`]. A dependency that is down is no error here: it is retried in the background.
@@ -107,6 +117,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 struct Settings<C> {
     own: C,
     log: Log,
+    traces: Option<telemetry::Settings>,
     http: Http,
     auth: Auth,
 }
@@ -151,8 +162,16 @@ fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
             let mut reader = Reader::of_process(S::NAME);
             let settings = read::<S>(&mut reader);
             reader.finish().map_err(Failure::Configuration)?;
-            telemetry::init(settings.log, S::NAME);
+            let _until_the_end = observing::<S>(settings.log, settings.traces)?;
             runtime::<S>()?.block_on(S::migrate(&settings.own))?;
+        }
+        Command::RotateKeys => {
+            let mut reader = Reader::of_process(S::NAME);
+            let settings = read::<S>(&mut reader);
+            reader.finish().map_err(Failure::Configuration)?;
+            let _until_the_end = observing::<S>(settings.log, settings.traces)?;
+            let told = runtime::<S>()?.block_on(S::rotate_keys(settings.own))?;
+            writeln!(io::stdout(), "{told}")?;
         }
         Command::HealthCheck => {
             let mut reader = Reader::of_process(S::NAME);
@@ -194,7 +213,7 @@ fn own_command<S: Service>(work: Work<S::Config>) -> Result<ExitCode, Failure> {
 
 fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     let mut reader = Reader::of_process(S::NAME);
-    let Settings { own, log, mut http, auth } = read::<S>(&mut reader);
+    let Settings { own, log, traces, mut http, auth } = read::<S>(&mut reader);
     if options.insecure_local {
         if !http.host.is_loopback() {
             http.host = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -203,7 +222,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
         require_credential(&mut reader, &auth);
     }
     reader.finish().map_err(Failure::Configuration)?;
-    telemetry::init(log, S::NAME);
+    let _until_the_end = observing::<S>(log, traces)?;
 
     let runtime = runtime::<S>()?;
     let code = runtime.block_on(async {
@@ -252,9 +271,14 @@ fn read<S: Service>(reader: &mut Reader) -> Settings<S::Config> {
     Settings {
         http: reader.http(S::DEFAULT_PORT),
         log: reader.log(),
+        traces: reader.traces(S::NAME),
         auth: reader.auth(),
         own: S::read_config(reader),
     }
+}
+
+fn observing<S: Service>(log: Log, traces: Option<telemetry::Settings>) -> Result<Observing, Failure> {
+    observe::init(log, traces, S::NAME).map_err(|mistake| Failure::Configuration(vec![mistake]))
 }
 
 fn require_credential(reader: &mut Reader, auth: &Auth) {

@@ -4,6 +4,8 @@
 mod client;
 mod redact;
 pub mod ssrf;
+mod trace;
 
 pub use client::{Error, Settings, client, guarded_client};
 pub use redact::redact;
+pub use trace::traced;

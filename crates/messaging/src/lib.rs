@@ -14,6 +14,7 @@ mod headers;
 pub mod outbox;
 mod relay;
 mod topology;
+mod trace;
 
 pub use broker::Broker;
 pub use consumer::{Consumer, Failure, Handler};

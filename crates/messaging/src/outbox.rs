@@ -4,9 +4,11 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, Bytea, Jsonb, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::events::Envelope;
-use serde_json::json;
 
-/// Adds facts in the caller's transaction, in one statement, and wakes the relay when it commits.
+use crate::trace;
+
+/// Adds facts in the caller's transaction, in one statement, and wakes the relay when it commits. A fact that names no
+/// trace belongs to the caller's.
 ///
 /// The caller holds the lock of every entity the facts speak of, so that `sequence` grows with commit order.
 ///
@@ -16,14 +18,11 @@ pub async fn push(conn: &mut pg::Connection, events: &[Envelope]) -> Result<(), 
     if events.is_empty() {
         return Ok(());
     }
-    let mut bodies = Vec::with_capacity(events.len());
-    for event in events {
+    let (mut bodies, mut headers) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+    for event in trace::of_the_caller(events).iter() {
         bodies.push(serde_json::to_vec(event).map_err(pg::Error::unwritable)?);
+        headers.push(trace::headers(event));
     }
-    let headers: Vec<_> = events
-        .iter()
-        .map(|event| event.traceparent.as_ref().map_or_else(|| json!({}), |it| json!({ "traceparent": it })))
-        .collect();
     sql_query(
         "WITH pushed AS ( \
              INSERT INTO outbox (id, type, subject, partition_key, body, headers) \

@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod collector;
 mod database;
 pub mod openapi;
 mod program;
@@ -19,6 +20,7 @@ mod vhost;
 mod wait;
 
 pub use access::every_route_guards_itself;
+pub use collector::{Collector, Span};
 pub use database::Database;
 pub use program::Program;
 pub use telegram::{Post, Telegram};

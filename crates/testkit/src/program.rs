@@ -233,7 +233,8 @@ impl Drop for Program {
         if std::thread::panicking() {
             // What went wrong in the service is told beside what went wrong in the test.
             let log = self.log();
-            let troubles = log.lines().filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\""));
+            let troubles =
+                log.lines().filter(|line| line.contains("\"WARNING\"") || line.contains("\"ERROR\""));
             for line in troubles.take(50) {
                 eprintln!("{line}");
             }

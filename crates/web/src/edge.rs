@@ -25,6 +25,7 @@ use tracing::Instrument;
 use crate::metrics::REQUEST_DURATION;
 use crate::problem::{ErrorCode, INTERNAL, Problem, REQUEST_TIMEOUT};
 use crate::request_id::{self, RequestId};
+use crate::trace;
 
 /// What all workers of one server share.
 pub(crate) struct Shared {
@@ -60,13 +61,12 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
     }
     request.extensions_mut().insert(id.clone());
 
-    // At error level, or the ids would be lost to warnings where the log's level is above info.
-    let span = tracing::error_span!("request", correlation_id = %id, user_id = tracing::field::Empty);
+    let span = trace::request_span(request.headers(), &id, method, &route, is_probe);
     let work = WithRuntime { runtime: &shared.runtime, work: next.call(request) };
     let outcome = tokio::time::timeout(shared.request_timeout, AssertUnwindSafe(work).catch_unwind())
         .instrument(span.clone())
         .await;
-    let _entered = span.entered();
+    let entered = span.entered();
 
     let finish = |mut answer: HttpResponse| {
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
@@ -77,6 +77,7 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
         }
         let status = answer.status().as_u16();
         let seconds = started.elapsed().as_secs_f64();
+        trace::answered(&entered, status);
         metrics::histogram!(
             REQUEST_DURATION,
             "http_route" => route.clone(),

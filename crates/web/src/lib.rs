@@ -22,6 +22,7 @@ pub mod problem;
 mod request_id;
 mod server;
 mod store;
+mod trace;
 mod validate;
 
 pub use auth::{Access, Authenticator, Caller};

@@ -26,6 +26,9 @@ CREATE TABLE messages (
     type text NOT NULL,
     subject text NOT NULL,
     body bytea NOT NULL,
+    -- The trace the event belongs to (W3C Trace Context): every attempt goes on with it.
+    traceparent text,
+    tracestate text,
     occurred_at timestamptz NOT NULL,
     received_at timestamptz NOT NULL
 );

@@ -63,6 +63,13 @@ impl Service for AllegroBackup {
         Ok(())
     }
 
+    async fn rotate_keys(config: Config) -> anyhow::Result<String> {
+        let pool = pg::Pool::new(&config.database.url, 1, "rotate-keys")?;
+        let keyring = Keyring::new(config.encryption.into_keys())?;
+        let resealed = pg::rotate(&pool, &keyring, &store::SEALED).await?;
+        Ok(format!("all rows under key {:?}: {resealed} values sealed anew", keyring.sealing_key()))
+    }
+
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
         let life = context.lifecycle;
         let pool = pg::Pool::new(&config.database.url, config.database.pool_size, Self::NAME)?;

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod keys;
+mod observe;
 mod reader;
 mod report;
 mod sections;
@@ -14,7 +15,8 @@ mod tests;
 
 pub use alerts::{Alerts, Telegram};
 pub use keys::{ApiKey, EncryptionKey};
+pub(crate) use observe::{Log, LogFile, LogFormat};
 pub(crate) use reader::Absent;
 pub use reader::{Mistake, Reader};
 pub(crate) use report::{list, print_effective, print_mistakes};
-pub use sections::{Amqp, Auth, Database, Encryption, Http, Log, LogFormat, Redis};
+pub use sections::{Amqp, Auth, Database, Encryption, Http, Redis};

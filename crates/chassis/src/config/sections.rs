@@ -1,10 +1,8 @@
 //! Settings that mean the same in every service.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use secrecy::{ExposeSecret, SecretString};
-use tracing::Level;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -49,24 +47,6 @@ pub struct Http {
     pub port: u16,
 }
 
-/// How to log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Log {
-    /// Less important lines are left out.
-    pub level: Level,
-    /// For machines or for people.
-    pub format: LogFormat,
-}
-
-/// The shape of a line of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// Coloured text.
-    Pretty,
-}
-
 /// Whom to let in.
 #[derive(Debug)]
 pub struct Auth {
@@ -94,15 +74,6 @@ impl Auth {
     /// Each API key as id, SHA-256 and scopes, as an authenticator takes them.
     pub fn into_api_keys(self) -> impl Iterator<Item = (String, [u8; 32], Vec<String>)> {
         self.api_keys.into_iter().map(|ApiKey { id, sha256, scopes }| (id, sha256, scopes))
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Json => "json",
-            Self::Pretty => "pretty",
-        })
     }
 }
 
@@ -176,38 +147,6 @@ impl Reader {
         );
         let meaning = "Port the HTTP server listens on; 0 is any free one.";
         Http { host, port: self.number("API_PORT", default_port, 0..=u16::MAX, meaning) }
-    }
-
-    /// `LOG_LEVEL`, `LOG_FORMAT`, `DEBUG`.
-    pub(crate) fn log(&mut self) -> Log {
-        let level = self.parsed(
-            "LOG_LEVEL",
-            "trace, debug, info, warning, error or critical",
-            Level::INFO,
-            "Less important lines are left out.",
-            |text| match text.to_ascii_lowercase().as_str() {
-                "trace" => Ok(Level::TRACE),
-                "debug" => Ok(Level::DEBUG),
-                "info" => Ok(Level::INFO),
-                "warn" | "warning" => Ok(Level::WARN),
-                "error" | "critical" => Ok(Level::ERROR),
-                _ => Err("must be trace, debug, info, warning, error or critical".to_owned()),
-            },
-        );
-        let format = self.parsed(
-            "LOG_FORMAT",
-            "json or pretty",
-            LogFormat::Json,
-            "One JSON object a line, or text for people.",
-            |text| match text {
-                "json" => Ok(LogFormat::Json),
-                "pretty" => Ok(LogFormat::Pretty),
-                _ => Err("must be json or pretty".to_owned()),
-            },
-        );
-        // `Level` orders by verbosity: the greater one says more.
-        let debug = self.flag("DEBUG", false, "Lowers the log's level to debug.");
-        Log { level: if debug { level.max(Level::DEBUG) } else { level }, format }
     }
 
     /// `AUTH_JWT_SECRET`, `AUTH_API_KEYS`.

@@ -1,59 +1,49 @@
-//! The log: one JSON object a line on stdout, or text for people.
+//! The log for machines: one JSON object a line.
 //!
-//! Keys: `timestamp` (RFC 3339, UTC), `level`, `logger`, `message`, `correlation_id` and `user_id` where the
-//! event or a span around it knows them, everything else in `extra`.
+//! Keys: `timestamp` (RFC 3339, UTC), `level` (of Python's words, as `WARNING`), `logger`, `message`, `correlation_id`
+//! and `user_id` where the event or a span around it knows them, everything else in `extra`, with the trace's id.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal, Write as _};
+use std::io::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
-use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{Log, LogFormat};
-
-/// Who may log at the level that was asked for. All others are held at warnings: HTTP and database
-/// libraries print headers and parameters, and with them secrets, when they are asked for details.
-const OURS: [&str; 10] =
-    ["audit", "chassis", "web", "pg", "messaging", "tasks", "egress", "alerts", "clients", "domain"];
-
-/// Starts the log of the service of this name, and sends panics there too. The second call in a process
-/// changes nothing.
-pub(crate) fn init(log: Log, service: &str) {
-    let level = LevelFilter::from_level(log.level);
-    let filter = Targets::new()
-        .with_default(LevelFilter::WARN.min(level))
-        // It prints whole messages, orders and all; the relay says what there is to say.
-        .with_target("lapin::returned_messages", LevelFilter::OFF)
-        .with_targets(OURS.map(|target| (target, level)))
-        .with_target(service.replace('-', "_"), level);
-    let layer = match log.format {
-        LogFormat::Json => JsonLines { make_writer: io::stdout }.boxed(),
-        LogFormat::Pretty => tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal()).boxed(),
-    };
-    // An error means that a log is there already.
-    if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_ok() {
-        std::panic::set_hook(Box::new(|panic| {
-            let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            let text = panic.payload_as_str().unwrap_or("no text");
-            tracing::error!(place, panic = text, "panic");
-        }));
-    }
-}
+use super::{count_dropped, mask};
 
 /// Writes events as lines of JSON.
-struct JsonLines<W> {
-    make_writer: W,
+pub(super) struct JsonLines {
+    writers: Vec<NonBlocking>,
+}
+
+/// A line, its keys in this order.
+#[derive(Serialize)]
+struct Line {
+    timestamp: String,
+    level: &'static str,
+    logger: String,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<Value>,
+    extra: Map<String, Value>,
+}
+
+impl JsonLines {
+    /// A log that goes to each of these.
+    pub(super) const fn over(writers: Vec<NonBlocking>) -> Self {
+        Self { writers }
+    }
 }
 
 /// The fields a span carries for the events inside it.
@@ -65,10 +55,9 @@ struct Fields {
     values: Map<String, Value>,
 }
 
-impl<S, W> Layer<S> for JsonLines<W>
+impl<S> Layer<S> for JsonLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    W: for<'a> MakeWriter<'a> + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
@@ -99,42 +88,55 @@ where
         event.record(&mut fields);
 
         let Fields { message, target, mut values } = fields;
-        let mut line = Map::new();
-        line.insert(
-            "timestamp".to_owned(),
-            OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default().into(),
-        );
-        line.insert("level".to_owned(), event.metadata().level().as_str().into());
-        line.insert(
-            "logger".to_owned(),
-            target.unwrap_or_else(|| event.metadata().target().to_owned()).into(),
-        );
-        line.insert("message".to_owned(), message.into());
-        for key in ["correlation_id", "user_id"] {
-            if let Some(value) = values.remove(key) {
-                line.insert(key.to_owned(), value);
-            }
+        let (correlation_id, user_id) = (values.remove("correlation_id"), values.remove("user_id"));
+        if let Some(trace_id) = telemetry::trace_id() {
+            values.insert("trace_id".to_owned(), trace_id.into());
         }
-        line.insert("extra".to_owned(), values.into());
-        // One write for one line, so that lines of several threads do not mix. A log nobody reads any more
-        // (a closed pipe) must not stop the work.
-        let _ = self.make_writer.make_writer().write_all(format!("{}\n", json!(line)).as_bytes());
+        let line = Line {
+            timestamp: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+            level: shown(*event.metadata().level()),
+            logger: target.unwrap_or_else(|| event.metadata().target().to_owned()),
+            message,
+            correlation_id,
+            user_id,
+            extra: values,
+        };
+        let Ok(mut line) = serde_json::to_vec(&line) else { return };
+        line.push(b'\n');
+        for writer in &self.writers {
+            // One write for one line, so that lines of several threads do not mix. What finds no room is counted.
+            let _always_taken = writer.clone().write_all(&line);
+        }
+        count_dropped(&self.writers);
+    }
+}
+
+/// The level in the words log collectors know from Python.
+fn shown(level: Level) -> &'static str {
+    match level {
+        Level::WARN => "WARNING",
+        other => other.as_str(),
     }
 }
 
 impl Fields {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        self.values.insert(field.name().to_owned(), value.into());
+        // For the trace only.
+        if field.name().starts_with("otel.") {
+            return;
+        }
+        let value = if mask::is_secret(field.name()) { mask::MASK.into() } else { value.into() };
+        self.values.insert(field.name().to_owned(), value);
     }
 }
 
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "message" => value.clone_into(&mut self.message),
+            "message" => self.message = mask::text(value).into_owned(),
             "log.target" => self.target = Some(value.to_owned()),
             "log.module_path" | "log.file" => {}
-            _ => self.put(field, value),
+            _ => self.put(field, mask::text(value).into_owned()),
         }
     }
 

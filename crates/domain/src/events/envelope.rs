@@ -45,6 +45,9 @@ pub struct Envelope {
     /// W3C trace context of the producer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// What vendors of tracing add to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
     /// The fact itself.
     #[schema(value_type = Object)]
     pub data: Box<RawValue>,
@@ -99,6 +102,7 @@ impl Envelope {
             sequence: event.sequence(),
             correlationid: new.correlation_id,
             traceparent: None,
+            tracestate: None,
             data: serde_json::value::to_raw_value(event)?,
         })
     }

@@ -13,10 +13,11 @@ use lapin::types::FieldTable;
 use time::OffsetDateTime;
 use tokio::time::{interval, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::apply::apply;
 use super::{Consumer, Failure, Handler};
-use crate::{Broker, Error, broker, headers, topology};
+use crate::{Broker, Error, broker, headers, topology, trace};
 
 /// After the three delays, the longest once and again; then a fact is set aside.
 const MAX_ATTEMPTS: u32 = 5;
@@ -106,9 +107,11 @@ impl Consumer {
         let mut events = Vec::with_capacity(total);
         let mut messages = Vec::with_capacity(total);
         let mut failed = Vec::new();
+        let mut traces = Vec::with_capacity(total);
         for message in batch {
             match Envelope::parse(&message.data) {
-                Ok(event) => {
+                Ok(mut event) => {
+                    traces.extend(trace::of_message(message.properties.headers().as_ref(), &mut event));
                     events.push(event);
                     messages.push(message);
                 }
@@ -117,7 +120,10 @@ impl Consumer {
                 }
             }
         }
-        let Some(refusals) = apply(pool, handler, &events, stop).await else { return Ok(false) };
+        let work = trace::Work::begin(&queues.main, &traces, total);
+        let applied = apply(pool, handler, &events, stop).instrument(work.span.clone()).await;
+        drop(work);
+        let Some(refusals) = applied else { return Ok(false) };
         let mut refused: Vec<Option<Failure>> = messages.iter().map(|_applied| None).collect();
         for refusal in refusals {
             if let Some(slot) = refused.get_mut(refusal.index) {

@@ -4,6 +4,7 @@ use diesel::sql_types::{Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUui
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::{AuthorizationId, TaskId, TokenId};
+use pg::SealedTable;
 use pg::sealed::{Keyring, Place, SealError};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -11,6 +12,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::tokens::{Pair, TokenStoreError};
+
+/// What is sealed here.
+pub(super) const SEALED: SealedTable =
+    SealedTable { table: "authorizations", columns: &["device_code", "access_token", "refresh_token"] };
 
 /// A device flow.
 #[derive(Debug, Clone, QueryableByName)]
@@ -129,7 +134,7 @@ pub(crate) struct NewAuthorization<'a> {
 }
 
 fn place(row: Uuid, column: &'static str) -> Place {
-    Place { table: "authorizations", column, row }
+    SEALED.place(column, row)
 }
 
 fn hash(device_code: &str) -> Vec<u8> {

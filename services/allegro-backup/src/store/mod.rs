@@ -7,3 +7,6 @@ pub(crate) mod journal;
 pub(crate) mod order_list;
 pub(crate) mod orders;
 pub(crate) mod tokens;
+
+/// Everything sealed here: what `rotate-keys` goes through.
+pub(crate) const SEALED: [pg::SealedTable; 2] = [tokens::SEALED, authorizations::SEALED];

@@ -4,12 +4,15 @@ use diesel::sql_types::{BigInt, Bool, Bytea, Double, Nullable, Text, Timestamptz
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TokenId;
+use pg::SealedTable;
 use pg::sealed::{Keyring, Place, SealError};
 use secrecy::{ExposeSecret, SecretString};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-const TABLE: &str = "user_tokens";
+/// What is sealed here.
+pub(super) const SEALED: SealedTable =
+    SealedTable { table: "user_tokens", columns: &["access_token", "refresh_token"] };
 /// Allegro's refresh tokens live three months.
 const REFRESH_LIFE: Duration = Duration::days(90);
 
@@ -133,11 +136,11 @@ impl Account {
 }
 
 fn access_place(row: Uuid) -> Place {
-    Place { table: TABLE, column: "access_token", row }
+    SEALED.place("access_token", row)
 }
 
 fn refresh_place(row: Uuid) -> Place {
-    Place { table: TABLE, column: "refresh_token", row }
+    SEALED.place("refresh_token", row)
 }
 
 /// One account.

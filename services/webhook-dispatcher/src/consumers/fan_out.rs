@@ -5,6 +5,7 @@ use domain::events::Envelope;
 use messaging::{Failure, Handler};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use telemetry::TraceContext;
 use time::{Duration, OffsetDateTime};
 
 use crate::dispatch::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
@@ -40,6 +41,7 @@ impl Handler for FanOut {
         for event in events {
             let message = message(event)?;
             let body = Bytes::from(message.body.clone());
+            let trace = TraceContext::read(message.traceparent.as_deref(), message.tracestate.as_deref());
             let user = user_of(event);
             for interest in interests.iter().filter(|it| wants(it, event, user.as_deref())) {
                 let id = self.state.ids.next_id();
@@ -58,6 +60,7 @@ impl Handler for FanOut {
                         subscription_id: interest.id,
                         message_id: message.id,
                         body: body.clone(),
+                        trace: trace.clone(),
                         attempts: 0,
                         claim: 1,
                         leased_until,
@@ -94,6 +97,8 @@ fn message(event: &Envelope) -> Result<Message, Failure> {
         kind: event.kind.clone(),
         subject: event.subject.clone(),
         body,
+        traceparent: event.traceparent.clone(),
+        tracestate: event.tracestate.clone(),
         occurred_at: event.time,
     })
 }

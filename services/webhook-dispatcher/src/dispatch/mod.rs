@@ -12,6 +12,7 @@ mod scanner;
 mod send;
 
 use bytes::Bytes;
+use telemetry::TraceContext;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -30,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) subscription_id: Uuid,
     pub(crate) message_id: Uuid,
     pub(crate) body: Bytes,
+    /// The trace the event belongs to.
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) attempts: i32,
     pub(crate) claim: i32,
     pub(crate) leased_until: OffsetDateTime,

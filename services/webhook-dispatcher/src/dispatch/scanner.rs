@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::{Chain, backoff};
+use telemetry::TraceContext;
 use tokio_util::sync::CancellationToken;
 
 use super::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
@@ -57,6 +58,7 @@ async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Err
             delivery_id: row.id,
             subscription_id: row.subscription_id,
             message_id: row.message_id,
+            trace: TraceContext::read(row.traceparent.as_deref(), row.tracestate.as_deref()),
             body: row.body.into(),
             attempts: row.attempts,
             claim: row.claim,

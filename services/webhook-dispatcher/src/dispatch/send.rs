@@ -6,7 +6,9 @@ use domain::backoff;
 use egress::ssrf::Guard;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
+use telemetry::SpanExt;
 use time::OffsetDateTime;
+use tracing::{Instrument, Span};
 
 use super::Job;
 use super::endpoints::Endpoint;
@@ -41,9 +43,13 @@ pub(super) async fn send(
     let answer = match guard.check_url(&endpoint.url) {
         Err(refused) => failed("address", refused.to_string()),
         Ok(()) => {
-            tokio::time::timeout(endpoint.timeout, post(client, endpoint, job, now)).await.unwrap_or_else(
-                |_elapsed| failed("timeout", format!("no complete answer within {:?}", endpoint.timeout)),
-            )
+            let span = attempt_span(job);
+            let posted = post(client, endpoint, job, now).instrument(span.clone());
+            let answer = tokio::time::timeout(endpoint.timeout, posted).await.unwrap_or_else(|_elapsed| {
+                failed("timeout", format!("no complete answer within {:?}", endpoint.timeout))
+            });
+            note(&span, &answer);
+            answer
         }
     };
     let duration = started.elapsed();
@@ -110,6 +116,29 @@ pub(super) fn cancelled(job: &Job, now: OffsetDateTime) -> Outcome {
     }
 }
 
+/// The span of one POST, in the trace the event belongs to. It names no address: that is the subscriber's own.
+fn attempt_span(job: &Job) -> Span {
+    let span =
+        tracing::error_span!(parent: None, "webhook", otel.name = "POST webhook", otel.kind = "client");
+    if let Some(trace) = &job.trace {
+        trace.adopt(&span);
+    }
+    span.set_attribute("http.request.method", "POST");
+    span.set_attribute("http.request.resend_count", i64::from(job.attempts));
+    span
+}
+
+fn note(span: &Span, answer: &Answer) {
+    if let Some(status) = answer.status {
+        span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
+    }
+    let class = answer.error.as_ref().map(|(class, _)| *class);
+    if class.is_some() || !answer.status.is_some_and(|status| status.is_success()) {
+        span.set_attribute("error.type", class.unwrap_or("status"));
+        telemetry::failed(span, "not delivered");
+    }
+}
+
 fn failed(class: &'static str, text: String) -> Answer {
     Answer { status: None, body: None, retry_after: None, error: Some((class, text)) }
 }
@@ -119,8 +148,7 @@ async fn post(client: &Client, endpoint: &Endpoint, job: &Job, now: OffsetDateTi
     let Some(signature) = endpoint.key.sign(&id, timestamp, &job.body) else {
         return failed("signature", "the message could not be signed".to_owned());
     };
-    let request = client
-        .post(endpoint.url.clone())
+    let request = egress::traced(client.post(endpoint.url.clone()))
         .header(CONTENT_TYPE, "application/json")
         .header("webhook-id", id)
         .header("webhook-timestamp", timestamp.to_string())

@@ -1,6 +1,6 @@
 //! Claiming what is due: any number of replicas, each row to one of them.
 
-use diesel::sql_types::{Array, BigInt, Bytea, Int4, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
@@ -17,6 +17,10 @@ pub(crate) struct Claimed {
     pub(crate) message_id: Uuid,
     #[diesel(sql_type = Bytea)]
     pub(crate) body: Vec<u8>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) traceparent: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) tracestate: Option<String>,
     #[diesel(sql_type = Int4)]
     pub(crate) attempts: i32,
     #[diesel(sql_type = Int4)]
@@ -43,7 +47,7 @@ pub(crate) async fn claim(
              next_attempt_at = $1 + (s.timeout_seconds + $4) * interval '1 second' \
          FROM due, webhook_subscriptions s, messages m \
          WHERE d.id = due.id AND s.id = d.subscription_id AND m.id = d.message_id \
-         RETURNING d.id, d.subscription_id, d.message_id, m.body, d.attempts, d.claim, d.next_attempt_at",
+         RETURNING d.id, d.subscription_id, d.message_id, m.body, m.traceparent, m.tracestate, d.attempts, d.claim, d.next_attempt_at",
     )
     .bind::<Timestamptz, _>(now)
     .bind::<Array<SqlUuid>, _>(saturated)

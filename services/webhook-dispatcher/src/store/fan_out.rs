@@ -13,6 +13,8 @@ pub(crate) struct Message {
     pub(crate) kind: String,
     pub(crate) subject: String,
     pub(crate) body: Vec<u8>,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) tracestate: Option<String>,
     pub(crate) occurred_at: OffsetDateTime,
 }
 
@@ -67,14 +69,16 @@ pub(crate) async fn insert(
         return Ok(());
     }
     sql_query(
-        "INSERT INTO messages (id, type, subject, body, occurred_at, received_at) \
-         SELECT u.*, $6 FROM unnest($1, $2, $3, $4, $5) AS u ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO messages (id, type, subject, body, occurred_at, traceparent, tracestate, received_at) \
+         SELECT u.*, $8 FROM unnest($1, $2, $3, $4, $5, $6, $7) AS u ON CONFLICT (id) DO NOTHING",
     )
     .bind::<Array<SqlUuid>, _>(messages.iter().map(|it| it.id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(messages.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(messages.iter().map(|it| it.subject.as_str()).collect::<Vec<_>>())
     .bind::<Array<Bytea>, _>(messages.iter().map(|it| it.body.as_slice()).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(messages.iter().map(|it| it.occurred_at).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(messages.iter().map(|it| it.traceparent.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(messages.iter().map(|it| it.tracestate.as_deref()).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;

@@ -5,3 +5,6 @@ pub(crate) mod deliveries;
 pub(crate) mod fan_out;
 pub(crate) mod outcomes;
 pub(crate) mod subscriptions;
+
+/// Everything sealed here: what `rotate-keys` goes through.
+pub(crate) const SEALED: [pg::SealedTable; 1] = [subscriptions::SEALED];

@@ -4,6 +4,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Bytea, Int4, Nullable, Text, Timest
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::SubscriptionId;
+use pg::SealedTable;
 use pg::sealed::{Keyring, Place, SealError};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -73,8 +74,11 @@ impl Subscription {
     }
 }
 
+/// What is sealed here.
+pub(super) const SEALED: SealedTable = SealedTable { table: "webhook_subscriptions", columns: &["secret"] };
+
 fn place(row: Uuid) -> Place {
-    Place { table: "webhook_subscriptions", column: "secret", row }
+    SEALED.place("secret", row)
 }
 
 /// Seals a subscription's key for its row.

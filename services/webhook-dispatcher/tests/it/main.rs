@@ -6,3 +6,4 @@ mod bad_input;
 mod delivery;
 mod interface;
 mod support;
+mod traces;

@@ -35,7 +35,7 @@ struct Count {
 }
 
 /// How to be reached here: receivers of tests live on this machine, without TLS.
-const LOCAL: [(&str, &str); 2] =
+pub(crate) const LOCAL: [(&str, &str); 2] =
     [("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8"), ("WEBHOOK_ALLOW_HTTP", "true")];
 
 impl Desk {

@@ -218,7 +218,7 @@ impl AllegroClient {
         if let Some(remaining) = self.pause.remaining().await {
             return Err(AllegroError::Paused(remaining));
         }
-        let response = request.send().await.map_err(|error| AllegroError::network(&error))?;
+        let response = egress::traced(request).send().await.map_err(|error| AllegroError::network(&error))?;
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS {
             let path = response.url().path().to_owned();

@@ -1,0 +1,97 @@
+//! The last line of defence against a secret in the log: secrets are `secrecy` types, which do not print, but texts of
+//! others (an error that shows an address with its password) may hold one.
+
+use std::borrow::Cow;
+
+/// What a secret is replaced by.
+pub(super) const MASK: &str = "••••";
+
+/// Fields that are secrets by their name, or by how it ends.
+const SECRETS: [&str; 9] = [
+    "password",
+    "secret",
+    "authorization",
+    "api_key",
+    "access_token",
+    "refresh_token",
+    "device_code",
+    "cookie",
+    "credential",
+];
+
+/// What is said before a credential in a header.
+const SCHEMES: [&str; 2] = ["Bearer ", "Basic "];
+
+/// Whether nothing of the field may be shown.
+pub(super) fn is_secret(field: &str) -> bool {
+    SECRETS.iter().any(|name| {
+        field.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with(['_', '.']))
+    })
+}
+
+/// Masks the passwords of addresses and the credentials of headers.
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    let mut masked = Cow::Borrowed(text);
+    if text.contains("://") {
+        masked = Cow::Owned(passwords(&masked));
+    }
+    for scheme in SCHEMES {
+        if masked.contains(scheme) {
+            masked = Cow::Owned(credentials(&masked, scheme));
+        }
+    }
+    masked
+}
+
+fn passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        masked.push_str("://");
+        let end = part.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c)).unwrap_or(part.len());
+        let (authority, rest) = part.split_at(end);
+        match authority.rsplit_once('@') {
+            Some((user, host)) => {
+                let user = user.split_once(':').map_or(user, |(user, _)| user);
+                masked.push_str(&format!("{user}:{MASK}@{host}"));
+            }
+            None => masked.push_str(authority),
+        }
+        masked.push_str(rest);
+    }
+    masked
+}
+
+fn credentials(text: &str, scheme: &str) -> String {
+    let mut parts = text.split(scheme);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || "\"',".contains(c)).unwrap_or(part.len());
+        masked.push_str(scheme);
+        masked.push_str(MASK);
+        masked.push_str(part.get(end..).unwrap_or_default());
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_secret, text};
+
+    #[test]
+    fn what_is_secret_goes_and_what_is_not_stays() {
+        for (given, shown) in [
+            ("amqp://ola:żółć@host:5672/v refused", "amqp://ola:••••@host:5672/v refused"),
+            ("a redis://:p@s@h and postgres://u:p@h/d", "a redis://:••••@h and postgres://u:••••@h/d"),
+            ("https://host/path?a=b@c", "https://host/path?a=b@c"),
+            ("\"Authorization: Bearer abc.def\", next", "\"Authorization: Bearer ••••\", next"),
+            ("nothing to hide", "nothing to hide"),
+        ] {
+            assert_eq!(text(given), shown);
+        }
+        assert!(
+            ["password", "db_password", "http.authorization", "client_secret"].into_iter().all(is_secret)
+        );
+        assert!(!["token_id", "secretary", "key", "passwords_changed"].into_iter().any(is_secret));
+    }
+}

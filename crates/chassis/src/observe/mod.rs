@@ -1,0 +1,135 @@
+//! What a process tells about itself: its log, and its traces.
+//!
+//! Invariants: telling never holds up the work (lines and spans wait in bounded queues, and what finds no room is
+//! dropped and counted); what waits is written at the end of the process. A process that is killed takes what had not
+//! left its queues with it.
+
+mod file;
+mod json;
+mod mask;
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use telemetry::Traces;
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use self::file::RotatedFile;
+use self::json::JsonLines;
+use crate::config::{Log, LogFormat, Mistake};
+
+/// Who may log at the level that was asked for. All others are held at warnings: HTTP and database
+/// libraries print headers and parameters, and with them secrets, when they are asked for details.
+const OURS: [&str; 11] = [
+    "audit",
+    "chassis",
+    "web",
+    "pg",
+    "messaging",
+    "tasks",
+    "egress",
+    "alerts",
+    "clients",
+    "domain",
+    "telemetry",
+];
+
+/// Lines that wait to be written, at most.
+const WAITING_LINES: usize = 16_384;
+
+/// How long the collector of traces may take for the last of them.
+const LAST_SPANS: Duration = Duration::from_secs(2);
+
+/// Ends, when dropped, with what waits written. Drop it last: what is said later is lost.
+pub(crate) struct Observing {
+    traces: Option<Traces>,
+    _writers: Vec<WorkerGuard>,
+}
+
+impl Drop for Observing {
+    fn drop(&mut self) {
+        if let Some(traces) = self.traces.take() {
+            traces.end(LAST_SPANS);
+        }
+    }
+}
+
+/// Starts log and traces of the service of this name, and sends panics to the log too. The second call in a process
+/// changes nothing.
+///
+/// # Errors
+/// What is wrong with the settings: a file that cannot be written, an endpoint that is none.
+pub(crate) fn init(
+    log: Log,
+    traces: Option<telemetry::Settings>,
+    service: &str,
+) -> Result<Observing, Mistake> {
+    let wrong = |name: &str, text: String| Mistake { name: name.to_owned(), text };
+    let traces = Traces::start(traces)
+        .map_err(|error| wrong("OTEL_EXPORTER_OTLP_ENDPOINT", format!("{:#}", anyhow::Error::from(error))))?;
+    let mut guards = Vec::new();
+    let mut background = |name, writer: Box<dyn Write + Send>| {
+        let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).thread_name(name);
+        let (writer, guard) = builder.finish(writer);
+        guards.push(guard);
+        writer
+    };
+    let stdout = background("log", Box::new(io::stdout()));
+    let mut json = Vec::new();
+    if let Some(settings) = log.file {
+        let shown = settings.path.display().to_string();
+        let file = RotatedFile::open(settings)
+            .map_err(|error| wrong("LOG_FILE_PATH", format!("cannot be written, is {shown:?}: {error}")))?;
+        json.push(background("log-file", Box::new(file)));
+    }
+    let pretty = match log.format {
+        LogFormat::Json => {
+            json.insert(0, stdout);
+            None
+        }
+        LogFormat::Pretty => {
+            Some(tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal()).with_writer(stdout))
+        }
+    };
+
+    let level = LevelFilter::from_level(log.level);
+    let own = service.replace('-', "_");
+    let ours = |level: LevelFilter| {
+        Targets::new().with_targets(OURS.map(|target| (target, level))).with_target(&*own, level)
+    };
+    // lapin prints whole returned messages, orders and all; the relay says what there is to say.
+    let logged = ours(level)
+        .with_default(LevelFilter::WARN.min(level))
+        .with_target("lapin::returned_messages", LevelFilter::OFF);
+    // Spans whatever the log's level is; no events: what they say is for the log.
+    let traced = ours(LevelFilter::INFO).with_target("web::probe", LevelFilter::OFF);
+    let traced = traced.and(filter_fn(|what: &tracing::Metadata<'_>| what.is_span()));
+    // An error means that a log is there already.
+    let is_first = tracing_subscriber::registry()
+        .with(traces.layer().with_filter(traced))
+        .with(pretty.with_filter(logged.clone()))
+        .with(JsonLines::over(json).with_filter(logged))
+        .try_init()
+        .is_ok();
+    if is_first {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let text = panic.payload_as_str().unwrap_or("no text");
+            tracing::error!(critical = true, place, panic = text, "panic");
+        }));
+    }
+    Ok(Observing { traces: Some(traces), _writers: guards })
+}
+
+/// Counts lines that found no room, in one place for all writers.
+fn count_dropped(writers: &[NonBlocking]) {
+    let dropped: usize = writers.iter().map(|writer| writer.error_counter().dropped_lines()).sum();
+    if dropped > 0 {
+        metrics::counter!("log_lines_dropped_total").absolute(u64::try_from(dropped).unwrap_or(u64::MAX));
+    }
+}

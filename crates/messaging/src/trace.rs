@@ -1,0 +1,126 @@
+//! One trace from the change a fact speaks of to what consumers make of it.
+//!
+//! The context stands in the fact (CloudEvents' distributed tracing extension) and, for those who read no bodies, in
+//! the outbox row's and the message's headers. A batch works for many traces at once: its span is linked to each, and
+//! each gets a span of its own for the same time; a batch of one simply continues its trace.
+
+use std::borrow::Cow;
+
+use domain::events::Envelope;
+use lapin::types::{AMQPValue, FieldTable};
+use serde_json::{Map, Value};
+use telemetry::{SpanExt, TraceContext};
+use tracing::Span;
+
+/// The facts, each with a trace where the caller works for one.
+pub(crate) fn of_the_caller(events: &[Envelope]) -> Cow<'_, [Envelope]> {
+    let Some(context) = TraceContext::current() else { return Cow::Borrowed(events) };
+    let mut events = events.to_vec();
+    for event in events.iter_mut().filter(|event| event.traceparent.is_none()) {
+        set(event, &context);
+    }
+    Cow::Owned(events)
+}
+
+fn set(event: &mut Envelope, context: &TraceContext) {
+    event.traceparent = Some(context.traceparent().to_owned());
+    event.tracestate = context.tracestate().map(str::to_owned);
+}
+
+/// The headers of a fact's outbox row and message.
+pub(crate) fn headers(event: &Envelope) -> Value {
+    let named = [("traceparent", &event.traceparent), ("tracestate", &event.tracestate)];
+    let present =
+        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into())));
+    Value::Object(present.collect::<Map<_, _>>())
+}
+
+/// The trace a message belongs to: by its headers, else by the fact. The fact is told of it.
+pub(crate) fn of_message(headers: Option<&FieldTable>, event: &mut Envelope) -> Option<TraceContext> {
+    let header = |name| text(headers?.inner().get(name)?);
+    let context = TraceContext::read(header("traceparent"), header("tracestate"))
+        .or_else(|| TraceContext::read(event.traceparent.as_deref(), event.tracestate.as_deref()))?;
+    set(event, &context);
+    Some(context)
+}
+
+/// Text in whatever type the sender's library made of it.
+fn text(value: &AMQPValue) -> Option<&str> {
+    match value {
+        AMQPValue::LongString(text) => str::from_utf8(text.as_bytes()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str()),
+        AMQPValue::ByteArray(bytes) => str::from_utf8(bytes.as_slice()).ok(),
+        _ => None,
+    }
+}
+
+/// The spans of a batch; they end with the value.
+pub(crate) struct Work {
+    /// What the handler does happens in this one.
+    pub(crate) span: Span,
+    _each: Vec<Span>,
+}
+
+impl Work {
+    pub(crate) fn begin(queue: &str, traces: &[TraceContext], messages: usize) -> Self {
+        let span = span(queue);
+        if let ([only], 1) = (traces, messages) {
+            only.adopt(&span);
+            return Self { span, _each: Vec::new() };
+        }
+        span.set_attribute("messaging.batch.message_count", i64::try_from(messages).unwrap_or(i64::MAX));
+        for context in traces {
+            context.link(&span);
+        }
+        let sampled = traces.iter().filter(|context| context.is_sampled());
+        let each = sampled.map(|context| {
+            let span = self::span(queue);
+            context.adopt(&span);
+            span
+        });
+        Self { _each: each.collect(), span }
+    }
+}
+
+/// By OpenTelemetry's conventions for messaging.
+fn span(queue: &str) -> Span {
+    let name = format!("process {queue}");
+    let span = tracing::error_span!(parent: None, "process", otel.name = name, otel.kind = "consumer");
+    span.set_attribute("messaging.system", "rabbitmq");
+    span.set_attribute("messaging.operation.type", "process");
+    span.set_attribute("messaging.destination.name", queue.to_owned());
+    span
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use domain::events::Envelope;
+    use lapin::types::{AMQPValue, ByteArray, FieldTable};
+
+    use super::of_message;
+
+    #[test]
+    fn a_trace_is_read_from_strings_and_bytes_and_the_fact_is_told() {
+        let golden = include_bytes!("../../domain/tests/golden/order.created.json");
+        let id = |digit: char| format!("00-{}-00f067aa0ba902b7-01", digit.to_string().repeat(32));
+        let values = [
+            AMQPValue::LongString(id('1').into()),
+            AMQPValue::ShortString(id('1').into()),
+            AMQPValue::ByteArray(ByteArray::from(id('1').into_bytes())),
+        ];
+        for value in values {
+            let mut event = Envelope::parse(golden).unwrap();
+            event.traceparent = Some(id('2'));
+            let mut headers = FieldTable::default();
+            headers.insert("traceparent".into(), value);
+            assert_eq!(of_message(Some(&headers), &mut event).unwrap().traceparent(), id('1'));
+            assert_eq!(event.traceparent, Some(id('1')));
+
+            headers.insert("traceparent".into(), AMQPValue::Boolean(true));
+            event.traceparent = Some(id('2'));
+            assert_eq!(of_message(Some(&headers), &mut event).unwrap().traceparent(), id('2'));
+        }
+    }
+}
