@@ -57,11 +57,12 @@ impl Service for Minimal {
         let address = listener.local_addr()?;
         let life = context.lifecycle;
         life.spawn("probes", answer_probes(listener, life.clone()));
-        life.spawn("work", work(config.end, life.clone()));
+        life.spawn("work", work(config.end.clone(), life.clone()));
 
         let _request =
             tracing::error_span!("request", correlation_id = "c-1", user_id = "anna", depth = 1).entered();
         tracing::info!(%address, depth = 2, "started");
+        tracing::warn!(end = config.end, access_token = "shown nowhere", token_id = 7, "working");
         Ok(())
     }
 }

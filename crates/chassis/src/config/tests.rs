@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use telemetry::Sampler;
 use tracing::Level;
 
 use super::{LogFormat, Mistake, Reader};
@@ -102,6 +103,41 @@ fn levels_of_other_worlds_are_understood() {
         assert_eq!(reader.log().level, level, "{text} {debug}");
         reader.finish().unwrap();
     }
+}
+
+#[test]
+fn traces_are_set_by_opentelemetrys_own_names() {
+    let mut off = reader(&[("OTEL_SERVICE_NAME", "x")]);
+    assert!(off.traces("stock-sync").is_none());
+    off.finish().unwrap();
+
+    let mut given = reader(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/base"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20eA%3D%3D,x=y"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=stock,deployment.environment.name=żółć"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+    ]);
+    let traces = given.traces("stock-sync").unwrap();
+    given.finish().unwrap();
+    assert_eq!(
+        (traces.endpoint.as_str(), traces.service_name.as_str()),
+        ("http://collector:4318/base", "stock")
+    );
+    assert_eq!(traces.headers[0].1.expose_secret(), "Basic eA==");
+    assert!(traces.attributes.contains(&("deployment.environment.name".to_owned(), "żółć".to_owned())));
+    assert_eq!(traces.sampler, "parentbased_traceidratio".parse::<Sampler>().unwrap().with_ratio(0.25));
+
+    let mut wrong = reader(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+    ]);
+    wrong.traces("stock-sync");
+    let found = mistakes(wrong);
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(!found.join("\n").contains("hunter2"), "{found:?}");
 }
 
 #[test]

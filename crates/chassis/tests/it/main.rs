@@ -240,6 +240,75 @@ fn sigterm_ends_it_in_order_and_the_log_is_json() {
 }
 
 #[test]
+fn the_log_goes_to_a_file_too_which_is_cut_when_it_is_full() {
+    let place = Place::new(&[
+        ("API_PORT", "0"),
+        ("LOG_FORMAT", "pretty"),
+        ("LOG_FILE_PATH", "minimal.log"),
+        ("LOG_MAX_BYTES", "1000"),
+        ("LOG_BACKUP_COUNT", "2"),
+        ("MINIMAL_END", "error"),
+    ]);
+    let mut outputs = Vec::new();
+    for _ in 0..8 {
+        outputs.push(place.run(&["serve", "--insecure-local"]));
+    }
+    let read = |name: &str| std::fs::read_to_string(place.folder.path().join(name)).unwrap();
+    let (now, before, oldest) = (read("minimal.log"), read("minimal.log.1"), read("minimal.log.2"));
+    for file in [&now, &before, &oldest] {
+        assert!(!file.is_empty() && file.len() <= 1000, "{}", file.len());
+        assert!(file.starts_with("{\"timestamp\":\""), "{file}");
+    }
+    assert!(!place.folder.path().join("minimal.log.3").exists());
+    // The last words of a process are there: what waits is written before it ends.
+    let last: Value = serde_json::from_str(now.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["level"], &last["extra"]["critical"]), (&"ERROR".into(), &true.into()));
+    assert_eq!(last["message"], "a background task is lost, stopping");
+    assert!(text(&outputs[7].stdout).contains("a background task is lost"), "people read stdout meanwhile");
+
+    let place = Place::new(&[("API_PORT", "0"), ("LOG_FILE_PATH", "no/such/folder/minimal.log")]);
+    let output = place.run(&["serve", "--insecure-local"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    assert!(told.contains("LOG_FILE_PATH: cannot be written, is \"no/such/folder/minimal.log\""), "{told}");
+}
+
+#[test]
+fn secrets_are_masked_and_levels_are_said_in_pythons_words() {
+    let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", "amqp://ola:żółć@host away")]);
+    let mut serving = place.serve(&["--insecure-local"]);
+    let line = serving.until("working");
+    assert_eq!(line["level"], "WARNING");
+    assert_eq!(line["extra"]["end"], "amqp://ola:••••@host away");
+    assert_eq!(line["extra"]["access_token"], "••••");
+    assert_eq!(line["extra"]["token_id"], 7);
+}
+
+#[test]
+fn a_collector_that_is_away_or_hangs_holds_up_nothing() {
+    // Takes connections and never answers.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hanging = format!("http://{}", hanging.local_addr().unwrap());
+    for collector in ["http://127.0.0.1:1", hanging.as_str()] {
+        let place = Place::new(&[("API_PORT", "0"), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector)]);
+        let mut serving = place.serve(&["--insecure-local"]);
+        let trace = serving.started["extra"]["trace_id"].as_str().unwrap();
+        assert_eq!(trace.len(), 32, "the log names the trace");
+        serving.signal(Signal::SIGTERM);
+        let stopping = Instant::now();
+        assert_eq!(serving.exit(), 0);
+        assert!(stopping.elapsed() < Duration::from_secs(6), "{collector}: {:?}", stopping.elapsed());
+    }
+}
+
+#[test]
+fn a_service_that_seals_nothing_says_so() {
+    let output = Place::new(&[]).run(&["rotate-keys"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "zaplecze-minimal: minimal seals nothing\n");
+}
+
+#[test]
 fn a_second_signal_does_not_wait() {
     let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", "never")]);
     let mut serving = place.serve(&["--insecure-local"]);
