@@ -16,6 +16,8 @@ struct Minimal;
 struct Config {
     /// How its task ends.
     end: String,
+    /// Its database, so to speak: there once this file is.
+    database: Option<String>,
 }
 
 /// Tell how the task ends
@@ -30,6 +32,7 @@ impl Service for Minimal {
 
     fn read_config(reader: &mut Reader) -> Config {
         Config {
+            database: reader.optional_text("MINIMAL_DATABASE", "A file that must be there before it starts."),
             end: reader.text("MINIMAL_END", "with the stop", "How the task ends: ok, error, panic or never."),
         }
     }
@@ -38,7 +41,10 @@ impl Service for Minimal {
         "{}\n".to_owned()
     }
 
-    async fn migrate(_: &Config) -> anyhow::Result<()> {
+    async fn migrate(config: &Config) -> anyhow::Result<()> {
+        if let Some(path) = &config.database {
+            tokio::fs::metadata(path).await?;
+        }
         Ok(())
     }
 

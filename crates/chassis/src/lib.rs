@@ -10,6 +10,7 @@ mod observe;
 mod probe;
 mod service;
 mod token;
+mod waiting;
 
 pub use commands::Commands;
 pub use lifecycle::{Lifecycle, Outcome};

@@ -16,6 +16,7 @@ use crate::commands::{Commands, Work};
 use crate::config::{self, Auth, Http, Log, Mistake, Reader};
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::observe::{self, Observing};
+use crate::waiting::Waiting;
 use crate::{probe, token};
 
 /// After the drain, blocking threads get so long before the process ends without them.
@@ -206,7 +207,7 @@ fn own_command<S: Service>(work: Work<S::Config>) -> Result<ExitCode, Failure> {
     let mut settings = read::<S>(&mut reader);
     reader.finish().map_err(Failure::Configuration)?;
     settings.log.level = settings.log.level.min(Level::WARN);
-    telemetry::init(settings.log, S::NAME);
+    let _until_the_end = observing::<S>(settings.log, settings.traces)?;
     runtime::<S>()?.block_on(work(settings.own))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -238,7 +239,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
         };
         let start = async {
             if options.migrate {
-                migrate_at_last::<S>(&own).await;
+                migrate_at_last::<S>(&own, http).await?;
             }
             S::serve(own, context).await
         };
@@ -255,16 +256,27 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     Ok(code?)
 }
 
-/// A database that is not up yet is no reason to die: tries until it is.
-async fn migrate_at_last<S: Service>(config: &S::Config) {
+/// A database that is not up yet is no reason to die: tries until it is, and tells probes meanwhile.
+async fn migrate_at_last<S: Service>(config: &S::Config, http: Http) -> io::Result<()> {
     let (base, cap) = (Duration::from_millis(500), Duration::from_secs(15));
     let mut attempt = 0;
+    let mut waiting = None;
     while let Err(error) = S::migrate(config).await {
         attempt += 1;
         let wait = backoff::exponential(base, attempt, cap);
-        tracing::warn!(attempt, ?wait, error = format!("{error:#}"), "cannot migrate yet");
+        let error = format!("{error:#}");
+        let told = match &waiting {
+            Some(told) => told,
+            None => waiting.insert(Waiting::begin(http).await?),
+        };
+        told.because(format!("migrations: {error}"));
+        tracing::warn!(attempt, ?wait, error, "cannot migrate yet");
         tokio::time::sleep(wait).await;
     }
+    if let Some(told) = waiting {
+        told.end().await;
+    }
+    Ok(())
 }
 
 fn read<S: Service>(reader: &mut Reader) -> Settings<S::Config> {

@@ -119,11 +119,11 @@ mod tests {
         let settings = LogFile { path: path.clone(), max_bytes: 22, backups: 2 };
         let mut file = RotatedFile::open(settings.clone()).unwrap();
         for number in 1..=7 {
-            write!(file, "line {number:04}\n").unwrap();
+            file.write_all(format!("line {number:04}\n").as_bytes()).unwrap();
         }
         // A process that starts again goes on where the last one ended.
         drop(file);
-        writeln!(RotatedFile::open(settings).unwrap(), "line 0008").unwrap();
+        RotatedFile::open(settings).unwrap().write_all(b"line 0008\n").unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(read("service.log"), "line 0008\n");
         assert_eq!(read("service.log.1"), "line 0006\nline 0007\n");
@@ -138,12 +138,12 @@ mod tests {
         fs::create_dir(&logs).unwrap();
         let path = logs.join("service.log");
         let mut file = RotatedFile::open(LogFile { path: path.clone(), max_bytes: 10, backups: 1 }).unwrap();
-        writeln!(file, "kept line").unwrap();
+        file.write_all(b"kept line\n").unwrap();
         let away = folder.path().join("away");
         fs::rename(&logs, &away).unwrap();
-        writeln!(file, "lost line").unwrap();
+        file.write_all(b"lost line\n").unwrap();
         fs::rename(&away, &logs).unwrap();
-        writeln!(file, "next line").unwrap();
+        file.write_all(b"next line\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "next line\n");
         assert_eq!(fs::read_to_string(logs.join("service.log.1")).unwrap(), "kept line\n");
     }

@@ -53,7 +53,9 @@ fn passwords(text: &str) -> String {
         match authority.rsplit_once('@') {
             Some((user, host)) => {
                 let user = user.split_once(':').map_or(user, |(user, _)| user);
-                masked.push_str(&format!("{user}:{MASK}@{host}"));
+                for piece in [user, ":", MASK, "@", host] {
+                    masked.push_str(piece);
+                }
             }
             None => masked.push_str(authority),
         }

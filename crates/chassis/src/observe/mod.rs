@@ -107,11 +107,11 @@ pub(crate) fn init(
         .with_default(LevelFilter::WARN.min(level))
         .with_target("lapin::returned_messages", LevelFilter::OFF);
     // Spans whatever the log's level is; no events: what they say is for the log.
-    let traced = ours(LevelFilter::INFO).with_target("web::probe", LevelFilter::OFF);
-    let traced = traced.and(filter_fn(|what: &tracing::Metadata<'_>| what.is_span()));
+    let exported = ours(LevelFilter::INFO).with_target("web::probe", LevelFilter::OFF);
+    let exported = exported.and(filter_fn(|what: &tracing::Metadata<'_>| what.is_span()));
     // An error means that a log is there already.
     let is_first = tracing_subscriber::registry()
-        .with(traces.layer().with_filter(traced))
+        .with(traces.layer().with_filter(exported))
         .with(pretty.with_filter(logged.clone()))
         .with(JsonLines::over(json).with_filter(logged))
         .try_init()

@@ -1,7 +1,7 @@
 //! The example service as a real process: its command line, its configuration, its life and death.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -299,6 +299,30 @@ fn a_collector_that_is_away_or_hangs_holds_up_nothing() {
         assert_eq!(serving.exit(), 0);
         assert!(stopping.elapsed() < Duration::from_secs(6), "{collector}: {:?}", stopping.elapsed());
     }
+}
+
+#[test]
+fn while_the_schema_cannot_be_made_probes_are_told_why_and_it_heals() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let place = Place::new(&[("API_PORT", &port), ("MINIMAL_DATABASE", "database")]);
+    let mut serving = place.serve(&["--insecure-local", "--migrate"]);
+    assert_eq!(serving.started["message"], "cannot migrate yet");
+    let address = format!("127.0.0.1:{port}");
+    let ask = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask("/livez").starts_with("HTTP/1.1 200 OK\r\n"));
+    let answer = ask("/readyz");
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("migrations: No such file"), "{answer}");
+
+    std::fs::write(place.folder.path().join("database"), "").unwrap();
+    serving.until("started");
+    assert_eq!(place.run(&["health-check"]).status.code(), Some(0));
 }
 
 #[test]

@@ -153,15 +153,12 @@ pub(super) async fn run(caller: Caller, once: Once, name: ApiPath<String>) -> Re
 }
 
 /// What ends a transaction that touched nothing of the caller's.
+#[derive(Debug, thiserror::Error)]
 enum Refusal {
+    #[error("no such schedule")]
     NotFound,
-    Database(pg::Error),
-}
-
-impl From<pg::Error> for Refusal {
-    fn from(error: pg::Error) -> Self {
-        Self::Database(error)
-    }
+    #[error(transparent)]
+    Database(#[from] pg::Error),
 }
 
 impl From<diesel::result::Error> for Refusal {

@@ -40,17 +40,16 @@ pub(super) async fn send(
 ) -> Outcome {
     let started = Instant::now();
     // What was allowed when it was subscribed may not be allowed any more, and a literal is never looked up.
-    let answer = match guard.check_url(&endpoint.url) {
-        Err(refused) => failed("address", refused.to_string()),
-        Ok(()) => {
-            let span = attempt_span(job);
-            let posted = post(client, endpoint, job, now).instrument(span.clone());
-            let answer = tokio::time::timeout(endpoint.timeout, posted).await.unwrap_or_else(|_elapsed| {
-                failed("timeout", format!("no complete answer within {:?}", endpoint.timeout))
-            });
-            note(&span, &answer);
-            answer
-        }
+    let answer = if let Err(refused) = guard.check_url(&endpoint.url) {
+        failed("address", refused.to_string())
+    } else {
+        let span = attempt_span(job);
+        let posted = post(client, endpoint, job, now).instrument(span.clone());
+        let answer = tokio::time::timeout(endpoint.timeout, posted).await.unwrap_or_else(|_elapsed| {
+            failed("timeout", format!("no complete answer within {:?}", endpoint.timeout))
+        });
+        note(&span, &answer);
+        answer
     };
     let duration = started.elapsed();
     let attempt = job.attempts + 1;

@@ -5,5 +5,6 @@
 mod bad_input;
 mod delivery;
 mod interface;
+mod keys;
 mod support;
 mod traces;

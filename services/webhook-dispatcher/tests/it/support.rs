@@ -23,8 +23,8 @@ use uuid::Uuid;
 pub(crate) struct Desk {
     pub(crate) service: Program,
     pub(crate) pool: pg::Pool,
-    _database: Database,
-    _vhost: Vhost,
+    pub(crate) database: Database,
+    pub(crate) vhost: Vhost,
     _stop: DropGuard,
 }
 
@@ -38,6 +38,13 @@ struct Count {
 pub(crate) const LOCAL: [(&str, &str); 2] =
     [("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8"), ("WEBHOOK_ALLOW_HTTP", "true")];
 
+/// The service's program.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_zaplecze-webhook-dispatcher");
+
+fn start(database: &Database, vhost: &Vhost, settings: &[(&str, &str)]) -> Program {
+    Program::start(BINARY, "webhook-dispatcher", database.url(), vhost.url(), settings)
+}
+
 impl Desk {
     pub(crate) async fn open() -> Self {
         Self::open_with(&LOCAL).await
@@ -45,13 +52,7 @@ impl Desk {
 
     pub(crate) async fn open_with(settings: &[(&str, &str)]) -> Self {
         let (database, vhost) = (Database::create("webhook_dispatcher", "").await, Vhost::create());
-        let service = Program::start(
-            env!("CARGO_BIN_EXE_zaplecze-webhook-dispatcher"),
-            "webhook-dispatcher",
-            database.url(),
-            vhost.url(),
-            settings,
-        );
+        let service = start(&database, &vhost, settings);
         let stop = CancellationToken::new();
         // Facts are told as another service would tell them. Nothing is lost before the queue is bound: the
         // relay's rows wait.
@@ -59,7 +60,13 @@ impl Desk {
         let relay = Relay::new("teller", database.url().clone(), broker);
         tokio::spawn(relay.run(stop.clone()));
         let pool = database.pool();
-        Self { service, pool, _database: database, _vhost: vhost, _stop: stop.drop_guard() }
+        Self { service, pool, database, vhost, _stop: stop.drop_guard() }
+    }
+
+    /// Ends the service and starts it with other settings.
+    pub(crate) fn restart_with(&mut self, settings: &[(&str, &str)]) {
+        self.service.kill();
+        self.service = start(&self.database, &self.vhost, settings);
     }
 
     pub(crate) async fn tell(&self, facts: &[Envelope]) {

@@ -1,0 +1,73 @@
+//! What probes are told while the service cannot start yet: the process lives, and is not ready because of this.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::Http;
+
+/// Who says nothing for so long is not answered.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Answers probes in the service's place.
+pub(crate) struct Waiting {
+    reason: Arc<Mutex<String>>,
+    answering: AbortOnDropHandle<()>,
+}
+
+impl Waiting {
+    /// Begins to answer.
+    ///
+    /// # Errors
+    /// The port cannot be had: the service could not have it either.
+    pub(crate) async fn begin(http: Http) -> io::Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from((http.host, http.port))).await?;
+        let reason: Arc<Mutex<String>> = Arc::default();
+        let told = Arc::clone(&reason);
+        let answering = tokio::spawn(async move {
+            loop {
+                // An error is of one connection, or passes when others end.
+                let Ok((peer, _)) = listener.accept().await else { continue };
+                let reason = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                tokio::spawn(tokio::time::timeout(PATIENCE, answer(peer, reason)));
+            }
+        });
+        Ok(Self { reason, answering: AbortOnDropHandle::new(answering) })
+    }
+
+    /// Leaves the port to the service.
+    pub(crate) async fn end(self) {
+        self.answering.abort();
+        // Only a task that has ended has closed its socket.
+        let _aborted = self.answering.await;
+    }
+
+    /// Why it cannot start.
+    pub(crate) fn because(&self, reason: String) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
+async fn answer(mut peer: TcpStream, reason: String) -> io::Result<()> {
+    let mut head = [0; 2048];
+    let read = peer.read(&mut head).await?;
+    let (status, body) = if head.get(..read).is_some_and(|head| head.starts_with(b"GET /livez ")) {
+        ("200 OK", json!({ "status": "alive" }))
+    } else {
+        ("503 Service Unavailable", json!({ "status": "not_ready", "reasons": [reason] }))
+    };
+    let body = body.to_string();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    peer.write_all(answer.as_bytes()).await?;
+    peer.shutdown().await
+}
