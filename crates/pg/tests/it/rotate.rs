@@ -79,7 +79,7 @@ async fn two_at_once_beside_a_writer_leave_everything_under_the_new_key_and_the_
     // The old key is gone, and nothing the writer wrote was overwritten by what stood there before.
     let last = format!("round {}", AtomicUsize::load(&rounds, Ordering::Relaxed));
     for (row, text) in (1..=ROWS).zip(texts(&pool, &new).await) {
-        let wanted = if (ROWS - row) % 7 == 0 { last.as_str() } else { "first" };
+        let wanted = if (ROWS - row).is_multiple_of(7) { last.as_str() } else { "first" };
         assert_eq!(text, wanted, "row {row}");
     }
     assert_eq!(pg::rotate(&pool, &new, &[VAULT]).await.unwrap(), 0);

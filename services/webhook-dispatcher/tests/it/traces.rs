@@ -79,7 +79,8 @@ async fn a_request_and_every_webhook_it_causes_are_one_trace() {
     let tell = tell_by_http(desk.pool.clone(), &stop);
 
     // One fact, then two that the dispatcher may take in one batch.
-    let client = reqwest::Client::new();
+    let (user_agent, timeout) = ("caller".to_owned(), Duration::from_secs(20));
+    let client = egress::client(&egress::Settings { user_agent, connect_timeout: timeout, timeout }).unwrap();
     for facts in [1, 2] {
         let request = client
             .post(format!("{tell}/{facts}"))
