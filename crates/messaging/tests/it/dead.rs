@@ -158,8 +158,8 @@ async fn connections_that_end_while_facts_are_sent_on_lose_none() {
     }
     bench.consume().await;
     bench.publish(&facts).await;
-    for waiting in [20, 150] {
-        bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() >= waiting).await;
+    for _ in 0..3 {
+        bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() > 0).await;
         eventually("a connection to end", async || (bench.vhost.end_connections() > 0).then_some(())).await;
     }
     bench.until("notes", 300).await;
