@@ -120,7 +120,7 @@ impl Consumer {
                 }
             }
         }
-        let work = trace::Work::begin(&queues.main, &traces, total);
+        let work = trace::Work::begin(&Role::Main.queue_of(self.subscriber.service), &traces, total);
         let applied = apply(pool, handler, &events, stop).instrument(work.span.clone()).await;
         drop(work);
         let Some(refusals) = applied else { return Ok(false) };
