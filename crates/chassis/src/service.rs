@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
             let mut reader = Reader::of_process(S::NAME);
             let http = reader.http(S::DEFAULT_PORT);
             reader.finish_own().map_err(Failure::Configuration)?;
-            probe::check(http)?;
+            probe::check(&http)?;
         }
         Command::Config(ConfigCommand::Check { list: true }) => {
             io::stdout().write_all(settings_list::<S>().as_bytes())?;
@@ -229,6 +229,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     let code = runtime.block_on(async {
         let lifecycle = Lifecycle::default();
         let mut signals = Signals::install()?;
+        let probes = http.probes();
         let context = ServeContext {
             lifecycle: lifecycle.clone(),
             roles: Roles::of(&options.role),
@@ -239,7 +240,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
         };
         let start = async {
             if options.migrate {
-                migrate_at_last::<S>(&own, http).await?;
+                migrate_at_last::<S>(&own, probes).await?;
             }
             S::serve(own, context).await
         };
@@ -257,7 +258,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
 }
 
 /// A database that is not up yet is no reason to die: tries until it is, and tells probes meanwhile.
-async fn migrate_at_last<S: Service>(config: &S::Config, http: Http) -> io::Result<()> {
+async fn migrate_at_last<S: Service>(config: &S::Config, probes: SocketAddr) -> io::Result<()> {
     let (base, cap) = (Duration::from_millis(500), Duration::from_secs(15));
     let mut attempt = 0;
     let mut waiting = None;
@@ -267,7 +268,7 @@ async fn migrate_at_last<S: Service>(config: &S::Config, http: Http) -> io::Resu
         let error = format!("{error:#}");
         let told = match &waiting {
             Some(told) => told,
-            None => waiting.insert(Waiting::begin(http).await?),
+            None => waiting.insert(Waiting::begin(probes).await?),
         };
         told.because(format!("migrations: {error}"));
         tracing::warn!(attempt, ?wait, error, "cannot migrate yet");
@@ -294,11 +295,12 @@ fn observing<S: Service>(log: Log, traces: Option<telemetry::Settings>) -> Resul
 }
 
 fn require_credential(reader: &mut Reader, auth: &Auth) {
-    let tried = reader.has_mistake("AUTH_JWT_SECRET") || reader.has_mistake("AUTH_API_KEYS");
-    if auth.jwt_secret.is_none() && auth.api_keys.is_empty() && !tried {
+    let tried =
+        ["AUTH_JWT_SECRET", "AUTH_JWKS_URL", "AUTH_API_KEYS"].iter().any(|name| reader.has_mistake(name));
+    if auth.jwt_secret.is_none() && auth.jwks_url.is_none() && auth.api_keys.is_empty() && !tried {
         reader.mistake(
             "AUTH_JWT_SECRET",
-            "set it or AUTH_API_KEYS, or nobody could be let in (`serve --insecure-local` lets everybody in, on loopback)",
+            "set it, AUTH_JWKS_URL or AUTH_API_KEYS, or nobody could be let in (`serve --insecure-local` lets everybody in, on loopback)",
         );
     }
 }

@@ -10,8 +10,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::Http;
-
 /// Who says nothing for so long is not answered.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -26,8 +24,8 @@ impl Waiting {
     ///
     /// # Errors
     /// The port cannot be had: the service could not have it either.
-    pub(crate) async fn begin(http: Http) -> io::Result<Self> {
-        let listener = TcpListener::bind(SocketAddr::from((http.host, http.port))).await?;
+    pub(crate) async fn begin(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let reason: Arc<Mutex<String>> = Arc::default();
         let told = Arc::clone(&reason);
         let answering = tokio::spawn(async move {

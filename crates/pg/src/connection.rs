@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::Error;
+use crate::{Error, tls};
 
 /// A server that does not answer within this is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -14,17 +16,39 @@ const TCP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Silence after which the peer is probed.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 
-/// Reads a connection URL and adds the bounds every connection has.
-pub(crate) fn config(url: &SecretString, application_name: &str) -> Result<Config, Error> {
-    let mut config: Config = url.expose_secret().parse().map_err(Error::Url)?;
-    config
-        .application_name(application_name)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_user_timeout(TCP_TIMEOUT)
-        .keepalives_idle(KEEPALIVE_IDLE)
-        .keepalives_interval(KEEPALIVE_IDLE)
-        .keepalives_retries(3);
-    Ok(config)
+/// How a connection is opened.
+#[derive(Clone)]
+pub(crate) struct Opener {
+    pub(crate) config: Config,
+    tls: MakeRustlsConnect,
+}
+
+/// What drives a connection.
+pub type Connected =
+    tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+impl Opener {
+    /// Reads a connection URL and adds the bounds every connection has.
+    ///
+    /// # Errors
+    /// The URL is malformed, or the certificates it names cannot be read.
+    pub(crate) fn new(url: &SecretString, application_name: &str) -> Result<Self, Error> {
+        let (url, wanted) = tls::split(url.expose_secret())?;
+        let mut config: Config = url.parse().map_err(Error::Url)?;
+        config
+            .ssl_mode(wanted.mode)
+            .application_name(application_name)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_user_timeout(TCP_TIMEOUT)
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_IDLE)
+            .keepalives_retries(3);
+        Ok(Self { config, tls: wanted.connector()? })
+    }
+
+    pub(crate) async fn open(&self) -> Result<(Client, Connected), tokio_postgres::Error> {
+        self.config.connect(self.tls.clone()).await
+    }
 }
 
 /// Opens a plain connection beside the pool, for what needs one of its own (advisory locks, LISTEN, COPY).
@@ -34,15 +58,6 @@ pub(crate) fn config(url: &SecretString, application_name: &str) -> Result<Confi
 ///
 /// # Errors
 /// When the URL is malformed or the server cannot be reached.
-pub async fn connect(
-    url: &SecretString,
-    application_name: &str,
-) -> Result<
-    (
-        tokio_postgres::Client,
-        tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>,
-    ),
-    Error,
-> {
-    config(url, application_name)?.connect(NoTls).await.map_err(Error::Connect)
+pub async fn connect(url: &SecretString, application_name: &str) -> Result<(Client, Connected), Error> {
+    Opener::new(url, application_name)?.open().await.map_err(Error::Connect)
 }

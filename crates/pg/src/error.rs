@@ -19,6 +19,9 @@ pub enum Error {
     /// The connection URL is malformed.
     #[error("the database URL is malformed")]
     Url(#[source] tokio_postgres::Error),
+    /// What the URL says of TLS cannot be done.
+    #[error("the database URL asks for TLS that cannot be had: {0}")]
+    Tls(String),
     /// The server cannot be reached.
     #[error("the database cannot be reached")]
     Connect(#[source] tokio_postgres::Error),

@@ -9,12 +9,13 @@ mod migrate;
 mod pool;
 mod rotate;
 pub mod sealed;
+mod tls;
 mod transaction;
 
-pub use connection::connect;
+pub use connection::{Connected, connect};
 pub use diesel_async::AsyncPgConnection as Connection;
 pub use error::Error;
 pub use migrate::{MigrateError, migrate};
 pub use pool::{Pool, PooledConnection};
-pub use transaction::Transaction;
 pub use rotate::{RotateError, SealedTable, rotate};
+pub use transaction::Transaction;

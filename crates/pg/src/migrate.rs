@@ -6,9 +6,8 @@ use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use secrecy::SecretString;
-use tokio_postgres::NoTls;
 
-use crate::{Error, connection};
+use crate::{Error, connect};
 
 /// The advisory lock replicas queue up at; any number, as long as all take the same.
 const LOCK: i32 = 0x7a61_706c;
@@ -33,8 +32,7 @@ pub async fn migrate(
     url: &SecretString,
     migrations: &'static EmbeddedMigrations,
 ) -> Result<Vec<String>, MigrateError> {
-    let (client, connection) =
-        connection::config(url, "migrate")?.connect(NoTls).await.map_err(Error::Connect)?;
+    let (client, connection) = connect(url, "migrate").await?;
     let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
         .await
         .map_err(|error| Error::Unavailable(error.into()))?;

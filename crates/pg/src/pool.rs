@@ -8,13 +8,13 @@ use diesel::{ConnectionError, sql_query};
 use diesel_async::pooled_connection::deadpool::{self, Object};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, TransactionManager};
-use domain::backoff;
+use domain::{Chain, backoff};
 use secrecy::SecretString;
 use tokio::time::timeout;
-use tokio_postgres::NoTls;
 
+use crate::Error;
+use crate::connection::Opener;
 use crate::gauges::{Counted, Gauges};
-use crate::{Error, connection};
 
 /// What the server ends by itself: statements that run too long, waits for another's lock, and transactions whose
 /// owner fell silent (and with it their locks). An address with `options=-c statement_timeout=…` wins over these.
@@ -90,16 +90,15 @@ impl Pool {
     /// # Errors
     /// When the URL is malformed.
     pub fn new(url: &SecretString, size: usize, application_name: &str) -> Result<Self, Error> {
-        let mut settings = connection::config(url, application_name)?;
+        let mut opener = Opener::new(url, application_name)?;
         // Of two values for one setting the server takes the last.
-        let options = format!("{LIMITS} {}", settings.get_options().unwrap_or_default());
-        settings.options(options.trim());
+        let options = format!("{LIMITS} {}", opener.config.get_options().unwrap_or_default());
+        opener.config.options(options.trim());
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(move |_url| {
-            let settings = settings.clone();
+            let opener = opener.clone();
             Box::pin(async move {
-                let (client, connection) =
-                    settings.connect(NoTls).await.map_err(|error| bad_connection(&error))?;
+                let (client, connection) = opener.open().await.map_err(|error| bad_connection(&error))?;
                 AsyncPgConnection::try_from_client_and_connection(client, connection).await
             })
         });
@@ -211,5 +210,5 @@ fn is_collision(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn bad_connection(error: &tokio_postgres::Error) -> ConnectionError {
-    ConnectionError::BadConnection(error.to_string())
+    ConnectionError::BadConnection(Chain(error).to_string())
 }

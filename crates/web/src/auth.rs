@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -13,20 +14,21 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use url::Url;
 
+use crate::jwks::Jwks;
 use crate::problem::{CREDENTIAL_INVALID, CREDENTIAL_MISSING, Problem, SCOPE_MISSING};
+use crate::rate::{self, Account};
+use crate::token::Verifiers;
 
 /// The `aud` every token must carry.
 pub const AUDIENCE: &str = "zaplecze";
 
-/// Clocks of issuer and service may differ by so many seconds.
-const LEEWAY_SECONDS: u64 = 30;
+/// The scope of programs that may ask more often than people.
+const SERVICE: &str = "service";
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -87,26 +89,37 @@ impl FromRequest for Caller {
     }
 }
 
+/// Whose credential came with the request.
+struct Identity {
+    /// The kind of the credential: a token's `sub` may equal an API key's id.
+    kind: &'static str,
+    subject: String,
+    user_id: Option<String>,
+    scopes: Vec<String>,
+}
+
+impl Identity {
+    fn account(&self) -> Account<'_> {
+        if self.scopes.iter().any(|scope| scope == SERVICE) {
+            Account::Service(self.kind, &self.subject)
+        } else {
+            Account::Caller(self.kind, &self.subject)
+        }
+    }
+}
+
 struct KeyRecord {
     sha256: [u8; 32],
     scopes: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    /// Presence is checked with the other required claims, which has the better words.
-    sub: Option<String>,
-    user_id: Option<String>,
-    #[serde(default)]
-    scope: String,
-}
-
-/// Checks credentials: HS256 tokens (RFC 7519) and API keys `zk_<id>_<secret>`.
+/// Checks credentials: tokens (RFC 7519), signed with our secret (HS256) or by an issuer (RS256, ES256, EdDSA), and API
+/// keys `zk_<id>_<secret>`.
 ///
-/// Nothing is accepted until a secret or a key is given.
+/// Nothing is accepted until a secret, an issuer or a key is given.
 pub struct Authenticator {
     service: &'static str,
-    jwt: Option<(DecodingKey, Validation)>,
+    tokens: Verifiers,
     keys: HashMap<String, KeyRecord>,
     insecure_local: bool,
 }
@@ -115,7 +128,7 @@ impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authenticator")
             .field("service", &self.service)
-            .field("jwt", &self.jwt.is_some())
+            .field("tokens", &self.tokens.are_any())
             .field("keys", &self.keys.len())
             .field("insecure_local", &self.insecure_local)
             .finish()
@@ -125,22 +138,24 @@ impl fmt::Debug for Authenticator {
 impl Authenticator {
     /// For a service whose scopes are `<service>:read|write|admin`.
     pub fn new(service: &'static str) -> Self {
-        Self { service, jwt: None, keys: HashMap::new(), insecure_local: false }
+        Self { service, tokens: Verifiers::default(), keys: HashMap::new(), insecure_local: false }
     }
 
     /// Accepts tokens signed with this secret (its bytes, as they stand).
     #[must_use]
     pub fn jwt_secret(mut self, secret: Option<&SecretString>) -> Self {
-        self.jwt = secret.map(|secret| {
-            // One algorithm, ours: the token's own `alg` is compared with it, never obeyed (RFC 8725 §3.1).
-            let mut rules = Validation::new(Algorithm::HS256);
-            rules.set_audience(&[AUDIENCE]);
-            rules.set_required_spec_claims(&["exp", "aud", "sub"]);
-            rules.validate_nbf = true;
-            rules.leeway = LEEWAY_SECONDS;
-            (DecodingKey::from_secret(secret.expose_secret().as_bytes()), rules)
-        });
+        self.tokens.set_secret(secret);
         self
+    }
+
+    /// Accepts tokens signed with the keys published at this address. The server that is given this authenticator
+    /// keeps them fresh.
+    ///
+    /// # Errors
+    /// There is no HTTP client to be had.
+    pub fn jwks(mut self, url: Option<Url>) -> Result<Self, egress::Error> {
+        self.tokens.set_jwks(url.map(Jwks::new).transpose()?.map(Arc::new));
+        Ok(self)
     }
 
     /// Accepts these keys: id (without `_`), SHA-256 of the whole key `zk_<id>_<secret>`, scopes.
@@ -157,11 +172,16 @@ impl Authenticator {
         self
     }
 
-    fn admit(&self, headers: &HeaderMap, needed: Access) -> Result<Caller, Problem> {
+    /// The issuer's keys, to be kept fresh.
+    pub(crate) fn issuer(&self) -> Option<Arc<Jwks>> {
+        self.tokens.jwks().cloned()
+    }
+
+    fn admit(&self, identity: Identity, needed: Access) -> Result<Caller, Problem> {
+        let Identity { subject, user_id, scopes, .. } = identity;
         if self.insecure_local {
-            return Ok(Caller { subject: "local".to_owned(), user_id: None, access: Access::Admin });
+            return Ok(Caller { subject, user_id, access: Access::Admin });
         }
-        let (subject, user_id, scopes) = self.identify(headers)?;
         let held = [Access::Admin, Access::Write, Access::Read]
             .into_iter()
             .find(|access| scopes.iter().any(|scope| *scope == self.scope(*access)));
@@ -171,36 +191,37 @@ impl Authenticator {
         }
     }
 
-    fn identify(&self, headers: &HeaderMap) -> Result<(String, Option<String>, Vec<String>), Problem> {
+    async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Problem> {
+        if self.insecure_local {
+            let scopes = vec![SERVICE.to_owned()];
+            return Ok(Identity { kind: "local", subject: "local".to_owned(), user_id: None, scopes });
+        }
         let mut bearers = headers.get_all(header::AUTHORIZATION);
         let mut keys = headers.get_all(API_KEY);
         match (bearers.next(), keys.next(), bearers.next().or(keys.next())) {
             (None, None, _) => Err(missing()),
-            (Some(value), None, None) => self.bearer(value),
+            (Some(value), None, None) => self.bearer(value).await,
             (None, Some(value), None) => self.api_key(value),
             _ => Err(invalid("send one credential, not several")),
         }
     }
 
-    fn bearer(&self, value: &HeaderValue) -> Result<(String, Option<String>, Vec<String>), Problem> {
+    async fn bearer(&self, value: &HeaderValue) -> Result<Identity, Problem> {
         let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(invalid("the Authorization header must be `Bearer <token>`"));
         }
-        let (key, rules) = self.jwt.as_ref().ok_or_else(|| invalid("this service takes API keys only"))?;
-        let claims = jsonwebtoken::decode::<Claims>(token.trim(), key, rules)
-            .map_err(|error| invalid(reason(error.kind())))?
-            .claims;
+        let claims = self.tokens.check(token.trim()).await?;
         let subject = claims.sub.unwrap_or_default();
         // An empty user id is a mistake of the issuer; taken as "no user" it would open every user's data.
         if subject.is_empty() || claims.user_id.as_deref() == Some("") {
             return Err(invalid("the token's sub or user_id is empty"));
         }
         let scopes = claims.scope.split_ascii_whitespace().map(str::to_owned).collect();
-        Ok((subject, claims.user_id, scopes))
+        Ok(Identity { kind: "token", subject, user_id: claims.user_id, scopes })
     }
 
-    fn api_key(&self, value: &HeaderValue) -> Result<(String, Option<String>, Vec<String>), Problem> {
+    fn api_key(&self, value: &HeaderValue) -> Result<Identity, Problem> {
         let sha256: [u8; 32] = Sha256::digest(value.as_bytes()).into();
         value
             .to_str()
@@ -208,7 +229,12 @@ impl Authenticator {
             .and_then(|text| text.strip_prefix("zk_")?.split_once('_'))
             .and_then(|(id, _)| self.keys.get_key_value(id))
             .filter(|(_, record)| bool::from(record.sha256.ct_eq(&sha256)))
-            .map(|(id, record)| (id.clone(), None, record.scopes.clone()))
+            .map(|(id, record)| Identity {
+                kind: "key",
+                subject: id.clone(),
+                user_id: None,
+                scopes: record.scopes.clone(),
+            })
             .ok_or_else(|| invalid("the API key is unknown"))
     }
 
@@ -225,16 +251,25 @@ impl Authenticator {
     }
 }
 
-/// Lets a request below `/api` through only with a credential that reaches its method.
+/// Lets a request below `/api` through only with a credential that reaches its method, and not too often.
+///
+/// Who is refused here is counted too: by its credential if that is valid, else by its address.
 pub(crate) async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let admitted = request
-        .app_data::<web::Data<Authenticator>>()
-        .ok_or_else(missing)
-        .and_then(|authenticator| authenticator.admit(request.headers(), Access::of(request.method())));
-    match admitted {
+    let Some(authenticator) = request.app_data::<web::Data<Authenticator>>().cloned() else {
+        return Ok(request.error_response(missing()));
+    };
+    let identified = authenticator.identify(request.headers()).await;
+    let account = match &identified {
+        Ok(identity) => identity.account(),
+        Err(_refused) => Account::Address(request.peer_addr().map(|address| address.ip())),
+    };
+    if let Some(refusal) = rate::count(&request, account).await {
+        return Ok(request.error_response(refusal));
+    }
+    match identified.and_then(|identity| authenticator.admit(identity, Access::of(request.method()))) {
         Ok(caller) => {
             if let Some(user_id) = &caller.user_id {
                 tracing::Span::current().record("user_id", user_id);
@@ -251,7 +286,7 @@ fn missing() -> Problem {
 }
 
 /// `why` goes into a quoted string of a header: plain ASCII without quotes.
-fn invalid(why: &str) -> Problem {
+pub(crate) fn invalid(why: &str) -> Problem {
     challenge(
         Problem::new(&CREDENTIAL_INVALID).detail(why),
         &format!(r#", error="invalid_token", error_description="{why}""#),
@@ -263,19 +298,5 @@ fn challenge(problem: Problem, parameters: &str) -> Problem {
     match HeaderValue::try_from(format!(r#"Bearer realm="{AUDIENCE}"{parameters}"#)) {
         Ok(value) => problem.header(header::WWW_AUTHENTICATE, value),
         Err(_) => problem,
-    }
-}
-
-fn reason(kind: &ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::ExpiredSignature => "the token has expired",
-        ErrorKind::ImmatureSignature => "the token is not valid yet",
-        ErrorKind::InvalidAudience => "the token is meant for another audience",
-        ErrorKind::InvalidSignature => "the signature of the token is wrong",
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-            "the token must be signed with HS256"
-        }
-        ErrorKind::MissingRequiredClaim(_) => "the token lacks exp, aud or sub",
-        _ => "the token cannot be read",
     }
 }

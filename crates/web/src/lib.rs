@@ -10,27 +10,36 @@
 
 mod audit;
 pub mod auth;
+mod compress;
+mod configured;
 mod docs;
 mod edge;
 pub mod extract;
 pub mod health;
 pub mod idempotency;
+mod jwks;
 pub mod metrics;
 pub mod openapi;
 pub mod page;
+mod probes;
 pub mod problem;
+mod rate;
 mod request_id;
 mod server;
 mod store;
+mod tls;
+mod token;
 mod trace;
 mod validate;
 
 pub use auth::{Access, Authenticator, Caller};
+pub use configured::SetupError;
 pub use extract::{ApiJson, ApiPath, ApiQuery};
 pub use health::{Health, Requirement};
 pub use idempotency::{Answer, Idempotency, Once};
 pub use page::{Cursor, Limit, Page};
 pub use problem::{ErrorCode, Problem};
+pub use rate::Limiter;
 pub use request_id::RequestId;
 pub use server::{BoundServer, Server};
 pub use validate::FieldErrors;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,8 +14,9 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::{NormalizePath, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
+use chassis::config::{Mistake, Tls};
+use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,9 +25,12 @@ use crate::audit;
 use crate::auth::{self, Authenticator};
 use crate::docs;
 use crate::edge::{self, Shared};
-use crate::health::{Health, Status};
+use crate::health::Health;
 use crate::idempotency;
-use crate::metrics;
+use crate::jwks::Jwks;
+use crate::rate::Limiter;
+use crate::tls::Certificate;
+use crate::{compress, metrics, probes};
 
 /// A request may take so long.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,6 +54,9 @@ pub struct Server {
     openapi: String,
     routes: Routes,
     request_timeout: Duration,
+    limiter: Option<Limiter>,
+    internal: Option<SocketAddr>,
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -66,6 +74,9 @@ impl Server {
             openapi: "{}".to_owned(),
             routes: Arc::new(|_| {}),
             request_timeout: REQUEST_TIMEOUT,
+            limiter: None,
+            internal: None,
+            certificate: None,
         }
     }
 
@@ -98,6 +109,29 @@ impl Server {
         self
     }
 
+    /// How often callers may ask; without it, as often as they like.
+    #[must_use]
+    pub fn limiter(mut self, limiter: Limiter) -> Self {
+        self.limiter = Some(limiter);
+        self
+    }
+
+    /// Serves probes and metrics at this address only, instead of beside the service's routes.
+    #[must_use]
+    pub fn internal(mut self, address: Option<SocketAddr>) -> Self {
+        self.internal = address;
+        self
+    }
+
+    /// Speaks HTTPS with this certificate, except at the internal address; a new one in the files is taken over.
+    ///
+    /// # Errors
+    /// The files cannot be used; names the setting.
+    pub fn tls(mut self, files: Tls) -> Result<Self, Mistake> {
+        self.certificate = Some(Arc::new(Certificate::load(files)?));
+        Ok(self)
+    }
+
     /// Takes an address; port 0 is any free one, see [`BoundServer::address`].
     ///
     /// # Errors
@@ -110,46 +144,71 @@ impl Server {
             draining: AtomicBool::new(false),
             in_flight: TaskTracker::new(),
         });
+        let (issuer, certificate) = (self.authenticator.issuer(), self.certificate);
         let (authenticator, health) = (Data::new(self.authenticator), Data::new(self.health));
         let (openapi, metrics) = (Data::new(self.openapi), Data::new(prometheus.clone()));
+        let limiter = self.limiter.map(Data::new);
         let routes = self.routes;
 
+        let probe_routes = {
+            let shared = shared.clone();
+            move |config: &mut ServiceConfig| {
+                config.app_data(shared.clone()).app_data(health.clone()).app_data(metrics.clone());
+                probes::routes(config);
+            }
+        };
+        let internal =
+            self.internal.map(|address| probes::serve_apart(address, probe_routes.clone())).transpose()?;
+        let has_internal = internal.is_some();
         let server = {
             let shared = shared.clone();
             HttpServer::new(move || {
                 let routes = Arc::clone(&routes);
-                App::new()
+                let mut app = App::new()
                     .app_data(shared.clone())
                     .app_data(authenticator.clone())
-                    .app_data(health.clone())
                     .app_data(openapi.clone())
-                    .app_data(metrics.clone())
                     .configure(common_routes)
-                    .configure(docs::routes)
-                    .service(
-                        web::scope("/api")
-                            .wrap(from_fn(idempotency::fingerprint))
-                            .wrap(from_fn(audit::audit))
-                            .wrap(from_fn(auth::guard))
-                            .service(web::scope("/v1").configure(move |config| routes(config))),
-                    )
-                    .wrap(from_fn(edge::edge))
-                    .wrap(NormalizePath::trim())
+                    .configure(docs::routes);
+                if let Some(limiter) = &limiter {
+                    app = app.app_data(limiter.clone());
+                }
+                if !has_internal {
+                    app = app.configure(&probe_routes);
+                }
+                app.service(
+                    web::scope("/api")
+                        .wrap(from_fn(idempotency::fingerprint))
+                        .wrap(from_fn(audit::audit))
+                        .wrap(from_fn(auth::guard))
+                        .service(web::scope("/v1").configure(move |config| routes(config))),
+                )
+                .wrap(from_fn(edge::edge))
+                .wrap(from_fn(compress::compress))
+                .wrap(NormalizePath::trim())
             })
-            .bind(address.into())?
             .disable_signals()
             .shutdown_timeout(GRACE_SECONDS)
         };
+        let address = address.into();
+        let server = match &certificate {
+            Some(certificate) => server.bind_rustls_0_23(address, certificate.server_config()?)?,
+            None => server.bind(address)?,
+        };
         let address = server.addrs().first().copied().ok_or_else(|| io::Error::other("no address bound"))?;
-        Ok(BoundServer { address, shared, prometheus, server: server.run() })
+        let server = server.run();
+        Ok(BoundServer { address, internal, shared, prometheus, issuer, certificate, server })
     }
 }
 
 /// A server that has its address and waits to be run. Connections made before [`BoundServer::run`] wait.
 pub struct BoundServer {
     address: SocketAddr,
+    internal: Option<(SocketAddr, actix_web::dev::Server)>,
     shared: Data<Shared>,
     prometheus: PrometheusHandle,
+    issuer: Option<Arc<Jwks>>,
+    certificate: Option<Arc<Certificate>>,
     server: actix_web::dev::Server,
 }
 
@@ -165,15 +224,26 @@ impl BoundServer {
         self.address
     }
 
+    /// Where probes and metrics are, if they have an address of their own.
+    pub fn internal_address(&self) -> Option<SocketAddr> {
+        self.internal.as_ref().map(|(address, _)| *address)
+    }
+
     /// Answers until `stop` is cancelled, then ends in order: not ready at once; the port stays open while
     /// requests are in flight (5 s at most); what then remains is finished (25 s in all).
     ///
     /// # Errors
     /// The workers cannot be started.
     pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
-        let Self { address, shared, prometheus, mut server } = self;
+        let Self { address, internal, shared, prometheus, issuer, certificate, mut server } = self;
         let handle = server.handle();
-        tracing::info!(%address, "listening");
+        let internal_address = internal.as_ref().map(|(address, _)| tracing::field::display(address));
+        tracing::info!(%address, internal_address, "listening");
+        let (internal_handle, internal) = match internal {
+            Some((_, internal)) => (Some(internal.handle()), internal.left_future()),
+            None => (None, std::future::pending().right_future()),
+        };
+        let mut internal = pin!(internal);
         let end = async {
             stop.cancelled().await;
             shared.draining.store(true, Ordering::Relaxed);
@@ -189,52 +259,37 @@ impl BoundServer {
                 prometheus.run_upkeep();
             }
         };
-        tokio::select! {
-            ended = &mut server => return ended,
-            () = end => {}
-            () = upkeep => {}
+        let fresh_keys = async {
+            match &issuer {
+                Some(issuer) => issuer.keep_fresh().await,
+                None => std::future::pending().await,
+            }
+        };
+        let fresh_certificate = async {
+            match &certificate {
+                Some(certificate) => certificate.keep_current().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = &mut server => ended,
+            ended = &mut internal => return ended,
+            () = end => server.await,
+            () = upkeep => Ok(()),
+            () = fresh_keys => Ok(()),
+            () = fresh_certificate => Ok(()),
+        };
+        // Probes are answered to the end.
+        if let Some(handle) = internal_handle {
+            let (stopped, ()) = tokio::join!(internal, handle.stop(false));
+            stopped?;
         }
-        server.await
+        ended
     }
 }
 
 fn common_routes(config: &mut ServiceConfig) {
-    config
-        .service(web::resource("/livez").get(livez))
-        .service(web::resource("/readyz").get(readyz))
-        .service(web::resource("/health").get(health_report))
-        .service(web::resource("/metrics").get(metrics_text))
-        .service(web::resource("/openapi.json").get(openapi_document));
-}
-
-async fn livez() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "alive" }))
-}
-
-async fn readyz(health: Data<Health>, shared: Data<Shared>) -> HttpResponse {
-    if shared.draining.load(Ordering::Relaxed) {
-        return HttpResponse::ServiceUnavailable()
-            .json(json!({ "status": "not_ready", "reasons": ["stopping"] }));
-    }
-    let report = health.report().await;
-    if report.status == Status::Unhealthy {
-        return HttpResponse::ServiceUnavailable()
-            .json(json!({ "status": "not_ready", "reasons": report.troubles() }));
-    }
-    HttpResponse::Ok().json(json!({ "status": "ready" }))
-}
-
-async fn health_report(health: Data<Health>) -> HttpResponse {
-    let report = health.report().await;
-    let mut answer = match report.status {
-        Status::Healthy | Status::Degraded => HttpResponse::Ok(),
-        Status::Unhealthy => HttpResponse::ServiceUnavailable(),
-    };
-    answer.json(&*report)
-}
-
-async fn metrics_text(prometheus: Data<PrometheusHandle>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(prometheus.render())
+    config.service(web::resource("/openapi.json").get(openapi_document));
 }
 
 async fn openapi_document(document: Data<String>) -> HttpResponse {

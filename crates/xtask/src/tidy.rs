@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chassis", &["domain", "telemetry"]),
     ("egress", &["domain", "telemetry"]),
     ("pg", &["domain"]),
-    ("web", &["domain", "pg", "telemetry"]),
+    ("web", &["chassis", "domain", "egress", "pg", "telemetry"]),
     ("messaging", &["domain", "pg", "telemetry"]),
     ("tasks", &["domain", "pg", "web"]),
     ("sandbox", &["domain"]),

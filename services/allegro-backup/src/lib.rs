@@ -25,7 +25,7 @@ use chassis::{ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::{Broker, Relay};
 use pg::sealed::Keyring;
-use web::{Authenticator, Health, Idempotency, Requirement, Server};
+use web::{Health, Idempotency, Requirement, Server};
 
 use crate::clients::allegro::{AllegroClient, Pause, REQUEST_TIMEOUT};
 pub use crate::config::Config;
@@ -115,24 +115,22 @@ impl Service for AllegroBackup {
                 Scheduler::new(pool.clone(), Arc::clone(&state.clock), Arc::clone(&state.ids), standing);
             life.spawn("scheduler", scheduler.run(life.stopping()));
         }
-        let authenticator = Authenticator::new(Self::NAME)
-            .jwt_secret(context.auth.jwt_secret.as_ref())
-            .api_keys(context.auth.into_api_keys())
-            .insecure_local(context.insecure_local);
         let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));
         if context.roles.worker {
             life.spawn("idempotency", idempotency.clone().sweep(life.stopping()));
         }
-        let server = Server::new(authenticator)
-            .health(health(&pool, &broker, &pause))
-            .openapi(api::openapi())
-            .routes(move |routes| {
-                routes.app_data(Data::new(state.clone())).app_data(Data::new(idempotency.clone()));
-                if context.roles.api {
-                    api::routes(routes, &state.pool);
-                }
-            })
-            .bind((context.http.host, context.http.port))?;
+        let redis = Some(&config.redis.url);
+        let server =
+            Server::configured(Self::NAME, &context.http, context.auth, context.insecure_local, redis)?
+                .health(health(&pool, &broker, &pause))
+                .openapi(api::openapi())
+                .routes(move |routes| {
+                    routes.app_data(Data::new(state.clone())).app_data(Data::new(idempotency.clone()));
+                    if context.roles.api {
+                        api::routes(routes, &state.pool);
+                    }
+                })
+                .bind((context.http.host, context.http.port))?;
         tracing::info!(address = %server.address(), "serving");
         life.spawn("http", server.run(life.stopping()));
         Ok(())

@@ -1,6 +1,6 @@
 //! What the service is told by its environment.
 
-use chassis::config::{Amqp, Database, Encryption, Reader};
+use chassis::config::{Amqp, Database, Encryption, Reader, Redis};
 use ipnet::IpNet;
 
 /// The service's settings.
@@ -8,6 +8,8 @@ use ipnet::IpNet;
 pub struct Config {
     pub(crate) database: Database,
     pub(crate) amqp: Amqp,
+    /// Where replicas share rate limits.
+    pub(crate) redis: Option<Redis>,
     pub(crate) encryption: Encryption,
     pub(crate) allowed_networks: Vec<IpNet>,
     pub(crate) allow_http: bool,
@@ -32,6 +34,7 @@ impl Config {
         Self {
             database: reader.database(),
             amqp: reader.amqp(),
+            redis: reader.optional_redis(),
             encryption: reader.encryption(),
             allowed_networks,
             allow_http: reader.flag(

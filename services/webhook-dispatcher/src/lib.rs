@@ -26,7 +26,7 @@ use egress::ssrf::Guard;
 use messaging::dead::DeadCommand;
 use messaging::{Broker, Consumer};
 use pg::sealed::Keyring;
-use web::{Authenticator, Health, Idempotency, Requirement, Server};
+use web::{Health, Idempotency, Requirement, Server};
 
 pub use crate::config::Config;
 use crate::consumers::FanOut;
@@ -105,24 +105,22 @@ impl Service for WebhookDispatcher {
             let fan_out = FanOut { state: state.clone(), dispatcher };
             life.spawn("consumer", CONSUMER.run(broker.clone(), pool.clone(), fan_out, life.stopping()));
         }
-        let authenticator = Authenticator::new(Self::NAME)
-            .jwt_secret(context.auth.jwt_secret.as_ref())
-            .api_keys(context.auth.into_api_keys())
-            .insecure_local(context.insecure_local);
         let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));
         if context.roles.worker {
             life.spawn("idempotency", idempotency.clone().sweep(life.stopping()));
         }
-        let server = Server::new(authenticator)
-            .health(health(&pool, &broker))
-            .openapi(api::openapi())
-            .routes(move |routes| {
-                routes.app_data(Data::new(state.clone())).app_data(Data::new(idempotency.clone()));
-                if context.roles.api {
-                    api::routes(routes);
-                }
-            })
-            .bind((context.http.host, context.http.port))?;
+        let redis = config.redis.as_ref().map(|redis| &redis.url);
+        let server =
+            Server::configured(Self::NAME, &context.http, context.auth, context.insecure_local, redis)?
+                .health(health(&pool, &broker))
+                .openapi(api::openapi())
+                .routes(move |routes| {
+                    routes.app_data(Data::new(state.clone())).app_data(Data::new(idempotency.clone()));
+                    if context.roles.api {
+                        api::routes(routes);
+                    }
+                })
+                .bind((context.http.host, context.http.port))?;
         tracing::info!(address = %server.address(), "serving");
         life.spawn("http", server.run(life.stopping()));
         Ok(())

@@ -4,6 +4,7 @@
 //! [`Reader::finish`] refuses with all mistakes at once, so that no placeholder is ever used.
 
 mod alerts;
+mod edge;
 mod keys;
 mod observe;
 mod reader;
@@ -12,11 +13,14 @@ mod sections;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use alerts::{Alerts, Telegram};
+pub use edge::{Http, RateLimit};
 pub use keys::{ApiKey, EncryptionKey};
 pub(crate) use observe::{Log, LogFile, LogFormat};
 pub(crate) use reader::Absent;
 pub use reader::{Mistake, Reader};
 pub(crate) use report::{list, print_effective, print_mistakes};
-pub use sections::{Amqp, Auth, Database, Encryption, Http, Redis};
+pub use sections::{Amqp, Auth, Database, Encryption, Redis};
+pub use tls::Tls;

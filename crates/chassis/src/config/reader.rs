@@ -128,12 +128,22 @@ impl Reader {
         N: FromStr + PartialOrd + Display + Copy,
     {
         let kind = format!("whole number, {} to {}", range.start(), range.end());
-        self.parsed(name, kind, default, meaning, |text| {
-            text.parse()
-                .ok()
-                .filter(|number| range.contains(number))
-                .ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
-        })
+        self.parsed(name, kind, default, meaning, |text| within(&range, text))
+    }
+
+    /// A whole number within `range`, or none.
+    pub fn optional_number<N>(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<N>,
+        meaning: &'static str,
+    ) -> Option<N>
+    where
+        N: FromStr + PartialOrd + Display + Copy,
+    {
+        let kind = format!("whole number, {} to {}", range.start(), range.end());
+        let ask = Ask { name, kind, absent: Absent::Optional, meaning, is_secret: false };
+        self.ask(ask, |text| within(&range, text))
     }
 
     /// A whole number of seconds within `range`.
@@ -196,6 +206,11 @@ impl Reader {
     /// Notes a mistake that only several settings together show.
     pub fn mistake(&mut self, name: &'static str, text: impl Into<String>) {
         self.mistakes.push(Mistake { name: name.to_owned(), text: text.into() });
+    }
+
+    /// Notes a mistake somebody else has found.
+    pub(super) fn note(&mut self, mistake: Mistake) {
+        self.mistakes.push(mistake);
     }
 
     /// Whether something is wrong with this setting already.
@@ -276,7 +291,14 @@ fn is_address_of_service(rest: &str) -> bool {
     matches!(rest, "URL" | "PORT" | "SERVICE_HOST") || rest.starts_with("SERVICE_PORT") || numbered
 }
 
-fn http_url(text: &str) -> Result<Url, String> {
+fn within<N: FromStr + PartialOrd + Display>(range: &RangeInclusive<N>, text: &str) -> Result<N, String> {
+    text.parse()
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+}
+
+pub(super) fn http_url(text: &str) -> Result<Url, String> {
     Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.password().is_none())

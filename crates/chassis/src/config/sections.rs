@@ -1,16 +1,11 @@
 //! Settings that mean the same in every service.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::keys::{ApiKey, EncryptionKey, parse_api_keys, parse_encryption_keys};
-use super::reader::{Absent, Ask, Reader};
-
-/// Where the server listens unless told.
-const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+use super::reader::{Absent, Ask, Reader, http_url};
 
 /// RFC 7518 §3.2: an HS256 key has at least the size of the hash.
 const JWT_SECRET_BYTES: usize = 32;
@@ -38,20 +33,13 @@ pub struct Amqp {
     pub url: SecretString,
 }
 
-/// Where the HTTP server listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Http {
-    /// The address of the interface.
-    pub host: IpAddr,
-    /// 0 is any free port.
-    pub port: u16,
-}
-
 /// Whom to let in.
 #[derive(Debug)]
 pub struct Auth {
     /// Tokens signed with it (HS256) are accepted.
     pub jwt_secret: Option<SecretString>,
+    /// Tokens signed with the keys published there (RS256, ES256, EdDSA) are accepted.
+    pub jwks_url: Option<Url>,
     /// Keys that are accepted.
     pub api_keys: Vec<ApiKey>,
 }
@@ -112,9 +100,17 @@ impl Reader {
 
     /// `REDIS_URL`.
     pub fn redis(&mut self) -> Redis {
+        Redis { url: self.redis_url(Absent::Required).unwrap_or_default() }
+    }
+
+    /// `REDIS_URL`, for a service that does without.
+    pub fn optional_redis(&mut self) -> Option<Redis> {
+        self.redis_url(Absent::Optional).map(|url| Redis { url })
+    }
+
+    fn redis_url(&mut self, absent: Absent) -> Option<SecretString> {
         let meaning = "Redis, as redis://user:password@host:port/db, or rediss://… for TLS.";
-        let url = self.address("REDIS_URL", Absent::Required, &["redis", "rediss"], meaning);
-        Redis { url: url.unwrap_or_default() }
+        self.address("REDIS_URL", absent, &["redis", "rediss"], meaning)
     }
 
     /// `AMQP_URL`.
@@ -136,20 +132,7 @@ impl Reader {
         Encryption { keys: self.ask(ask, parse_encryption_keys).unwrap_or_default() }
     }
 
-    /// `API_HOST`, `API_PORT`.
-    pub(crate) fn http(&mut self, default_port: u16) -> Http {
-        let host = self.parsed(
-            "API_HOST",
-            "IP address",
-            DEFAULT_HOST,
-            "Address the HTTP server listens on.",
-            |text| text.parse().ok().ok_or_else(|| "must be an IPv4 or IPv6 address".to_owned()),
-        );
-        let meaning = "Port the HTTP server listens on; 0 is any free one.";
-        Http { host, port: self.number("API_PORT", default_port, 0..=u16::MAX, meaning) }
-    }
-
-    /// `AUTH_JWT_SECRET`, `AUTH_API_KEYS`.
+    /// `AUTH_JWT_SECRET`, `AUTH_JWKS_URL`, `AUTH_API_KEYS`.
     pub(crate) fn auth(&mut self) -> Auth {
         let ask = Ask {
             name: "AUTH_API_KEYS",
@@ -159,7 +142,23 @@ impl Reader {
             is_secret: true,
         };
         let api_keys = self.ask(ask, parse_api_keys).unwrap_or_default();
-        Auth { jwt_secret: self.jwt_secret(Absent::Optional), api_keys }
+        Auth { jwt_secret: self.jwt_secret(Absent::Optional), jwks_url: self.jwks_url(), api_keys }
+    }
+
+    fn jwks_url(&mut self) -> Option<Url> {
+        let ask = Ask {
+            name: "AUTH_JWKS_URL",
+            kind: "https address".to_owned(),
+            absent: Absent::Optional,
+            meaning: "Tokens (RS256, ES256, EdDSA; aud zaplecze) signed with the keys published there are accepted.",
+            is_secret: false,
+        };
+        // Who could change the keys on their way could let anybody in.
+        self.ask(ask, |text| {
+            http_url(text).ok().filter(|url| url.scheme() == "https" || is_loopback(url)).ok_or_else(|| {
+                "must be an https address without a password (http on this machine only)".to_owned()
+            })
+        })
     }
 
     /// `AUTH_JWT_SECRET` alone.
@@ -193,6 +192,15 @@ impl Reader {
             let scheme = text.split_once("://").map(|(scheme, _)| scheme);
             if scheme.is_some_and(|scheme| schemes.contains(&scheme)) { Ok(text.into()) } else { Err(rule) }
         })
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

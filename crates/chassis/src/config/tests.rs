@@ -320,3 +320,49 @@ fn all_mistakes_about_alerts_are_told_and_the_token_is_not() {
         assert_eq!(mistakes(half), [rule]);
     }
 }
+
+#[test]
+fn the_servers_edge_has_defaults_and_rules_of_its_own() {
+    let mut plain = reader(&[]);
+    let http = plain.http(8002);
+    assert_eq!((http.internal_port, &http.tls), (None, &None));
+    let limit = http.rate_limit;
+    assert_eq!((limit.per_minute, limit.burst, limit.service_per_minute), (600, 100, 0));
+    plain.finish().unwrap();
+
+    let mut wrong = reader(&[
+        ("API_PORT", "9000"),
+        ("INTERNAL_PORT", "9000"),
+        ("RATE_LIMIT_PER_MINUTE", "many"),
+        ("RATE_LIMIT_BURST", "0"),
+        ("API_TLS_KEY", "/no/such/file"),
+        ("AUTH_JWKS_URL", "http://issuer.example/keys"),
+    ]);
+    wrong.http(8002);
+    wrong.auth();
+    assert_eq!(
+        mistakes(wrong),
+        [
+            "INTERNAL_PORT: must differ from API_PORT",
+            "RATE_LIMIT_PER_MINUTE: must be a whole number from 0 to 1000000, is \"many\"",
+            "RATE_LIMIT_BURST: must be a whole number from 1 to 1000000, is \"0\"",
+            "API_TLS_CERT: is required where API_TLS_KEY is set",
+            "AUTH_JWKS_URL: must be an https address without a password (http on this machine only), is \"http://issuer.example/keys\"",
+        ]
+    );
+
+    let mut alone = reader(&[("API_TLS_CERT", "/no/such/file")]);
+    alone.http(8002);
+    assert_eq!(mistakes(alone), ["API_TLS_KEY: is required where API_TLS_CERT is set"]);
+    let mut absent = reader(&[("API_TLS_CERT", "/no/such/file"), ("API_TLS_KEY", "/no/such/file")]);
+    absent.http(8002);
+    assert!(mistakes(absent)[0].starts_with("API_TLS_CERT: /no/such/file: "));
+
+    for url in
+        ["https://issuer.example/keys", "http://127.0.0.1:1/keys", "http://[::1]/", "http://localhost/"]
+    {
+        let mut fine = reader(&[("AUTH_JWKS_URL", url)]);
+        assert!(fine.auth().jwks_url.is_some(), "{url}");
+        fine.finish().unwrap();
+    }
+}

@@ -2,12 +2,16 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -376,4 +380,58 @@ fn health_check_says_whether_it_is_ready() {
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
     assert!(told.contains(&format!("no answer from http://127.0.0.1:{port}/readyz")), "{told}");
+}
+
+/// Answers one HTTPS request with this status line.
+fn answer_once(certificate: &rcgen::CertifiedKey<rcgen::KeyPair>, status: &'static str) -> u16 {
+    let key = PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let chain = vec![certificate.cert.der().clone()];
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (peer, _) = listener.accept().unwrap();
+        let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), peer);
+        let mut head = [0; 1024];
+        let _count = stream.read(&mut head).unwrap();
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}").unwrap();
+        stream.flush().unwrap();
+    });
+    port
+}
+
+#[test]
+fn health_check_asks_over_tls_where_the_service_speaks_it_and_plainly_on_the_internal_port() {
+    let certificate = rcgen::generate_simple_self_signed(["shop.test".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (cert, key) =
+        (write("tls.crt", certificate.cert.pem()), write("tls.key", certificate.signing_key.serialize_pem()));
+    for (status, code) in [("200 OK", 0), ("503 Service Unavailable", 1)] {
+        let port = answer_once(&certificate, status).to_string();
+        let place = Place::new(&[("API_PORT", &port), ("API_TLS_CERT", &cert), ("API_TLS_KEY", &key)]);
+        let output = place.run(&["health-check"]);
+        assert_eq!(output.status.code(), Some(code), "{status}: {}", text(&output.stderr));
+    }
+
+    let serving = Place::new(&[("API_PORT", "0")]).serve(&["--insecure-local"]);
+    let internal = serving.port();
+    let place = Place::new(&[
+        ("API_PORT", "1"),
+        ("INTERNAL_PORT", &internal),
+        ("API_TLS_CERT", &cert),
+        ("API_TLS_KEY", &key),
+    ]);
+    assert_eq!(place.run(&["health-check"]).status.code(), Some(0));
+
+    let place = Place::new(&[("API_TLS_CERT", &key), ("API_TLS_KEY", &key), ("AUTH_JWT_SECRET", SECRET)]);
+    let output = place.run(&["serve"]);
+    assert_eq!(output.status.code(), Some(2), "a wrong file is a wrong configuration");
+    assert!(text(&output.stderr).contains("API_TLS_CERT: "), "{}", text(&output.stderr));
 }

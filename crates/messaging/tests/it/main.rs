@@ -6,3 +6,4 @@ mod consuming;
 mod dead;
 mod relaying;
 mod support;
+mod tls;

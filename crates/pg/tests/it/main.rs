@@ -4,6 +4,7 @@
 
 mod pool;
 mod rotate;
+mod tls;
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
     let components = document.components.get_or_insert_default();
     let mut bearer = Http::new(HttpAuthScheme::Bearer);
     bearer.bearer_format = Some("JWT".to_owned());
-    bearer.description = Some("`aud` zaplecze, `exp` and `sub` required, scopes in `scope`.".to_owned());
+    bearer.description = Some("HS256, or RS256, ES256, EdDSA of a known issuer; `aud` zaplecze, `exp` and `sub` required, scopes in `scope`.".to_owned());
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     components.add_security_scheme(
         "api_key",

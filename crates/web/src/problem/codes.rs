@@ -89,6 +89,8 @@ crate::error_codes! {
         "Send `Content-Type: application/json`, in UTF-8 and without `Content-Encoding`.";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused", "The Idempotency-Key came with another request before",
         "Within 24 hours a key names one request; send another request with another key.";
+    RATE_LIMITED = 429 "rate_limited", "Too many requests",
+        "The caller, or without a valid credential its address, asks too often; repeat the request after `Retry-After` seconds.";
     INTERNAL = 500 "internal", "Something went wrong on our side",
         "Unexpected; the cause is in the service's log under the answer's `request_id`.";
     DEPENDENCY_UNAVAILABLE = 503 "dependency_unavailable", "A dependency is down",

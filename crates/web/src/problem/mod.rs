@@ -23,7 +23,7 @@ pub use codes::*;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// How long a caller is asked to wait when a dependency is down.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// An error on its way to the caller. The server adds where (`instance`) and which request it was.
 #[derive(Debug, Clone)]

@@ -135,6 +135,57 @@ fn the_document_is_served_without_credential() {
     assert_eq!(answer["openapi"], "3.1.0");
 }
 
+/// The head, and the body as it came over the wire without its chunks' frames.
+fn accepting(app: &App, path: &str, accepted: &str) -> (String, Vec<u8>) {
+    let request = app.agent.get(app.url(path)).header("x-api-key", KEY);
+    let mut response = request.header("accept-encoding", accepted).call().unwrap();
+    let head = format!("{:?}", response.headers());
+    (head, response.body_mut().read_to_vec().unwrap())
+}
+
+#[test]
+fn long_answers_are_compressed_for_who_accepts_it() {
+    let app = App::start();
+    let (plain_head, plain) = accepting(&app, "/api/v1/long", "identity");
+    assert!(plain_head.contains("\"vary\": \"accept-encoding\""), "{plain_head}");
+    for accepted in ["br", "gzip;q=0", "identity, gzip;q=0"] {
+        let (head, body) = accepting(&app, "/api/v1/long", accepted);
+        assert!(!head.contains("content-encoding") && body == plain, "{accepted}: {head}");
+    }
+    for path in ["/api/v1/long", "/api/v1/stream"] {
+        for accepted in ["gzip", "br, gzip;q=0.5"] {
+            let (head, body) = accepting(&app, path, accepted);
+            assert!(head.contains("\"content-encoding\": \"gzip\""), "{path} {accepted}: {head}");
+            assert!(head.contains("\"vary\": \"accept-encoding\""), "{path} {accepted}: {head}");
+            assert!(body.starts_with(&[0x1f, 0x8b]) && body.len() < plain.len() / 2, "{} bytes", body.len());
+        }
+    }
+    for path in ["/api/v1/whoami", "/api/v1/picture"] {
+        let (head, _) = accepting(&app, path, "gzip");
+        assert!(!head.contains("content-encoding"), "{path}: {head}");
+    }
+}
+
+#[test]
+fn a_compressed_stream_is_sent_on_as_it_comes() {
+    let app = App::start();
+    let mut stream = TcpStream::connect(app.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let head = format!("GET /api/v1/drip HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n");
+    write!(stream, "{head}Accept-Encoding: gzip\r\nConnection: close\r\n\r\n").unwrap();
+    let mut seen = Vec::new();
+    // The gzip header and the first bytes come while the handler still holds the rest back.
+    while !seen.windows(2).any(|pair| pair == [0x1f, 0x8b]) {
+        let mut bytes = [0; 1024];
+        let count = stream.read(&mut bytes).unwrap();
+        assert!(count > 0, "ended early: {}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&bytes[..count]);
+    }
+    app.switches.finish.notify_one();
+    stream.read_to_end(&mut seen).unwrap();
+    assert!(seen.ends_with(b"0\r\n\r\n"), "the last chunk");
+}
+
 /// Keeps what is logged.
 #[derive(Clone, Default)]
 pub(crate) struct Kept(pub(crate) Arc<Mutex<Vec<u8>>>);

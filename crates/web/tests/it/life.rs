@@ -1,13 +1,20 @@
 //! Health as it changes, and an orderly end.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::{App, KEY};
+
+/// A server with its probes apart, and the address of those.
+fn apart() -> (App, SocketAddr) {
+    // A port that was free a moment ago.
+    let internal = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    (App::start_with(|server| server.internal(Some(internal))), internal)
+}
 
 fn probe(app: &App, path: &str) -> (u16, Value) {
     let mut response = app.agent.get(app.url(path)).call().unwrap();
@@ -106,4 +113,33 @@ fn an_idle_connection_does_not_delay_the_end() {
     app.stop.cancel();
     idle.read_to_end(&mut Vec::new()).unwrap();
     assert!(started.elapsed() < Duration::from_secs(4), "took {:?}", started.elapsed());
+}
+
+#[test]
+fn with_an_internal_port_probes_and_metrics_are_there_only_and_answer_to_the_end() {
+    let (app, internal) = apart();
+    let inside = |path: &str| app.agent.get(format!("http://{internal}{path}")).call().unwrap();
+    for path in ["/livez", "/readyz", "/health", "/metrics"] {
+        assert_eq!(app.get(path).status(), 404, "{path}");
+        assert_eq!(inside(path).status(), 200, "{path}");
+    }
+    assert_eq!(inside("/api/v1/whoami").status(), 404);
+    assert_eq!(inside("/openapi.json").status(), 404);
+
+    let mut slow = begin_slow(&app);
+    app.stop.cancel();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while inside("/readyz").status() != 503 {
+        assert!(Instant::now() < deadline, "still ready");
+    }
+    assert_eq!(inside("/livez").status(), 200);
+    app.switches.finish.notify_one();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with(r#"{"finished":true}"#), "{answer}");
+    while TcpStream::connect(internal).is_ok() {
+        assert!(Instant::now() < deadline, "the internal port stays open");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(TcpStream::connect(app.address).is_err(), "it closes last");
 }

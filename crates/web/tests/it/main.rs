@@ -8,4 +8,6 @@ mod docs;
 mod http;
 mod idempotency;
 mod life;
+mod limits;
 mod support;
+mod tls;

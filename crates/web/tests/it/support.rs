@@ -1,5 +1,6 @@
 //! A small service to knock at.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use actix_web::web::{self as actix, Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
+use futures_util::{FutureExt, StreamExt};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -140,6 +142,10 @@ fn routes(config: &mut ServiceConfig, state: &Data<Switches>) {
         .service(actix::resource("/orders/{order_id}").get(show))
         .service(actix::resource("/whoami").get(whoami))
         .service(actix::resource("/slow").get(slow))
+        .service(actix::resource("/long").get(long))
+        .service(actix::resource("/stream").get(stream))
+        .service(actix::resource("/drip").get(drip))
+        .service(actix::resource("/picture").get(picture))
         .service(actix::resource("/panic").get(panic).post(panic))
         .service(actix::resource("/broken").get(broken))
         .service(actix::resource("/spawn").get(spawn));
@@ -214,6 +220,29 @@ async fn slow(switches: Data<Switches>) -> impl Responder {
     switches.begun.notify_one();
     switches.finish.notified().await;
     HttpResponse::Ok().json(json!({ "finished": true }))
+}
+
+async fn long() -> impl Responder {
+    HttpResponse::Ok().json(vec!["the same again"; 500])
+}
+
+async fn stream() -> impl Responder {
+    let parts = futures_util::stream::iter((0..500).map(|_| Ok::<_, Infallible>("the same again,".into())));
+    HttpResponse::Ok().content_type("text/csv; charset=utf-8").streaming(parts)
+}
+
+/// A first part at once, the last when the test says so.
+async fn drip(switches: Data<Switches>) -> impl Responder {
+    let rest = async move {
+        switches.finish.notified().await;
+        Ok::<_, Infallible>("rest".into())
+    };
+    let parts = futures_util::stream::iter([Ok("first".into())]).chain(rest.into_stream());
+    HttpResponse::Ok().content_type("text/plain").streaming(parts)
+}
+
+async fn picture() -> impl Responder {
+    HttpResponse::Ok().content_type("image/png").body(vec![0; 4096])
 }
 
 #[expect(clippy::panic, reason = "this is what the route is for")]

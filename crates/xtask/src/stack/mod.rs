@@ -236,9 +236,9 @@ impl Stack {
         self.program(name)?.wait_until_ready(Duration::from_mins(1), ready)
     }
 
-    /// A token with every scope of every service.
+    /// A token with every scope of every service, and no rate limit.
     pub(crate) fn token(&self) -> Result<String> {
-        let mut scope = String::new();
+        let mut scope = "service ".to_owned();
         for service in &SERVICES {
             let name = service.name;
             write!(scope, "{name}:read {name}:write {name}:admin ")?;

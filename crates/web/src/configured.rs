@@ -1,0 +1,48 @@
+//! A server as the environment wants it.
+
+use std::net::SocketAddr;
+
+use chassis::config::{Auth, Http, Mistake};
+use deadpool_redis::CreatePoolError;
+use secrecy::SecretString;
+
+use crate::{Authenticator, Limiter, Server};
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The URL of Redis is malformed.
+    #[error("the rate limiter cannot be set up")]
+    Redis(#[from] CreatePoolError),
+    /// The issuer's keys cannot be fetched by any means.
+    #[error(transparent)]
+    Http(#[from] egress::Error),
+    /// The certificate was good when the configuration was checked, and is not any more.
+    #[error("{0}")]
+    Tls(Mistake),
+}
+
+impl Server {
+    /// A server with the credentials, limits and ports of the configuration, for the service whose scopes are
+    /// `<service>:…`. Its replicas share their rate limits in `redis`; without it each counts for itself.
+    ///
+    /// # Errors
+    /// A setting that is no mistake by itself cannot be used.
+    pub fn configured(
+        service: &'static str,
+        http: &Http,
+        auth: Auth,
+        insecure_local: bool,
+        redis: Option<&SecretString>,
+    ) -> Result<Self, SetupError> {
+        let authenticator = Authenticator::new(service)
+            .jwt_secret(auth.jwt_secret.as_ref())
+            .jwks(auth.jwks_url.clone())?
+            .api_keys(auth.into_api_keys())
+            .insecure_local(insecure_local);
+        let internal = http.internal_port.map(|port| SocketAddr::from((http.host, port)));
+        Ok(Self::new(authenticator)
+            .limiter(Limiter::new(service, http.rate_limit, redis)?)
+            .internal(internal))
+    }
+}

@@ -1,0 +1,203 @@
+//! The public keys of whoever issues our tokens (RFC 7517), fetched from `AUTH_JWKS_URL`.
+//!
+//! Invariants: a token never makes us fetch more than once in [`RETRY`], whatever key it names and however many come;
+//! keys once fetched stay good while the address is down; a key verifies the one algorithm of its type.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use domain::Chain;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use crate::token::Key;
+
+/// How often the keys are fetched without a reason.
+const REFRESH: Duration = Duration::from_mins(5);
+
+/// After an attempt, the next one is made no earlier, be it for an unknown key or because it failed.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// A request may wait for a fetch so long.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A larger document is not read.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// The issuer's keys. Shared by all workers.
+pub(crate) struct Jwks {
+    client: Client,
+    url: Url,
+    retry: Duration,
+    /// None until fetched for the first time.
+    keys: RwLock<Option<Arc<Keys>>>,
+    attempted: Mutex<Option<Instant>>,
+    /// Held during a fetch: who needs a key meanwhile waits for its outcome.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+type Keys = HashMap<Option<String>, Vec<Arc<Key>>>;
+
+/// Why there is no key for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoKey {
+    /// The issuer has none of this id and algorithm.
+    Unknown,
+    /// Nothing could be fetched yet.
+    NotFetched,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("the keys' address does not answer")]
+    Http(#[from] reqwest::Error),
+    #[error("more than {MAX_BYTES} bytes")]
+    TooLong,
+    #[error("no set of keys")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Keys one by one: one of a kind we do not know must not cost us the others.
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<Value>,
+}
+
+impl fmt::Debug for Jwks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwks").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl Jwks {
+    /// Nothing is fetched yet.
+    ///
+    /// # Errors
+    /// There is no HTTP client to be had.
+    pub(crate) fn new(url: Url) -> Result<Self, egress::Error> {
+        Self::with_retry(url, RETRY)
+    }
+
+    /// The same, with another pause between attempts.
+    pub(crate) fn with_retry(url: Url, retry: Duration) -> Result<Self, egress::Error> {
+        let client = egress::client(&egress::Settings {
+            user_agent: concat!("Zaplecze/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_timeout: TIMEOUT,
+            timeout: TIMEOUT,
+        })?;
+        Ok(Self {
+            client,
+            url,
+            retry,
+            keys: RwLock::default(),
+            attempted: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The key of this id; without an id, the only one of this algorithm.
+    ///
+    /// # Errors
+    /// There is none, even after asking the issuer if it was time to.
+    pub(crate) async fn find(&self, algorithm: Algorithm, id: Option<&str>) -> Result<Arc<Key>, NoKey> {
+        if let Ok(key) = self.known(algorithm, id) {
+            return Ok(key);
+        }
+        {
+            let _one_at_a_time = self.fetching.lock().await;
+            if self.may_attempt() {
+                self.fetch().await;
+            }
+        }
+        self.known(algorithm, id)
+    }
+
+    /// Fetches the keys now and again, for as long as it is polled.
+    pub(crate) async fn keep_fresh(&self) {
+        loop {
+            let is_fresh = {
+                let _one_at_a_time = self.fetching.lock().await;
+                self.fetch().await
+            };
+            tokio::time::sleep(if is_fresh { REFRESH } else { self.retry }).await;
+        }
+    }
+
+    fn known(&self, algorithm: Algorithm, id: Option<&str>) -> Result<Arc<Key>, NoKey> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let keys = keys.ok_or(NoKey::NotFetched)?;
+        let fits = |key: &&Arc<Key>| key.algorithm == algorithm;
+        let found = if let Some(id) = id {
+            keys.get(&Some(id.to_owned())).and_then(|keys| keys.iter().find(fits))
+        } else {
+            let mut all = keys.values().flatten().filter(fits);
+            all.next().filter(|_| all.next().is_none())
+        };
+        found.cloned().ok_or(NoKey::Unknown)
+    }
+
+    fn may_attempt(&self) -> bool {
+        let attempted = *self.attempted.lock().unwrap_or_else(PoisonError::into_inner);
+        attempted.is_none_or(|at| at.elapsed() >= self.retry)
+    }
+
+    /// Whether there are new keys now; the old ones stay otherwise.
+    async fn fetch(&self) -> bool {
+        let fetched = self.try_fetch().await;
+        *self.attempted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        match fetched {
+            Ok(keys) => {
+                tracing::debug!(count = keys.len(), "fetched the issuer's keys");
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "cannot fetch the issuer's keys; those known stay good");
+                false
+            }
+        }
+    }
+
+    async fn try_fetch(&self) -> Result<Keys, FetchError> {
+        let mut answer = self.client.get(self.url.clone()).send().await?.error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_BYTES {
+                return Err(FetchError::TooLong);
+            }
+        }
+        let document: Document = serde_json::from_slice(&body)?;
+        let mut keys = Keys::new();
+        for key in document.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok()) {
+            if let Some(usable) = usable(&key) {
+                keys.entry(key.common.key_id).or_default().push(Arc::new(usable));
+            }
+        }
+        Ok(keys)
+    }
+}
+
+/// Keys that verify a signature we accept. A symmetric key in a public document is none, nor is one made for another
+/// algorithm (RFC 8725 §3.1).
+fn usable(jwk: &Jwk) -> Option<Key> {
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
+        _ => return None,
+    };
+    let is_for_another = jwk.common.key_algorithm.is_some_and(|named| named != algorithm.into());
+    let is_to_encrypt =
+        jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature);
+    if is_for_another || is_to_encrypt {
+        return None;
+    }
+    Some(Key::new(algorithm, DecodingKey::from_jwk(jwk).ok()?))
+}

@@ -1,0 +1,193 @@
+//! How often one caller may ask.
+//!
+//! A bucket of tokens for each caller, shared by all replicas through Redis, but never at one visit a request: a
+//! replica takes a lease of tokens, uses it up by itself and takes the next. Without Redis each replica counts for
+//! itself; a limit is never a reason to fail a request.
+//!
+//! Who shows no valid credential is counted by address, in this replica only. A valid credential is never held up by
+//! its address: behind a proxy all callers have the same one, and `X-Forwarded-For` is anybody's to write.
+
+mod entry;
+mod policy;
+mod shared;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::HttpMessage;
+use actix_web::dev::ServiceRequest;
+use actix_web::web::Data;
+use chassis::config::RateLimit;
+use deadpool_redis::CreatePoolError;
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+
+use self::entry::{Entry, Spent, Verdict};
+use self::policy::Policy;
+use self::shared::{PATIENCE, REST, Shared};
+pub(crate) use self::standing::Slot;
+use self::standing::Standing;
+use crate::problem::Problem;
+
+/// Callers remembered at once. Those above share one bucket.
+const MAX_ENTRIES: usize = 65_536;
+
+/// Fewer are not worth looking through for idle ones.
+const MIN_SWEEP: usize = 1024;
+
+/// Nor are they looked through more often.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Limits how often callers may ask.
+#[derive(Debug)]
+pub struct Limiter {
+    callers: Option<Policy>,
+    services: Option<Policy>,
+    shared: Option<Shared>,
+    entries: Mutex<Entries>,
+}
+
+/// On whose account a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Account<'a> {
+    /// A caller: the kind of its credential, and the name that is its own among that kind.
+    Caller(&'static str, &'a str),
+    /// The same, of a credential with the scope `service`.
+    Service(&'static str, &'a str),
+    /// Nobody known, from this address.
+    Address(Option<IpAddr>),
+}
+
+/// What stands for an account: of fixed size, whatever the issuer wrote into a token, and nothing personal in Redis.
+type Key = [u8; 16];
+
+#[derive(Debug, Default)]
+struct Entries {
+    known: HashMap<Key, Arc<Entry>>,
+    /// When there are so many, idle ones are forgotten.
+    sweep_at: usize,
+    swept: Option<Instant>,
+}
+
+impl Limiter {
+    /// `redis` is where replicas of `service` share their counts; without it each counts for itself.
+    ///
+    /// # Errors
+    /// The URL is malformed.
+    pub fn new(
+        service: &str,
+        limit: RateLimit,
+        redis: Option<&SecretString>,
+    ) -> Result<Self, CreatePoolError> {
+        let shared = redis.map(|url| Shared::new(service, url, PATIENCE, REST)).transpose()?;
+        Ok(Self::over(limit, shared))
+    }
+
+    fn over(limit: RateLimit, shared: Option<Shared>) -> Self {
+        Self {
+            callers: Policy::new(limit.per_minute, limit.burst),
+            services: Policy::new(limit.service_per_minute, limit.burst),
+            shared,
+            entries: Mutex::default(),
+        }
+    }
+
+    /// Counts one request; none where nothing limits it.
+    async fn count(&self, account: Account<'_>) -> Option<Standing> {
+        let policy = match account {
+            Account::Caller(..) | Account::Address(_) => self.callers,
+            Account::Service(..) => self.services,
+        }?;
+        let key = account.key();
+        let entry = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(key, Instant::now());
+        let shared = self.shared.as_ref().filter(|_| !matches!(account, Account::Address(_)));
+        let verdict = match shared {
+            Some(shared) => take(&entry, policy, shared, key).await,
+            None => entry.take_own(policy, Instant::now()),
+        };
+        Some(Standing::new(policy, verdict))
+    }
+}
+
+/// Counts a request and notes where its caller stands; the answer, if it is refused.
+pub(crate) async fn count(request: &ServiceRequest, account: Account<'_>) -> Option<Problem> {
+    let limiter = request.app_data::<Data<Limiter>>()?;
+    let standing = limiter.count(account).await?;
+    if let Some(slot) = request.extensions().get::<Slot>() {
+        slot.fill(standing);
+    }
+    let refusal = standing.refusal();
+    if refusal.is_some() {
+        let by = if matches!(account, Account::Address(_)) { "address" } else { "caller" };
+        metrics::counter!(crate::metrics::RATE_LIMITED, "by" => by).increment(1);
+    }
+    refusal
+}
+
+async fn take(entry: &Entry, policy: Policy, shared: &Shared, key: Key) -> Verdict {
+    let attempt = || {
+        let now = Instant::now();
+        if shared.is_up(now) { entry.take_leased(policy, now) } else { Ok(entry.take_own(policy, now)) }
+    };
+    if let Ok(verdict) = attempt() {
+        return verdict;
+    }
+    let _one_at_a_time = entry.visit.lock().await;
+    // Another request may have brought a lease meanwhile.
+    let unused = match attempt() {
+        Ok(verdict) => return verdict,
+        Err(Spent { unused }) => unused,
+    };
+    if let Some((granted, left)) = shared.lease(&hex(key), policy, unused).await {
+        entry.keep(policy, granted, left, Instant::now());
+    }
+    attempt().unwrap_or_else(|Spent { .. }| entry.take_own(policy, Instant::now()))
+}
+
+fn hex(key: Key) -> String {
+    format!("{:032x}", u128::from_be_bytes(key))
+}
+
+impl Account<'_> {
+    fn key(self) -> Key {
+        let mut hash = Sha256::new();
+        match self {
+            Self::Caller(kind, name) => hash.update(format!("caller {kind} {name}")),
+            Self::Service(kind, name) => hash.update(format!("service {kind} {name}")),
+            Self::Address(address) => hash.update(format!("address {}", network(address))),
+        }
+        let hash: [u8; 32] = hash.finalize().into();
+        u128::from_be_bytes(*hash.first_chunk().unwrap_or(&[0; 16])).to_be_bytes()
+    }
+}
+
+/// A subscriber is given a whole /64 of IPv6 (RFC 6177).
+fn network(address: Option<IpAddr>) -> u128 {
+    match address.map(|address| address.to_canonical()) {
+        None => 0,
+        Some(IpAddr::V4(v4)) => u128::from(v4.to_bits()),
+        Some(IpAddr::V6(v6)) => v6.to_bits() >> 64 << 64,
+    }
+}
+
+impl Entries {
+    fn get(&mut self, key: Key, now: Instant) -> Arc<Entry> {
+        if let Some(entry) = self.known.get(&key) {
+            return Arc::clone(entry);
+        }
+        let is_time = self.swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_PAUSE);
+        if self.known.len() >= self.sweep_at.max(MIN_SWEEP) && is_time {
+            self.swept = Some(now);
+            self.known.retain(|_, entry| !entry.is_idle(now));
+            // Twice as many: sweeping costs each newcomer a constant.
+            self.sweep_at = (self.known.len() * 2).min(MAX_ENTRIES);
+        }
+        let key = if self.known.len() < MAX_ENTRIES { key } else { Key::default() };
+        Arc::clone(self.known.entry(key).or_insert_with(|| Arc::new(Entry::new(now))))
+    }
+}

@@ -1,0 +1,88 @@
+//! The buckets all replicas share, in Redis.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool_redis::redis::{RedisError, Script};
+use deadpool_redis::{Config, CreatePoolError, Pool, PoolError, Runtime};
+use domain::Chain;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+
+use super::policy::Policy;
+
+/// A Redis slower than this counts as away.
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A Redis that was away is left alone so long; each replica counts for itself meanwhile.
+pub(super) const REST: Duration = Duration::from_secs(5);
+
+pub(super) struct Shared {
+    redis: Pool,
+    script: Script,
+    prefix: String,
+    patience: Duration,
+    rest: Duration,
+    resting_until: Mutex<Option<Instant>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// Why a visit brought nothing.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    #[error("no connection")]
+    Pool(#[from] PoolError),
+    #[error("the script failed")]
+    Redis(#[from] RedisError),
+}
+
+impl Shared {
+    /// # Errors
+    /// The URL is malformed.
+    pub(super) fn new(
+        service: &str,
+        url: &SecretString,
+        patience: Duration,
+        rest: Duration,
+    ) -> Result<Self, CreatePoolError> {
+        let redis = Config::from_url(url.expose_secret()).create_pool(Some(Runtime::Tokio1))?;
+        let script = Script::new(include_str!("lease.lua"));
+        let prefix = format!("{service}:rate:");
+        Ok(Self { redis, script, prefix, patience, rest, resting_until: Mutex::new(None) })
+    }
+
+    /// Whether Redis is worth asking now.
+    pub(super) fn is_up(&self, now: Instant) -> bool {
+        self.resting_until.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|until| until <= now)
+    }
+
+    /// Gives `unused` tokens back and takes a new lease: tokens granted, tokens left. None when Redis is away.
+    pub(super) async fn lease(&self, account: &str, policy: Policy, unused: u32) -> Option<(u32, u32)> {
+        let visit = timeout(self.patience, self.visit(account, policy, unused));
+        match visit.await.unwrap_or(Err(Trouble::Silent(self.patience))) {
+            Ok(lease) => Some(lease),
+            Err(trouble) => {
+                let until = Instant::now() + self.rest;
+                *self.resting_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+                tracing::warn!(error = %Chain(&trouble), "Redis is away: each replica counts requests for itself");
+                None
+            }
+        }
+    }
+
+    async fn visit(&self, account: &str, policy: Policy, unused: u32) -> Result<(u32, u32), Trouble> {
+        let mut connection = self.redis.get().await?;
+        let mut call = self.script.key(format!("{}{account}", self.prefix));
+        call.arg(u64::try_from(policy.interval.as_micros()).unwrap_or(u64::MAX));
+        call.arg(policy.burst).arg(policy.lease()).arg(unused);
+        Ok(call.invoke_async(&mut connection).await?)
+    }
+}

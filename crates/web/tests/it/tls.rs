@@ -1,0 +1,74 @@
+//! HTTPS, and certificates that are exchanged while serving.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chassis::config::Tls;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tempfile::TempDir;
+
+use crate::support::App;
+
+/// Writes a new certificate of "shop.test" and its key into the folder.
+fn issue(folder: &TempDir) -> (Tls, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(["shop.test".to_owned()]).unwrap();
+    let files = Tls { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
+    fs::write(&files.certificate, made.cert.pem()).unwrap();
+    fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    (files, made.cert.der().clone())
+}
+
+/// Asks `/livez` believing this certificate only.
+fn ask(app: &App, believed: &CertificateDer<'static>) -> std::io::Result<String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(believed.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+    let client = ClientConnection::new(config, ServerName::try_from("shop.test").unwrap()).unwrap();
+    let socket = TcpStream::connect(app.address)?;
+    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut stream = StreamOwned::new(client, socket);
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: shop.test\r\n\r\n")?;
+    let mut head = [0; 15];
+    stream.read_exact(&mut head)?;
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+#[test]
+fn a_new_certificate_is_taken_over_and_a_broken_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (files, first) = issue(&folder);
+    let app = App::start_with(|server| server.tls(files.clone()).unwrap());
+    assert_eq!(ask(&app, &first).unwrap(), "HTTP/1.1 200 OK");
+
+    fs::write(&files.certificate, "half a certif").unwrap();
+    let (_, second) = issue(&tempfile::tempdir().unwrap());
+    assert!(ask(&app, &second).is_err(), "a stranger's certificate");
+    assert_eq!(ask(&app, &first).unwrap(), "HTTP/1.1 200 OK", "the old one stays");
+
+    let (_, third) = issue(&folder);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while ask(&app, &third).is_err() {
+        assert!(Instant::now() < deadline, "the new certificate is not shown");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(ask(&app, &first).is_err(), "the old one is gone");
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (files, _) = issue(&folder);
+    let (foreign, _) = issue(&other);
+    let mixed = Tls { key: foreign.key, ..files.clone() };
+    assert_eq!(mixed.load().unwrap_err().name, "API_TLS_KEY");
+    let absent = Tls { certificate: "/no/such/file".into(), ..files.clone() };
+    assert_eq!(absent.load().unwrap_err().name, "API_TLS_CERT");
+    let swapped = Tls { certificate: files.key, key: files.certificate };
+    assert_eq!(swapped.load().unwrap_err().name, "API_TLS_CERT");
+}
