@@ -37,5 +37,6 @@ pub async fn push(conn: &mut pg::Connection, events: &[Envelope]) -> Result<(), 
     .bind::<Array<Jsonb>, _>(headers)
     .execute(conn)
     .await?;
+    failpoint::hit("outbox.after_push");
     Ok(())
 }

@@ -23,8 +23,8 @@ pub enum MigrateError {
     Migration(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Applies what the schema lacks and returns the versions applied, oldest first. A second replica waits for the
-/// first and then finds nothing to do.
+/// Applies what the schema lacks, logs it, and returns the versions applied, oldest first. A second replica waits for
+/// the first and then finds nothing to do.
 ///
 /// # Errors
 /// When the database cannot be reached or a migration fails.
@@ -43,7 +43,7 @@ pub async fn migrate(
         .await
         .map_err(Error::from)?;
     // The harness is synchronous; it drives the async connection from a blocking thread.
-    let applied = tokio::task::spawn_blocking(move || {
+    let applied: diesel::migration::Result<Vec<String>> = tokio::task::spawn_blocking(move || {
         let mut connection: AsyncConnectionWrapper<AsyncPgConnection> = connection.into();
         connection
             .run_pending_migrations(Borrowed(migrations))
@@ -51,7 +51,11 @@ pub async fn migrate(
     })
     .await
     .map_err(|panic| MigrateError::Migration(panic.into()))?;
-    applied.map_err(MigrateError::Migration)
+    let applied = applied.map_err(MigrateError::Migration)?;
+    for version in &applied {
+        tracing::info!(version, "migrated");
+    }
+    Ok(applied)
 }
 
 /// Migrations are compiled in and lent, but the harness wants to own its source.

@@ -172,7 +172,9 @@ impl Pool {
         Manager::begin_transaction(connection).await.map_err(Error::from)?;
         match work(connection).await {
             Ok(value) => {
+                failpoint::hit("pg.before_commit");
                 Manager::commit_transaction(connection).await.map_err(Error::from)?;
+                failpoint::hit("pg.after_commit");
                 Ok(value)
             }
             Err(error) => {

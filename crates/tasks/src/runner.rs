@@ -100,6 +100,7 @@ impl Runner {
             };
             let pause = match claimed {
                 Ok(Some(task)) => {
+                    failpoint::hit("tasks.after_claim");
                     failures = 0;
                     tries.spawn(Arc::clone(&runner).attempt(task, stop.clone()));
                     continue;
@@ -270,9 +271,10 @@ impl Runner {
                 }
             }
         };
+        failpoint::hit("tasks.before_end");
         let written = async { store::end(&mut *self.pool.get().await?, id, attempt, &ending).await };
         match written.await {
-            Ok(true) => {}
+            Ok(true) => failpoint::hit("tasks.after_end"),
             Ok(false) => tracing::warn!("the task was taken over before its end was written"),
             // The heart is silent now: the task is taken over and run again.
             Err(error) => {

@@ -12,9 +12,12 @@
 
 mod access;
 mod collector;
+pub mod conformance;
 mod database;
 pub mod openapi;
 mod program;
+mod proxy;
+mod side_by_side;
 mod telegram;
 mod vhost;
 mod wait;
@@ -22,10 +25,12 @@ mod wait;
 pub use access::every_route_guards_itself;
 pub use collector::{Collector, Span};
 pub use database::Database;
-pub use program::Program;
+pub use program::{Answer, Program};
+pub use proxy::Proxy;
+pub use side_by_side::side_by_side;
 pub use telegram::{Post, Telegram};
 pub use vhost::Vhost;
-pub use wait::eventually;
+pub use wait::{eventually, eventually_within, wait_for};
 
 /// The Redis of the test run.
 ///
@@ -33,6 +38,11 @@ pub use wait::eventually;
 /// When there is none.
 pub fn redis_url() -> String {
     given("REDIS_URL")
+}
+
+/// Tells what was counted; the runner shows it with `--success-output final`.
+pub fn tell(text: &str) {
+    eprintln!("{text}");
 }
 
 /// A variable that `cargo xtask test` sets.

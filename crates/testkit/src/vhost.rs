@@ -36,6 +36,29 @@ impl Vhost {
         &self.url
     }
 
+    /// Makes a queue that is told every fact from now on, as an outside consumer would.
+    ///
+    /// # Panics
+    /// When the management interface does not answer.
+    pub fn listen(&self, queue: &str) {
+        let vhost = &self.name;
+        self.put(&format!("exchanges/{vhost}/zaplecze.events"), &json!({"type": "topic", "durable": true}));
+        self.put(&format!("queues/{vhost}/{queue}"), &json!({"durable": true}));
+        let binding = json!({"routing_key": "#"});
+        self.post(&format!("bindings/{vhost}/e/zaplecze.events/q/{queue}"), &binding);
+    }
+
+    /// Takes the messages that are in a queue now, as text, the oldest first.
+    ///
+    /// # Panics
+    /// When the management interface does not answer, or there is no such queue.
+    pub fn take(&self, queue: &str) -> Vec<String> {
+        let wish = json!({"count": 10_000, "ackmode": "ack_requeue_false", "encoding": "auto"});
+        let messages = self.post(&format!("queues/{}/{queue}/get", self.name), &wish);
+        let messages = messages.as_array().into_iter().flatten();
+        messages.map(|it| it["payload"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// Ends every connection of the vhost from the broker's side, and returns how many there were.
     ///
     /// # Panics
@@ -76,6 +99,12 @@ impl Vhost {
 
     fn put(&self, path: &str, body: &Value) {
         ureq::put(self.address(path).as_str()).send_json(body).expect("the management interface");
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let answer = ureq::post(self.address(path).as_str()).send_json(body);
+        // What was made has no body.
+        answer.expect("the management interface").body_mut().read_json().unwrap_or_default()
     }
 
     fn get(&self, path: &str) -> Value {

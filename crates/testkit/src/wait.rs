@@ -9,13 +9,43 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// When it is not there within 20 s; `what` says what was waited for.
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + LIMIT;
+pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(LIMIT, what, ask).await
+}
+
+/// The same for what takes longer.
+///
+/// # Panics
+/// When it is not there within `limit`.
+pub async fn eventually_within<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {LIMIT:?} in vain for: {what}");
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain for: {what}");
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Asks until the answer is there, in a test without a runtime, and returns it.
+///
+/// # Panics
+/// When it is not there within 20 s; `what` says what was waited for.
+pub fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    until(LIMIT, ask).unwrap_or_else(|| panic!("waited {LIMIT:?} in vain for: {what}"))
+}
+
+/// Asks until the answer is there, without a runtime; none when it is not there in time.
+pub(crate) fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        std::thread::sleep(PAUSE);
     }
 }

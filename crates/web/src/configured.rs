@@ -1,8 +1,10 @@
 //! A server as the environment wants it.
 
+use std::io;
 use std::net::SocketAddr;
 
 use chassis::config::{Auth, Http, Mistake};
+use chassis::{ServeContext, Service};
 use deadpool_redis::CreatePoolError;
 use secrecy::SecretString;
 
@@ -20,6 +22,32 @@ pub enum SetupError {
     /// The certificate was good when the configuration was checked, and is not any more.
     #[error("{0}")]
     Tls(Mistake),
+    /// The address cannot be had.
+    #[error("cannot listen")]
+    Bind(#[from] io::Error),
+}
+
+/// Answers HTTP from now on: binds the address of the settings, lets in whom the settings name, serves the OpenAPI
+/// document. `build` adds health, state and routes; a process without the role `api` answers probes only. Replicas share
+/// their rate limits in `redis`; without it each counts for itself.
+///
+/// # Errors
+/// The address cannot be had, or a setting that is no mistake by itself cannot be used.
+pub fn listen<S: Service>(
+    context: ServeContext,
+    redis: Option<&SecretString>,
+    build: impl FnOnce(Server) -> Server,
+) -> Result<(), SetupError> {
+    let ServeContext { lifecycle, roles, insecure_local, http, auth, .. } = context;
+    let mut server =
+        build(Server::configured(S::NAME, &http, auth, insecure_local, redis)?.openapi(S::openapi()));
+    if !roles.api {
+        server = server.probes_only();
+    }
+    let server = server.bind((http.host, http.port))?;
+    tracing::info!(address = %server.address(), "serving");
+    lifecycle.spawn("http", server.run(lifecycle.stopping()));
+    Ok(())
 }
 
 impl Server {
@@ -28,7 +56,7 @@ impl Server {
     ///
     /// # Errors
     /// A setting that is no mistake by itself cannot be used.
-    pub fn configured(
+    fn configured(
         service: &'static str,
         http: &Http,
         auth: Auth,
@@ -41,8 +69,12 @@ impl Server {
             .api_keys(auth.into_api_keys())
             .insecure_local(insecure_local);
         let internal = http.internal_port.map(|port| SocketAddr::from((http.host, port)));
-        Ok(Self::new(authenticator)
+        let server = Self::new(authenticator)
             .limiter(Limiter::new(service, http.rate_limit, redis)?)
-            .internal(internal))
+            .internal(internal);
+        match &http.tls {
+            Some(files) => server.tls(files.clone()).map_err(SetupError::Tls),
+            None => Ok(server),
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::Chain;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
@@ -97,6 +98,41 @@ impl Health {
         let check: Check = Box::new(move || check().boxed());
         self.dependencies.push(Dependency { name, requirement, check });
         self
+    }
+
+    /// Adds a dependency the service is not ready without: a handle of it, and how it is asked whether it answers.
+    /// What is shown of an error is its chain of causes, see [`Health::check`].
+    #[must_use]
+    pub fn required<D, F, E>(self, name: &'static str, handle: &D, ask: fn(D) -> F) -> Self
+    where
+        D: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + 'static,
+    {
+        self.handle(name, Requirement::Required, handle.clone(), ask)
+    }
+
+    /// Adds a dependency without which the service is degraded; otherwise as [`Health::required`].
+    #[must_use]
+    pub fn optional<D, F, E>(self, name: &'static str, handle: &D, ask: fn(D) -> F) -> Self
+    where
+        D: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + 'static,
+    {
+        self.handle(name, Requirement::Optional, handle.clone(), ask)
+    }
+
+    fn handle<D, F, E>(self, name: &'static str, requirement: Requirement, handle: D, ask: fn(D) -> F) -> Self
+    where
+        D: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + 'static,
+    {
+        self.check(name, requirement, move || {
+            let asked = ask(handle.clone());
+            async move { asked.await.map_err(|error| Chain(&error).to_string()) }
+        })
     }
 
     /// The state of all dependencies, at most [`KEEP`] old. Callers that come together share one round.

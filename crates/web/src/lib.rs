@@ -33,7 +33,7 @@ mod trace;
 mod validate;
 
 pub use auth::{Access, Authenticator, Caller};
-pub use configured::SetupError;
+pub use configured::{SetupError, listen};
 pub use extract::{ApiJson, ApiPath, ApiQuery};
 pub use health::{Health, Requirement};
 pub use idempotency::{Answer, Idempotency, Once};

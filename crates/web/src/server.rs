@@ -52,6 +52,7 @@ pub struct Server {
     authenticator: Authenticator,
     health: Health,
     openapi: String,
+    state: Routes,
     routes: Routes,
     request_timeout: Duration,
     limiter: Option<Limiter>,
@@ -72,6 +73,7 @@ impl Server {
             authenticator,
             health: Health::new(),
             openapi: "{}".to_owned(),
+            state: Arc::new(|_| {}),
             routes: Arc::new(|_| {}),
             request_timeout: REQUEST_TIMEOUT,
             limiter: None,
@@ -99,6 +101,24 @@ impl Server {
     #[must_use]
     pub fn routes(mut self, routes: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
         self.routes = Arc::new(routes);
+        self
+    }
+
+    /// What handlers ask for as `Data<T>`; one of each type.
+    #[must_use]
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        let before = self.state;
+        self.state = Arc::new(move |config| {
+            before(config);
+            config.app_data(Data::new(state.clone()));
+        });
+        self
+    }
+
+    /// Takes the service's own routes away: a process that only works in the background answers probes.
+    #[must_use]
+    pub fn probes_only(mut self) -> Self {
+        self.routes = Arc::new(|_| {});
         self
     }
 
@@ -148,7 +168,7 @@ impl Server {
         let (authenticator, health) = (Data::new(self.authenticator), Data::new(self.health));
         let (openapi, metrics) = (Data::new(self.openapi), Data::new(prometheus.clone()));
         let limiter = self.limiter.map(Data::new);
-        let routes = self.routes;
+        let (state, routes) = (self.state, self.routes);
 
         let probe_routes = {
             let shared = shared.clone();
@@ -163,7 +183,7 @@ impl Server {
         let server = {
             let shared = shared.clone();
             HttpServer::new(move || {
-                let routes = Arc::clone(&routes);
+                let (state, routes) = (Arc::clone(&state), Arc::clone(&routes));
                 let mut app = App::new()
                     .app_data(shared.clone())
                     .app_data(authenticator.clone())
@@ -176,12 +196,16 @@ impl Server {
                 if !has_internal {
                     app = app.configure(&probe_routes);
                 }
+                let own = web::scope("/v1").configure(move |config| {
+                    state(config);
+                    routes(config);
+                });
                 app.service(
                     web::scope("/api")
                         .wrap(from_fn(idempotency::fingerprint))
                         .wrap(from_fn(audit::audit))
                         .wrap(from_fn(auth::guard))
-                        .service(web::scope("/v1").configure(move |config| routes(config))),
+                        .service(own),
                 )
                 .wrap(from_fn(edge::edge))
                 .wrap(from_fn(compress::compress))

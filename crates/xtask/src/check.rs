@@ -1,16 +1,26 @@
-//! `cargo xtask check`: everything that can be checked without running anything.
+//! `cargo xtask check`: everything that can be checked without running a service.
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
+use crate::reaper::Reaper;
+use crate::stack::SERVICES;
 use crate::{docs, process, root, tidy};
 
+/// What a program holds that was built with the places where tests let it die.
+const FAILPOINTS: &[u8] = b"FAILPOINTS";
+
 /// Runs every check, and says at the end which failed.
-pub(crate) fn run() -> ExitCode {
+pub(crate) fn run() -> Result<ExitCode> {
+    std::fs::create_dir_all(root().join("target"))?;
+    let mut reaper = Reaper::start(&root().join("target").join("check.reaper"))?;
     let mut failed = Vec::new();
-    let mut report = |name: &'static str, result: Result<()>, started: Instant| {
+    let mut report = |name: &'static str, check: &mut dyn FnMut() -> Result<()>| {
+        let started = Instant::now();
+        let result = check();
         let seconds = started.elapsed().as_secs_f32();
         match result {
             Ok(()) => println!("ok      {name} ({seconds:.1} s)"),
@@ -20,32 +30,56 @@ pub(crate) fn run() -> ExitCode {
             }
         }
     };
-    let cargo = |words: &[&str], environment: &[(&str, &str)]| -> Result<()> {
+    let mut cargo = |words: &[&str], environment: &[(&str, &str)]| -> Result<()> {
         let mut command = Command::new("cargo");
-        process::run(command.args(words).envs(environment.iter().copied()).current_dir(root())).map(drop)
+        command.args(words).envs(environment.iter().copied()).current_dir(root());
+        let status = process::run_watched(&mut command, &mut reaper)?;
+        if status.success() { Ok(()) } else { bail!("`cargo {}` failed", words.join(" ")) }
     };
-    let started = Instant::now();
-    report("formatting", cargo(&["fmt", "--all", "--check"], &[]), started);
-    let started = Instant::now();
-    report("architecture rules", tidy::run(), started);
-    let started = Instant::now();
-    report("generated documents", docs::run(true), started);
-    let started = Instant::now();
+    report("formatting", &mut || cargo(&["fmt", "--all", "--check"], &[]));
+    report("architecture rules", &mut tidy::run);
+    report("generated documents", &mut || docs::run(true));
+    report("no failpoints in what is shipped", &mut failpoints);
     let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    report("lints", cargo(&clippy, &[]), started);
-    let started = Instant::now();
+    report("lints", &mut || cargo(&clippy, &[]));
     let doc = ["doc", "--quiet", "--workspace", "--no-deps"];
-    report("documentation", cargo(&doc, &[("RUSTDOCFLAGS", "-D warnings")]), started);
+    report("documentation", &mut || cargo(&doc, &[("RUSTDOCFLAGS", "-D warnings")]));
     if Command::new("cargo-deny").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        let started = Instant::now();
-        let deny = ["deny", "check", "bans", "licenses", "sources"];
-        report("dependencies", cargo(&deny, &[]), started);
+        let deny = ["deny", "--log-level", "error", "check", "bans", "licenses", "sources"];
+        report("dependencies", &mut || cargo(&deny, &[]));
     } else {
-        println!("skipped dependencies (cargo-deny is not installed)");
+        println!("skipped dependencies (`cargo install --locked cargo-deny` adds this check)");
     }
     if failed.is_empty() {
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
     println!("failed: {}", failed.join(", "));
-    ExitCode::FAILURE
+    Ok(ExitCode::FAILURE)
+}
+
+/// No program asks for the failpoints: only dev-dependencies may, and those are not part of a build for use.
+fn failpoints() -> Result<()> {
+    for service in SERVICES {
+        let words = ["tree", "--edges", "normal,build,features", "--prefix", "none", "-p", service.name];
+        let tree = process::run(Command::new("cargo").args(words).current_dir(root()))?;
+        if tree.contains("failpoint feature \"armed\"") {
+            bail!(
+                "{} would be shipped with failpoints: make `failpoint/armed` a dev-dependency",
+                service.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Looks into built programs themselves.
+pub(crate) fn shipped(folder: &Path) -> Result<()> {
+    for service in SERVICES {
+        let path = folder.join(service.binary);
+        let program = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if program.windows(FAILPOINTS.len()).any(|window| window == FAILPOINTS) {
+            bail!("{} holds failpoints", path.display());
+        }
+    }
+    Ok(())
 }

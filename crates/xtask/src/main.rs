@@ -8,8 +8,10 @@
 mod bench;
 mod chaos;
 mod check;
+mod deadline;
 mod demo;
 mod docs;
+mod new_service;
 mod process;
 mod programs;
 mod reaper;
@@ -105,8 +107,16 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Check formatting, lints, architecture rules and documentation.
+    /// Check formatting, lints, architecture rules, dependencies and documentation.
     Check,
+    /// Make a service: a whole one, with an example of each part, to be changed into what it shall be.
+    NewService {
+        /// Two or more words, for example price-watch.
+        name: String,
+        /// Where it listens unless told; the next free one where it is not given.
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1024..))]
+        port: Option<u16>,
+    },
     /// End the process groups told on standard input once it closes.
     #[command(hide = true)]
     Reaper {
@@ -118,7 +128,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test { arguments } => test::run(&arguments),
-        Command::Check => Ok(check::run()),
+        Command::Check => check::run(),
         Command::Docs { check } => docs::run(check).map(|()| ExitCode::SUCCESS),
         Command::Demo { keep, orders } => demo::run(keep, orders),
         Command::Up { detach, services } => stack::commands::up(detach, services),
@@ -130,6 +140,7 @@ fn main() -> ExitCode {
         Command::Chaos { name, kills, orders, outage } => {
             chaos::run(name, kills, orders, std::time::Duration::from_secs(outage))
         }
+        Command::NewService { name, port } => new_service::run(&root(), &name, port),
         Command::Reaper { lock } => reaper::serve(&lock),
     };
     match result {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,23 @@ pub(crate) fn wait_for_all<'a>(servers: impl IntoIterator<Item = &'a mut Server>
 
 fn group(child: &Child) -> Result<Pid> {
     Ok(Pid::from_raw(i32::try_from(child.id())?))
+}
+
+/// Runs a command of people to its end, in a group of its own that ends with us, however we end. What `cargo run`
+/// told us about our own package is not passed on: build scripts would run again for it.
+pub(crate) fn run_watched(command: &mut Command, reaper: &mut Reaper) -> Result<ExitStatus> {
+    let ours = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in ours.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+        command.env_remove(name);
+    }
+    let name = command.get_program().display().to_string();
+    let mut child = command
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {name}"))?;
+    reaper.watch(child.id())?;
+    Ok(child.wait()?)
 }
 
 /// Runs a command to its end; an error holds what it printed.

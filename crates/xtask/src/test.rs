@@ -5,8 +5,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::root;
 use crate::servers::{self, Keeping};
+use crate::{process, root};
 
 /// Runs the tests of the workspace against private servers and passes on how they ended.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     lock.try_lock().context("another `cargo xtask test` runs in this checkout")?;
 
     println!("starting private Postgres, Redis and RabbitMQ");
-    let servers = servers::start(&target.join("stack-test"), Keeping::Nothing)?;
+    let mut servers = servers::start(&target.join("stack-test"), Keeping::Nothing)?;
     let mut command = Command::new("cargo");
     let has_nextest =
         Command::new("cargo-nextest").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -24,11 +24,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if !arguments.iter().any(|argument| argument == "-p" || argument.starts_with("--package")) {
         command.arg("--workspace");
     }
-    let status = command
+    command
         .args(arguments)
         .envs(servers.environment.iter().map(|(name, value)| (*name, value)))
-        .current_dir(root())
-        .status()
-        .context("cannot start cargo")?;
+        .current_dir(root());
+    let status = process::run_watched(&mut command, servers.reaper())?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

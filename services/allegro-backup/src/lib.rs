@@ -16,16 +16,15 @@ mod tasks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::domain::{Chain, SystemClock, UuidV7Source};
+use ::domain::{SystemClock, UuidV7Source};
 use ::tasks::{Housekeeping, Runner, Scheduler, Settings, TaskHandler};
-use actix_web::web::Data;
 use alerts::{Sender, Telegram};
 use chassis::config::{Alerts, Reader};
 use chassis::{ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::{Broker, Relay};
 use pg::sealed::Keyring;
-use web::{Health, Idempotency, Requirement, Server};
+use web::{Health, Idempotency};
 
 use crate::clients::allegro::{AllegroClient, Pause, REQUEST_TIMEOUT};
 pub use crate::config::Config;
@@ -57,9 +56,7 @@ impl Service for AllegroBackup {
     }
 
     async fn migrate(config: &Config) -> anyhow::Result<()> {
-        for version in pg::migrate(&config.database.url, &MIGRATIONS).await? {
-            tracing::info!(version, "migrated");
-        }
+        pg::migrate(&config.database.url, &MIGRATIONS).await?;
         Ok(())
     }
 
@@ -71,7 +68,7 @@ impl Service for AllegroBackup {
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
-        let life = context.lifecycle;
+        let life = context.lifecycle.clone();
         let pool = pg::Pool::new(&config.database.url, config.database.pool_size, Self::NAME)?;
         let broker = Broker::new(&config.amqp.url, Self::NAME)?;
         let pause = Pause::new(&config.redis.url, &config.application.client_id)?;
@@ -97,7 +94,7 @@ impl Service for AllegroBackup {
             ];
             let settings = Settings {
                 workers: config.workers,
-                queues: context.queues,
+                queues: context.queues.clone(),
                 silence: config.task_silence,
                 ..Settings::default()
             };
@@ -119,21 +116,18 @@ impl Service for AllegroBackup {
         if context.roles.worker {
             life.spawn("idempotency", idempotency.clone().sweep(life.stopping()));
         }
-        let redis = Some(&config.redis.url);
-        let server =
-            Server::configured(Self::NAME, &context.http, context.auth, context.insecure_local, redis)?
-                .health(health(&pool, &broker, &pause))
-                .openapi(api::openapi())
-                .routes(move |routes| {
-                    routes.app_data(Data::new(state.clone())).app_data(Data::new(idempotency.clone()));
-                    if context.roles.api {
-                        api::routes(routes, &state.pool);
-                    }
-                })
-                .bind((context.http.host, context.http.port))?;
-        tracing::info!(address = %server.address(), "serving");
-        life.spawn("http", server.run(life.stopping()));
-        Ok(())
+        let health = Health::new()
+            .required("postgres", &pool, |pool| async move { pool.ping().await })
+            .required("rabbitmq", &broker, |broker| async move { broker.ping().await })
+            // Without Redis each replica pauses for itself: worse, not broken.
+            .optional("redis", &pause, |pause| async move { pause.ping().await });
+        Ok(web::listen::<Self>(context, Some(&config.redis.url), |server| {
+            server
+                .health(health)
+                .state(state)
+                .state(idempotency)
+                .routes(move |routes| api::routes(routes, &pool))
+        })?)
     }
 }
 
@@ -141,22 +135,4 @@ fn alert_settings(alerts: Alerts) -> alerts::Settings {
     let Alerts { telegram, language, quiet_hours, time_zone } = alerts;
     let telegram = telegram.map(|it| Telegram { url: it.url, token: it.token, chats: it.chats });
     alerts::Settings { service: AllegroBackup::NAME, telegram, language, quiet_hours, time_zone }
-}
-
-fn health(pool: &pg::Pool, broker: &Broker, pause: &Pause) -> Health {
-    let (pool, broker, pause) = (pool.clone(), broker.clone(), pause.clone());
-    Health::new()
-        .check("postgres", Requirement::Required, move || {
-            let pool = pool.clone();
-            async move { pool.ping().await.map_err(|error| Chain(&error).to_string()) }
-        })
-        .check("rabbitmq", Requirement::Required, move || {
-            let broker = broker.clone();
-            async move { broker.ping().await.map_err(|error| error.to_string()) }
-        })
-        // Without Redis each replica pauses for itself: worse, not broken.
-        .check("redis", Requirement::Optional, move || {
-            let pause = pause.clone();
-            async move { pause.ping().await.map_err(|_detail| "cannot be reached".to_owned()) }
-        })
 }

@@ -17,8 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::domain::topology::WEBHOOK_DISPATCHER;
-use ::domain::{Chain, SystemClock, UuidV7Source};
-use actix_web::web::Data;
+use ::domain::{SystemClock, UuidV7Source};
 use chassis::config::Reader;
 use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -26,7 +25,7 @@ use egress::ssrf::Guard;
 use messaging::dead::DeadCommand;
 use messaging::{Broker, Consumer};
 use pg::sealed::Keyring;
-use web::{Health, Idempotency, Requirement, Server};
+use web::{Health, Idempotency};
 
 pub use crate::config::Config;
 use crate::consumers::FanOut;
@@ -62,9 +61,7 @@ impl Service for WebhookDispatcher {
     }
 
     async fn migrate(config: &Config) -> anyhow::Result<()> {
-        for version in pg::migrate(&config.database.url, &MIGRATIONS).await? {
-            tracing::info!(version, "migrated");
-        }
+        pg::migrate(&config.database.url, &MIGRATIONS).await?;
         Ok(())
     }
 
@@ -82,7 +79,7 @@ impl Service for WebhookDispatcher {
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
-        let life = context.lifecycle;
+        let life = context.lifecycle.clone();
         let pool = pg::Pool::new(&config.database.url, config.database.pool_size, Self::NAME)?;
         let broker = Broker::new(&config.amqp.url, Self::NAME)?;
         let state = State {
@@ -109,33 +106,12 @@ impl Service for WebhookDispatcher {
         if context.roles.worker {
             life.spawn("idempotency", idempotency.clone().sweep(life.stopping()));
         }
+        let health = Health::new()
+            .required("postgres", &pool, |pool| async move { pool.ping().await })
+            .required("rabbitmq", &broker, |broker| async move { broker.ping().await });
         let redis = config.redis.as_ref().map(|redis| &redis.url);
-        let server =
-            Server::configured(Self::NAME, &context.http, context.auth, context.insecure_local, redis)?
-                .health(health(&pool, &broker))
-                .openapi(api::openapi())
-                .routes(move |routes| {
-                    routes.app_data(Data::new(state.clone())).app_data(Data::new(idempotency.clone()));
-                    if context.roles.api {
-                        api::routes(routes);
-                    }
-                })
-                .bind((context.http.host, context.http.port))?;
-        tracing::info!(address = %server.address(), "serving");
-        life.spawn("http", server.run(life.stopping()));
-        Ok(())
+        Ok(web::listen::<Self>(context, redis, |server| {
+            server.health(health).state(state).state(idempotency).routes(api::routes)
+        })?)
     }
-}
-
-fn health(pool: &pg::Pool, broker: &Broker) -> Health {
-    let (pool, broker) = (pool.clone(), broker.clone());
-    Health::new()
-        .check("postgres", Requirement::Required, move || {
-            let pool = pool.clone();
-            async move { pool.ping().await.map_err(|error| Chain(&error).to_string()) }
-        })
-        .check("rabbitmq", Requirement::Required, move || {
-            let broker = broker.clone();
-            async move { broker.ping().await.map_err(|error| error.to_string()) }
-        })
 }

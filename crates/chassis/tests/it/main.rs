@@ -90,14 +90,7 @@ impl Serving {
 
     /// The exit code, which must come soon.
     fn exit(&mut self) -> i32 {
-        let deadline = Instant::now() + Duration::from_secs(15);
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap();
-            }
-            assert!(Instant::now() < deadline, "still running");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        testkit::wait_for("the process to end", || self.child.try_wait().unwrap()).code().unwrap()
     }
 }
 

@@ -120,6 +120,7 @@ impl Consumer {
                 }
             }
         }
+        failpoint::hit("consumer.before_apply");
         let work = trace::Work::begin(&Role::Main.queue_of(self.subscriber.service), &traces, total);
         let applied = apply(pool, handler, &events, stop).instrument(work.span.clone()).await;
         drop(work);
@@ -139,7 +140,9 @@ impl Consumer {
         for (place, message) in failed {
             send_on(channel, self.subscriber.service, &place, &message).await?;
         }
+        failpoint::hit("consumer.before_acknowledge");
         last.ack(BasicAckOptions { multiple: true }).await?;
+        failpoint::hit("consumer.after_acknowledge");
         metrics::counter!("messaging_consumed_total", "consumer" => H::NAME)
             .increment(u64::try_from(applied).unwrap_or_default());
         metrics::histogram!("messaging_batch_seconds", "consumer" => H::NAME).record(started.elapsed());
@@ -194,8 +197,10 @@ async fn send_on(channel: &Channel, service: &str, place: &SentOn, message: &Del
     let from = Role::Main.queue_of(service);
     headers::set_cause(&mut written, &place.reason, &from, OffsetDateTime::now_utc());
     let properties = message.properties.clone().with_headers(written);
+    failpoint::hit("consumer.before_send_on");
     let published = broker::publish(channel, &queue, &message.data, properties).await?;
     broker::confirmed(published, &queue).await?;
+    failpoint::hit("consumer.after_send_on");
     if place.role == Role::Dead {
         tracing::error!(queue, reason = place.reason, "a fact cannot be applied and was set aside");
         metrics::counter!("messaging_dead_total").increment(1);

@@ -107,6 +107,7 @@ impl Relay {
         complaints: &mut Complaints,
         rows: Vec<Row>,
     ) -> Result<(), Error> {
+        failpoint::hit("relay.before_publish");
         let published = async {
             let mut confirms = Vec::with_capacity(rows.len());
             for row in &rows {
@@ -128,6 +129,7 @@ impl Relay {
         };
         let timed_out = || Error::Timeout(CONFIRM_PATIENCE);
         let confirms = timeout(CONFIRM_PATIENCE, published).await.map_err(|_elapsed| timed_out())??;
+        failpoint::hit("relay.after_publish");
         let deadline = tokio::time::Instant::now() + CONFIRM_PATIENCE;
         let confirmed = join_all(confirms.into_iter().map(|confirm| timeout_at(deadline, confirm))).await;
 
@@ -161,7 +163,9 @@ impl Relay {
         }
         let (kept, told): (Vec<&Row>, Vec<&Row>) =
             answered.into_iter().partition(|row| refused.contains_key(&row.id.to_string()));
+        failpoint::hit("relay.after_confirm");
         session.settle(&told, &kept).await?;
+        failpoint::hit("relay.after_delete");
         for row in &told {
             complaints.settled(&row.kind);
         }

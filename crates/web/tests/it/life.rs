@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testkit::wait_for;
 
 use crate::support::{App, KEY};
 
@@ -23,15 +24,10 @@ fn probe(app: &App, path: &str) -> (u16, Value) {
 
 /// Asks until the answer has this status; reports are kept for a second.
 fn until(app: &App, path: &str, status: u16) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(15);
-    loop {
+    wait_for(&format!("{path} to answer {status}"), || {
         let (got, answer) = probe(app, path);
-        if got == status {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{path} stays {got}: {answer}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        (got == status).then_some(answer)
+    })
 }
 
 #[test]
@@ -93,11 +89,7 @@ fn a_stop_turns_readiness_at_once_finishes_what_is_in_flight_and_then_closes() {
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     assert!(answer.ends_with(r#"{"finished":true}"#), "{answer}");
 
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while TcpStream::connect(app.address).is_ok() {
-        assert!(Instant::now() < deadline, "the port stays open");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for("the port to close", || TcpStream::connect(app.address).is_err().then_some(()));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::deadline::Deadline;
 use crate::stack::{SERVICES, Stack, build, commands};
 use client::Client;
 use count::Table;
@@ -18,8 +19,10 @@ use subscriber::Subscriber;
 const USER: &str = "sklep-demo";
 const LIVE: u32 = 60;
 const LIVE_PER_SECOND: u32 = 20;
-/// Nothing in the demo takes longer.
+/// No step of the demo takes longer.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// Nor does the whole of it, once it is built.
+const LIMIT: Duration = Duration::from_mins(15);
 
 /// Says what is done now, and since when the demo runs.
 struct Steps {
@@ -43,11 +46,13 @@ pub(crate) fn run(keep: bool, orders: u32) -> Result<ExitCode> {
     let _lock = commands::lock()?;
     println!("building (the first time takes a few minutes)");
     build()?;
+    let deadline = Deadline::start("the demo", LIMIT);
     let mut steps = Steps { started: Instant::now(), number: 0 };
     steps.next("Postgres, Redis, RabbitMQ, the sandbox and the services start");
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
     let mut stack = Stack::start(&names)?;
     let kept = play(&mut stack, &mut steps, orders)?;
+    drop(deadline);
     if keep {
         commands::show()?;
         println!("\nleft running; Ctrl-C or `cargo xtask down` ends it");

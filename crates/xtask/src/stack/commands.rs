@@ -141,7 +141,7 @@ pub(crate) fn status() -> Result<ExitCode> {
     }
     let environment = environment()?;
     let mut all_ready = true;
-    for service in &SERVICES {
+    for service in SERVICES {
         let Some((_, url)) = environment.iter().find(|(name, _)| name == service.url_variable) else {
             continue;
         };

@@ -15,8 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use crate::process::{self, Server, free_ports, wait_for_all};
-use crate::root;
+use crate::reaper::Reaper;
 use crate::servers::{self, Keeping, Servers};
+use crate::{check, root};
 
 pub(crate) use services::SERVICES;
 use services::Service;
@@ -56,13 +57,14 @@ pub(crate) fn folder() -> PathBuf {
 pub(crate) fn build() -> Result<()> {
     let mut command = Command::new("cargo");
     command.args(["build", "--release", "-p", "sandbox"]).current_dir(root());
-    for service in &SERVICES {
+    for service in SERVICES {
         command.args(["-p", service.name]);
     }
-    if !command.status().context("cannot start cargo")?.success() {
+    let mut reaper = Reaper::start(&root().join("target").join("build.reaper"))?;
+    if !process::run_watched(&mut command, &mut reaper)?.success() {
         bail!("the build failed");
     }
-    Ok(())
+    check::shipped(&root().join("target").join("release"))
 }
 
 impl Stack {
@@ -239,7 +241,7 @@ impl Stack {
     /// A token with every scope of every service, and no rate limit.
     pub(crate) fn token(&self) -> Result<String> {
         let mut scope = "service ".to_owned();
-        for service in &SERVICES {
+        for service in SERVICES {
             let name = service.name;
             write!(scope, "{name}:read {name}:write {name}:admin ")?;
         }

@@ -13,7 +13,7 @@ pub(crate) struct Service {
     pub(crate) settings: &'static [(&'static str, &'static str)],
 }
 
-pub(crate) const SERVICES: [Service; 2] = [
+pub(crate) const SERVICES: &[Service] = &[
     Service {
         name: "allegro-backup",
         binary: "zaplecze-allegro-backup",

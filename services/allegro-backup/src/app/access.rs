@@ -9,12 +9,12 @@ use secrecy::SecretString;
 use tasks::{TaskError, schedules};
 use time::OffsetDateTime;
 
+use super::work::follow_name;
 use crate::clients::allegro::{AllegroError, REQUEST_TIMEOUT, TokenPair};
 use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 pub(crate) use crate::store::tokens::TokenStoreError;
 use crate::store::tokens::{self, Account, Pair};
-use crate::tasks::follow_name;
 
 /// A token is refreshed when it ends within this.
 const EARLY: time::Duration = time::Duration::minutes(5);

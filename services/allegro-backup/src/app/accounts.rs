@@ -3,13 +3,13 @@
 use domain::{AuthorizationId, TaskId, TokenId};
 use tasks::{Task, schedules};
 
+use super::work::{follow_name, queue};
 use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::authorizations;
 pub(crate) use crate::store::authorizations::Authorization;
 use crate::store::tokens;
 pub(crate) use crate::store::tokens::Account;
-use crate::tasks::{follow_name, queue};
 
 /// Accounts of one user, or of everybody.
 ///

@@ -8,13 +8,13 @@ use pg::sealed::SealError;
 use serde_json::json;
 use tasks::{Run, TaskError};
 
+use super::work::{FULL_SYNC, full_sync_task, poll_task};
 use crate::app::access::{CallError, received};
 use crate::clients::allegro::{AllegroError, DeviceCode};
 use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::authorizations::{self, Authorization, NewAuthorization};
 use crate::store::tokens::{self, Identity, TokenStoreError};
-use crate::tasks::{FULL_SYNC, full_sync_task, poll_task};
 
 /// RFC 8628 §3.5: `slow_down` adds this to the interval.
 const SLOWER: i32 = 5;

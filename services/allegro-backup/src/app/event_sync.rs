@@ -13,7 +13,8 @@ use time::OffsetDateTime;
 
 use super::access::{CallError, call};
 use super::upsert::{Answers, Counts, Source, store};
-use crate::clients::allegro::{AllegroError, Event};
+use crate::clients::allegro::AllegroError;
+use crate::domain::journal::Event;
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::failed::{self, Failed};

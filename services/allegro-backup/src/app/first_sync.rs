@@ -13,11 +13,11 @@ use time::{Duration, OffsetDateTime};
 
 use super::access::{CallError, call};
 use super::upsert::{Answers, Counts, Source, store};
+use super::work::follow;
 use crate::clients::allegro::Window;
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::cursors::{self, Cursor};
-use crate::tasks::follow;
 
 /// Allegro lists the last twelve months.
 const HISTORY: Duration = Duration::days(365);

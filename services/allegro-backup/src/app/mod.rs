@@ -9,3 +9,4 @@ pub(crate) mod orders;
 pub(crate) mod syncs;
 pub(crate) mod upsert;
 pub(crate) mod watch;
+pub(crate) mod work;

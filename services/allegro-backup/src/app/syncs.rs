@@ -3,10 +3,10 @@
 use domain::TaskId;
 use tasks::Task;
 
+use super::work::{FULL_SYNC, full_sync_task, queue};
 use crate::state::State;
 use crate::store::cursors::{self, Cursor};
 use crate::store::tokens::{self, Account};
-use crate::tasks::{FULL_SYNC, full_sync_task, queue};
 
 /// How an account's sync goes.
 #[derive(Debug)]

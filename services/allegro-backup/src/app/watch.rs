@@ -7,10 +7,10 @@ use tasks::schedules;
 use tokio_util::sync::CancellationToken;
 
 use super::access;
+use super::work::{follow, full_sync_task, poll_task};
 use crate::state::State;
 use crate::store::authorizations;
 use crate::store::tokens::{self, Forgotten};
-use crate::tasks::{follow, full_sync_task, poll_task};
 
 /// Allegro takes an interrupted refresh's token for 60 s: it is looked for often.
 const REFRESHES: Duration = Duration::from_secs(5);

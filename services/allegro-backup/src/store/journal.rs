@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use domain::TokenId;
 use time::OffsetDateTime;
 
-use crate::clients::allegro::Event;
+use crate::domain::journal::Event;
 
 #[derive(QueryableByName)]
 struct EventId {

@@ -5,8 +5,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tasks::{Outcome, Run, TaskError, TaskHandler};
 
-use super::POLL_AUTHORIZATION;
 use crate::app::connect;
+use crate::app::work::POLL_AUTHORIZATION;
 use crate::state::State;
 
 /// Polls a device flow until it ends.

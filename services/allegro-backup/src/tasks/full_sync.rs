@@ -4,8 +4,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tasks::{Outcome, Run, TaskError, TaskHandler};
 
-use super::{FULL_SYNC, owner};
+use super::owner;
 use crate::app::first_sync;
+use crate::app::work::FULL_SYNC;
 use crate::state::State;
 
 /// Reads an account's whole list.

@@ -4,8 +4,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tasks::{Outcome, Run, TaskError, TaskHandler};
 
-use super::{ORDER_EVENTS, owner};
+use super::owner;
 use crate::app::event_sync;
+use crate::app::work::ORDER_EVENTS;
 use crate::state::State;
 
 /// Follows an account's journal.

@@ -4,6 +4,9 @@
 
 mod accounts;
 mod bad_input;
+mod conformance;
+mod failpoints;
 mod interface;
 mod orders;
 mod support;
+mod weather;

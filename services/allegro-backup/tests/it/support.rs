@@ -7,7 +7,7 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use sandbox::{Sandbox, Settings};
 use serde_json::{Value, json};
-use testkit::{Database, Program, Telegram, Vhost, eventually};
+use testkit::{Database, Program, Proxy, Telegram, Vhost, eventually};
 
 pub(crate) const USER: &str = "sklep-ząbek";
 /// As it is written in a path.
@@ -22,10 +22,12 @@ pub(crate) struct Shop {
     pub(crate) service: Program,
     pub(crate) pool: pg::Pool,
     pub(crate) telegram: Telegram,
+    pub(crate) vhost: Vhost,
+    /// Between the service and Redis.
+    pub(crate) redis: Proxy,
     sandbox: Sandbox,
     agent: ureq::Agent,
     _database: Database,
-    _vhost: Vhost,
 }
 
 #[derive(QueryableByName)]
@@ -49,7 +51,7 @@ impl Shop {
         let (database, vhost) = (Database::create("allegro_backup", "").await, Vhost::create());
         let sandbox = Sandbox::start(settings).unwrap();
         let telegram = Telegram::start();
-        let (allegro, redis) = (sandbox.url(), testkit::redis_url());
+        let (allegro, redis) = (sandbox.url(), Proxy::before(&testkit::redis_url()));
         // A pause after 429 is shared by client id: each test has its own.
         let client_id = "sandbox";
         let service = Program::start(
@@ -58,7 +60,7 @@ impl Shop {
             database.url(),
             vhost.url(),
             &[
-                ("REDIS_URL", &redis),
+                ("REDIS_URL", redis.url()),
                 ("ALERTS_TELEGRAM_URL", &telegram.url()),
                 ("ALERTS_TELEGRAM_TOKEN", BOT),
                 ("ALERTS_TELEGRAM_CHATS", &OWNER.to_string()),
@@ -77,10 +79,11 @@ impl Shop {
             service,
             pool,
             telegram,
+            vhost,
+            redis,
             sandbox,
             agent: config.build().into(),
             _database: database,
-            _vhost: vhost,
         }
     }
 

@@ -45,6 +45,7 @@ async fn write(state: State, mut received: mpsc::UnboundedReceiver<(Outcome, one
             let pause = backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(5));
             tokio::time::sleep(pause).await;
         }
+        failpoint::hit("webhook.after_record");
         for done in waiting {
             // Nobody waits any more when the process ends.
             let _gone = done.send(());

@@ -115,7 +115,9 @@ async fn attempt(
         // It waited too long here: another may take it before we are done. Whoever takes it then, sends it.
         return id;
     }
+    failpoint::hit("webhook.before_send");
     let outcome = send(&client, &state.guard, &endpoint, &job, now).await;
+    failpoint::hit("webhook.after_send");
     recorder.record(outcome).await;
     drop(job.slot);
     id

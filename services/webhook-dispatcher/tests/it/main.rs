@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod conformance;
 mod delivery;
+mod failpoints;
 mod interface;
 mod keys;
 mod support;
 mod traces;
+mod weather;

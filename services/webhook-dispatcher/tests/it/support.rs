@@ -12,8 +12,9 @@ use diesel_async::RunQueryDsl;
 use domain::events::{AccountConnected, Envelope, NewEvent};
 use domain::{IdSource, TokenId, UuidV7Source};
 use messaging::{Broker, Relay};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use testkit::{Database, Program, Vhost, eventually};
+use testkit::{Database, Program, Proxy, Vhost, eventually};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -23,6 +24,10 @@ use uuid::Uuid;
 pub(crate) struct Desk {
     pub(crate) service: Program,
     pub(crate) pool: pg::Pool,
+    /// Between the service and its database.
+    pub(crate) postgres: Proxy,
+    /// Between the service and its broker.
+    pub(crate) rabbitmq: Proxy,
     pub(crate) database: Database,
     pub(crate) vhost: Vhost,
     _stop: DropGuard,
@@ -41,8 +46,9 @@ pub(crate) const LOCAL: [(&str, &str); 2] =
 /// The service's program.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_zaplecze-webhook-dispatcher");
 
-fn start(database: &Database, vhost: &Vhost, settings: &[(&str, &str)]) -> Program {
-    Program::start(BINARY, "webhook-dispatcher", database.url(), vhost.url(), settings)
+fn start(postgres: &Proxy, rabbitmq: &Proxy, settings: &[(&str, &str)]) -> Program {
+    let (postgres, rabbitmq) = (postgres.url().into(), rabbitmq.url().into());
+    Program::start(BINARY, "webhook-dispatcher", &postgres, &rabbitmq, settings)
 }
 
 impl Desk {
@@ -52,7 +58,9 @@ impl Desk {
 
     pub(crate) async fn open_with(settings: &[(&str, &str)]) -> Self {
         let (database, vhost) = (Database::create("webhook_dispatcher", "").await, Vhost::create());
-        let service = start(&database, &vhost, settings);
+        let postgres = Proxy::before(database.url().expose_secret());
+        let rabbitmq = Proxy::before(vhost.url().expose_secret());
+        let service = start(&postgres, &rabbitmq, settings);
         let stop = CancellationToken::new();
         // Facts are told as another service would tell them. Nothing is lost before the queue is bound: the
         // relay's rows wait.
@@ -60,13 +68,13 @@ impl Desk {
         let relay = Relay::new("teller", database.url().clone(), broker);
         tokio::spawn(relay.run(stop.clone()));
         let pool = database.pool();
-        Self { service, pool, database, vhost, _stop: stop.drop_guard() }
+        Self { service, pool, postgres, rabbitmq, database, vhost, _stop: stop.drop_guard() }
     }
 
     /// Ends the service and starts it with other settings.
     pub(crate) fn restart_with(&mut self, settings: &[(&str, &str)]) {
         self.service.kill();
-        self.service = start(&self.database, &self.vhost, settings);
+        self.service = start(&self.postgres, &self.rabbitmq, settings);
     }
 
     pub(crate) async fn tell(&self, facts: &[Envelope]) {

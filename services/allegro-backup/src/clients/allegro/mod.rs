@@ -20,9 +20,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
 
+use crate::domain::journal::Event;
+
 pub(crate) use error::AllegroError;
 pub(crate) use pause::Pause;
-pub(crate) use wire::{DeviceCode, Event, Me, OrderPage, TokenPair};
+pub(crate) use wire::{DeviceCode, Me, OrderPage, TokenPair};
 
 /// Allegro's media type; anything else is refused with 406.
 const MEDIA_TYPE: &str = "application/vnd.allegro.public.v1+json";

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::AllegroError;
+use crate::domain::journal::Event;
 
 /// The documentation shows numbers as text, live answers are numbers: both are read.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -90,21 +91,6 @@ pub(super) struct LatestEvent {
 #[derive(Debug, Deserialize)]
 pub(super) struct EventPage {
     pub(super) events: Vec<Box<RawValue>>,
-}
-
-/// One line of the journal. Only its id must be there: one odd event must not hold up the others.
-#[derive(Debug, Clone)]
-pub(crate) struct Event {
-    /// Allegro's id of the event.
-    pub(crate) id: String,
-    /// What happened.
-    pub(crate) kind: String,
-    /// When it happened; the epoch where it does not say.
-    pub(crate) occurred_at: OffsetDateTime,
-    /// The order it happened to, where the event names it: Allegro's document does not promise that.
-    pub(crate) order_id: Option<String>,
-    /// As it was sent, but for what Postgres cannot hold.
-    pub(crate) content: Value,
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,8 @@
 //! The rules of the architecture that a compiler does not know.
 
+mod layers;
+mod source;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,27 +11,22 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 use crate::root;
 
-/// A source file longer than this hides more than one idea.
-const MAX_LINES: usize = 500;
-
 /// What each crate may use of ours; a service may use all of them.
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("alerts", &["domain", "egress", "pg"]),
+    ("failpoint", &[]),
     ("telemetry", &[]),
     ("chassis", &["domain", "telemetry"]),
     ("egress", &["domain", "telemetry"]),
-    ("pg", &["domain"]),
+    ("pg", &["domain", "failpoint"]),
     ("web", &["chassis", "domain", "egress", "pg", "telemetry"]),
-    ("messaging", &["domain", "pg", "telemetry"]),
-    ("tasks", &["domain", "pg", "web"]),
+    ("messaging", &["domain", "failpoint", "pg", "telemetry"]),
+    ("tasks", &["domain", "failpoint", "pg", "web"]),
     ("sandbox", &["domain"]),
     ("xtask", &[]),
     ("testkit", &["domain", "messaging", "pg", "tasks"]),
 ];
-
-/// Crates that may speak diesel outside a `store` folder.
-const DIESEL: &[&str] = &["pg", "messaging", "tasks", "testkit"];
 
 /// Checks all rules and tells all that are broken.
 pub(crate) fn run() -> Result<()> {
@@ -43,7 +41,12 @@ pub(crate) fn run() -> Result<()> {
         let mut text = String::new();
         for file in files(&folder, "rs")? {
             let source = fs::read_to_string(&file)?;
-            source_rules(package.name.as_str(), &file, &source, &mut broken);
+            source::check(
+                package.name.as_str(),
+                file.strip_prefix(root()).unwrap_or(&file),
+                &source,
+                &mut broken,
+            );
             text.push_str(&source);
         }
         unused(package, &text, &mut broken);
@@ -139,29 +142,6 @@ fn manifest(package: &Package, broken: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-fn source_rules(package: &str, file: &Path, source: &str, broken: &mut Vec<String>) {
-    let shown = file.strip_prefix(root()).unwrap_or(file).display();
-    let lines = source.lines().count();
-    if lines > MAX_LINES {
-        broken.push(format!("{shown}: {lines} lines; look for the seam (at most {MAX_LINES})"));
-    }
-    let path = file.display().to_string();
-    let in_store = path.contains("/src/store/") || path.ends_with("/src/store.rs");
-    let in_tests = path.contains("/tests/");
-    let in_root = path.ends_with("/src/lib.rs");
-    if source.contains(concat!("diesel", "::"))
-        && !in_store
-        && !in_tests
-        && !in_root
-        && !DIESEL.contains(&package)
-    {
-        broken.push(format!("{shown}: diesel belongs under store"));
-    }
-    if path.contains("/src/api/") && (source.contains("crate::store") || source.contains("store::")) {
-        broken.push(format!("{shown}: api must not name store; ask app"));
-    }
-}
-
 /// A dependency nobody names is left over.
 fn unused(package: &Package, text: &str, broken: &mut Vec<String>) {
     for dependency in &package.dependencies {
@@ -187,44 +167,4 @@ fn files(folder: &Path, wanted: &str) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{source_rules, undocumented};
-    use crate::root;
-
-    fn broken(package: &str, path: &str, source: &str) -> Vec<String> {
-        let mut broken = Vec::new();
-        source_rules(package, &root().join(path), source, &mut broken);
-        broken
-    }
-
-    #[test]
-    fn diesel_stands_under_store_only() {
-        let source = concat!("use diesel", "::prelude::*;");
-        assert!(broken("stock-sync", "services/stock-sync/src/store/level.rs", source).is_empty());
-        assert!(broken("pg", "crates/pg/src/pool.rs", source).is_empty());
-        assert_eq!(broken("stock-sync", "services/stock-sync/src/app/sell.rs", source).len(), 1);
-    }
-
-    #[test]
-    fn a_route_that_is_not_documented_is_told() {
-        let routes = r#".service(resource("/doors").get(list)).service(resource("/doors/{id}").get(get))"#;
-        let document = r#"{"paths": {"/api/v1/doors": {}}}"#;
-        assert_eq!(
-            undocumented("house", routes, document),
-            ["house: the route /doors/{id} is not in docs/openapi/house.json"]
-        );
-    }
-
-    #[test]
-    fn api_never_names_store_and_files_stay_short() {
-        assert_eq!(
-            broken("stock-sync", "services/stock-sync/src/api/levels.rs", "use crate::store::levels;").len(),
-            1
-        );
-        assert_eq!(broken("web", "crates/web/src/x.rs", &"//\n".repeat(501)).len(), 1);
-        assert!(broken("web", "crates/web/src/x.rs", &"//\n".repeat(500)).is_empty());
-    }
 }

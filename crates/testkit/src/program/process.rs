@@ -1,0 +1,149 @@
+//! The process itself, and what it says.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+use super::LIMIT;
+
+/// A service that serves, or did. Killed with the value.
+pub(super) struct Process {
+    child: Child,
+    pub(super) url: String,
+    log: Arc<Mutex<String>>,
+    /// End when the process has closed stdout and stderr.
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts it, and returns when it says where it listens, or has ended before.
+    pub(super) fn serve(binary: &str, environment: &[(String, String)], more: &[(&str, &str)]) -> Self {
+        let log = Arc::default();
+        Self::start(binary, environment, more, log)
+    }
+
+    /// The same in the place of one that has ended; the log goes on.
+    pub(super) fn serve_again(
+        &mut self,
+        binary: &str,
+        environment: &[(String, String)],
+        more: &[(&str, &str)],
+    ) {
+        *self = Self::start(binary, environment, more, Arc::clone(&self.log));
+    }
+
+    fn start(
+        binary: &str,
+        environment: &[(String, String)],
+        more: &[(&str, &str)],
+        log: Arc<Mutex<String>>,
+    ) -> Self {
+        let mut child = command(binary, environment, more)
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the service's program");
+        let (found, find) = std::sync::mpsc::channel();
+        let output = child.stdout.take().expect("a pipe");
+        let errors = child.stderr.take().expect("a pipe");
+        let readers = vec![keep(output, Arc::clone(&log), Some(found)), keep(errors, Arc::clone(&log), None)];
+        // The channel ends with the process.
+        let address = find.recv_timeout(LIMIT).unwrap_or_default();
+        Self { child, url: format!("http://{address}"), log, readers }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn kill(&mut self) {
+        assert!(
+            self.child.try_wait().expect("a child of ours").is_none(),
+            "it has ended before it was killed"
+        );
+        self.child.kill().expect("a running process");
+        self.child.wait().expect("a child of ours");
+    }
+
+    /// How it ended, if it has. Its log is complete then.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("a child of ours")?;
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader");
+        }
+        Some(status)
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended_before = self.child.kill();
+        let _status = self.child.wait();
+        if std::thread::panicking() {
+            // What went wrong in the service is told beside what went wrong in the test.
+            let log = self.log();
+            let troubles =
+                log.lines().filter(|line| line.contains("\"WARNING\"") || line.contains("\"ERROR\""));
+            for line in troubles.take(50) {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
+
+/// Keeps what a process says, and tells where it serves when it says so.
+fn keep(
+    output: impl Read + Send + 'static,
+    log: Arc<Mutex<String>>,
+    found: Option<Sender<String>>,
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some(found) = &found
+                && line.contains("\"serving\"")
+            {
+                let content: Value = serde_json::from_str(&line).unwrap_or_default();
+                let address = content["extra"]["address"].as_str().unwrap_or_default();
+                // Nobody listens any more to what comes after a start that failed.
+                let _unheard = found.send(address.to_owned());
+            }
+            writeln!(log.lock().unwrap_or_else(PoisonError::into_inner), "{line}").expect("memory");
+        }
+    })
+}
+
+fn command(binary: &str, environment: &[(String, String)], more: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary);
+    command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+    command.envs(more.iter().copied());
+    command
+}
+
+/// Runs it to its end.
+pub(super) fn output(
+    binary: &str,
+    environment: &[(String, String)],
+    more: &[(&str, &str)],
+    arguments: &[&str],
+) -> Output {
+    command(binary, environment, more).args(arguments).output().expect("the service's program")
+}
+
+/// Runs it to its good end, and returns what it printed.
+pub(super) fn run(binary: &str, environment: &[(String, String)], arguments: &[&str]) -> String {
+    let output = output(binary, environment, &[], arguments);
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{arguments:?} failed:\n{out}{error}");
+    out.trim().to_owned()
+}

@@ -1,0 +1,5 @@
+//! The tools of the tests, themselves tested.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod proxy;

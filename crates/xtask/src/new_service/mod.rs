@@ -1,0 +1,144 @@
+//! `cargo xtask new-service`: a whole service, from the template beside this crate's sources.
+//!
+//! The template is a service called `new-service`: its files are good Rust as they stand, and making a service of them is
+//! replacing the name in its four spellings. What all services share (the outbox's and the inbox's tables) is taken from
+//! the crates that own it.
+
+mod name;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use name::Name;
+
+use crate::process;
+
+/// Ports below belong to the services of the architecture.
+const FIRST_PORT: u16 = 8007;
+/// The crate whose tables a service has only when it needs them.
+const NOT_AT_FIRST: &str = "tasks";
+
+/// A place in a file where a service is entered: the line is put before it.
+struct Entry {
+    file: &'static str,
+    before: &'static str,
+    text: fn(&Name) -> String,
+}
+
+const ENTRIES: [Entry; 2] = [
+    Entry {
+        file: "crates/xtask/src/stack/services.rs",
+        before: "\n];",
+        text: |name| {
+            format!(
+                "\n    Service {{\n        name: \"{}\",\n        binary: \"zaplecze-{}\",\n        role: \"{}\",\n        \
+                 url_variable: \"{}_URL\",\n        settings: &[],\n    }},",
+                name.kebab, name.kebab, name.snake, name.upper
+            )
+        },
+    },
+    Entry {
+        file: "deploy/postgres/bootstrap.sql",
+        before: "] LOOP",
+        text: |name| format!(",\n{:35}'{}'", "", name.snake),
+    },
+];
+
+/// Makes the service `name` in the checkout at `root`, and says what comes next.
+pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode> {
+    let name = Name::parse(name)?;
+    let (service, schema) =
+        (root.join("services").join(&name.kebab), root.join("migrations").join(&name.snake));
+    for taken in [&service, &schema, &root.join("crates").join(&name.kebab)] {
+        if taken.exists() {
+            bail!("{} exists already", taken.display());
+        }
+    }
+    let port = choose_port(root, port)?;
+    // All is made ready before anything is written: a template that cannot be rendered leaves nothing half done.
+    let mut made = Vec::new();
+    let templates = root.join("crates/xtask/templates");
+    for (folder, target) in [("service", &service), ("migrations", &schema)] {
+        for file in files(&templates.join(folder))? {
+            let place = file.strip_prefix(templates.join(folder))?.with_extension("");
+            let text =
+                fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            made.push((target.join(place), name.render(&text, port)));
+        }
+    }
+    let (up, down) = shared_tables(root)?;
+    made.push((schema.join("2026-11-21-000001_shared/up.sql"), up));
+    made.push((schema.join("2026-11-21-000001_shared/down.sql"), down));
+    for entry in &ENTRIES {
+        let path = root.join(entry.file);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let at = text
+            .find(entry.before)
+            .with_context(|| format!("no {:?} in {}", entry.before, path.display()))?;
+        let (head, tail) = text.split_at(at);
+        made.push((path, format!("{head}{}{tail}", (entry.text)(&name))));
+    }
+    for (path, text) in made {
+        fs::create_dir_all(path.parent().context("a file in a folder")?)?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("wrote {}", path.strip_prefix(root).unwrap_or(&path).display());
+    }
+    // A longer name breaks lines elsewhere.
+    process::run(Command::new("cargo").args(["fmt", "-p", &name.kebab]).current_dir(root))?;
+    println!(
+        "\n{} listens on port {port}. Try it: cargo xtask test -p {}\nWhat comes next is in docs/ADDING-A-SERVICE.md.",
+        name.kebab, name.kebab
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The port asked for, or the first that no service has.
+fn choose_port(root: &Path, wanted: Option<u16>) -> Result<u16> {
+    let mut taken = Vec::new();
+    for service in fs::read_dir(root.join("services"))? {
+        let Ok(text) = fs::read_to_string(service?.path().join("src/lib.rs")) else { continue };
+        let port = text.split_once("DEFAULT_PORT: u16 = ").and_then(|(_, rest)| rest.split_once(';'));
+        taken.extend(port.and_then(|(port, _)| port.parse::<u16>().ok()));
+    }
+    if let Some(port) = wanted {
+        if taken.contains(&port) {
+            bail!("another service has the port {port}");
+        }
+        return Ok(port);
+    }
+    (FIRST_PORT..u16::MAX).find(|port| !taken.contains(port)).context("no port is left")
+}
+
+/// The tables of the crates, each as it stands there, and how they are dropped.
+fn shared_tables(root: &Path) -> Result<(String, String)> {
+    let (mut up, mut tables) = (String::new(), Vec::new());
+    for file in files(&root.join("crates"))? {
+        let table = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let is_shared = file.parent().is_some_and(|folder| folder.ends_with("sql"))
+            && file.extension().is_some_and(|extension| extension == "sql")
+            && !file.iter().any(|part| part == NOT_AT_FIRST);
+        if is_shared {
+            up += &fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            tables.push(table);
+        }
+    }
+    tables.reverse();
+    Ok((up, format!("DROP TABLE {};\n", tables.join(", "))))
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

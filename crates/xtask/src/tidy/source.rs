@@ -1,0 +1,75 @@
+//! Rules of one source file.
+
+use std::path::Path;
+
+use super::layers;
+
+/// A source file longer than this hides more than one idea.
+const MAX_LINES: usize = 500;
+
+/// Crates that may speak diesel outside a `store` folder.
+const DIESEL: &[&str] = &["pg", "messaging", "tasks", "testkit"];
+
+/// Says which rules a file breaks; its path begins at the root of the checkout.
+pub(super) fn check(package: &str, file: &Path, source: &str, broken: &mut Vec<String>) {
+    let shown = file.display();
+    let path = format!("/{shown}");
+    let lines = source.lines().count();
+    if lines > MAX_LINES {
+        broken.push(format!("{shown}: {lines} lines; look for the seam (at most {MAX_LINES})"));
+    }
+    let is_test = path.contains("/tests/");
+    let may_speak_diesel = is_test
+        || path.contains("/src/store/")
+        || path.ends_with("/src/store.rs")
+        || path.ends_with("/src/lib.rs")
+        || DIESEL.contains(&package);
+    if source.contains(concat!("diesel", "::")) && !may_speak_diesel {
+        broken.push(format!("{shown}: diesel belongs under store"));
+    }
+    if source.contains(concat!("#[", "ignore")) {
+        broken.push(format!("{shown}: a test that does not run is none"));
+    }
+    let inner = source.split_once(concat!("#[cfg(", "test)]")).map_or("", |(_, tests)| tests);
+    let tests = if is_test { source } else { inner };
+    if ["thread::sleep(", "time::sleep(", " sleep("].iter().any(|sleep| tests.contains(sleep)) {
+        broken.push(format!("{shown}: a test waits for a condition (testkit's `eventually`), not for time"));
+    }
+    layers::check(file, source, broken);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::check;
+
+    fn broken(package: &str, path: &str, source: &str) -> usize {
+        let mut broken = Vec::new();
+        check(package, Path::new(path), source, &mut broken);
+        broken.len()
+    }
+
+    #[test]
+    fn diesel_stands_under_store_only() {
+        let source = concat!("use diesel", "::prelude::*;");
+        assert_eq!(broken("stock-sync", "services/stock-sync/src/store/level.rs", source), 0);
+        assert_eq!(broken("pg", "crates/pg/src/pool.rs", source), 0);
+        assert_eq!(broken("stock-sync", "services/stock-sync/src/app/sell.rs", source), 1);
+    }
+
+    #[test]
+    fn files_stay_short() {
+        assert_eq!(broken("web", "crates/web/src/x.rs", &"//\n".repeat(501)), 1);
+        assert_eq!(broken("web", "crates/web/src/x.rs", &"//\n".repeat(500)), 0);
+    }
+
+    #[test]
+    fn every_test_runs_and_none_waits_for_time_to_pass() {
+        let sleep = concat!("std::thread::", "sleep(pause);");
+        assert_eq!(broken("web", "crates/web/tests/it/x.rs", sleep), 1);
+        assert_eq!(broken("web", "crates/web/src/x.rs", sleep), 0, "a service may pause");
+        assert_eq!(broken("web", "crates/web/src/x.rs", &format!("#[cfg(test)]\n{sleep}")), 1);
+        assert_eq!(broken("web", "crates/web/tests/it/x.rs", concat!("#[", "ignore = \"later\"]")), 1);
+    }
+}
