@@ -157,8 +157,8 @@ async fn connections_that_end_while_facts_are_sent_on_lose_none() {
         bench.run(&format!("INSERT INTO troubles VALUES ('{}', 2000)", fact.subject)).await;
     }
     bench.consume().await;
-    bench.publish(&facts).await;
-    for _ in 0..3 {
+    for wave in facts.chunks(100) {
+        bench.publish(wave).await;
         bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() > 0).await;
         eventually("a connection to end", async || (bench.vhost.end_connections() > 0).then_some(())).await;
     }

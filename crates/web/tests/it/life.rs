@@ -129,9 +129,6 @@ fn with_an_internal_port_probes_and_metrics_are_there_only_and_answer_to_the_end
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with(r#"{"finished":true}"#), "{answer}");
-    while TcpStream::connect(internal).is_ok() {
-        assert!(Instant::now() < deadline, "the internal port stays open");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    testkit::wait_for("the internal port to close", || TcpStream::connect(internal).is_err().then_some(()));
     assert!(TcpStream::connect(app.address).is_err(), "it closes last");
 }

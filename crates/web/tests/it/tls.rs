@@ -4,12 +4,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use chassis::config::Tls;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
+use testkit::wait_for;
 
 use crate::support::App;
 
@@ -52,11 +52,7 @@ fn a_new_certificate_is_taken_over_and_a_broken_one_is_not() {
     assert_eq!(ask(&app, &first).unwrap(), "HTTP/1.1 200 OK", "the old one stays");
 
     let (_, third) = issue(&folder);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while ask(&app, &third).is_err() {
-        assert!(Instant::now() < deadline, "the new certificate is not shown");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for("the new certificate to be shown", || ask(&app, &third).ok());
     assert!(ask(&app, &first).is_err(), "the old one is gone");
 }
 
