@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::config::Tls;
 use rustls::pki_types::{CertificateDer, ServerName};
