@@ -62,13 +62,12 @@ impl Service for Minimal {
         let listener = TcpListener::bind((context.http.host, context.http.port)).await?;
         let address = listener.local_addr()?;
         let life = context.lifecycle;
+        tracing::error_span!("request", correlation_id = "c-1", user_id = "anna", depth = 1).in_scope(|| {
+            tracing::info!(%address, depth = 2, "started");
+            tracing::warn!(end = config.end, access_token = "shown nowhere", token_id = 7, "working");
+        });
         life.spawn("probes", answer_probes(listener, life.clone()));
         life.spawn("work", work(config.end.clone(), life.clone()));
-
-        let _request =
-            tracing::error_span!("request", correlation_id = "c-1", user_id = "anna", depth = 1).entered();
-        tracing::info!(%address, depth = 2, "started");
-        tracing::warn!(end = config.end, access_token = "shown nowhere", token_id = 7, "working");
         Ok(())
     }
 }

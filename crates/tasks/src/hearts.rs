@@ -16,16 +16,19 @@ pub(crate) struct Hearts(Mutex<HashMap<TaskId, (i32, CancellationToken)>>);
 pub(crate) struct Heart<'a> {
     hearts: &'a Hearts,
     id: TaskId,
+    attempt: i32,
     /// Cancelled when the task is another attempt's, or was called off.
     pub(crate) lost: CancellationToken,
 }
 
 impl Hearts {
-    /// A try begins.
+    /// A try begins. An earlier try of the same task that is still under way here has lost it.
     pub(crate) fn begin(&self, id: TaskId, attempt: i32) -> Heart<'_> {
         let lost = CancellationToken::new();
-        self.tries().insert(id, (attempt, lost.clone()));
-        Heart { hearts: self, id, lost }
+        if let Some((_, earlier)) = self.tries().insert(id, (attempt, lost.clone())) {
+            earlier.cancel();
+        }
+        Heart { hearts: self, id, attempt, lost }
     }
 
     /// Beats once for all, and tells those that lost their task.
@@ -53,6 +56,10 @@ impl Hearts {
 
 impl Drop for Heart<'_> {
     fn drop(&mut self) {
-        self.hearts.tries().remove(&self.id);
+        let mut tries = self.hearts.tries();
+        // A later try's heart beats on.
+        if tries.get(&self.id).is_some_and(|(attempt, _)| *attempt == self.attempt) {
+            tries.remove(&self.id);
+        }
     }
 }

@@ -185,7 +185,8 @@ pub async fn delete_old(
 ) -> Result<usize, pg::Error> {
     let deleted = sql_query(
         "DELETE FROM task_history WHERE id IN ( \
-             SELECT id FROM task_history WHERE finished_at < now() - $1 ORDER BY finished_at LIMIT $2)",
+             SELECT id FROM task_history WHERE finished_at < now() - $1 ORDER BY finished_at LIMIT $2 \
+             FOR UPDATE SKIP LOCKED)",
     )
     .bind::<Interval, _>(interval(age))
     .bind::<BigInt, _>(limit)

@@ -149,7 +149,8 @@ pub async fn set_enabled(
     Ok(changed.get_result(conn).await.optional()?)
 }
 
-/// Makes a schedule due now, whatever its timing says of this moment. `None` when there is none.
+/// Makes a schedule due now, whatever its timing says of this moment; one that is switched off stays as it is. `None`
+/// when there is none.
 ///
 /// # Errors
 /// When the database refuses.
@@ -159,8 +160,9 @@ pub async fn run_now(
     now: OffsetDateTime,
 ) -> Result<Option<Schedule>, pg::Error> {
     let query = format!(
-        "UPDATE schedules SET next_run_at = least(next_run_at, $2), updated_at = now() WHERE name = $1 \
-         RETURNING {SCHEDULE}"
+        "UPDATE schedules SET updated_at = now(), \
+             next_run_at = CASE WHEN is_enabled THEN least(next_run_at, $2) ELSE next_run_at END \
+         WHERE name = $1 RETURNING {SCHEDULE}"
     );
     let changed = sql_query(query).bind::<Text, _>(name).bind::<Timestamptz, _>(now);
     Ok(changed.get_result(conn).await.optional()?)
@@ -195,7 +197,8 @@ pub(crate) async fn due(
 ) -> Result<Vec<Schedule>, pg::Error> {
     let query = format!(
         "SELECT {SCHEDULE} FROM schedules s WHERE is_enabled AND next_run_at <= $1 AND NOT EXISTS ( \
-             SELECT 1 FROM task_history h WHERE h.id = s.task_id AND h.status IN ('queued', 'running', 'retrying')) \
+             SELECT 1 FROM task_history h WHERE h.unique_key = 'schedule:' || s.name \
+                 AND h.status IN ('queued', 'running', 'retrying')) \
          ORDER BY next_run_at LIMIT $2 FOR UPDATE SKIP LOCKED"
     );
     Ok(sql_query(query).bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit).load(conn).await?)

@@ -57,6 +57,8 @@ CREATE UNIQUE INDEX task_history_unique_key ON task_history (unique_key)
 CREATE INDEX task_history_due ON task_history (run_at, id) WHERE status IN ('queued', 'retrying');
 CREATE INDEX task_history_by_queue ON task_history (queue, kind, id DESC);
 CREATE INDEX task_history_listed ON task_history (created_at DESC, id DESC);
+CREATE INDEX task_history_listed_of_user ON task_history (user_id, created_at DESC, id DESC) WHERE user_id IS NOT NULL;
+CREATE INDEX task_history_listed_failed ON task_history (created_at DESC, id DESC) WHERE status = 'failed';
 CREATE INDEX task_history_finished ON task_history (finished_at) WHERE finished_at IS NOT NULL;
 -- Tasks that are asked for again and again: the row is the truth, any number of processes may look at it.
 CREATE TABLE schedules (

@@ -54,7 +54,6 @@ impl Consumer {
                 FieldTable::default(),
             )
             .await?;
-        *failures = 0;
         tracing::info!(queue = Role::Main.queue_of(service), "consuming");
         let consumed = async {
             loop {
@@ -62,6 +61,9 @@ impl Consumer {
                 if !self.settle(&channel, batch, pool, handler, stop).await? {
                     return Ok(());
                 }
+                // Not before: a session that takes messages and settles none must not try ever faster, or the broker's
+                // count of deliveries sets aside what nobody has looked at.
+                *failures = 0;
             }
         };
         tokio::select! {

@@ -38,8 +38,15 @@ pub static SCHEDULE_NOT_FOUND: ErrorCode = ErrorCode {
     title: "No such schedule",
     meaning: "No schedule has this name, or it is another user's.",
 };
+/// It would not run.
+pub static SCHEDULE_OFF: ErrorCode = ErrorCode {
+    code: "schedule_off",
+    status: 409,
+    title: "The schedule is switched off",
+    meaning: "A schedule that is switched off does not run; switch it on first.",
+};
 /// What these routes may answer besides the common errors.
-pub static CODES: &[&ErrorCode] = &[&TASK_NOT_FOUND, &TASK_STATE, &SCHEDULE_NOT_FOUND];
+pub static CODES: &[&ErrorCode] = &[&TASK_NOT_FOUND, &TASK_STATE, &SCHEDULE_NOT_FOUND, &SCHEDULE_OFF];
 
 #[derive(OpenApi)]
 #[openapi(paths(

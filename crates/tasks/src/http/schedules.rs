@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Limit, Once, Problem};
 
-use super::SCHEDULE_NOT_FOUND;
+use super::{SCHEDULE_NOT_FOUND, SCHEDULE_OFF};
 use crate::schedules::{self, Schedule};
 
 /// A schedule.
@@ -142,11 +142,14 @@ pub(super) async fn change(
 #[utoipa::path(post, path = "/schedules/{name}/run", tag = "tasks", operation_id = "run_schedule",
     params(("name" = String, Path, description = "The schedule's name", example = "delete_old_tasks")),
     responses((status = 202, description = "It will run at once", body = ScheduleView),
-        (status = 404, description = "schedule_not_found")))]
+        (status = 404, description = "schedule_not_found"), (status = 409, description = "schedule_off")))]
 pub(super) async fn run(caller: Caller, once: Once, name: ApiPath<String>) -> Result<HttpResponse, Problem> {
     once.run(async |conn| {
         let due = schedules::run_now(conn, &name, SystemClock.now()).await;
         let due = own(due.map_err(|error| Problem::database(&error))?, &caller)?;
+        if !due.is_enabled {
+            return Err(Problem::new(&SCHEDULE_OFF));
+        }
         Answer::accepted(&ScheduleView::from(due))
     })
     .await

@@ -99,6 +99,9 @@ async fn tasks_and_schedules_are_looked_at_and_moved_over_http() {
     let (status, problem) =
         call(&base, "PATCH", "/schedules/nightly", "", Some(json!({ "enabled": 1 }))).await;
     assert_eq!((status, problem["errors"][0]["pointer"].as_str()), (400, Some("/enabled")));
+    let (status, problem) = call(&base, "POST", "/schedules/nightly/run", "", None).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("schedule_off")));
+    call(&base, "PATCH", "/schedules/nightly", "", Some(json!({ "is_enabled": true }))).await;
     let (status, due) = call(&base, "POST", "/schedules/nightly/run", "", None).await;
     assert_eq!(status, 202);
     assert_ne!(due["next_run_at"], changed["next_run_at"]);

@@ -127,7 +127,8 @@ async fn a_schedule_is_changed_switched_and_removed() {
 
     // Out of turn, but off it stays off.
     schedules::set_enabled(&mut conn, "report", false).await.unwrap().unwrap();
-    schedules::run_now(&mut conn, "report", NOON).await.unwrap().unwrap();
+    let off = schedules::run_now(&mut conn, "report", NOON).await.unwrap().unwrap();
+    assert_eq!(off.next_run_at, report_row.next_run_at);
     tasks::cancel(&mut conn, all_tasks(&pool).await[0].id, "test").await.unwrap().unwrap();
     schedules::run_now(&mut conn, "sweep", NOON).await.unwrap().unwrap();
     eventually("the sweep out of turn", async || (all_tasks(&pool).await.len() == 2).then_some(())).await;
@@ -137,6 +138,7 @@ async fn a_schedule_is_changed_switched_and_removed() {
     assert!(!schedules::remove(&mut conn, "sweep").await.unwrap());
     assert!(schedules::set_enabled(&mut conn, "sweep", true).await.unwrap().is_none());
     schedules::set_enabled(&mut conn, "report", true).await.unwrap().unwrap();
+    schedules::run_now(&mut conn, "report", NOON).await.unwrap().unwrap();
     eventually("the report, once", async || (all_tasks(&pool).await.len() == 3).then_some(())).await;
     assert!(
         all_tasks(&pool).await.iter().any(|task| task.status == Status::Queued && task.queue == "q-report")

@@ -55,7 +55,9 @@ impl Program {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
-            .timeout_global(Some(LIMIT));
+            .timeout_global(Some(LIMIT))
+            // The server closes what is idle for five seconds: never use a connection that may be closing.
+            .max_idle_age(Duration::from_secs(2));
         let mut program = Self { binary, environment, process, agent: config.build().into(), token };
         program.until_ready();
         program
@@ -271,6 +273,10 @@ impl Program {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Answer, ureq::Error> {
+        // It died before it listened.
+        if self.url().is_empty() {
+            return Err(ureq::Error::ConnectionFailed);
+        }
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url()));
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
             request = request.header(*name, *value);

@@ -106,11 +106,11 @@ fn die_at_each(points: &[&'static str]) {
 fn a_death_before_any_commit_loses_nothing() {
     die_at_each(&[
         "pg.before_commit@1",
-        "pg.before_commit@2",
         "pg.before_commit@3",
-        "pg.before_commit@4",
-        "pg.before_commit@5",
         "pg.before_commit@6",
+        "pg.before_commit@9",
+        "pg.before_commit@12",
+        "pg.before_commit@16",
         "outbox.after_push@1",
         "outbox.after_push@2",
     ]);
@@ -120,11 +120,11 @@ fn a_death_before_any_commit_loses_nothing() {
 fn a_death_after_any_commit_loses_nothing() {
     die_at_each(&[
         "pg.after_commit@1",
-        "pg.after_commit@2",
         "pg.after_commit@3",
-        "pg.after_commit@4",
-        "pg.after_commit@5",
         "pg.after_commit@6",
+        "pg.after_commit@9",
+        "pg.after_commit@12",
+        "pg.after_commit@16",
         "tasks.after_claim@1",
         "tasks.after_claim@3",
     ]);
