@@ -18,8 +18,11 @@ use crate::process;
 
 /// Ports below belong to the services of the architecture.
 const FIRST_PORT: u16 = 8007;
-/// The crate whose tables a service has only when it needs them.
-const NOT_AT_FIRST: &str = "tasks";
+/// The crates whose tables every service has; others' come when it needs them.
+const SHARED: [&str; 2] = ["messaging", "web"];
+
+/// Where subscribers are named.
+const TOPOLOGY: &str = "crates/domain/src/topology.rs";
 
 /// A place in a file where a service is entered: the line is put before it.
 struct Entry {
@@ -28,7 +31,7 @@ struct Entry {
     text: fn(&Name) -> String,
 }
 
-const ENTRIES: [Entry; 2] = [
+const ENTRIES: [Entry; 4] = [
     Entry {
         file: "crates/xtask/src/stack/services.rs",
         before: "\n];",
@@ -44,6 +47,22 @@ const ENTRIES: [Entry; 2] = [
         file: "deploy/postgres/bootstrap.sql",
         before: "] LOOP",
         text: |name| format!(",\n{:35}'{}'", "", name.snake),
+    },
+    Entry {
+        file: TOPOLOGY,
+        before: "/// Every service of ours that wants",
+        text: |name| {
+            format!(
+                "/// Wants to know of connected accounts.\npub const {}: Subscriber =\n    Subscriber {{ service: \"{}\", \
+                 bindings: &[\"account.connected\"] }};\n\n",
+                name.upper, name.kebab
+            )
+        },
+    },
+    Entry {
+        file: TOPOLOGY,
+        before: "];\n\n/// What a queue is for.",
+        text: |name| format!(", {}", name.upper),
     },
 ];
 
@@ -74,7 +93,11 @@ pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode
     made.push((schema.join("2026-11-21-000001_shared/down.sql"), down));
     for entry in &ENTRIES {
         let path = root.join(entry.file);
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        // A file may have several entries: each is put into what the one before made.
+        let text = match made.iter().position(|(made, _)| *made == path) {
+            Some(at) => made.swap_remove(at).1,
+            None => fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?,
+        };
         let at = text
             .find(entry.before)
             .with_context(|| format!("no {:?} in {}", entry.before, path.display()))?;
@@ -87,10 +110,12 @@ pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode
         println!("wrote {}", path.strip_prefix(root).unwrap_or(&path).display());
     }
     // A longer name breaks lines elsewhere.
-    process::run(Command::new("cargo").args(["fmt", "-p", &name.kebab]).current_dir(root))?;
+    process::run(Command::new("cargo").args(["fmt", "-p", &name.kebab, "-p", "domain"]).current_dir(root))?;
+    crate::docs::run(false)?;
     println!(
-        "\n{} listens on port {port}. Try it: cargo xtask test -p {}\nWhat comes next is in docs/ADDING-A-SERVICE.md.",
-        name.kebab, name.kebab
+        "\n{} listens on port {port}. Write its OpenAPI document, then try it:\n  \
+         UPDATE=1 cargo test -p {} --test it the_document\n  cargo xtask test -p {}\nWhat comes next is in docs/ADDING-A-SERVICE.md.",
+        name.kebab, name.kebab, name.kebab
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -115,14 +140,10 @@ fn choose_port(root: &Path, wanted: Option<u16>) -> Result<u16> {
 /// The tables of the crates, each as it stands there, and how they are dropped.
 fn shared_tables(root: &Path) -> Result<(String, String)> {
     let (mut up, mut tables) = (String::new(), Vec::new());
-    for file in files(&root.join("crates"))? {
-        let table = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let is_shared = file.parent().is_some_and(|folder| folder.ends_with("sql"))
-            && file.extension().is_some_and(|extension| extension == "sql")
-            && !file.iter().any(|part| part == NOT_AT_FIRST);
-        if is_shared {
+    for owner in SHARED {
+        for file in files(&root.join("crates").join(owner).join("sql"))? {
+            tables.push(file.file_stem().unwrap_or_default().to_string_lossy().into_owned());
             up += &fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            tables.push(table);
         }
     }
     tables.reverse();
