@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel::{ConnectionError, sql_query};
 use diesel_async::pooled_connection::deadpool::{self, Object};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, TransactionManager};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::{Chain, backoff};
 use secrecy::SecretString;
 use tokio::time::timeout;
@@ -41,8 +41,6 @@ pub struct PooledConnection {
     _in_use: Counted,
 }
 
-type Manager = <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager;
-
 /// An async closure whose future can be named, so that it can be asked to be `Send`; every async closure is one.
 pub trait Work<T, R>: FnOnce(T) -> <Self as Work<T, R>>::Future {
     /// What the closure returns.
@@ -55,6 +53,13 @@ where
     Fut: Future<Output = R>,
 {
     type Future = Fut;
+}
+
+impl PooledConnection {
+    /// Closes it instead of giving it back.
+    pub(crate) fn close(self) {
+        drop(Object::take(self.inner));
+    }
 }
 
 impl Deref for PooledConnection {
@@ -131,7 +136,7 @@ impl Pool {
     /// another transaction (a deadlock, a serialization failure), it is run again from its beginning, three times at
     /// most.
     ///
-    /// Dropped in the middle, the connection is thrown away and the server rolls back.
+    /// Dropped in the middle, the connection is closed and the server rolls back.
     ///
     /// # Errors
     /// What `work` returned, or what went wrong around it. An error of the commit itself may mean that it
@@ -167,20 +172,14 @@ impl Pool {
         R: Send,
         E: From<Error> + Send,
     {
-        let mut connection = self.get().await?;
-        let connection: &mut AsyncPgConnection = &mut connection;
-        Manager::begin_transaction(connection).await.map_err(Error::from)?;
-        match work(connection).await {
+        let mut transaction = self.begin().await?;
+        match work(&mut transaction).await {
             Ok(value) => {
-                failpoint::hit("pg.before_commit");
-                Manager::commit_transaction(connection).await.map_err(Error::from)?;
-                failpoint::hit("pg.after_commit");
+                transaction.commit().await?;
                 Ok(value)
             }
             Err(error) => {
-                if let Err(rollback) = Manager::rollback_transaction(connection).await {
-                    tracing::debug!(%rollback, "rolling back failed; the connection is thrown away");
-                }
+                transaction.rollback().await;
                 Err(error)
             }
         }

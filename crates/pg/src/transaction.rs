@@ -8,23 +8,33 @@ use crate::{Error, Pool, PooledConnection};
 
 type Manager = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
-/// A connection inside a transaction. Dropped before [`Transaction::commit`], the connection is thrown away and the
-/// server rolls back.
+/// A connection inside a transaction. Dropped before its end, the connection is closed, and with it go the locks: the
+/// server rolls back at once.
 #[derive(Debug)]
 #[must_use = "a transaction that is not committed is rolled back"]
-pub struct Transaction(PooledConnection);
+pub struct Transaction(Option<PooledConnection>);
 
 impl Deref for Transaction {
     type Target = AsyncPgConnection;
 
+    #[expect(clippy::expect_used, reason = "only what ends the transaction takes it, and that consumes it")]
     fn deref(&self) -> &Self::Target {
-        &self.0
+        self.0.as_ref().expect("an open transaction")
     }
 }
 
 impl DerefMut for Transaction {
+    #[expect(clippy::expect_used, reason = "as above")]
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
+        self.0.as_mut().expect("an open transaction")
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.close();
+        }
     }
 }
 
@@ -34,9 +44,9 @@ impl Pool {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn begin(&self) -> Result<Transaction, Error> {
-        let mut connection = self.get().await?;
-        Manager::begin_transaction(&mut *connection).await?;
-        Ok(Transaction(connection))
+        let mut transaction = Transaction(Some(self.get().await?));
+        Manager::begin_transaction(&mut *transaction).await?;
+        Ok(transaction)
     }
 }
 
@@ -46,13 +56,18 @@ impl Transaction {
     /// # Errors
     /// When the database refuses, or is lost: then the commit may have happened all the same.
     pub async fn commit(mut self) -> Result<(), Error> {
-        Ok(Manager::commit_transaction(&mut *self.0).await?)
+        failpoint::hit("pg.before_commit");
+        Manager::commit_transaction(&mut *self).await?;
+        failpoint::hit("pg.after_commit");
+        drop(self.0.take());
+        Ok(())
     }
 
     /// Takes everything back and keeps the connection for others.
     pub async fn rollback(mut self) {
-        if let Err(rollback) = Manager::rollback_transaction(&mut *self.0).await {
-            tracing::debug!(%rollback, "rolling back failed; the connection is thrown away");
+        match Manager::rollback_transaction(&mut *self).await {
+            Ok(()) => drop(self.0.take()),
+            Err(rollback) => tracing::debug!(%rollback, "rolling back failed; the connection is closed"),
         }
     }
 }

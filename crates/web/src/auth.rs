@@ -64,6 +64,8 @@ pub struct Caller {
     pub subject: String,
     /// When set, the caller sees only this user's data.
     pub user_id: Option<String>,
+    /// The kind of the credential: a token's `sub` may equal an API key's id, and they are two callers.
+    pub(crate) kind: &'static str,
     access: Access,
 }
 
@@ -178,15 +180,15 @@ impl Authenticator {
     }
 
     fn admit(&self, identity: Identity, needed: Access) -> Result<Caller, Problem> {
-        let Identity { subject, user_id, scopes, .. } = identity;
+        let Identity { kind, subject, user_id, scopes } = identity;
         if self.insecure_local {
-            return Ok(Caller { subject, user_id, access: Access::Admin });
+            return Ok(Caller { subject, user_id, kind, access: Access::Admin });
         }
         let held = [Access::Admin, Access::Write, Access::Read]
             .into_iter()
             .find(|access| scopes.iter().any(|scope| *scope == self.scope(*access)));
         match held {
-            Some(access) if access >= needed => Ok(Caller { subject, user_id, access }),
+            Some(access) if access >= needed => Ok(Caller { subject, user_id, kind, access }),
             _ => Err(self.lacks(needed)),
         }
     }

@@ -100,7 +100,12 @@ pub(crate) fn init(
     let level = LevelFilter::from_level(log.level);
     let own = service.replace('-', "_");
     let ours = |level: LevelFilter| {
-        Targets::new().with_targets(OURS.map(|target| (target, level))).with_target(&*own, level)
+        // Who changed what is told whatever the level is.
+        let audit = level.max(LevelFilter::INFO);
+        Targets::new()
+            .with_targets(OURS.map(|target| (target, level)))
+            .with_target(&*own, level)
+            .with_target("audit", audit)
     };
     // lapin prints whole returned messages, orders and all; the relay says what there is to say.
     let logged = ours(level)

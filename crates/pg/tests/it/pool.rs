@@ -137,3 +137,21 @@ async fn a_table_named_without_its_schema_is_each_roles_own() {
     assert_eq!(ask(&other, "SELECT text FROM note").await, "of balances");
     assert_eq!(ask(&other, "current_user || ' ' || current_schema()").await, "balance_sync balance_sync");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_dropped_gives_its_locks_back_though_nobody_asks_the_pool_again() {
+    let database = Database::create("stock_sync", "").await;
+    let (pool, other) = (database.pool(), database.pool());
+    // More connections than one: the pool has no need of the one that is dropped.
+    let several = [pool.get().await.unwrap(), pool.get().await.unwrap(), pool.get().await.unwrap()];
+    drop(several);
+    let mut held = pool.begin().await.unwrap();
+    sql_query("SELECT pg_advisory_xact_lock(7)").execute(&mut *held).await.unwrap();
+    drop(held);
+    let mut conn = other.get().await.unwrap();
+    eventually("the lock", async || {
+        let taken = sql_query("SELECT 1 WHERE pg_try_advisory_lock(7)").execute(&mut *conn).await.unwrap();
+        (taken == 1).then_some(())
+    })
+    .await;
+}

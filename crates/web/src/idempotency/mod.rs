@@ -107,8 +107,11 @@ impl Idempotency {
     }
 }
 
+/// What is sealed in the table of kept answers, for a service's `rotate-keys`.
+pub const SEALED: pg::SealedTable = pg::SealedTable { table: "idempotency_keys", columns: &["body"] };
+
 fn place(row: Uuid) -> Place {
-    Place { table: "idempotency_keys", column: "body", row }
+    SEALED.place("body", row)
 }
 
 impl Once {

@@ -65,7 +65,7 @@ impl Request {
         let caller = extensions.get::<Caller>().ok_or_else(|| Problem::new(&CREDENTIAL_MISSING))?;
         let seen = extensions.get::<Seen>().ok_or_else(|| Problem::new(&INTERNAL))?.clone();
         let mut hash = Sha256::new();
-        for part in [&caller.subject, caller.user_id.as_deref().unwrap_or_default(), key] {
+        for part in [caller.kind, &caller.subject, caller.user_id.as_deref().unwrap_or_default(), key] {
             // With its length before it no part can pass for the end of another.
             hash.update(part.len().to_be_bytes());
             hash.update(part);

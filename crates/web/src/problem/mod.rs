@@ -99,7 +99,12 @@ impl Problem {
 
     /// The database is down, or we made a mistake.
     pub fn database(error: &pg::Error) -> Self {
-        if error.is_unavailable() { Self::unavailable("postgres", error) } else { Self::internal(error) }
+        // Who collided with another may ask again, as who found the database away.
+        if error.is_unavailable() || matches!(error, pg::Error::Collision(_)) {
+            Self::unavailable("postgres", error)
+        } else {
+            Self::internal(error)
+        }
     }
 
     /// Says what went wrong this time.
@@ -129,8 +134,9 @@ impl Problem {
 
     /// When to come back (RFC 9110 §10.2.3), in whole seconds, rounded up.
     #[must_use]
-    pub fn retry_after(self, wait: Duration) -> Self {
+    pub fn retry_after(mut self, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.headers.retain(|(name, _)| name != header::RETRY_AFTER);
         self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 

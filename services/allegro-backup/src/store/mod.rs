@@ -9,4 +9,5 @@ pub(crate) mod orders;
 pub(crate) mod tokens;
 
 /// Everything sealed here: what `rotate-keys` goes through.
-pub(crate) const SEALED: [pg::SealedTable; 2] = [tokens::SEALED, authorizations::SEALED];
+pub(crate) const SEALED: [pg::SealedTable; 3] =
+    [tokens::SEALED, authorizations::SEALED, web::idempotency::SEALED];

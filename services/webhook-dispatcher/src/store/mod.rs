@@ -7,4 +7,4 @@ pub(crate) mod outcomes;
 pub(crate) mod subscriptions;
 
 /// Everything sealed here: what `rotate-keys` goes through.
-pub(crate) const SEALED: [pg::SealedTable; 1] = [subscriptions::SEALED];
+pub(crate) const SEALED: [pg::SealedTable; 2] = [subscriptions::SEALED, web::idempotency::SEALED];
