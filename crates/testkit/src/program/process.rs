@@ -14,6 +14,7 @@ use super::LIMIT;
 /// A service that serves, or did. Killed with the value.
 pub(super) struct Process {
     child: Child,
+    /// Empty when it ended before it listened.
     pub(super) url: String,
     log: Arc<Mutex<String>>,
     /// End when the process has closed stdout and stderr.
@@ -55,8 +56,8 @@ impl Process {
         let errors = child.stderr.take().expect("a pipe");
         let readers = vec![keep(output, Arc::clone(&log), Some(found)), keep(errors, Arc::clone(&log), None)];
         // The channel ends with the process.
-        let address = find.recv_timeout(LIMIT).unwrap_or_default();
-        Self { child, url: format!("http://{address}"), log, readers }
+        let url = find.recv_timeout(LIMIT).map(|address| format!("http://{address}")).unwrap_or_default();
+        Self { child, url, log, readers }
     }
 
     pub(super) fn id(&self) -> u32 {
