@@ -122,8 +122,15 @@ async fn warnings_wait_for_the_morning_after_the_long_night_and_critical_alerts_
     let texts = desk.texts(OWNER, 3).await;
     assert!(texts[2].contains("second fire") && !texts[2].contains("evening"), "{}", texts[2]);
 
-    desk.set(datetime!(2026-10-25 06:00 UTC));
-    let texts = desk.texts(OWNER, 4).await;
+    // The chat rests for a second after each message, from the moment that was written down.
+    let mut morning = datetime!(2026-10-25 06:00 UTC);
+    let texts = eventually("the morning's message", async || {
+        desk.set(morning);
+        morning += Duration::seconds(1);
+        let texts = desk.telegram.texts(OWNER);
+        (texts.len() >= 4).then_some(texts)
+    })
+    .await;
     desk.until_settled().await;
     assert_eq!(desk.telegram.texts(OWNER).len(), 4);
     assert!(texts[3].contains("<b>Zabrakło świec: night</b>"), "{}", texts[3]);
