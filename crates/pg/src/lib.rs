@@ -17,5 +17,5 @@ pub use diesel_async::AsyncPgConnection as Connection;
 pub use error::Error;
 pub use migrate::{MigrateError, migrate};
 pub use pool::{Pool, PooledConnection};
-pub use rotate::{RotateError, SealedTable, rotate};
+pub use rotate::{RotateError, SealedTable, rotate, rotate_keys};
 pub use transaction::Transaction;

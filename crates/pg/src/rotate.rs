@@ -7,6 +7,7 @@
 use diesel::sql_types::{Array, BigInt, Bytea, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::sealed::{Keyring, Place, SealError};
@@ -96,6 +97,20 @@ pub async fn rotate(pool: &Pool, keyring: &Keyring, tables: &[SealedTable]) -> R
         }
     }
     Err(RotateError::StillWritten(keyring.sealing_key().to_owned()))
+}
+
+/// The command `rotate-keys` of a service: [`rotate`] over a connection of its own; returns what to tell the operator.
+///
+/// # Errors
+/// As [`rotate`].
+pub async fn rotate_keys(
+    url: &SecretString,
+    keyring: &Keyring,
+    tables: &[SealedTable],
+) -> Result<String, RotateError> {
+    let pool = Pool::new(url, 1, "rotate-keys")?;
+    let resealed = rotate(&pool, keyring, tables).await?;
+    Ok(format!("all rows under key {:?}: {resealed} values sealed anew", keyring.sealing_key()))
 }
 
 async fn rotate_column(

@@ -120,22 +120,23 @@ pub async fn list(
     Ok(rows.into_iter().map(Task::from).collect())
 }
 
+/// Calls off what is alive of the tasks that the rest of the statement chooses; `$1` is who asks.
+const CANCEL: &str = "UPDATE task_history SET status = 'cancelled', error = 'cancelled by ' || $1, \
+    finished_at = now(), updated_at = now(), heartbeat_at = NULL \
+    WHERE status IN ('queued', 'running', 'retrying')";
+
 /// Calls a task off: one that waits never starts, one that runs stops at its next step, and whatever its worker still
 /// writes is refused. `None` when it has ended already, or never was.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn cancel(conn: &mut pg::Connection, id: TaskId, by: &str) -> Result<Option<Task>, pg::Error> {
-    let row = sql_query(
-        "UPDATE task_history SET status = 'cancelled', error = 'cancelled by ' || $2, finished_at = now(), \
-             updated_at = now(), heartbeat_at = NULL \
-         WHERE id = $1 AND status IN ('queued', 'running', 'retrying') RETURNING *",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Text, _>(by)
-    .get_result::<TaskRow>(conn)
-    .await
-    .optional()?;
+    let row = sql_query(format!("{CANCEL} AND id = $2 RETURNING *"))
+        .bind::<Text, _>(by)
+        .bind::<SqlUuid, _>(id.as_uuid())
+        .get_result::<TaskRow>(conn)
+        .await
+        .optional()?;
     Ok(row.map(Task::from))
 }
 
@@ -144,16 +145,8 @@ pub async fn cancel(conn: &mut pg::Connection, id: TaskId, by: &str) -> Result<O
 /// # Errors
 /// When the database refuses.
 pub async fn cancel_queue(conn: &mut pg::Connection, queue: &str, by: &str) -> Result<usize, pg::Error> {
-    let cancelled = sql_query(
-        "UPDATE task_history SET status = 'cancelled', error = 'cancelled by ' || $2, finished_at = now(), \
-             updated_at = now(), heartbeat_at = NULL \
-         WHERE queue = $1 AND status IN ('queued', 'running', 'retrying')",
-    )
-    .bind::<Text, _>(queue)
-    .bind::<Text, _>(by)
-    .execute(conn)
-    .await?;
-    Ok(cancelled)
+    let cancelled = sql_query(format!("{CANCEL} AND queue = $2"));
+    Ok(cancelled.bind::<Text, _>(by).bind::<Text, _>(queue).execute(conn).await?)
 }
 
 /// Gives a task that failed or was cancelled at least one more try. `None` when it is alive, has succeeded, or never

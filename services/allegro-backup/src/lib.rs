@@ -61,10 +61,8 @@ impl Service for AllegroBackup {
     }
 
     async fn rotate_keys(config: Config) -> anyhow::Result<String> {
-        let pool = pg::Pool::new(&config.database.url, 1, "rotate-keys")?;
         let keyring = Keyring::new(config.encryption.into_keys())?;
-        let resealed = pg::rotate(&pool, &keyring, &store::SEALED).await?;
-        Ok(format!("all rows under key {:?}: {resealed} values sealed anew", keyring.sealing_key()))
+        Ok(pg::rotate_keys(&config.database.url, &keyring, &store::SEALED).await?)
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {

@@ -13,40 +13,20 @@ mod tasks;
 
 use actix_web::web::{Data, ServiceConfig, get, patch, post, resource};
 use utoipa::OpenApi;
-use web::problem::ErrorCode;
 
 pub use self::tasks::{ProgressView, TaskView};
 
-/// No such task, or another user's: both look the same.
-pub static TASK_NOT_FOUND: ErrorCode = ErrorCode {
-    code: "task_not_found",
-    status: 404,
-    title: "No such task",
-    meaning: "No task has this id, or it is another user's.",
-};
-/// Nothing is left to call off, or to try again.
-pub static TASK_STATE: ErrorCode = ErrorCode {
-    code: "task_state",
-    status: 409,
-    title: "The task's state does not allow it",
-    meaning: "Only a task that has not ended can be cancelled; only one that failed or was cancelled can be tried again, and not while another does the same.",
-};
-/// No such schedule, or another user's.
-pub static SCHEDULE_NOT_FOUND: ErrorCode = ErrorCode {
-    code: "schedule_not_found",
-    status: 404,
-    title: "No such schedule",
-    meaning: "No schedule has this name, or it is another user's.",
-};
-/// It would not run.
-pub static SCHEDULE_OFF: ErrorCode = ErrorCode {
-    code: "schedule_off",
-    status: 409,
-    title: "The schedule is switched off",
-    meaning: "A schedule that is switched off does not run; switch it on first.",
-};
-/// What these routes may answer besides the common errors.
-pub static CODES: &[&ErrorCode] = &[&TASK_NOT_FOUND, &TASK_STATE, &SCHEDULE_NOT_FOUND, &SCHEDULE_OFF];
+web::error_codes! {
+    pub
+    TASK_NOT_FOUND = 404 "task_not_found", "No such task",
+        "No task has this id, or it is another user's.";
+    TASK_STATE = 409 "task_state", "The task's state does not allow it",
+        "Only a task that has not ended can be cancelled; only one that failed or was cancelled can be tried again, and not while another does the same.";
+    SCHEDULE_NOT_FOUND = 404 "schedule_not_found", "No such schedule",
+        "No schedule has this name, or it is another user's.";
+    SCHEDULE_OFF = 409 "schedule_off", "The schedule is switched off",
+        "A schedule that is switched off does not run; switch it on first.";
+}
 
 #[derive(OpenApi)]
 #[openapi(paths(
