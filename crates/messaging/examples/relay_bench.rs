@@ -83,9 +83,13 @@ impl Stage {
         Broker::new(self.vhost.url(), "bench").unwrap()
     }
 
+    fn relay(&self) -> Relay {
+        Relay::new("teller", self.teller.url().clone(), self.broker()).for_subscribers(&[READER])
+    }
+
     /// Returns when the consumer's queue is bound.
     async fn start_reader(&self) {
-        let consumer = Consumer { subscriber: READER, batch: 500, linger: Duration::from_millis(5) };
+        let consumer = Consumer { subscriber: READER, batch: 500 };
         let reader = Reader(Arc::clone(&self.seen));
         tokio::spawn(consumer.run(self.broker(), self.reader.pool(), reader, self.stop.clone()));
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
@@ -187,7 +191,7 @@ async fn throughput(facts: &[Envelope]) -> f64 {
     }
     stage.start_reader().await;
     let started = Instant::now();
-    let relay = Relay::new("teller", stage.teller.url().clone(), stage.broker());
+    let relay = stage.relay();
     tokio::spawn(relay.run(stage.stop.clone()));
     stage.until_seen(facts.len()).await;
     let rate = per_second(facts.len(), started.elapsed());
@@ -199,7 +203,7 @@ async fn throughput(facts: &[Envelope]) -> f64 {
 async fn delays(count: usize) -> Vec<f64> {
     let stage = Stage::new().await;
     stage.start_reader().await;
-    let relay = Relay::new("teller", stage.teller.url().clone(), stage.broker());
+    let relay = stage.relay();
     tokio::spawn(relay.run(stage.stop.clone()));
     // Every connection of the pool and the relay are warm before anything is measured.
     push(&stage.pool, &[fact()]).await;

@@ -11,6 +11,7 @@ mod consumer;
 pub mod dead;
 mod error;
 mod headers;
+mod inbox;
 pub mod outbox;
 mod relay;
 mod topology;

@@ -48,6 +48,15 @@ impl Vhost {
         self.post(&format!("bindings/{vhost}/e/zaplecze.events/q/{queue}"), &binding);
     }
 
+    /// Lets a subscriber's queues be out of order, so that relays leave it out: with nobody else to tell, facts stay in the
+    /// outbox, where a test can read them.
+    ///
+    /// # Panics
+    /// When the management interface does not answer, or the queues are there already.
+    pub fn leave_out(&self, subscriber: &str) {
+        self.put(&format!("queues/{}/{subscriber}.events.dead", self.name), &json!({"durable": true}));
+    }
+
     /// Takes the messages that are in a queue now, as text, the oldest first.
     ///
     /// # Panics

@@ -36,8 +36,7 @@ use crate::state::State;
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/webhook_dispatcher");
 
 /// Every fact that is told.
-const CONSUMER: Consumer =
-    Consumer { subscriber: WEBHOOK_DISPATCHER, batch: 500, linger: Duration::from_millis(5) };
+const CONSUMER: Consumer = Consumer { subscriber: WEBHOOK_DISPATCHER, batch: 500 };
 
 /// No attempt may take longer, whatever its subscription says.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);

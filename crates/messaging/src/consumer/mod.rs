@@ -1,7 +1,6 @@
 //! A service's consumer: takes facts in batches and applies each once.
 
 mod apply;
-mod inbox;
 mod session;
 
 use std::fmt::Debug;
@@ -12,7 +11,7 @@ use domain::topology::Subscriber;
 use domain::{Chain, backoff};
 use tokio_util::sync::CancellationToken;
 
-use crate::Broker;
+use crate::{Broker, inbox};
 
 /// What a service does with facts.
 pub trait Handler: Send + Sync + 'static {
@@ -72,10 +71,9 @@ impl From<diesel::result::Error> for Failure {
 pub struct Consumer {
     /// Who wants what; a service of ours stands in [`domain::topology::SUBSCRIBERS`].
     pub subscriber: Subscriber,
-    /// Facts per transaction, at most.
+    /// Facts per transaction, at most. A fact that comes alone is applied at once; batches grow with the load by
+    /// themselves.
     pub batch: u16,
-    /// How long the first fact of a batch waits for others.
-    pub linger: Duration,
 }
 
 impl Consumer {

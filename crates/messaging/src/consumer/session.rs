@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::events::Envelope;
 use domain::topology::{RETRY_DELAYS, Role, queues};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
@@ -21,6 +21,10 @@ use crate::{Broker, Error, broker, headers, topology, trace};
 
 /// After the three delays, the longest once and again; then a fact is set aside.
 const MAX_ATTEMPTS: u32 = 5;
+/// How long a batch may take to fill while facts come in a crowd.
+const LINGER: Duration = Duration::from_millis(5);
+/// A batch that was filled to more than this part of it is one of a crowd.
+const CROWD: usize = 16;
 /// How often the depths of the queues are asked for.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
 
@@ -56,8 +60,12 @@ impl Consumer {
             .await?;
         tracing::info!(queue = Role::Main.queue_of(service), "consuming");
         let consumed = async {
+            let mut is_crowded = false;
             loop {
-                let Some(batch) = self.collect(&mut deliveries, stop).await? else { return Ok(()) };
+                let Some(batch) = self.collect(&mut deliveries, is_crowded, stop).await? else {
+                    return Ok(());
+                };
+                is_crowded = batch.len() > usize::from(self.batch) / CROWD;
                 if !self.settle(&channel, batch, pool, handler, stop).await? {
                     return Ok(());
                 }
@@ -72,28 +80,33 @@ impl Consumer {
         }
     }
 
-    /// Waits for a first message, then for more until the batch is full or the linger is over.
+    /// Waits for a first message and takes those that have come with it. Only where there was a crowd before, the batch
+    /// is given a moment to fill: fewer, bigger transactions are what a crowd gets through fastest.
     async fn collect(
         self,
         deliveries: &mut lapin::Consumer,
+        is_crowded: bool,
         stop: &CancellationToken,
     ) -> Result<Option<Vec<Delivery>>, Error> {
         let first = tokio::select! {
             () = stop.cancelled() => return Ok(None),
             first = deliveries.next() => first.ok_or(Error::ConsumerEnded)??,
         };
-        let deadline = tokio::time::Instant::now() + self.linger;
+        let deadline = tokio::time::Instant::now() + LINGER;
         let mut batch = vec![first];
         while batch.len() < usize::from(self.batch) {
-            match timeout_at(deadline, deliveries.next()).await {
-                Ok(next) => batch.push(next.ok_or(Error::ConsumerEnded)??),
-                Err(_elapsed) => break,
-            }
+            let next = match deliveries.next().now_or_never() {
+                None if is_crowded => timeout_at(deadline, deliveries.next()).await.ok(),
+                next => next,
+            };
+            let Some(next) = next else { break };
+            batch.push(next.ok_or(Error::ConsumerEnded)??);
         }
         Ok(Some(batch))
     }
 
-    /// Applies a batch, sends on what failed, and acknowledges it as a whole. False when told to stop before.
+    /// Applies a batch, sends on what failed, and acknowledges what is settled: all of it, or, where the broker does not
+    /// take what is sent on, all but that. False when told to stop before.
     async fn settle<H: Handler>(
         self,
         channel: &Channel,
@@ -133,16 +146,33 @@ impl Consumer {
                 *slot = Some(refusal.failure);
             }
         }
+        let mut settled = Vec::with_capacity(total);
         for (message, failure) in messages.into_iter().zip(refused) {
-            if let Some(failure) = failure {
-                failed.push((next_place(attempts(&message), &failure), message));
+            match failure {
+                Some(failure) => failed.push((next_place(attempts(&message), &failure), message)),
+                None => settled.push(message.acker),
             }
         }
-        let applied = total - failed.len();
+        let applied = settled.len();
+        let mut stuck = None;
         for (place, message) in failed {
-            send_on(channel, self.subscriber.service, &place, &message).await?;
+            match send_on(channel, self.subscriber.service, &place, &message).await {
+                Ok(()) => settled.push(message.acker),
+                Err(error) => {
+                    stuck = Some(error);
+                    break;
+                }
+            }
         }
         failpoint::hit("consumer.before_acknowledge");
+        if let Some(error) = stuck {
+            // Given back with the channel's end are only those that went nowhere: a full retry queue must not use up the
+            // deliveries of facts that were applied.
+            for acker in settled {
+                acker.ack(BasicAckOptions::default()).await?;
+            }
+            return Err(error);
+        }
         last.ack(BasicAckOptions { multiple: true }).await?;
         failpoint::hit("consumer.after_acknowledge");
         metrics::counter!("messaging_consumed_total", "consumer" => H::NAME)

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use time::format_description::well_known::Rfc3339;
 
-use super::{DeadLetter, DeadLetters, Which};
+use super::{DeadLetter, DeadLetters, Requeued, Which};
 use crate::Broker;
 
 /// Facts set aside because they could not be applied
@@ -32,7 +32,13 @@ enum Action {
         id: String,
     },
     /// Bring them back to the queue, as if they came for the first time
-    Requeue(Choice),
+    Requeue {
+        #[command(flatten)]
+        choice: Choice,
+        /// Also those told so long ago that the inbox may have forgotten them: you have seen that they were not applied
+        #[arg(long)]
+        even_forgotten: bool,
+    },
     /// Throw them away for good
     Drop {
         #[command(flatten)]
@@ -78,6 +84,11 @@ pub enum CommandError {
     /// There is no message of this id.
     #[error("no message {0} is set aside")]
     Unknown(String),
+    /// What could be applied twice.
+    #[error(
+        "{0} left where they are: told so long ago that the inbox may have forgotten whether they were applied; see that they were not, and say --even-forgotten"
+    )]
+    Forgotten(usize),
     /// A sentence that must not be a slip of the hand.
     #[error("this throws away more than one message for good: say --yes")]
     NotSure,
@@ -103,9 +114,13 @@ impl DeadCommand {
                 let letter = found.first().ok_or(CommandError::Unknown(id))?;
                 writeln!(out, "{:#}", letter.to_json())?;
             }
-            Action::Requeue(choice) => {
+            Action::Requeue { choice, even_forgotten } => {
                 let which = choice.which();
-                let count = letters.requeue(&which).await?;
+                let Requeued { count, left } = letters.requeue(&which, even_forgotten).await?;
+                if left > 0 {
+                    writeln!(out, "{count} requeued")?;
+                    return Err(CommandError::Forgotten(left));
+                }
                 done(&mut out, which, count, "requeued")?;
             }
             Action::Drop { choice, yes } => {

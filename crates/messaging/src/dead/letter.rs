@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::headers::{self, ATTEMPT, REQUEUED};
+use crate::inbox;
 
 /// The headers RabbitMQ writes when it moves a message on by itself.
 const MOVED: [&str; 7] = [
@@ -43,6 +44,8 @@ pub struct DeadLetter {
     pub from: String,
     /// How often it was brought back before.
     pub requeued: u32,
+    /// When the fact was told; where that cannot be read, when it was set aside.
+    pub told_at: Option<OffsetDateTime>,
     /// The message as it was published.
     pub body: Vec<u8>,
     properties: BasicProperties,
@@ -68,6 +71,7 @@ impl DeadLetter {
                 .or_else(|| Some(envelope.as_ref()?.id.to_string()))
                 .unwrap_or_else(|| named_after(&message.data)),
             kind: kind.or_else(|| Some(envelope.as_ref()?.kind.clone())),
+            told_at: envelope.as_ref().map(|envelope| envelope.time).or(cause.at),
             subject: envelope.map(|envelope| envelope.subject),
             reason: cause.reason,
             attempts: headers::number(&written, ATTEMPT),
@@ -77,6 +81,12 @@ impl DeadLetter {
             body: message.data,
             properties,
         }
+    }
+
+    /// Whether the inbox may have forgotten that this fact was applied: a copy of it may have been, before or after this
+    /// one was set aside.
+    pub(super) fn is_forgotten(&self, now: OffsetDateTime) -> bool {
+        self.told_at.is_some_and(|at| now - at > inbox::CERTAIN)
     }
 
     /// The properties it goes back to its queue with: attempts are counted anew, what happened stays written down.

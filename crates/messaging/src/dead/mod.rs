@@ -9,6 +9,7 @@ mod letter;
 use domain::topology::Role;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, ConfirmSelectOptions};
 use lapin::{Acker, Channel, PublisherConfirm};
+use time::OffsetDateTime;
 use tokio::time::timeout;
 
 pub use command::{CommandError, DeadCommand};
@@ -40,6 +41,15 @@ pub struct DeadLetters {
     broker: Broker,
     dead: String,
     main: String,
+}
+
+/// What came of bringing messages back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requeued {
+    /// So many are in the queue again.
+    pub count: usize,
+    /// So many were left, because the inbox may have forgotten them.
+    pub left: usize,
 }
 
 /// Messages on their way back to the main queue.
@@ -88,18 +98,25 @@ impl DeadLetters {
         Ok(found)
     }
 
-    /// Brings messages back to the queue they were set aside from, with a clean count of attempts, and returns how
-    /// many. Each leaves the dead queue when the other has it: dying in between leaves both, which the inbox makes
-    /// harmless.
+    /// Brings messages back to the queue they were set aside from, with a clean count of attempts. Each leaves the dead
+    /// queue when the other has it: dying in between leaves both, which the inbox makes harmless.
+    ///
+    /// What was told before the inbox's memory begins is left where it is: another copy of it may have been applied, and
+    /// nobody would know. `even_forgotten` brings it back all the same.
     ///
     /// # Errors
     /// When the broker cannot be reached, or does not take a message; it then stays where it is.
-    pub async fn requeue(&self, which: &Which) -> Result<usize, Error> {
+    pub async fn requeue(&self, which: &Which, even_forgotten: bool) -> Result<Requeued, Error> {
+        let now = OffsetDateTime::now_utc();
         let channel = self.broker.channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let (mut window, mut count) = (Window::default(), 0);
+        let (mut window, mut count, mut left) = (Window::default(), 0, 0);
         self.walk(&channel, async |letter, acker| {
             if !which.covers(&letter) {
+                return Ok(());
+            }
+            if !even_forgotten && letter.is_forgotten(now) {
+                left += 1;
                 return Ok(());
             }
             let published = broker::publish(&channel, &self.main, &letter.body, letter.revived()).await?;
@@ -112,7 +129,7 @@ impl DeadLetters {
         .await?;
         count += window.settle(&self.main).await?;
         put_back(&channel).await?;
-        Ok(count)
+        Ok(Requeued { count, left })
     }
 
     /// Throws messages away for good and returns how many.

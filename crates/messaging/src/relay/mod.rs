@@ -5,7 +5,7 @@ mod session;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use domain::topology::EXCHANGE;
+use domain::topology::{EXCHANGE, SUBSCRIBERS, Subscriber};
 use domain::{Chain, backoff};
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -36,12 +36,19 @@ pub struct Relay {
     service: &'static str,
     database_url: SecretString,
     broker: Broker,
+    subscribers: &'static [Subscriber],
 }
 
 impl Relay {
-    /// A relay of the service's own schema.
+    /// A relay of the service's own schema, which tells [`SUBSCRIBERS`].
     pub const fn new(service: &'static str, database_url: SecretString, broker: Broker) -> Self {
-        Self { service, database_url, broker }
+        Self { service, database_url, broker, subscribers: SUBSCRIBERS }
+    }
+
+    /// Tells these subscribers instead.
+    #[must_use]
+    pub fn for_subscribers(self, subscribers: &'static [Subscriber]) -> Self {
+        Self { subscribers, ..self }
     }
 
     /// Works until `stop`; heals by itself from whatever goes away meanwhile.
@@ -68,12 +75,7 @@ impl Relay {
         if stop.run_until_cancelled(session.wait_for_lock()).await.transpose()?.is_none() {
             return Ok(());
         }
-        let channel = self.broker.channel().await?;
-        let prepared = async {
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            topology::declare_exchange(&channel).await
-        };
-        timeout(PATIENCE, prepared).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
+        let channel = self.prepare().await?;
         tracing::info!("the outbox relay is at work");
         let mut gauged = None::<Instant>;
         let mut complaints = Complaints::default();
@@ -97,6 +99,28 @@ impl Relay {
             }
         }
         Ok(())
+    }
+
+    /// Opens a channel, and declares what is published to: also the queues of subscribers that never ran, so that what
+    /// is told before their first start waits for them.
+    async fn prepare(&self) -> Result<Channel, Error> {
+        let mut channel = self.broker.channel().await?;
+        for subscriber in self.subscribers {
+            match in_time(topology::declare(&channel, *subscriber)).await {
+                // Theirs to repair, and they say so too: what all others are told does not wait for it.
+                Err(error @ Error::OtherQueue(_)) => {
+                    tracing::error!(subscriber = subscriber.service, %error, "a subscriber's queues are not as they should be");
+                    channel = self.broker.channel().await?;
+                }
+                declared => declared?,
+            }
+        }
+        let prepared = async {
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            topology::declare_exchange(&channel).await
+        };
+        in_time(prepared).await?;
+        Ok(channel)
     }
 
     /// Publishes a batch, pipelined, and settles each row by what the broker said about it.
@@ -217,6 +241,11 @@ impl Complaints {
             self.0.retain(|(known, _)| known != kind);
         }
     }
+}
+
+/// What the broker has not done by then has failed.
+async fn in_time(asked: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    timeout(PATIENCE, asked).await.map_err(|_elapsed| Error::Timeout(PATIENCE))?
 }
 
 fn count(rows: usize) -> u64 {

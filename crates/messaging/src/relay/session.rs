@@ -58,6 +58,8 @@ impl Session {
         });
         let driver = AbortOnDropHandle::new(driver);
         let schema: String = client.query_one("SELECT current_schema()::text", &[]).await?.try_get(0)?;
+        // What is written here is only what the broker has said: lost in a crash of the database, it is told once more.
+        client.batch_execute("SET synchronous_commit = off").await?;
         client.batch_execute(&format!("LISTEN \"outbox_{schema}\"")).await?;
         Ok(Self {
             select_due: client.prepare(SELECT_DUE).await?,

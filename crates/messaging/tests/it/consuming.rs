@@ -1,9 +1,11 @@
 //! What the consumer promises.
 
+use diesel::sql_query;
+use diesel_async::RunQueryDsl;
 use domain::events::Envelope;
 use lapin::BasicProperties;
-use lapin::options::{BasicGetOptions, BasicPublishOptions};
-use lapin::types::AMQPValue;
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use testkit::eventually;
 
 use crate::support::{Bench, NOTES, fact};
@@ -67,6 +69,36 @@ async fn poison_in_a_batch_harms_only_itself() {
     assert_eq!(*poison, format!("{} is poison", fact(37).subject));
     assert!(malformed.starts_with("not a well-formed event"), "{malformed}");
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_applied_beside_a_fact_that_can_go_nowhere_is_acknowledged() {
+    let bench = Bench::new().await;
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1000000)", fact(50).subject)).await;
+    bench.consume().await;
+    let channel = bench.broker().channel().await.unwrap();
+    // The fact that fails has no place to wait in, and the next session does not begin.
+    for queue in ["notes.events.retry.5s", "notes.events.retry.10m"] {
+        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    }
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("notes.events.retry.10m".into(), options, FieldTable::default()).await.unwrap();
+    // Nothing is applied until all have come, so that the last stands in one batch with others.
+    let mut conn = bench.pool.get().await.unwrap();
+    sql_query("BEGIN").execute(&mut *conn).await.unwrap();
+    sql_query("LOCK TABLE notes").execute(&mut *conn).await.unwrap();
+    bench.publish(&(0..=50).map(fact).collect::<Vec<Envelope>>()).await;
+    bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
+    sql_query("COMMIT").execute(&mut *conn).await.unwrap();
+
+    bench
+        .until_queue("notes.events", |queue| (queue.message_count(), queue.consumer_count()) == (1, 0))
+        .await;
+    assert_eq!(bench.count("notes").await, 50);
+    bench.run("DELETE FROM troubles").await;
+    channel.queue_delete("notes.events.retry.10m".into(), QueueDeleteOptions::default()).await.unwrap();
+    bench.until("notes", 51).await;
+    assert_eq!(bench.count("(SELECT DISTINCT event_id FROM notes) AS n").await, 51);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,9 @@ use lapin::options::{
     QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
-use messaging::dead::Which;
+use messaging::dead::{Requeued, Which};
 use testkit::{eventually, eventually_within};
+use time::OffsetDateTime;
 
 use crate::support::{Bench, NOTES, fact};
 
@@ -57,10 +58,10 @@ async fn looking_changes_nothing_and_what_is_dropped_or_requeued_is_exactly_what
     assert_eq!(dead.discard(&Which::One(all[3].clone())).await.unwrap(), 0);
 
     bench.run("DELETE FROM troubles").await;
-    assert_eq!(dead.requeue(&Which::One(all[1].clone())).await.unwrap(), 1);
+    assert_eq!(dead.requeue(&Which::One(all[1].clone()), false).await.unwrap().count, 1);
     bench.until(&format!("notes WHERE subject = '{}'", facts[1].subject), 1).await;
     assert_eq!(ids(&bench).await, [&*all[0], &*all[2], &*all[4]]);
-    assert_eq!(dead.requeue(&Which::All).await.unwrap(), 3);
+    assert_eq!(dead.requeue(&Which::All, false).await.unwrap().count, 3);
     bench.until("notes", 4).await;
     assert_eq!(dead.count().await.unwrap(), 0);
 }
@@ -72,11 +73,27 @@ async fn what_is_requeued_and_fails_again_is_set_aside_again_once() {
     let dead = bench.dead();
     for times in 1..=3 {
         // The consumer sets them aside again while the command still runs: it must not meet them twice.
-        assert_eq!(dead.requeue(&Which::All).await.unwrap(), 3);
+        assert_eq!(dead.requeue(&Which::All, false).await.unwrap().count, 3);
         bench.until_queue("notes.events.dead", |queue| queue.message_count() == 3).await;
         let found = dead.find(&Which::All, 10).await.unwrap();
         assert!(found.iter().all(|letter| (letter.attempts, letter.requeued) == (1, times)), "{found:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_inbox_may_have_forgotten_is_not_applied_again_unless_somebody_insists() {
+    let mut facts: Vec<Envelope> = (1..=2).map(fact).collect();
+    facts[0].time = OffsetDateTime::now_utc() - Duration::from_hours(13 * 24 + 1);
+    let bench = with_dead(&facts).await;
+    bench.run("DELETE FROM troubles").await;
+    let old = Which::One(facts[0].id.to_string());
+    let dead = bench.dead();
+    assert_eq!(dead.requeue(&old, false).await.unwrap(), Requeued { count: 0, left: 1 });
+    assert_eq!(dead.requeue(&Which::All, false).await.unwrap(), Requeued { count: 1, left: 1 });
+    bench.until("notes", 1).await;
+    assert_eq!(ids(&bench).await, [facts[0].id.to_string()]);
+    assert_eq!(dead.requeue(&old, true).await.unwrap(), Requeued { count: 1, left: 0 });
+    bench.until("notes", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +163,7 @@ async fn what_kills_its_consumer_every_time_is_set_aside_by_the_broker_and_can_c
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", fact(1).subject)).await;
     bench.consume().await;
     // It fails once and waits: RabbitMQ must not take its way back for a circle and throw it away.
-    assert_eq!(bench.dead().requeue(&Which::All).await.unwrap(), 1);
+    assert_eq!(bench.dead().requeue(&Which::All, false).await.unwrap().count, 1);
     bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() == 1).await;
     bench.until("notes", 1).await;
 }

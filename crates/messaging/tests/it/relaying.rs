@@ -3,9 +3,12 @@
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use domain::events::Envelope;
+use domain::topology::Subscriber;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 use testkit::eventually;
 
-use crate::support::{Bench, fact};
+use crate::support::{Bench, NOTES, fact};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_facts_arrive_and_have_one_effect_each() {
@@ -57,6 +60,21 @@ async fn a_smaller_seq_that_commits_late_is_told_too() {
     sql_query("COMMIT").execute(&mut *late).await.unwrap();
     bench.until("notes", 2).await;
     bench.until("outbox", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_before_a_subscriber_ever_ran_waits_for_it_even_where_another_is_out_of_order() {
+    const BROKEN: Subscriber = Subscriber { service: "broken", bindings: &["#"] };
+    let bench = Bench::new().await;
+    let channel = bench.broker().channel().await.unwrap();
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("broken.events.dead".into(), options, FieldTable::default()).await.unwrap();
+    bench.relay_to(&[BROKEN, NOTES]);
+    bench.push(&(0..50).map(fact).collect::<Vec<Envelope>>()).await;
+    bench.until("outbox", 0).await;
+    assert_eq!(bench.count("notes").await, 0);
+    bench.consume().await;
+    bench.until("notes", 50).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

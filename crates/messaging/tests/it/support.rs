@@ -11,7 +11,6 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Queue};
 use messaging::dead::DeadLetters;
 use messaging::{Broker, Consumer, Failure, Handler, INBOX_SQL, OUTBOX_SQL, Relay};
-use std::time::Duration;
 use testkit::{Database, Vhost, eventually};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +54,12 @@ impl Bench {
     }
 
     pub(crate) fn relay(&self) {
-        let relay = Relay::new("webhook-dispatcher", self.database.url().clone(), self.broker());
+        self.relay_to(&[NOTES]);
+    }
+
+    pub(crate) fn relay_to(&self, subscribers: &'static [Subscriber]) {
+        let relay = Relay::new("webhook-dispatcher", self.database.url().clone(), self.broker())
+            .for_subscribers(subscribers);
         tokio::spawn(relay.run(self.stop.clone()));
     }
 
@@ -72,7 +76,7 @@ impl Bench {
 
     /// Starts a consumer.
     pub(crate) fn begin_to_consume(&self, subscriber: Subscriber) {
-        let consumer = Consumer { subscriber, batch: 100, linger: Duration::from_millis(10) };
+        let consumer = Consumer { subscriber, batch: 100 };
         tokio::spawn(consumer.run(self.broker(), self.pool.clone(), Notes, self.stop.clone()));
     }
 

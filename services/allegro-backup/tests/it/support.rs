@@ -49,6 +49,7 @@ impl Shop {
 
     pub(crate) async fn open_with(settings: Settings) -> Self {
         let (database, vhost) = (Database::create("allegro_backup", "").await, Vhost::create());
+        vhost.leave_out("webhook-dispatcher");
         let sandbox = Sandbox::start(settings).unwrap();
         let telegram = Telegram::start();
         let (allegro, redis) = (sandbox.url(), Proxy::before(&testkit::redis_url()));

@@ -8,6 +8,9 @@ use diesel_async::RunQueryDsl;
 use domain::Chain;
 use tokio_util::sync::CancellationToken;
 
+/// The inbox remembers for 14 days: a fact told no longer ago than this is still known after a day on its way.
+pub(crate) const CERTAIN: Duration = Duration::from_hours(13 * 24);
+
 /// Rows deleted in one statement: none holds locks for long.
 const BATCH: i64 = 5000;
 /// How often the inbox is looked through.
@@ -19,7 +22,7 @@ const FORGET: &str = "DELETE FROM inbox WHERE (consumer, event_id) IN (\
          ORDER BY received_at LIMIT $1 FOR UPDATE SKIP LOCKED)";
 
 /// Forgets what is older than 14 days, at once and then every hour until `stop`. Replicas may do so side by side.
-pub(super) async fn forget_old(pool: &pg::Pool, stop: &CancellationToken) {
+pub(crate) async fn forget_old(pool: &pg::Pool, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         match forget_some(pool).await {
             Ok(count) if i64::try_from(count).is_ok_and(|count| count == BATCH) => continue,
