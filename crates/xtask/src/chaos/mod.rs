@@ -11,6 +11,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::test;
+
 /// What can be killed.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Name {
@@ -20,6 +22,8 @@ pub(crate) enum Name {
     Replicas,
     /// Postgres, Redis and RabbitMQ away for a minute each, under load.
     Outages,
+    /// Every failpoint: the services' own tests of them, with their table of point and outcome.
+    Failpoints,
 }
 
 /// How long anything may take to come about.
@@ -31,6 +35,11 @@ pub(crate) fn run(name: Name, kills: u32, orders: u32, outage: Duration) -> Resu
         Name::FirstFlow => first_flow::run(kills, orders),
         Name::Replicas => replicas::run(kills),
         Name::Outages => outages::run(outage),
+        // The tables are what these tests tell; cargo-nextest shows that of a good test only when it is asked to.
+        Name::Failpoints => {
+            let asked = ["failpoints::", "--success-output", "final"];
+            test::run(&asked.map(str::to_owned))
+        }
     }
 }
 
