@@ -40,6 +40,8 @@ CREATE TABLE alert_deliveries (
     not_before timestamptz NOT NULL,
     ended_at timestamptz,
     error text,
+    -- Telegram has refused a message it was part of: it is sent by itself.
+    alone boolean NOT NULL DEFAULT false,
     PRIMARY KEY (chat_id, notice_id)
 );
 

@@ -5,6 +5,9 @@
 //! [`Sender`] in any number of processes writes each notice to the log and to every chat; what cannot be
 //! sent waits, for as long as it takes.
 //!
+//! When something is due to be sent, and when a sender has lost a chat, is decided by the database's clock. The moments
+//! services raise and clear at are theirs, for people to read.
+//!
 //! Texts are made when an alert is raised, in every language: a sender need not know the kinds there are.
 
 mod daily;
@@ -18,6 +21,7 @@ pub use daily::Daily;
 pub use model::{Alert, Severity, Text};
 pub use sender::{Sender, Settings};
 pub use store::causes::{clear, raise};
+pub use store::upkeep::FORGET;
 pub use telegram::Telegram;
 
 /// The migration that makes the tables; a service includes it as it is.

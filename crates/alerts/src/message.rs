@@ -144,6 +144,7 @@ mod tests {
             cause: "shortage/1".to_owned(),
             stage,
             is_critical: false,
+            is_alone: false,
             text: Text { title: title.to_owned(), body: body.to_owned() },
             times: 1,
             raised_at: datetime!(2026-11-21 22:05 UTC),

@@ -69,6 +69,8 @@ pub(crate) struct Notice {
     pub(crate) cause: String,
     pub(crate) stage: Stage,
     pub(crate) is_critical: bool,
+    /// Not in one message with others.
+    pub(crate) is_alone: bool,
     pub(crate) text: Text,
     /// Raised so often.
     pub(crate) times: i64,

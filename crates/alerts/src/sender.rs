@@ -1,9 +1,8 @@
 //! Sends what is to be said, for as long as it takes.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Chain, Clock, Language, QuietHours, TimeZone, backoff};
+use domain::{Chain, Language, QuietHours, TimeZone, backoff};
 use futures_util::future::join_all;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -32,10 +31,6 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 const REFUSED_WAIT: Duration = Duration::from_hours(1);
 /// How often the figures are counted.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
-/// How often old alerts are deleted.
-const SWEEP_PERIOD: Duration = Duration::from_hours(1);
-/// How long an alert is kept after its end.
-const KEPT: time::Duration = time::Duration::days(90);
 
 /// Whom to tell, and how.
 #[derive(Debug)]
@@ -55,7 +50,6 @@ pub struct Settings {
 /// Writes notices to the log and sends them to chats. Any number of processes may run one.
 pub struct Sender {
     pool: pg::Pool,
-    clock: Arc<dyn Clock>,
     client: Option<Client>,
     writer: Writer,
     quiet_hours: Option<QuietHours>,
@@ -73,29 +67,24 @@ impl Sender {
     ///
     /// # Errors
     /// When there can be no HTTP client.
-    pub fn new(pool: pg::Pool, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, egress::Error> {
+    pub fn new(pool: pg::Pool, settings: Settings) -> Result<Self, egress::Error> {
         let Settings { service, telegram, language, quiet_hours, time_zone } = settings;
         let writer = Writer { service, language, zone: time_zone };
         let client = telegram.map(Client::new).transpose()?;
-        Ok(Self { pool, clock, client, writer, quiet_hours })
+        Ok(Self { pool, client, writer, quiet_hours })
     }
 
     /// Works until `stop`. A stop is heard between messages: what was sent and not yet written down would be sent
     /// again.
     pub async fn run(self, stop: CancellationToken) {
-        let (mut failures, mut gauged, mut swept) = (0, None::<Instant>, None::<Instant>);
-        let is_time = |last: Option<Instant>, period| last.is_none_or(|at| at.elapsed() >= period);
+        let (mut failures, mut gauged) = (0, None::<Instant>);
         while !stop.is_cancelled() {
             let worked = async {
                 self.address().await?;
                 self.deliver().await?;
-                if is_time(gauged, GAUGE_PERIOD) {
+                if gauged.is_none_or(|at| at.elapsed() >= GAUGE_PERIOD) {
                     self.gauge().await?;
                     gauged = Some(Instant::now());
-                }
-                if is_time(swept, SWEEP_PERIOD) {
-                    self.sweep(&stop).await?;
-                    swept = Some(Instant::now());
                 }
                 Ok::<(), pg::Error>(())
             };
@@ -128,7 +117,8 @@ impl Sender {
                     return Ok(());
                 }
                 found.iter().for_each(log);
-                notices::address(conn, self.clock.now(), &found, self.chats()).await
+                let now = pg::now(conn).await?;
+                notices::address(conn, now, &found, self.chats()).await
             })
             .await
     }
@@ -147,9 +137,9 @@ impl Sender {
 
     /// Claims chats, and writes down what is about to be sent to each.
     async fn claim(&self, chats: &[i64]) -> Result<Vec<Message>, pg::Error> {
-        let now = self.clock.now();
         self.pool
             .transaction(async |conn| {
+                let now = pg::now(conn).await?;
                 if let Some(end) = self.quiet_hours.and_then(|hours| hours.until(&self.writer.zone, now)) {
                     claims::hold(conn, chats, end).await?;
                 }
@@ -158,7 +148,7 @@ impl Sender {
                     let skipped = claims::skip(conn, claim.chat_id, now).await?;
                     count("skipped", skipped);
                     let waiting = claims::due(conn, self.writer.language, claim.chat_id, now).await?;
-                    let (text, fitting) = self.writer.message(&waiting);
+                    let (text, fitting) = self.writer.message(together(&waiting));
                     let notices: Vec<i64> = waiting.iter().take(fitting).map(|notice| notice.id).collect();
                     if notices.is_empty() {
                         let trouble = claim.trouble.as_deref();
@@ -177,14 +167,15 @@ impl Sender {
     /// Writes down what came of a message, trying for as long as the chat is ours.
     async fn record(&self, message: &Message, answer: Answer) {
         let Message { claim, notices, .. } = message;
-        tell_of_trouble(claim, &answer);
+        tell_of_trouble(message, &answer);
         let (outcome, deadline) = (outcome(&answer), Instant::now() + RECORDING);
         count(outcome, notices.len());
         loop {
-            let now = self.clock.now();
             let recorded = async {
-                let ending = judge(claim, &answer, now);
-                claims::end(&mut *self.pool.get().await?, claim, notices, now, &ending).await
+                let mut conn = self.pool.get().await?;
+                let now = pg::now(&mut conn).await?;
+                let ending = judge(message, &answer, now);
+                claims::end(&mut conn, claim, notices, now, &ending).await
             };
             match recorded.await {
                 Ok(()) => return,
@@ -202,22 +193,24 @@ impl Sender {
 
     async fn gauge(&self) -> Result<(), pg::Error> {
         let mut conn = self.pool.get().await?;
-        let standing = upkeep::standing(&mut conn, self.chats(), self.clock.now()).await?;
+        let now = pg::now(&mut conn).await?;
+        let standing = upkeep::standing(&mut conn, self.chats(), now).await?;
         metrics::gauge!("alerts_oldest_undelivered_age_seconds").set(standing.oldest_age);
         metrics::gauge!("alerts_open", "severity" => "warning").set(standing.warnings);
         metrics::gauge!("alerts_open", "severity" => "critical").set(standing.criticals);
         Ok(())
     }
+}
 
-    async fn sweep(&self, stop: &CancellationToken) -> Result<(), pg::Error> {
-        let before = self.clock.now() - KEPT;
-        while upkeep::sweep(&mut *self.pool.get().await?, before).await? && !stop.is_cancelled() {}
-        Ok(())
-    }
+/// The first notices that may stand in one message.
+fn together(waiting: &[Notice]) -> &[Notice] {
+    let count = waiting.iter().take_while(|notice| !notice.is_alone).count();
+    waiting.get(..count.max(1)).unwrap_or_default()
 }
 
 /// What an answer means for the chat and for what was sent to it.
-fn judge<'a>(claim: &Claim, answer: &'a Answer, now: OffsetDateTime) -> Ending<'a> {
+fn judge<'a>(message: &Message, answer: &'a Answer, now: OffsetDateTime) -> Ending<'a> {
+    let claim = &message.claim;
     let between = if claim.chat_id < 0 { BETWEEN_TO_GROUP } else { BETWEEN_TO_PERSON };
     let failures = claim.failures.saturating_add(1);
     let later = || {
@@ -231,6 +224,10 @@ fn judge<'a>(claim: &Claim, answer: &'a Answer, now: OffsetDateTime) -> Ending<'
         // Not put back: it may have arrived, and then its end must be told too.
         Answer::Unknown(reason) => ending("sending", later(), failures, Some(reason)),
         Answer::ChatRefused(reason) => ending("pending", now + REFUSED_WAIT, failures, Some(reason)),
+        // One of them may be at fault, and the others are not.
+        Answer::TextRefused(_) if message.notices.len() > 1 => {
+            Ending { apart: true, ..ending("pending", now + between, 0, None) }
+        }
         Answer::TextRefused(reason) => {
             Ending { error: Some(reason), ..ending("failed", now + between, 0, None) }
         }
@@ -243,11 +240,11 @@ fn ending<'a>(
     failures: i32,
     trouble: Option<&'a str>,
 ) -> Ending<'a> {
-    Ending { status, error: None, next_attempt_at, failures, trouble }
+    Ending { status, error: None, next_attempt_at, failures, trouble, apart: false }
 }
 
 /// Each trouble of a chat is told when it begins, and its end.
-fn tell_of_trouble(claim: &Claim, answer: &Answer) {
+fn tell_of_trouble(Message { claim, notices, .. }: &Message, answer: &Answer) {
     let chat_id = claim.chat_id;
     let is_new = |reason: &String| claim.trouble.as_ref() != Some(reason);
     match answer {
@@ -257,6 +254,13 @@ fn tell_of_trouble(claim: &Claim, answer: &Answer) {
         }
         Answer::ChatRefused(reason) if is_new(reason) => {
             tracing::error!(chat_id, reason, "the chat refuses alerts; it is tried again every hour");
+        }
+        Answer::TextRefused(reason) if notices.len() > 1 => {
+            tracing::warn!(
+                chat_id,
+                reason,
+                "Telegram takes no such text; each of its alerts is sent by itself"
+            );
         }
         Answer::TextRefused(reason) => {
             tracing::error!(

@@ -20,6 +20,7 @@ mod trace;
 pub use broker::Broker;
 pub use consumer::{Consumer, Failure, Handler};
 pub use error::Error;
+pub use inbox::FORGET_FACTS;
 pub use relay::Relay;
 
 /// The migration that makes the outbox; a service includes it as it is.

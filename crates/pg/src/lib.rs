@@ -2,8 +2,10 @@
 //!
 //! SQL names its tables without a schema: each service's role finds its own schema by its `search_path`.
 
+mod clock;
 mod connection;
 mod error;
+mod forget;
 mod gauges;
 mod migrate;
 mod pool;
@@ -12,9 +14,11 @@ pub mod sealed;
 mod tls;
 mod transaction;
 
+pub use clock::now;
 pub use connection::{Connected, connect};
 pub use diesel_async::AsyncPgConnection as Connection;
 pub use error::Error;
+pub use forget::{Forget, housekeeping};
 pub use migrate::{MigrateError, migrate};
 pub use pool::{Pool, PooledConnection};
 pub use rotate::{RotateError, SealedTable, rotate, rotate_keys};

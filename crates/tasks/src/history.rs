@@ -1,9 +1,13 @@
 //! What callers do with tasks: ask for them, look at them, call them off.
 
-use diesel::sql_types::{Array, BigInt, Int4, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use std::time::Duration;
+
+use diesel::pg::Pg;
+use diesel::sql_types::{BigInt, Int4, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TaskId;
+use pg::Forget;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -12,7 +16,10 @@ use crate::model::{NewTask, Status, Task};
 use crate::row::{IdRow, TaskRow};
 
 /// Asks for a task, in the caller's transaction. With a `unique_key` that is alive already, nothing is added and
-/// the living task's id comes back. `now` is the moment of asking, `id` a fresh one.
+/// the living task's id comes back. `id` is a fresh one.
+///
+/// `now` is what `run_at` was reckoned from, by whatever clock: the task waits for as long as lies between the two, by the
+/// database's.
 ///
 /// # Errors
 /// When the database refuses.
@@ -22,11 +29,13 @@ pub async fn enqueue(
     now: OffsetDateTime,
     task: &NewTask,
 ) -> Result<TaskId, pg::Error> {
+    let delay = task.run_at.map(|at| Duration::try_from(at - now).unwrap_or_default());
+    let delay = interval(delay.unwrap_or_default());
     // The no-op update makes RETURNING yield the living row too, and waits for one that is being inserted.
     let row: IdRow = sql_query(
         "INSERT INTO task_history (id, kind, queue, payload, max_attempts, run_at, unique_key, requested_by, \
              user_id, correlation_id, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) \
+         VALUES ($1, $2, $3, $4, $5, now() + $6, $7, $8, $9, $10, now(), now()) \
          ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND status IN ('queued', 'running', 'retrying') \
          DO UPDATE SET unique_key = excluded.unique_key \
          RETURNING id",
@@ -36,12 +45,11 @@ pub async fn enqueue(
     .bind::<Text, _>(&task.queue)
     .bind::<Jsonb, _>(&task.payload)
     .bind::<Int4, _>(task.max_attempts)
-    .bind::<Timestamptz, _>(task.run_at.unwrap_or(now))
+    .bind::<Interval, _>(delay)
     .bind::<Nullable<Text>, _>(&task.unique_key)
     .bind::<Nullable<Text>, _>(&task.requested_by)
     .bind::<Nullable<Text>, _>(&task.user_id)
     .bind::<Nullable<Text>, _>(&task.correlation_id)
-    .bind::<Timestamptz, _>(now)
     .get_result(conn)
     .await?;
     Ok(row.id.into())
@@ -81,7 +89,7 @@ pub async fn latest_in_queue(
 /// Which tasks are listed; `None` does not restrict.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// In one of these states.
+    /// In one of these states; there is one at least.
     pub statuses: Option<Vec<Status>>,
     /// Of this kind.
     pub kind: Option<String>,
@@ -101,29 +109,46 @@ pub async fn list(
     after: Option<(OffsetDateTime, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Task>, pg::Error> {
-    let statuses = filter.statuses.as_ref().map(|list| list.iter().map(|it| it.as_str()).collect::<Vec<_>>());
-    let rows: Vec<TaskRow> = sql_query(
-        "SELECT * FROM task_history \
-         WHERE ($1 IS NULL OR status = ANY($1)) AND ($2 IS NULL OR kind = $2) AND ($3 IS NULL OR queue = $3) \
-           AND ($4 IS NULL OR user_id = $4) AND ($5 IS NULL OR (created_at, id) < ($5, $6)) \
-         ORDER BY created_at DESC, id DESC LIMIT $7",
-    )
-    .bind::<Nullable<Array<Text>>, _>(statuses)
-    .bind::<Nullable<Text>, _>(&filter.kind)
-    .bind::<Nullable<Text>, _>(&filter.queue)
-    .bind::<Nullable<Text>, _>(&filter.user_id)
-    .bind::<Nullable<Timestamptz>, _>(after.map(|(time, _)| time))
-    .bind::<Nullable<SqlUuid>, _>(after.map(|(_, id)| id))
-    .bind::<BigInt, _>(limit)
-    .load(conn)
-    .await?;
+    // Only what restricts is said, and states as words: each index of lists is then one the planner can use.
+    let mut query = sql_query("SELECT * FROM task_history WHERE true").into_boxed::<Pg>();
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        format!("${number}")
+    };
+    if let Some(statuses) = &filter.statuses {
+        let words: Vec<String> = statuses.iter().map(|it| format!("'{it}'")).collect();
+        query = query.sql(format!(" AND status IN ({})", words.join(", ")));
+    }
+    let texts = [("kind", &filter.kind), ("queue", &filter.queue), ("user_id", &filter.user_id)];
+    for (column, text) in texts {
+        if let Some(text) = text {
+            query = query.sql(format!(" AND {column} = {}", next())).bind::<Text, _>(text);
+        }
+    }
+    if let Some((time, id)) = after {
+        query = query.sql(format!(" AND (created_at, id) < ({}, {})", next(), next()));
+        query = query.bind::<Timestamptz, _>(time).bind::<SqlUuid, _>(id);
+    }
+    query = query.sql(format!(" ORDER BY created_at DESC, id DESC LIMIT {}", next()));
+    let rows: Vec<TaskRow> = query.bind::<BigInt, _>(limit).load(conn).await?;
     Ok(rows.into_iter().map(Task::from).collect())
 }
 
-/// Calls off what is alive of the tasks that the rest of the statement chooses; `$1` is who asks.
-const CANCEL: &str = "UPDATE task_history SET status = 'cancelled', error = 'cancelled by ' || $1, \
-    finished_at = now(), updated_at = now(), heartbeat_at = NULL \
-    WHERE status IN ('queued', 'running', 'retrying')";
+/// Calls off what is alive of the tasks that the condition chooses, and returns them; `$1` is who asks. A schedule shows how
+/// its last run ended.
+fn calling_off(condition: &str) -> String {
+    format!(
+        "WITH cancelled AS ( \
+             UPDATE task_history SET status = 'cancelled', error = 'cancelled by ' || $1, \
+                 finished_at = now(), updated_at = now(), heartbeat_at = NULL \
+             WHERE status IN ('queued', 'running', 'retrying') AND {condition} RETURNING *), \
+         told AS ( \
+             UPDATE schedules SET last_error = cancelled.error, updated_at = now() \
+             FROM cancelled WHERE schedules.task_id = cancelled.id) \
+         SELECT * FROM cancelled"
+    )
+}
 
 /// Calls a task off: one that waits never starts, one that runs stops at its next step, and whatever its worker still
 /// writes is refused. `None` when it has ended already, or never was.
@@ -131,7 +156,7 @@ const CANCEL: &str = "UPDATE task_history SET status = 'cancelled', error = 'can
 /// # Errors
 /// When the database refuses.
 pub async fn cancel(conn: &mut pg::Connection, id: TaskId, by: &str) -> Result<Option<Task>, pg::Error> {
-    let row = sql_query(format!("{CANCEL} AND id = $2 RETURNING *"))
+    let row = sql_query(calling_off("id = $2"))
         .bind::<Text, _>(by)
         .bind::<SqlUuid, _>(id.as_uuid())
         .get_result::<TaskRow>(conn)
@@ -145,7 +170,7 @@ pub async fn cancel(conn: &mut pg::Connection, id: TaskId, by: &str) -> Result<O
 /// # Errors
 /// When the database refuses.
 pub async fn cancel_queue(conn: &mut pg::Connection, queue: &str, by: &str) -> Result<usize, pg::Error> {
-    let cancelled = sql_query(format!("{CANCEL} AND queue = $2"));
+    let cancelled = sql_query(calling_off("queue = $2"));
     Ok(cancelled.bind::<Text, _>(by).bind::<Text, _>(queue).execute(conn).await?)
 }
 
@@ -167,23 +192,11 @@ pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<Task>
     Ok(row.map(Task::from))
 }
 
-/// Deletes at most `limit` tasks that ended longer than `age` ago; returns how many.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn delete_old(
-    conn: &mut pg::Connection,
-    age: std::time::Duration,
-    limit: i64,
-) -> Result<usize, pg::Error> {
-    let deleted = sql_query(
-        "DELETE FROM task_history WHERE id IN ( \
-             SELECT id FROM task_history WHERE finished_at < now() - $1 ORDER BY finished_at LIMIT $2 \
-             FOR UPDATE SKIP LOCKED)",
-    )
-    .bind::<Interval, _>(interval(age))
-    .bind::<BigInt, _>(limit)
-    .execute(conn)
-    .await?;
-    Ok(deleted)
-}
+/// Tasks that ended long ago.
+pub const FORGET: Forget = Forget {
+    what: "tasks",
+    sql: "DELETE FROM task_history WHERE id IN ( \
+              SELECT id FROM task_history WHERE finished_at < now() - $1 ORDER BY finished_at LIMIT $2 \
+              FOR UPDATE SKIP LOCKED)",
+    keep: Duration::from_hours(90 * 24),
+};

@@ -6,12 +6,14 @@
 //!
 //! A queue runs one task at a time (a partial unique index says so), different queues run side by side.
 //!
+//! What is due, and who is taken over, is decided by the database's clock: a process whose own clock is wrong starts nothing
+//! early and nothing late.
+//!
 //! [`schedules`] ask for tasks again and again, by rows too: any number of [`Scheduler`]s start each run once, a run
 //! missed while all were down happens once, and none starts while the one before it lives.
 
 mod hearts;
 mod history;
-mod housekeeping;
 pub mod http;
 mod model;
 mod row;
@@ -26,8 +28,7 @@ use std::time::Duration;
 
 use diesel::data_types::PgInterval;
 
-pub use history::{Filter, cancel, cancel_queue, delete_old, enqueue, find, latest_in_queue, list, retry};
-pub use housekeeping::Housekeeping;
+pub use history::{FORGET, Filter, cancel, cancel_queue, enqueue, find, latest_in_queue, list, retry};
 pub use model::{NewTask, Outcome, Progress, Status, Task, TaskError};
 pub use run::Run;
 pub use runner::{Runner, Settings, TaskHandler};

@@ -81,7 +81,7 @@ impl Run {
             status: Status::Succeeded,
             result: Some(result),
             error: None,
-            run_at: None,
+            again_after: None,
             uncounted: false,
         };
         if store::end(conn, self.task.id, self.task.attempt, &ending).await? {

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Chain, Clock, backoff};
+use domain::{Chain, backoff};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
@@ -62,7 +62,6 @@ impl Default for Settings {
 /// Runs the tasks of a service in this process; any number of processes may do so at once.
 pub struct Runner {
     pool: pg::Pool,
-    clock: Arc<dyn Clock>,
     handlers: HashMap<&'static str, Arc<dyn TaskHandler>>,
     settings: Settings,
     /// `settings.queues` as SQL's LIKE takes them.
@@ -74,13 +73,12 @@ impl Runner {
     /// A runner of these handlers' kinds.
     pub fn new(
         pool: pg::Pool,
-        clock: Arc<dyn Clock>,
         handlers: impl IntoIterator<Item = Arc<dyn TaskHandler>>,
         settings: Settings,
     ) -> Self {
         let handlers = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
         let queues = settings.queues.iter().map(|pattern| like(pattern)).collect();
-        Self { pool, clock, handlers, settings, queues, hearts: Hearts::default() }
+        Self { pool, handlers, settings, queues, hearts: Hearts::default() }
     }
 
     /// Works until `stop`, then lets the tries under way come to their next step and gives them back.
@@ -158,7 +156,7 @@ impl Runner {
                 tracing::warn!(tasks = taken, "took over tasks whose worker was not heard of any more");
             }
         }
-        match store::claim(&mut conn, kinds, &self.queues, self.clock.now()).await {
+        match store::claim(&mut conn, kinds, &self.queues).await {
             Err(pg::Error::UniqueViolation { .. }) => Ok(None),
             claimed => claimed,
         }
@@ -222,7 +220,6 @@ impl Runner {
         max_attempts: i32,
         outcome: Result<Outcome, TaskError>,
     ) {
-        let now = self.clock.now();
         let (result, error);
         let ending = match outcome {
             Ok(Outcome::Finished) | Err(TaskError::Lost) => return,
@@ -232,7 +229,7 @@ impl Runner {
                     status: Status::Succeeded,
                     result: Some(&result),
                     error: None,
-                    run_at: None,
+                    again_after: None,
                     uncounted: false,
                 }
             }
@@ -243,7 +240,7 @@ impl Runner {
                     status: Status::Retrying,
                     result: None,
                     error: Some(&error),
-                    run_at: Some(now + after),
+                    again_after: Some(after),
                     uncounted: true,
                 }
             }
@@ -255,7 +252,7 @@ impl Runner {
                     status: Status::Retrying,
                     result: None,
                     error: Some(&error),
-                    run_at: Some(now + after),
+                    again_after: Some(after),
                     uncounted: false,
                 }
             }
@@ -266,7 +263,7 @@ impl Runner {
                     status: Status::Failed,
                     result: None,
                     error: Some(&error),
-                    run_at: None,
+                    again_after: None,
                     uncounted: false,
                 }
             }

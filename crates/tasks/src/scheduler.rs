@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Chain, Clock, IdSource, backoff};
+use domain::{Chain, IdSource, backoff};
 use tokio_util::sync::CancellationToken;
 
 use crate::schedules::{self, NewSchedule, Start};
@@ -16,20 +16,23 @@ const BATCH: usize = 500;
 /// Runs the schedules of a service.
 pub struct Scheduler {
     pool: pg::Pool,
-    clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     standing: Vec<NewSchedule>,
+    intervals: Vec<(&'static str, Duration)>,
 }
 
 impl Scheduler {
     /// A scheduler of the schema behind this pool; `standing` are the schedules the service has whatever its data.
-    pub fn new(
-        pool: pg::Pool,
-        clock: Arc<dyn Clock>,
-        ids: Arc<dyn IdSource>,
-        standing: Vec<NewSchedule>,
-    ) -> Self {
-        Self { pool, clock, ids, standing }
+    pub fn new(pool: pg::Pool, ids: Arc<dyn IdSource>, standing: Vec<NewSchedule>) -> Self {
+        Self { pool, ids, standing, intervals: Vec::new() }
+    }
+
+    /// Lets all schedules of a kind run so often, for example as often as the configuration says: those that were made
+    /// under another configuration are brought up to date at the start.
+    #[must_use]
+    pub fn every(mut self, kind: &'static str, interval: Duration) -> Self {
+        self.intervals.push((kind, interval));
+        self
     }
 
     /// Starts what is due until `stop`.
@@ -66,20 +69,27 @@ impl Scheduler {
     async fn prepare(&self) -> Result<(), pg::Error> {
         let mut conn = self.pool.get().await?;
         for schedule in &self.standing {
-            schedules::put(&mut conn, self.clock.now(), schedule).await?;
+            let now = pg::now(&mut conn).await?;
+            schedules::put(&mut conn, now, schedule).await?;
+        }
+        for (kind, interval) in &self.intervals {
+            let changed = schedules::set_interval(&mut conn, kind, *interval).await?;
+            if changed > 0 {
+                tracing::info!(kind, schedules = changed, every = ?interval, "schedules run by the new interval");
+            }
         }
         Ok(())
     }
 
     async fn start_due(&self) -> Result<usize, pg::Error> {
-        let now = self.clock.now();
-        let due = self
+        let (now, due) = self
             .pool
             .transaction(async |conn| {
+                let now = pg::now(conn).await?;
                 let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-                let due = schedules::due(conn, now, limit).await?;
+                let due = schedules::due(conn, limit).await?;
                 if due.is_empty() {
-                    return Ok::<_, pg::Error>(due);
+                    return Ok::<_, pg::Error>((now, due));
                 }
                 let starts: Vec<Start> = due
                     .iter()
@@ -89,8 +99,8 @@ impl Scheduler {
                         next_run_at: schedules::next(schedule, now),
                     })
                     .collect();
-                schedules::start(conn, now, &starts).await?;
-                Ok(due)
+                schedules::start(conn, &starts).await?;
+                Ok((now, due))
             })
             .await?;
         for schedule in &due {

@@ -85,6 +85,9 @@ const SCHEDULE: &str = "name, kind, queue, user_id, cron, time_zone, extract(epo
 
 /// Makes a schedule, or brings the one of this name up to date; its next run moves only when its timing changes.
 ///
+/// `now` is what `first_run_at` was reckoned from, by whatever clock: the first run is as far from the database's now as it
+/// is from that.
+///
 /// # Errors
 /// When the database refuses.
 pub async fn put(
@@ -96,8 +99,11 @@ pub async fn put(
         When::Cron { expression, time_zone, .. } => (Some(expression), Some(time_zone), None),
         When::Every(every) => (None, None, Some(interval(*every))),
     };
-    let first =
-        schedule.first_run_at.or_else(|| schedule.timing.beginning(&schedule.name, now)).unwrap_or(now);
+    let theirs = pg::now(conn).await?;
+    let first = match schedule.first_run_at {
+        Some(at) => theirs.saturating_add(at - now),
+        None => schedule.timing.beginning(&schedule.name, theirs).unwrap_or(theirs),
+    };
     sql_query(
         "INSERT INTO schedules (name, kind, queue, payload, max_attempts, user_id, cron, time_zone, every, next_run_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
@@ -154,18 +160,31 @@ pub async fn set_enabled(
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn run_now(
-    conn: &mut pg::Connection,
-    name: &str,
-    now: OffsetDateTime,
-) -> Result<Option<Schedule>, pg::Error> {
+pub async fn run_now(conn: &mut pg::Connection, name: &str) -> Result<Option<Schedule>, pg::Error> {
     let query = format!(
         "UPDATE schedules SET updated_at = now(), \
-             next_run_at = CASE WHEN is_enabled THEN least(next_run_at, $2) ELSE next_run_at END \
+             next_run_at = CASE WHEN is_enabled THEN least(next_run_at, now()) ELSE next_run_at END \
          WHERE name = $1 RETURNING {SCHEDULE}"
     );
-    let changed = sql_query(query).bind::<Text, _>(name).bind::<Timestamptz, _>(now);
-    Ok(changed.get_result(conn).await.optional()?)
+    Ok(sql_query(query).bind::<Text, _>(name).get_result(conn).await.optional()?)
+}
+
+/// Lets all schedules of a kind that run by an interval run by this one, and returns how many ran by another. None waits
+/// longer than before, and those that run sooner are spread over the interval.
+pub(crate) async fn set_interval(
+    conn: &mut pg::Connection,
+    kind: &str,
+    every: Duration,
+) -> Result<usize, pg::Error> {
+    let changed = sql_query(
+        "UPDATE schedules SET every = $2, next_run_at = least(next_run_at, now() + $2 * random()), updated_at = now() \
+         WHERE kind = $1 AND every <> $2",
+    );
+    Ok(changed
+        .bind::<Text, _>(kind)
+        .bind::<Interval, _>(interval(every.max(Duration::from_secs(1))))
+        .execute(conn)
+        .await?)
 }
 
 /// Schedules by name, from the one after `after` on; only those of `user_id` where it is given.
@@ -190,18 +209,14 @@ pub async fn list(
 }
 
 /// Due schedules, locked: enabled, their time come, and their last run ended.
-pub(crate) async fn due(
-    conn: &mut pg::Connection,
-    now: OffsetDateTime,
-    limit: i64,
-) -> Result<Vec<Schedule>, pg::Error> {
+pub(crate) async fn due(conn: &mut pg::Connection, limit: i64) -> Result<Vec<Schedule>, pg::Error> {
     let query = format!(
-        "SELECT {SCHEDULE} FROM schedules s WHERE is_enabled AND next_run_at <= $1 AND NOT EXISTS ( \
+        "SELECT {SCHEDULE} FROM schedules s WHERE is_enabled AND next_run_at <= now() AND NOT EXISTS ( \
              SELECT 1 FROM task_history h WHERE h.unique_key = 'schedule:' || s.name \
                  AND h.status IN ('queued', 'running', 'retrying')) \
-         ORDER BY next_run_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+         ORDER BY next_run_at LIMIT $1 FOR UPDATE SKIP LOCKED"
     );
-    Ok(sql_query(query).bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit).load(conn).await?)
+    Ok(sql_query(query).bind::<BigInt, _>(limit).load(conn).await?)
 }
 
 /// A schedule's next moment after the run that is due; `None` when there will be none.
@@ -222,20 +237,16 @@ pub(crate) struct Start {
 }
 
 /// Asks for the runs and moves their schedules on. A schedule that will never run again is switched off.
-pub(crate) async fn start(
-    conn: &mut pg::Connection,
-    now: OffsetDateTime,
-    starts: &[Start],
-) -> Result<(), pg::Error> {
+pub(crate) async fn start(conn: &mut pg::Connection, starts: &[Start]) -> Result<(), pg::Error> {
     sql_query(
         "WITH due AS (SELECT * FROM unnest($1, $2, $3) AS d (name, task_id, next_run_at)), \
          asked AS ( \
              INSERT INTO task_history (id, kind, queue, payload, max_attempts, run_at, unique_key, requested_by, \
                  user_id, created_at, updated_at) \
-             SELECT d.task_id, s.kind, s.queue, s.payload, s.max_attempts, $4, 'schedule:' || s.name, 'schedule', \
-                 s.user_id, $4, $4 FROM due d JOIN schedules s USING (name) \
+             SELECT d.task_id, s.kind, s.queue, s.payload, s.max_attempts, now(), 'schedule:' || s.name, 'schedule', \
+                 s.user_id, now(), now() FROM due d JOIN schedules s USING (name) \
              ON CONFLICT DO NOTHING RETURNING id) \
-         UPDATE schedules s SET last_run_at = $4, updated_at = now(), is_enabled = d.next_run_at IS NOT NULL, \
+         UPDATE schedules s SET last_run_at = now(), updated_at = now(), is_enabled = d.next_run_at IS NOT NULL, \
              next_run_at = coalesce(d.next_run_at, s.next_run_at), \
              task_id = coalesce((SELECT id FROM asked WHERE id = d.task_id), s.task_id) \
          FROM due d WHERE s.name = d.name",
@@ -243,7 +254,6 @@ pub(crate) async fn start(
     .bind::<Array<Text>, _>(starts.iter().map(|it| it.name.as_str()).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(starts.iter().map(|it| it.task_id.as_uuid()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Timestamptz>>, _>(starts.iter().map(|it| it.next_run_at).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;
     Ok(())

@@ -1,11 +1,13 @@
-//! How runners hold tasks: every guard is one statement.
+//! How runners hold tasks: every guard is one statement, and all time is the database's, so that no worker's own clock
+//! matters.
 
-use diesel::sql_types::{Array, Double, Int4, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use std::time::Duration;
+
+use diesel::sql_types::{Array, Double, Int4, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TaskId;
 use serde_json::Value;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::interval;
@@ -18,21 +20,19 @@ pub(crate) async fn claim(
     conn: &mut pg::Connection,
     kinds: &[&'static str],
     queues: &[String],
-    now: OffsetDateTime,
 ) -> Result<Option<Task>, pg::Error> {
     // Two workers may pick two tasks of one queue at once; the unique index lets one of them through, and the
     // other hears of a violation, which the runner takes for "nothing to do now".
     let row = sql_query(
-        "UPDATE task_history SET status = 'running', attempt = attempt + 1, started_at = $2, heartbeat_at = now(), \
-             updated_at = $2, error = NULL \
+        "UPDATE task_history SET status = 'running', attempt = attempt + 1, started_at = now(), heartbeat_at = now(), \
+             updated_at = now(), error = NULL \
          WHERE id = (SELECT t.id FROM task_history t \
-                     WHERE t.status IN ('queued', 'retrying') AND t.run_at <= $2 AND t.kind = ANY($1) AND t.queue LIKE ANY($3) \
+                     WHERE t.status IN ('queued', 'retrying') AND t.run_at <= now() AND t.kind = ANY($1) AND t.queue LIKE ANY($2) \
                        AND NOT EXISTS (SELECT 1 FROM task_history r WHERE r.queue = t.queue AND r.status = 'running') \
                      ORDER BY t.run_at, t.id LIMIT 1 FOR UPDATE SKIP LOCKED) \
          RETURNING *",
     )
     .bind::<Array<Text>, _>(kinds)
-    .bind::<Timestamptz, _>(now)
     .bind::<Array<Text>, _>(queues)
     .get_result::<TaskRow>(conn)
     .await
@@ -41,10 +41,9 @@ pub(crate) async fn claim(
 }
 
 /// Gives back tasks whose worker has not been heard of for `silence`; they run again with the next attempt.
-/// Heartbeats are told by the database's clock, so that no worker's own clock matters.
 pub(crate) async fn give_back_silent(
     conn: &mut pg::Connection,
-    silence: std::time::Duration,
+    silence: Duration,
 ) -> Result<usize, pg::Error> {
     let given_back = sql_query(
         "UPDATE task_history SET status = 'retrying', run_at = now(), updated_at = now(), \
@@ -117,8 +116,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) status: Status,
     pub(crate) result: Option<&'a Value>,
     pub(crate) error: Option<&'a str>,
-    /// The next try, for [`Status::Retrying`].
-    pub(crate) run_at: Option<OffsetDateTime>,
+    /// How long until the next try, for [`Status::Retrying`].
+    pub(crate) again_after: Option<Duration>,
     /// What the attempt number becomes: one less where the try shall not count.
     pub(crate) uncounted: bool,
 }
@@ -133,7 +132,7 @@ pub(crate) async fn end(
     // A schedule shows how its last run ended.
     let rows = sql_query(
         "WITH ended AS ( \
-             UPDATE task_history SET status = $3, result = $4, error = $5, run_at = coalesce($6, run_at), \
+             UPDATE task_history SET status = $3, result = $4, error = $5, run_at = coalesce(now() + $6, run_at), \
                  max_attempts = max_attempts + $7, updated_at = now(), heartbeat_at = NULL, \
                  finished_at = CASE WHEN $3 = 'retrying' THEN NULL ELSE now() END \
              WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING id), \
@@ -148,7 +147,7 @@ pub(crate) async fn end(
     .bind::<Text, _>(ending.status.as_str())
     .bind::<Nullable<Jsonb>, _>(ending.result)
     .bind::<Nullable<Text>, _>(ending.error)
-    .bind::<Nullable<Timestamptz>, _>(ending.run_at)
+    .bind::<Nullable<Interval>, _>(ending.again_after.map(interval))
     .bind::<Int4, _>(i32::from(ending.uncounted))
     .execute(conn)
     .await?;

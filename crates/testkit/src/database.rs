@@ -1,6 +1,8 @@
 //! A database of a test's own.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio_postgres::{Client, NoTls};
 use url::Url;
 use uuid::Uuid;
@@ -11,6 +13,7 @@ use crate::given;
 /// Dropped with the value.
 pub struct Database {
     name: String,
+    schema: String,
     url: SecretString,
 }
 
@@ -29,7 +32,38 @@ impl Database {
         inside.batch_execute(&schema_sql(&name, schema)).await.expect("a schema");
         let url = address(&name, Some(schema));
         connect(url.as_str()).await.batch_execute(sql).await.expect("the schema's tables");
-        Self { name, url: String::from(url).into() }
+        Self { name, schema: schema.to_owned(), url: String::from(url).into() }
+    }
+
+    /// Stops the database's clock at a moment, for connections opened from now on: there `now()` is this moment, until
+    /// [`Database::set_clock`] moves it.
+    ///
+    /// # Panics
+    /// When there is no server, or it was done before.
+    pub async fn stop_clock(&self, at: OffsetDateTime) {
+        let (schema, name) = (&self.schema, &self.name);
+        let client = connect(self.url.expose_secret()).await;
+        let sql = format!(
+            "CREATE TABLE stopped_clock (at timestamptz NOT NULL); INSERT INTO stopped_clock VALUES ('-infinity'); \
+             CREATE FUNCTION now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM {schema}.stopped_clock'"
+        );
+        client.batch_execute(&sql).await.expect("a clock of its own");
+        self.set_clock(at).await;
+        // What is named without a schema is looked for in Postgres's own first, unless that is told to come last.
+        let found_first =
+            format!("ALTER ROLE {schema} IN DATABASE {name} SET search_path = {schema}, pg_catalog");
+        connect(address(name, None).as_str()).await.batch_execute(&found_first).await.expect("a search path");
+    }
+
+    /// Moves a clock that was stopped.
+    ///
+    /// # Panics
+    /// When there is no server, or the clock was not stopped.
+    pub async fn set_clock(&self, at: OffsetDateTime) {
+        let client = connect(self.url.expose_secret()).await;
+        let at = at.format(&Rfc3339).expect("a moment");
+        let sql = format!("UPDATE stopped_clock SET at = '{at}'");
+        client.batch_execute(&sql).await.expect("a clock that stands");
     }
 
     /// A pool of another service's role in the same database.

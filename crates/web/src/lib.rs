@@ -36,7 +36,7 @@ pub use auth::{Access, Authenticator, Caller};
 pub use configured::{SetupError, listen};
 pub use extract::{ApiJson, ApiPath, ApiQuery};
 pub use health::{Health, Requirement};
-pub use idempotency::{Answer, Idempotency, Once};
+pub use idempotency::{Answer, FORGET_ANSWERS, Idempotency, Once};
 pub use page::{Cursor, Limit, Page};
 pub use problem::{ErrorCode, Problem};
 pub use rate::Limiter;

@@ -1,6 +1,6 @@
 //! `idempotency_keys`: answers already given.
 
-use diesel::sql_types::{BigInt, Bool, Bytea, Int4, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Bool, Bytea, Int4, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
@@ -73,21 +73,4 @@ pub(crate) async fn keep(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// Deletes at most `limit` answers whose time is over, and returns how many it were. Replicas do not wait for each
-/// other.
-pub(crate) async fn delete_expired(
-    conn: &mut pg::Connection,
-    now: OffsetDateTime,
-    limit: i64,
-) -> Result<usize, pg::Error> {
-    let deleted = sql_query(
-        "DELETE FROM idempotency_keys WHERE id IN ( \
-             SELECT id FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 \
-             FOR UPDATE SKIP LOCKED)",
-    )
-    .bind::<Timestamptz, _>(now)
-    .bind::<BigInt, _>(limit);
-    Ok(deleted.execute(conn).await?)
 }

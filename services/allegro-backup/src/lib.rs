@@ -17,15 +17,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::domain::{SystemClock, UuidV7Source};
-use ::tasks::{Housekeeping, Runner, Scheduler, Settings, TaskHandler};
+use ::tasks::{Runner, Scheduler, Settings, TaskHandler};
 use alerts::{Sender, Telegram};
 use chassis::config::{Alerts, Reader};
 use chassis::{ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::{Broker, Relay};
 use pg::sealed::Keyring;
-use web::{Health, Idempotency};
+use web::{FORGET_ANSWERS, Health, Idempotency};
 
+use crate::app::work::ORDER_EVENTS;
 use crate::clients::allegro::{AllegroClient, Pause, REQUEST_TIMEOUT};
 pub use crate::config::Config;
 use crate::state::State;
@@ -33,9 +34,6 @@ use crate::tasks::{FullSync, OrderEvents, PollAuthorization};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/allegro_backup");
-
-/// How long ended tasks are kept.
-const TASKS_KEPT: Duration = Duration::from_hours(90 * 24);
 
 /// The service.
 #[derive(Debug)]
@@ -84,11 +82,10 @@ impl Service for AllegroBackup {
             events_interval: config.events_interval,
         };
         if context.roles.worker {
-            let handlers: [Arc<dyn TaskHandler>; 4] = [
+            let handlers: [Arc<dyn TaskHandler>; 3] = [
                 Arc::new(PollAuthorization(state.clone())),
                 Arc::new(FullSync(state.clone())),
                 Arc::new(OrderEvents(state.clone())),
-                Arc::new(Housekeeping { pool: pool.clone(), keep: TASKS_KEPT }),
             ];
             let settings = Settings {
                 workers: config.workers,
@@ -96,23 +93,23 @@ impl Service for AllegroBackup {
                 silence: config.task_silence,
                 ..Settings::default()
             };
-            let runner = Runner::new(pool.clone(), Arc::clone(&state.clock), handlers, settings);
+            let runner = Runner::new(pool.clone(), handlers, settings);
             life.spawn("tasks", runner.run(life.stopping()));
             life.spawn("watch", app::watch::watch(state.clone(), life.stopping()));
-            let sender = Sender::new(pool.clone(), Arc::clone(&state.clock), alert_settings(config.alerts))?;
+            let sender = Sender::new(pool.clone(), alert_settings(config.alerts))?;
             life.spawn("alerts", sender.run(life.stopping()));
             let relay = Relay::new(Self::NAME, config.database.url, broker.clone());
             life.spawn("relay", relay.run(life.stopping()));
         }
         if context.roles.scheduler {
-            let standing = vec![Housekeeping::schedule()];
-            let scheduler =
-                Scheduler::new(pool.clone(), Arc::clone(&state.clock), Arc::clone(&state.ids), standing);
+            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), Vec::new())
+                .every(ORDER_EVENTS, state.events_interval);
             life.spawn("scheduler", scheduler.run(life.stopping()));
         }
         let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));
         if context.roles.worker {
-            life.spawn("idempotency", idempotency.clone().sweep(life.stopping()));
+            let forgets = vec![FORGET_ANSWERS, ::tasks::FORGET, alerts::FORGET];
+            life.spawn("housekeeping", pg::housekeeping(pool.clone(), forgets, life.stopping()));
         }
         let health = Health::new()
             .required("postgres", &pool, |pool| async move { pool.ping().await })

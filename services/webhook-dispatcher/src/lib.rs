@@ -23,9 +23,9 @@ use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use egress::ssrf::Guard;
 use messaging::dead::DeadCommand;
-use messaging::{Broker, Consumer};
+use messaging::{Broker, Consumer, FORGET_FACTS};
 use pg::sealed::Keyring;
-use web::{Health, Idempotency};
+use web::{FORGET_ANSWERS, Health, Idempotency};
 
 pub use crate::config::Config;
 use crate::consumers::FanOut;
@@ -101,7 +101,8 @@ impl Service for WebhookDispatcher {
         }
         let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));
         if context.roles.worker {
-            life.spawn("idempotency", idempotency.clone().sweep(life.stopping()));
+            let forgets = vec![FORGET_ANSWERS, FORGET_FACTS];
+            life.spawn("housekeeping", pg::housekeeping(pool.clone(), forgets, life.stopping()));
         }
         let health = Health::new()
             .required("postgres", &pool, |pool| async move { pool.ping().await })

@@ -1,6 +1,6 @@
 //! Deliveries of one chat, claimed by one sender at a time.
 
-use diesel::sql_types::{Array, BigInt, Int4, Nullable, Text as SqlText, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Int4, Nullable, Text as SqlText, Timestamptz};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::Language;
@@ -41,6 +41,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) failures: i32,
     /// What stands in the way of this chat.
     pub(crate) trouble: Option<&'a str>,
+    /// From now on each of the deliveries is sent by itself.
+    pub(crate) apart: bool,
 }
 
 /// Lets warnings that wait for these chats wait until quiet ends.
@@ -128,7 +130,7 @@ pub(crate) async fn due(
     now: OffsetDateTime,
 ) -> Result<Vec<Notice>, pg::Error> {
     let found = sql_query(format!(
-        "SELECT {NOTICE} FROM alert_deliveries d JOIN alert_notices n ON n.id = d.notice_id \
+        "SELECT {NOTICE}, d.alone FROM alert_deliveries d JOIN alert_notices n ON n.id = d.notice_id \
              JOIN alerts a ON a.id = n.alert_id \
          WHERE d.chat_id = $2 AND d.status IN ('pending', 'sending') AND d.not_before <= $3 AND NOT EXISTS ( \
              SELECT FROM alert_notices e \
@@ -172,7 +174,7 @@ pub(crate) async fn end(
         "WITH ours AS ( \
              UPDATE alert_chats SET next_attempt_at = $4, failures = $5, trouble = $6 \
              WHERE chat_id = $1 AND claim = $3 RETURNING chat_id) \
-         UPDATE alert_deliveries SET status = $7, error = $8, \
+         UPDATE alert_deliveries SET status = $7, error = $8, alone = alone OR $10, \
              ended_at = CASE WHEN $7 IN ('sent', 'failed') THEN $9 END \
          WHERE chat_id = $1 AND notice_id = ANY($2) AND status = 'sending' \
              AND ($7 = 'sent' OR EXISTS (SELECT FROM ours))",
@@ -186,6 +188,7 @@ pub(crate) async fn end(
     .bind::<SqlText, _>(ending.status)
     .bind::<Nullable<SqlText>, _>(ending.error)
     .bind::<Timestamptz, _>(now)
+    .bind::<Bool, _>(ending.apart)
     .execute(conn)
     .await?;
     Ok(())

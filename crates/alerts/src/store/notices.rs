@@ -1,6 +1,6 @@
 //! Notices as they are read, and their addresses.
 
-use diesel::sql_types::{Array, BigInt, Nullable, Text as SqlText, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text as SqlText, Timestamptz};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::Language;
@@ -37,6 +37,8 @@ pub(super) struct NoticeRow {
     raised_at: OffsetDateTime,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     cleared_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Bool)]
+    alone: bool,
 }
 
 impl From<NoticeRow> for Notice {
@@ -53,6 +55,7 @@ impl From<NoticeRow> for Notice {
             cause: row.cause,
             stage,
             is_critical: row.severity == "critical",
+            is_alone: row.alone,
             text: Text { title: row.title, body: row.body },
             times: row.times,
             raised_at: row.raised_at,
@@ -70,7 +73,7 @@ pub(crate) async fn unaddressed(
     language: Language,
 ) -> Result<Vec<Notice>, pg::Error> {
     let found = sql_query(format!(
-        "SELECT {NOTICE} FROM alert_notices n JOIN alerts a ON a.id = n.alert_id \
+        "SELECT {NOTICE}, false AS alone FROM alert_notices n JOIN alerts a ON a.id = n.alert_id \
          WHERE n.addressed_at IS NULL ORDER BY n.id LIMIT $2 FOR UPDATE OF n SKIP LOCKED"
     ))
     .bind::<SqlText, _>(language.as_str())

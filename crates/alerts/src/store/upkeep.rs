@@ -1,12 +1,12 @@
 //! What is looked at, and what is thrown away.
 
+use std::time::Duration;
+
 use diesel::sql_types::{Array, BigInt, Double, Timestamptz};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
+use pg::Forget;
 use time::OffsetDateTime;
-
-/// Alerts deleted in one statement.
-const BATCH: usize = 500;
 
 /// How alerts stand.
 #[derive(Debug, QueryableByName)]
@@ -45,20 +45,12 @@ pub(crate) async fn standing(
     Ok(found.get_result(conn).await?)
 }
 
-/// Deletes alerts that ended before this moment, a bounded number of them; true when there may be more.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn sweep(conn: &mut pg::Connection, before: OffsetDateTime) -> Result<bool, pg::Error> {
-    let deleted = sql_query(
-        "DELETE FROM alerts WHERE id IN ( \
-             SELECT id FROM alerts \
-             WHERE (cleared_at IS NOT NULL OR severity = 'info') AND coalesce(cleared_at, raised_at) < $1 \
-             LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    )
-    .bind::<Timestamptz, _>(before)
-    .bind::<BigInt, _>(i64::try_from(BATCH).unwrap_or(i64::MAX))
-    .execute(conn)
-    .await?;
-    Ok(deleted == BATCH)
-}
+/// Alerts that ended long ago, and what was said about them.
+pub const FORGET: Forget = Forget {
+    what: "alerts",
+    sql: "DELETE FROM alerts WHERE id IN ( \
+              SELECT id FROM alerts \
+              WHERE (cleared_at IS NOT NULL OR severity = 'info') AND coalesce(cleared_at, raised_at) < now() - $1 \
+              ORDER BY coalesce(cleared_at, raised_at) LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    keep: Duration::from_hours(90 * 24),
+};

@@ -2,6 +2,7 @@
 
 use domain::Language;
 use serde_json::json;
+use testkit::eventually;
 use time::Duration;
 
 use crate::support::{CREW, Desk, OWNER, TOKEN, critical, warning};
@@ -20,7 +21,7 @@ async fn an_hour_without_telegram_loses_nothing_and_repeats_nothing() {
             desk.raise(warning("second")).await;
             desk.until("alert_deliveries", 4).await;
         }
-        desk.wait(Duration::minutes(5));
+        desk.wait(Duration::minutes(5)).await;
     }
     sender.stop().await;
     desk.telegram.take();
@@ -50,12 +51,12 @@ async fn a_limit_is_obeyed_to_the_second_and_holds_up_nobody_else() {
     desk.texts(OWNER, 1).await;
     desk.until("alert_deliveries WHERE status = 'sending'", 0).await;
     desk.telegram.take();
-    desk.wait(Duration::seconds(34));
+    desk.wait(Duration::seconds(34)).await;
     // The other chat's next message shows that a look was taken at this moment, and at this chat too.
     desk.raise(warning("b")).await;
     desk.texts(OWNER, 2).await;
     assert_eq!(desk.telegram.texts(CREW), Vec::<String>::new(), "a second too early");
-    desk.wait(Duration::seconds(1));
+    desk.wait(Duration::seconds(1)).await;
     let texts = desk.texts(CREW, 1).await;
     assert!(texts[0].contains(": a<") && texts[0].contains(": b<"), "{}", texts[0]);
 }
@@ -69,11 +70,11 @@ async fn messages_to_one_chat_keep_their_distance() {
     desk.raise(warning("b")).await;
     desk.raise(warning("c")).await;
     desk.until("alert_deliveries WHERE status = 'pending'", 4).await;
-    desk.wait(Duration::seconds(1));
+    desk.wait(Duration::seconds(1)).await;
     let texts = desk.texts(OWNER, 2).await;
     assert!(texts[1].contains(": b<") && texts[1].contains(": c<"), "{}", texts[1]);
     assert_eq!(desk.telegram.texts(CREW).len(), 1, "twenty a minute at most to a group");
-    desk.wait(Duration::seconds(2));
+    desk.wait(Duration::seconds(2)).await;
     desk.until_settled().await;
     assert_eq!(desk.telegram.texts(CREW).len(), 2);
 }
@@ -90,12 +91,13 @@ async fn a_chat_that_blocks_the_bot_is_left_alone_for_an_hour_and_gets_all_once_
     desk.texts(CREW, 1).await;
     desk.until("alert_chats WHERE trouble = 'Forbidden: bot was blocked by the user' AND chat_id = 42", 1)
         .await;
+    desk.until("alert_deliveries WHERE status = 'sending'", 0).await;
     desk.telegram.take();
-    desk.wait(Duration::minutes(59));
+    desk.wait(Duration::minutes(59)).await;
     desk.raise(warning("b")).await;
     desk.texts(CREW, 2).await;
     assert_eq!(desk.telegram.texts(OWNER), Vec::<String>::new());
-    desk.wait(Duration::minutes(1));
+    desk.wait(Duration::minutes(1)).await;
     let texts = desk.texts(OWNER, 1).await;
     assert!(texts[0].contains(": a<") && texts[0].contains(": b<"), "{}", texts[0]);
 }
@@ -115,7 +117,7 @@ async fn a_sender_that_dies_between_sending_and_writing_it_down_repeats_one_mess
     desk.clear("a").await;
     desk.until("alert_deliveries", 2).await;
     assert_eq!(desk.telegram.posts().len(), 1, "the chat is the dead sender's until its lease ends");
-    desk.wait(Duration::minutes(1));
+    desk.wait(Duration::minutes(1)).await;
     desk.until_settled().await;
     let texts = desk.telegram.texts(OWNER);
     assert_eq!((texts.len(), desk.telegram.posts().len()), (1, 2));
@@ -132,7 +134,7 @@ async fn a_telegram_that_hangs_is_given_up_on_and_tried_again() {
     desk.until("alert_chats WHERE failures = 1 AND chat_id = 42", 1).await;
     assert_eq!(desk.count("alert_deliveries WHERE status = 'sending'").await, 1, "it may have arrived");
     desk.telegram.take();
-    desk.wait(Duration::seconds(1));
+    desk.wait(Duration::seconds(1)).await;
     assert_eq!(desk.texts(OWNER, 1).await.len(), 1);
     desk.until_settled().await;
 }
@@ -165,10 +167,42 @@ async fn a_group_that_was_upgraded_is_followed_and_a_refused_text_holds_up_no_ot
         1
     );
     desk.telegram.take();
-    desk.wait(Duration::seconds(3));
+    desk.wait(Duration::seconds(3)).await;
     desk.raise(warning("b")).await;
     let texts = desk.texts(OWNER, 1).await;
     assert!(texts[0].contains(": b<"), "{}", texts[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_refused_costs_only_itself_whatever_stood_beside_it() {
+    let desk = Desk::open().await;
+    desk.telegram.answer(|post| {
+        let refused =
+            json!({ "ok": false, "error_code": 400, "description": "Bad Request: message is too long" });
+        Some(if post.text.contains(": b<") { (400, refused) } else { (200, json!({ "ok": true })) })
+    });
+    for sku in ["a", "b", "c"] {
+        desk.raise(warning(sku)).await;
+    }
+    let _sender = desk.sender(&[OWNER]);
+    eventually("all settled", async || {
+        desk.wait(Duration::seconds(1)).await;
+        (desk.count("alert_deliveries WHERE status IN ('sent', 'failed')").await == 3).then_some(())
+    })
+    .await;
+    let texts = desk.telegram.texts(OWNER);
+    assert!(texts.len() == 2 && texts[0].contains(": a<") && texts[1].contains(": c<"), "{texts:?}");
+    assert_eq!(desk.count("alert_deliveries WHERE status = 'failed' AND error LIKE '%too long'").await, 1);
+    assert_eq!(desk.telegram.posts().len(), 4, "together, and then each by itself");
+
+    // What comes later stands in one message again.
+    desk.telegram.take();
+    for sku in ["d", "e"] {
+        desk.raise(warning(sku)).await;
+    }
+    desk.wait(Duration::seconds(1)).await;
+    let texts = desk.texts(OWNER, 3).await;
+    assert!(texts[2].contains(": d<") && texts[2].contains(": e<"), "{texts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +220,7 @@ async fn the_token_is_not_in_what_is_kept_about_failures() {
     sender.stop().await;
     // Somebody echoes the address it was asked for.
     desk.telegram.answer(|post| Some((404, json!({ "ok": false, "description": post.path }))));
-    desk.wait(Duration::minutes(5));
+    desk.wait(Duration::minutes(5)).await;
     let _sender = desk.sender(&[OWNER]);
     kept("404%/bot‹redacted›/sendMessage").await;
 }

@@ -1,12 +1,12 @@
 //! A service that has something to say, and people who read it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use alerts::{ALERTS_SQL, Alert, Sender, Settings, Severity, Text};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
-use domain::{Clock, Language};
+use domain::Language;
 use testkit::{Database, Telegram, eventually};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -23,17 +23,8 @@ pub(crate) const CREW: i64 = -1_001_234_567_890;
 pub(crate) struct Desk {
     pub(crate) telegram: Telegram,
     pub(crate) pool: pg::Pool,
-    clock: Arc<StoodClock>,
-    _database: Database,
-}
-
-#[derive(Debug)]
-struct StoodClock(Mutex<OffsetDateTime>);
-
-impl Clock for StoodClock {
-    fn now(&self) -> OffsetDateTime {
-        *self.0.lock().unwrap()
-    }
+    now: Mutex<OffsetDateTime>,
+    database: Database,
 }
 
 /// What this service tells.
@@ -103,25 +94,22 @@ impl Desk {
     pub(crate) async fn open() -> Self {
         let database = Database::create("stock_sync", ALERTS_SQL).await;
         // Saturday at noon in Warsaw.
-        let clock = StoodClock(Mutex::new(datetime!(2026-11-21 11:00 UTC)));
-        Self {
-            telegram: Telegram::start(),
-            pool: database.pool(),
-            clock: Arc::new(clock),
-            _database: database,
-        }
+        let now = datetime!(2026-11-21 11:00 UTC);
+        database.stop_clock(now).await;
+        Self { telegram: Telegram::start(), pool: database.pool(), now: Mutex::new(now), database }
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {
-        self.clock.now()
+        *self.now.lock().unwrap()
     }
 
-    pub(crate) fn set(&self, now: OffsetDateTime) {
-        *self.clock.0.lock().unwrap() = now;
+    pub(crate) async fn set(&self, now: OffsetDateTime) {
+        *self.now.lock().unwrap() = now;
+        self.database.set_clock(now).await;
     }
 
-    pub(crate) fn wait(&self, time: Duration) {
-        self.set(self.now() + time);
+    pub(crate) async fn wait(&self, time: Duration) {
+        self.set(self.now() + time).await;
     }
 
     pub(crate) fn sender(&self, chats: &[i64]) -> Running {
@@ -138,7 +126,7 @@ impl Desk {
             quiet_hours: Some("22:00-07:00".parse().unwrap()),
             time_zone: "Europe/Warsaw".parse().unwrap(),
         };
-        let sender = Sender::new(self.pool.clone(), self.clock.clone(), settings).unwrap();
+        let sender = Sender::new(self.pool.clone(), settings).unwrap();
         let stop = CancellationToken::new();
         Running { stop: stop.clone(), task: tokio::spawn(sender.run(stop)) }
     }

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use testkit::eventually;
 use time::Duration;
 use time::macros::{date, datetime, time};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{CREW, Desk, OWNER, TOKEN, critical, warning};
 
@@ -22,18 +23,20 @@ async fn a_cause_is_told_once_to_everybody_however_many_raise_and_send() {
               <i>stock-sync · 2026-11-21 12:00 · ×20</i>"]
         );
     }
+    // The rest of a chat is counted from when its message was written down.
+    desk.until_settled().await;
     let post = &desk.telegram.posts()[0];
     assert_eq!(
         (post.path.as_str(), &post.body["parse_mode"]),
         (format!("/bot{TOKEN}/sendMessage").as_str(), &"HTML".into())
     );
 
-    desk.wait(Duration::minutes(10));
+    desk.wait(Duration::minutes(10)).await;
     assert!(!desk.raise(warning("Ł<1>")).await, "it is known");
     assert!(desk.clear("Ł<1>").await);
     assert!(!desk.clear("Ł<1>").await, "it is gone");
     desk.until_settled().await;
-    desk.wait(Duration::minutes(10));
+    desk.wait(Duration::minutes(10)).await;
     assert!(desk.raise(warning("Ł<1>")).await, "it is back");
     desk.until_settled().await;
     for chat in [OWNER, CREW] {
@@ -87,7 +90,7 @@ async fn a_warning_that_becomes_critical_is_told_once_more() {
     let _sender = desk.sender(&[OWNER]);
     desk.raise(warning("a")).await;
     desk.until_settled().await;
-    desk.wait(Duration::seconds(1));
+    desk.wait(Duration::seconds(1)).await;
     assert!(desk.raise(critical("a")).await);
     assert!(!desk.raise(critical("a")).await);
     assert!(!desk.raise(warning("a")).await, "it does not become a warning again");
@@ -101,13 +104,13 @@ async fn a_warning_that_becomes_critical_is_told_once_more() {
 async fn warnings_wait_for_the_morning_after_the_long_night_and_critical_alerts_do_not() {
     let desk = Desk::open().await;
     // The night in which 03:00 becomes 02:00. Quiet from 22:00 (20:00 UTC) to 07:00 (06:00 UTC).
-    desk.set(datetime!(2026-10-24 19:59:58 UTC));
+    desk.set(datetime!(2026-10-24 19:59:58 UTC)).await;
     let _sender = desk.sender(&[OWNER]);
     desk.raise(warning("evening")).await;
     assert!(desk.texts(OWNER, 1).await[0].contains("evening"));
     desk.until_settled().await;
 
-    desk.set(datetime!(2026-10-24 20:00 UTC));
+    desk.set(datetime!(2026-10-24 20:00 UTC)).await;
     desk.raise(warning("healed at night")).await;
     desk.raise(warning("night")).await;
     desk.clear("evening").await;
@@ -117,7 +120,8 @@ async fn warnings_wait_for_the_morning_after_the_long_night_and_critical_alerts_
     desk.clear("healed at night").await;
 
     // 06:59 by the clock, eight hours and 59 minutes into quiet that lasts ten hours: one would be over in summer.
-    desk.set(datetime!(2026-10-25 05:59 UTC));
+    desk.until("alert_deliveries WHERE status = 'sending'", 0).await;
+    desk.set(datetime!(2026-10-25 05:59 UTC)).await;
     desk.raise(critical("second fire")).await;
     let texts = desk.texts(OWNER, 3).await;
     assert!(texts[2].contains("second fire") && !texts[2].contains("evening"), "{}", texts[2]);
@@ -125,7 +129,7 @@ async fn warnings_wait_for_the_morning_after_the_long_night_and_critical_alerts_
     // The chat rests for a second after each message, from the moment that was written down.
     let mut morning = datetime!(2026-10-25 06:00 UTC);
     let texts = eventually("the morning's message", async || {
-        desk.set(morning);
+        desk.set(morning).await;
         morning += Duration::seconds(1);
         let texts = desk.telegram.texts(OWNER);
         (texts.len() >= 4).then_some(texts)
@@ -154,16 +158,17 @@ async fn a_summary_is_told_once_a_day_whatever_the_number_of_replicas() {
             .await;
         told.unwrap()
     };
-    desk.set(datetime!(2026-11-21 06:59 UTC));
+    desk.set(datetime!(2026-11-21 06:59 UTC)).await;
     assert!(!try_to_tell().await, "it is 07:59 in Warsaw");
-    desk.set(datetime!(2026-11-21 07:00 UTC));
+    desk.set(datetime!(2026-11-21 07:00 UTC)).await;
     let told = join_all((0..10).map(|_| try_to_tell())).await;
     assert_eq!(told.iter().filter(|told| **told).count(), 1);
     let _sender = desk.sender(&[OWNER]);
     let expected = "📋 <b>Podsumowanie</b>\nSprzedano 7\n<i>stock-sync · 2026-11-21 08:00</i>";
     assert_eq!(desk.texts(OWNER, 1).await, [expected]);
+    desk.until_settled().await;
 
-    desk.set(datetime!(2026-11-22 14:00 UTC));
+    desk.set(datetime!(2026-11-22 14:00 UTC)).await;
     let mut conn = desk.pool.get().await.unwrap();
     assert_eq!(
         daily.due(&mut conn, desk.now()).await.unwrap(),
@@ -178,22 +183,21 @@ async fn a_summary_is_told_once_a_day_whatever_the_number_of_replicas() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ended_is_forgotten_after_ninety_days_and_what_is_open_is_not() {
     let desk = Desk::open().await;
-    let sender = desk.sender(&[OWNER]);
     for sku in ["ended", "open", "ends later"] {
         desk.raise(warning(sku)).await;
     }
+    let sender = desk.sender(&[OWNER]);
     desk.until_settled().await;
-    desk.wait(Duration::seconds(1));
+    desk.wait(Duration::seconds(1)).await;
     desk.clear("ended").await;
     desk.until_settled().await;
     sender.stop().await;
-    desk.wait(Duration::days(89));
+    let stop = CancellationToken::new();
+    desk.wait(Duration::days(89)).await;
     desk.clear("ends later").await;
-    desk.wait(Duration::days(1) + Duration::seconds(1));
-    let _sender = desk.sender(&[OWNER]);
-    desk.until("alerts", 2).await;
-    desk.until("alert_notices n JOIN alerts a ON a.id = n.alert_id", 3).await;
+    desk.wait(Duration::days(1) + Duration::seconds(1)).await;
+    assert_eq!(alerts::FORGET.once(&desk.pool, &stop).await.unwrap(), 1);
+    assert_eq!(desk.count("alert_notices n JOIN alerts a ON a.id = n.alert_id").await, 3);
     assert_eq!(desk.count("alerts WHERE cause LIKE '%/open' OR cause LIKE '%/ends later'").await, 2);
-    eventually("its deliveries gone too", async || (desk.count("alert_deliveries").await == 3).then_some(()))
-        .await;
+    assert_eq!(desk.count("alert_deliveries").await, 2, "its deliveries are gone too");
 }

@@ -11,7 +11,7 @@ use domain::topology::Subscriber;
 use domain::{Chain, backoff};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Broker, inbox};
+use crate::Broker;
 
 /// What a service does with facts.
 pub trait Handler: Send + Sync + 'static {
@@ -77,22 +77,11 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Consumes until `stop`; the batch in hand is finished first. Heals by itself from whatever goes away, and
-    /// keeps the inbox small.
+    /// Consumes until `stop`; the batch in hand is finished first. Heals by itself from whatever goes away.
     pub async fn run<H: Handler>(self, broker: Broker, pool: pg::Pool, handler: H, stop: CancellationToken) {
-        tokio::join!(self.consume(&broker, &pool, &handler, &stop), inbox::forget_old(&pool, &stop));
-    }
-
-    async fn consume<H: Handler>(
-        self,
-        broker: &Broker,
-        pool: &pg::Pool,
-        handler: &H,
-        stop: &CancellationToken,
-    ) {
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
-            if let Err(error) = self.session(broker, pool, handler, stop, &mut failures).await {
+            if let Err(error) = self.session(&broker, &pool, &handler, &stop, &mut failures).await {
                 failures += 1;
                 tracing::warn!(error = %Chain(&error), "consuming was interrupted; what was not acknowledged comes again");
             }

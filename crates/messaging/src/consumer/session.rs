@@ -153,7 +153,8 @@ impl Consumer {
                 None => settled.push(message.acker),
             }
         }
-        let applied = settled.len();
+        metrics::counter!("messaging_consumed_total", "consumer" => H::NAME)
+            .increment(u64::try_from(settled.len()).unwrap_or_default());
         let mut stuck = None;
         for (place, message) in failed {
             match send_on(channel, self.subscriber.service, &place, &message).await {
@@ -175,8 +176,6 @@ impl Consumer {
         }
         last.ack(BasicAckOptions { multiple: true }).await?;
         failpoint::hit("consumer.after_acknowledge");
-        metrics::counter!("messaging_consumed_total", "consumer" => H::NAME)
-            .increment(u64::try_from(applied).unwrap_or_default());
         metrics::histogram!("messaging_batch_seconds", "consumer" => H::NAME).record(started.elapsed());
         Ok(true)
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod forget;
 mod pool;
 mod rotate;
 mod tls;

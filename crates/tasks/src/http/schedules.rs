@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::{Clock, SystemClock, TaskId};
+use domain::TaskId;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
@@ -14,13 +14,13 @@ use crate::schedules::{self, Schedule};
 /// A schedule.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
-    "name": "delete_old_tasks", "kind": "delete_old_tasks", "queue": "housekeeping", "user_id": null,
+    "name": "sync_order_events", "kind": "sync_order_events", "queue": "sync_0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "user_id": null,
     "cron": "15 3 * * *", "time_zone": "Europe/Warsaw", "every_seconds": null, "is_enabled": true,
     "next_run_at": "2026-11-22T02:15:00Z", "last_run_at": null, "last_success_at": null, "last_error": null,
     "task_id": null,
 }))]
 pub(super) struct ScheduleView {
-    #[schema(example = "delete_old_tasks")]
+    #[schema(example = "sync_order_events")]
     name: String,
     /// The kind of its tasks.
     kind: String,
@@ -85,7 +85,7 @@ pub(super) struct Wanted {
     #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
     limit: Limit,
     /// Where the page before ended.
-    #[param(example = "delete_old_tasks")]
+    #[param(example = "sync_order_events")]
     cursor: Option<String>,
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn list(
 
 /// Switches a schedule on or off.
 #[utoipa::path(patch, path = "/schedules/{name}", tag = "tasks", operation_id = "change_schedule",
-    params(("name" = String, Path, description = "The schedule's name", example = "delete_old_tasks")), request_body = Change,
+    params(("name" = String, Path, description = "The schedule's name", example = "sync_order_events")), request_body = Change,
     responses((status = 200, description = "The schedule as it is now", body = ScheduleView),
         (status = 404, description = "schedule_not_found")))]
 pub(super) async fn change(
@@ -140,12 +140,12 @@ pub(super) async fn change(
 
 /// Runs a schedule as soon as its last run has ended, out of its turn.
 #[utoipa::path(post, path = "/schedules/{name}/run", tag = "tasks", operation_id = "run_schedule",
-    params(("name" = String, Path, description = "The schedule's name", example = "delete_old_tasks")),
+    params(("name" = String, Path, description = "The schedule's name", example = "sync_order_events")),
     responses((status = 202, description = "It will run at once", body = ScheduleView),
         (status = 404, description = "schedule_not_found"), (status = 409, description = "schedule_off")))]
 pub(super) async fn run(caller: Caller, once: Once, name: ApiPath<String>) -> Result<HttpResponse, Problem> {
     once.run(async |conn| {
-        let due = schedules::run_now(conn, &name, SystemClock.now()).await;
+        let due = schedules::run_now(conn, &name).await;
         let due = own(due.map_err(|error| Problem::database(&error))?, &caller)?;
         if !due.is_enabled {
             return Err(Problem::new(&SCHEDULE_OFF));

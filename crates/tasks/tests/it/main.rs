@@ -4,6 +4,7 @@
 
 mod calling_off;
 mod http;
+mod listing;
 mod running;
 mod scheduling;
 mod support;

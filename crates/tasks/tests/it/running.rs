@@ -138,7 +138,7 @@ async fn a_silent_worker_is_taken_over_and_its_late_writes_are_refused() {
     let id = enqueue(&pool, &new_task("q")).await;
     // Its heart would beat in ten minutes only: to the others it is a worker that froze.
     let handlers: [Arc<dyn TaskHandler>; 1] = [sleeper.clone()];
-    let frozen = Runner::new(pool.clone(), Arc::new(SystemClock), handlers, quick(Duration::from_hours(1)));
+    let frozen = Runner::new(pool.clone(), handlers, quick(Duration::from_hours(1)));
     let stop_frozen = CancellationToken::new();
     tokio::spawn(frozen.run(stop_frozen.clone()));
     sleeper.taken.acquire().await.unwrap().forget();

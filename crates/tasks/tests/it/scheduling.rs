@@ -1,35 +1,32 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use domain::{Clock, UuidV7Source};
+use domain::UuidV7Source;
 use serde_json::json;
 use tasks::schedules::{self, NewSchedule, Schedule};
 use tasks::{Filter, Outcome, Scheduler, Status, Task, TaskError, Timing};
-use testkit::eventually;
+use testkit::{Database, eventually};
 use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::support::{Gated, LONG, database, quick, start};
-
-/// A clock that stands still until it is moved.
-#[derive(Debug)]
-struct Hand(AtomicI64);
+use crate::support::{Gated, LONG, database, new_task, quick, start};
 
 const NOON: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 
-impl Clock for Hand {
-    fn now(&self) -> OffsetDateTime {
-        NOON + Duration::from_secs(u64::try_from(self.0.load(Ordering::SeqCst)).unwrap())
-    }
+/// It is noon, and stays so.
+async fn database_at_noon() -> Database {
+    let database = database().await;
+    database.stop_clock(NOON).await;
+    database
 }
 
-fn schedulers(pool: &pg::Pool, clock: &Arc<Hand>, number: usize) -> CancellationToken {
+fn schedulers(pool: &pg::Pool, number: usize) -> CancellationToken {
     let stop = CancellationToken::new();
     for _ in 0..number {
-        let scheduler =
-            Scheduler::new(pool.clone(), Arc::<Hand>::clone(clock), Arc::new(UuidV7Source), Vec::new());
+        let scheduler = Scheduler::new(pool.clone(), Arc::new(UuidV7Source), Vec::new());
         tokio::spawn(scheduler.run(stop.clone()));
     }
     stop
@@ -65,27 +62,26 @@ async fn passed(pool: &pg::Pool, moment: OffsetDateTime) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn however_many_schedulers_start_each_run_once_and_none_beside_the_one_before() {
-    let database = database().await;
+    let database = database_at_noon().await;
     let pool = database.pool();
-    let clock = Arc::new(Hand(AtomicI64::new(0)));
     for number in 0..40 {
         schedules::put(&mut pool.get().await.unwrap(), NOON, &minutely(&format!("{number:02}")))
             .await
             .unwrap();
     }
-    let stop = schedulers(&pool, &clock, 4);
+    let stop = schedulers(&pool, 4);
     passed(&pool, NOON).await;
     assert_eq!(all_tasks(&pool).await.len(), 40);
 
     // An hour goes by, nobody works: the runs of the past hour are one run, and it waits for the one before.
-    clock.0.store(3_600, Ordering::SeqCst);
+    database.set_clock(NOON + Duration::from_hours(1)).await;
     let handler = Gated::new(|number| match number {
         1 => Err(TaskError::Fail("disk full".to_owned())),
         _ => Ok(Outcome::Success(json!(null))),
     });
     handler.gate.add_permits(40);
     let worker = start(&pool, &handler, quick(LONG));
-    passed(&pool, clock.now()).await;
+    passed(&pool, NOON + Duration::from_hours(1)).await;
     worker.cancel();
     let tasks = all_tasks(&pool).await;
     assert_eq!(tasks.len(), 80);
@@ -103,15 +99,14 @@ async fn however_many_schedulers_start_each_run_once_and_none_beside_the_one_bef
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_is_changed_switched_and_removed() {
-    let database = database().await;
+    let database = database_at_noon().await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();
-    let clock = Arc::new(Hand(AtomicI64::new(0)));
     let morning = Timing::cron("30 8 * * *", "Europe/Warsaw").unwrap();
     let report = NewSchedule { timing: morning, first_run_at: None, ..minutely("report") };
     schedules::put(&mut conn, NOON, &report).await.unwrap();
     schedules::put(&mut conn, NOON, &minutely("sweep")).await.unwrap();
-    let stop = schedulers(&pool, &clock, 1);
+    let stop = schedulers(&pool, 1);
     eventually("the sweep", async || (all_tasks(&pool).await.len() == 1).then_some(())).await;
     let [report_row, sweep] = &all_schedules(&pool).await[..] else { panic!("two schedules") };
     assert_eq!(report_row.next_run_at, datetime!(2026-01-02 07:30 UTC));
@@ -127,10 +122,11 @@ async fn a_schedule_is_changed_switched_and_removed() {
 
     // Out of turn, but off it stays off.
     schedules::set_enabled(&mut conn, "report", false).await.unwrap().unwrap();
-    let off = schedules::run_now(&mut conn, "report", NOON).await.unwrap().unwrap();
+    let off = schedules::run_now(&mut conn, "report").await.unwrap().unwrap();
     assert_eq!(off.next_run_at, report_row.next_run_at);
     tasks::cancel(&mut conn, all_tasks(&pool).await[0].id, "test").await.unwrap().unwrap();
-    schedules::run_now(&mut conn, "sweep", NOON).await.unwrap().unwrap();
+    assert_eq!(all_schedules(&pool).await[1].last_error.as_deref(), Some("cancelled by test"));
+    schedules::run_now(&mut conn, "sweep").await.unwrap().unwrap();
     eventually("the sweep out of turn", async || (all_tasks(&pool).await.len() == 2).then_some(())).await;
     assert!(all_tasks(&pool).await.iter().all(|task| task.kind == "gated" && task.queue == "q-sweep"));
 
@@ -138,10 +134,72 @@ async fn a_schedule_is_changed_switched_and_removed() {
     assert!(!schedules::remove(&mut conn, "sweep").await.unwrap());
     assert!(schedules::set_enabled(&mut conn, "sweep", true).await.unwrap().is_none());
     schedules::set_enabled(&mut conn, "report", true).await.unwrap().unwrap();
-    schedules::run_now(&mut conn, "report", NOON).await.unwrap().unwrap();
+    schedules::run_now(&mut conn, "report").await.unwrap().unwrap();
     eventually("the report, once", async || (all_tasks(&pool).await.len() == 3).then_some(())).await;
     assert!(
         all_tasks(&pool).await.iter().any(|task| task.status == Status::Queued && task.queue == "q-report")
     );
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_clock_is_wrong_neither_postpones_nor_starts_early() {
+    let database = database_at_noon().await;
+    let pool = database.pool();
+    let mut conn = pool.get().await.unwrap();
+    // Somebody whose clock is a day ahead asks for a run in a minute, and somebody for one at once whose is behind.
+    let (ahead, behind) = (NOON + Duration::from_hours(24), NOON - Duration::from_hours(24));
+    let soon = NewSchedule { first_run_at: Some(ahead + Duration::from_mins(1)), ..minutely("ahead") };
+    schedules::put(&mut conn, ahead, &soon).await.unwrap();
+    let nightly = NewSchedule {
+        timing: Timing::cron("0 0 * * *", "UTC").unwrap(),
+        first_run_at: None,
+        ..minutely("nightly")
+    };
+    schedules::put(&mut conn, ahead, &nightly).await.unwrap();
+    let id = tasks::enqueue(&mut conn, Uuid::now_v7().into(), behind, &new_task("q")).await.unwrap();
+    let task = tasks::find(&mut conn, id).await.unwrap().unwrap();
+    assert_eq!((task.run_at, task.created_at), (NOON, NOON));
+    let [soon, nightly] = &all_schedules(&pool).await[..] else { panic!("two schedules") };
+    assert_eq!(soon.next_run_at, NOON + Duration::from_mins(1));
+    assert_eq!(nightly.next_run_at, datetime!(2026-01-02 00:00 UTC));
+
+    database.set_clock(NOON + Duration::from_mins(1)).await;
+    let stop = schedulers(&pool, 2);
+    passed(&pool, NOON + Duration::from_mins(1)).await;
+    let asked: Vec<String> = all_tasks(&pool).await.into_iter().map(|it| it.queue).collect();
+    assert_eq!(asked, ["q-ahead", "q"]);
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interval_that_was_configured_anew_reaches_the_schedules_there_are() {
+    let database = database_at_noon().await;
+    let pool = database.pool();
+    let mut conn = pool.get().await.unwrap();
+    let first = NOON + Duration::from_hours(6);
+    let daily = |name: &str| NewSchedule {
+        timing: Timing::every(Duration::from_hours(24)),
+        first_run_at: Some(first),
+        ..minutely(name)
+    };
+    for number in 0..20 {
+        schedules::put(&mut conn, NOON, &daily(&format!("{number:02}"))).await.unwrap();
+    }
+    schedules::put(&mut conn, NOON, &NewSchedule { kind: "other", ..daily("other") }).await.unwrap();
+    let stop = CancellationToken::new();
+    let interval = Duration::from_mins(10);
+    let scheduler = Scheduler::new(pool.clone(), Arc::new(UuidV7Source), Vec::new()).every("gated", interval);
+    tokio::spawn(scheduler.run(stop.clone()));
+    let changed = eventually("the new interval", async || {
+        let all = all_schedules(&pool).await;
+        (all.iter().filter(|it| it.every_seconds == Some(600.0)).count() == 20).then_some(all)
+    })
+    .await;
+    let (other, ours): (Vec<_>, Vec<_>) = changed.iter().partition(|it| it.kind == "other");
+    assert_eq!((other[0].every_seconds, other[0].next_run_at), (Some(86_400.0), first));
+    assert!(ours.iter().all(|it| it.next_run_at >= NOON && it.next_run_at <= NOON + interval));
+    let moments: BTreeSet<_> = ours.iter().map(|it| it.next_run_at).collect();
+    assert!(moments.len() > 15, "they are spread");
     stop.cancel();
 }

@@ -69,7 +69,7 @@ pub(crate) async fn database() -> Database {
 pub(crate) fn start(pool: &pg::Pool, handler: &Arc<Gated>, settings: Settings) -> CancellationToken {
     let stop = CancellationToken::new();
     let handlers: [Arc<dyn TaskHandler>; 1] = [handler.clone()];
-    let runner = Runner::new(pool.clone(), Arc::new(SystemClock), handlers, settings);
+    let runner = Runner::new(pool.clone(), handlers, settings);
     tokio::spawn(runner.run(stop.clone()));
     stop
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use domain::{Chain, Clock};
+use domain::Clock;
+use pg::Forget;
 use pg::sealed::{Keyring, Place};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::answer::Answer;
@@ -27,10 +27,14 @@ use crate::store::{self, Kept};
 const KEEP: Duration = Duration::from_hours(24);
 /// A request is answered within seconds: asking again later finds the answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How often answers whose time is over are deleted.
-const SWEEP: Duration = Duration::from_mins(10);
-/// So many in one statement, so that none holds locks for long.
-const BATCH: i64 = 1000;
+/// Answers whose time is over.
+pub const FORGET_ANSWERS: Forget = Forget {
+    what: "idempotency_keys",
+    sql: "DELETE FROM idempotency_keys WHERE id IN ( \
+              SELECT id FROM idempotency_keys WHERE expires_at <= now() - $1 ORDER BY expires_at LIMIT $2 \
+              FOR UPDATE SKIP LOCKED)",
+    keep: Duration::ZERO,
+};
 
 /// The answers a service keeps, in its table `idempotency_keys`. Cheap to clone; as app data
 /// (`Data::new(idempotency)`) it is what [`Once`] works with.
@@ -45,35 +49,6 @@ impl Idempotency {
     /// Keeps answers in the pool's schema, sealed with these keys.
     pub fn new(pool: pg::Pool, keyring: Keyring, clock: Arc<dyn Clock>) -> Self {
         Self { pool, keyring, clock }
-    }
-
-    /// Deletes answers whose time is over, in batches, and returns how many it were.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn delete_expired(&self) -> Result<usize, pg::Error> {
-        let mut all = 0;
-        loop {
-            let mut conn = self.pool.get().await?;
-            let deleted = store::delete_expired(&mut conn, self.clock.now(), BATCH).await?;
-            all += deleted;
-            if deleted == 0 {
-                return Ok(all);
-            }
-        }
-    }
-
-    /// Deletes answers whose time is over, every ten minutes until `stop`. Any number of replicas may.
-    pub async fn sweep(self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            if let Err(error) = self.delete_expired().await {
-                tracing::warn!(error = %Chain(&error), "deleting expired idempotency keys failed");
-            }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(SWEEP) => {}
-            }
-        }
     }
 
     async fn find(

@@ -17,6 +17,7 @@ use testkit::Database;
 use time::OffsetDateTime;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use web::{Answer, ApiJson, Idempotency, Once, Problem};
 
 use crate::auth::bearer;
@@ -47,12 +48,11 @@ struct Gate(watch::Sender<bool>);
 /// A service whose one route writes a row and shows a secret.
 struct Bench {
     app: App,
-    answers: Idempotency,
     clock: Arc<Hands>,
     gate: Arc<Gate>,
     pool: pg::Pool,
     runtime: Runtime,
-    _database: Database,
+    database: Database,
 }
 
 #[derive(QueryableByName)]
@@ -90,12 +90,13 @@ impl Bench {
     fn open_with(request_timeout: Duration) -> Self {
         let runtime = Runtime::new().unwrap();
         let database = runtime.block_on(Database::create("web", TABLES));
+        runtime.block_on(database.stop_clock(OffsetDateTime::UNIX_EPOCH));
         let clock = Arc::new(Hands(Mutex::new(OffsetDateTime::UNIX_EPOCH)));
         let gate = Arc::new(Gate(watch::Sender::new(true)));
         let keyring = Keyring::new([("k1".to_owned(), zeroize::Zeroizing::new([1; 32]))]).unwrap();
         let shared: Arc<dyn Clock> = clock.clone();
         let answers = Idempotency::new(database.pool(), keyring, shared);
-        let (data, at_gate) = (Data::new(answers.clone()), Data::from(Arc::clone(&gate)));
+        let (data, at_gate) = (Data::new(answers), Data::from(Arc::clone(&gate)));
         let app = App::start_with(move |server| {
             server.request_timeout(request_timeout).routes(move |config| {
                 config
@@ -106,7 +107,7 @@ impl Bench {
             })
         });
         let pool = database.pool();
-        Self { app, answers, clock, gate, pool, runtime, _database: database }
+        Self { app, clock, gate, pool, runtime, database }
     }
 
     fn post(&self, path: &str, key: &str, body: &Value) -> Told {
@@ -278,8 +279,13 @@ fn a_request_that_was_given_up_can_be_sent_again() {
 fn after_a_day_a_key_is_forgotten() {
     let bench = Bench::open();
     let body = json!({ "name": "a" });
-    let later = |hours| *bench.clock.0.lock().unwrap() += time::Duration::hours(hours);
-    let sweep = || bench.runtime.block_on(bench.answers.delete_expired()).unwrap();
+    let later = |hours| {
+        let mut now = bench.clock.0.lock().unwrap();
+        *now += time::Duration::hours(hours);
+        bench.runtime.block_on(bench.database.set_clock(*now));
+    };
+    let stop = CancellationToken::new();
+    let sweep = || bench.runtime.block_on(web::FORGET_ANSWERS.once(&bench.pool, &stop)).unwrap();
     assert!(!bench.post("/api/v1/things", "k", &body).is_replay);
     bench.post("/api/v1/things", "swept", &body);
     later(23);
