@@ -52,6 +52,18 @@ pub(crate) async fn depth(channel: &Channel, queue: &str) -> Result<u32, Error> 
     Ok(answer.message_count())
 }
 
+/// Whether the broker is there and said no: trying the same again helps nobody.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::OtherQueue(_) => true,
+        Error::Broker(error) => {
+            matches!(error.kind(), ErrorKind::ProtocolError(refusal)
+                if matches!(refusal.kind(), AMQPErrorKind::Soft(_)))
+        }
+        _ => false,
+    }
+}
+
 /// Whether a declaration was refused because the queue stands there with other arguments.
 fn is_other(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(refusal)

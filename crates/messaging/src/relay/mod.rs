@@ -107,9 +107,11 @@ impl Relay {
         let mut channel = self.broker.channel().await?;
         for subscriber in self.subscribers {
             match in_time(topology::declare(&channel, *subscriber)).await {
-                // Theirs to repair, and they say so too: what all others are told does not wait for it.
-                Err(error @ Error::OtherQueue(_)) => {
-                    tracing::error!(subscriber = subscriber.service, %error, "a subscriber's queues are not as they should be");
+                // They stand with other arguments, or are not ours to declare: what all others are told does not wait for
+                // whoever repairs that.
+                Err(error) if topology::is_refusal(&error) => {
+                    let subscriber = subscriber.service;
+                    tracing::error!(subscriber, error = %Chain(&error), "a subscriber's queues could not be declared");
                     channel = self.broker.channel().await?;
                 }
                 declared => declared?,
