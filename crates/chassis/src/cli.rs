@@ -25,8 +25,6 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Bring the database schema up to date and end
     Migrate,
-    /// Seal all secrets in the database with the first of ENCRYPTION_KEYS; may run while the service does
-    RotateKeys,
     /// Ask the service on this machine whether it is ready: exit 0 or 1
     HealthCheck,
     /// About the configuration

@@ -50,15 +50,6 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// Adds commands of its own to those every service has.
     fn commands(_commands: &mut Commands<Self::Config>) {}
 
-    /// Seals every sealed value with the first of `ENCRYPTION_KEYS`, while the service works, and returns what to tell
-    /// the operator.
-    ///
-    /// # Errors
-    /// Not everything is sealed with the first key; or, as here, the service seals nothing.
-    fn rotate_keys(_config: Self::Config) -> impl Future<Output = anyhow::Result<String>> + Send {
-        std::future::ready(Err(anyhow::anyhow!("{} seals nothing", Self::NAME)))
-    }
-
     /// Starts it: returns when the HTTP server is bound and everything is handed to
     /// [`Lifecycle::spawn`]. A dependency that is down is no error here: it is retried in the background.
     ///
@@ -165,14 +156,6 @@ fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
             reader.finish().map_err(Failure::Configuration)?;
             let _until_the_end = observing::<S>(settings.log, settings.traces)?;
             runtime::<S>()?.block_on(S::migrate(&settings.own))?;
-        }
-        Command::RotateKeys => {
-            let mut reader = Reader::of_process(S::NAME);
-            let settings = read::<S>(&mut reader);
-            reader.finish().map_err(Failure::Configuration)?;
-            let _until_the_end = observing::<S>(settings.log, settings.traces)?;
-            let told = runtime::<S>()?.block_on(S::rotate_keys(settings.own))?;
-            writeln!(io::stdout(), "{told}")?;
         }
         Command::HealthCheck => {
             let mut reader = Reader::of_process(S::NAME);

@@ -21,5 +21,5 @@ pub use error::Error;
 pub use forget::{Forget, housekeeping};
 pub use migrate::{MigrateError, migrate};
 pub use pool::{Pool, PooledConnection};
-pub use rotate::{RotateError, SealedTable, rotate, rotate_keys};
+pub use rotate::{RotateError, RotateKeys, SealedTable, rotate};
 pub use transaction::Transaction;

@@ -4,6 +4,8 @@
 //! meanwhile wins; what is done is seen from the values themselves, so that this may be interrupted, repeated and run
 //! twice at once.
 
+use std::io::{self, Write};
+
 use diesel::sql_types::{Array, BigInt, Bytea, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -48,6 +50,9 @@ pub enum RotateError {
         /// Why the last could not.
         last: SealError,
     },
+    /// Nobody reads what is printed.
+    #[error("cannot print")]
+    Print(#[from] io::Error),
     /// Somebody goes on sealing with another key.
     #[error("values are still being sealed with other keys than {0:?}: give it to every process first")]
     StillWritten(String),
@@ -99,18 +104,28 @@ pub async fn rotate(pool: &Pool, keyring: &Keyring, tables: &[SealedTable]) -> R
     Err(RotateError::StillWritten(keyring.sealing_key().to_owned()))
 }
 
-/// The command `rotate-keys` of a service: [`rotate`] over a connection of its own; returns what to tell the operator.
-///
-/// # Errors
-/// As [`rotate`].
-pub async fn rotate_keys(
-    url: &SecretString,
-    keyring: &Keyring,
-    tables: &[SealedTable],
-) -> Result<String, RotateError> {
-    let pool = Pool::new(url, 1, "rotate-keys")?;
-    let resealed = rotate(&pool, keyring, tables).await?;
-    Ok(format!("all rows under key {:?}: {resealed} values sealed anew", keyring.sealing_key()))
+/// Seal all secrets in the database with the first of ENCRYPTION_KEYS; may run while the service does
+// The command line's help, hence no full stop.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct RotateKeys {}
+
+impl RotateKeys {
+    /// The command `rotate-keys` of a service: [`rotate`] over a connection of its own; prints to standard output what
+    /// came of it.
+    ///
+    /// # Errors
+    /// As [`rotate`].
+    pub async fn run(
+        self,
+        url: &SecretString,
+        keyring: &Keyring,
+        tables: &[SealedTable],
+    ) -> Result<(), RotateError> {
+        let pool = Pool::new(url, 1, "rotate-keys")?;
+        let resealed = rotate(&pool, keyring, tables).await?;
+        let key = keyring.sealing_key();
+        Ok(writeln!(io::stdout(), "all rows under key {key:?}: {resealed} values sealed anew")?)
+    }
 }
 
 async fn rotate_column(

@@ -12,6 +12,7 @@ mod deadline;
 mod demo;
 mod docs;
 mod new_service;
+mod nightly;
 mod process;
 mod programs;
 mod reaper;
@@ -109,6 +110,11 @@ enum Command {
     },
     /// Check formatting, lints, architecture rules, dependencies and documentation.
     Check,
+    /// Demo, every chaos and every bench, and a service made of the template: takes an hour or more.
+    Nightly {
+        /// Only these, for example `new-service` or `'chaos outages'`.
+        steps: Vec<String>,
+    },
     /// Make a service: a whole one, with an example of each part, to be changed into what it shall be.
     NewService {
         /// Two or more words, for example price-watch.
@@ -141,6 +147,7 @@ fn main() -> ExitCode {
             chaos::run(name, kills, orders, std::time::Duration::from_secs(outage))
         }
         Command::NewService { name, port } => new_service::run(&root(), &name, port),
+        Command::Nightly { steps } => nightly::run(&steps),
         Command::Reaper { lock } => reaper::serve(&lock),
     };
     match result {

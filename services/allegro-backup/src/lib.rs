@@ -20,9 +20,10 @@ use ::domain::{SystemClock, UuidV7Source};
 use ::tasks::{Runner, Scheduler, Settings, TaskHandler};
 use alerts::{Sender, Telegram};
 use chassis::config::{Alerts, Reader};
-use chassis::{ServeContext, Service};
+use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::{Broker, Relay};
+use pg::RotateKeys;
 use pg::sealed::Keyring;
 use web::{FORGET_ANSWERS, Health, Idempotency};
 
@@ -58,9 +59,11 @@ impl Service for AllegroBackup {
         Ok(())
     }
 
-    async fn rotate_keys(config: Config) -> anyhow::Result<String> {
-        let keyring = Keyring::new(config.encryption.into_keys())?;
-        Ok(pg::rotate_keys(&config.database.url, &keyring, &store::SEALED).await?)
+    fn commands(commands: &mut Commands<Config>) {
+        commands.add("rotate-keys", async |config: Config, rotate: RotateKeys| {
+            let keyring = Keyring::new(config.encryption.into_keys())?;
+            Ok(rotate.run(&config.database.url, &keyring, &store::SEALED).await?)
+        });
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {

@@ -24,6 +24,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use egress::ssrf::Guard;
 use messaging::dead::DeadCommand;
 use messaging::{Broker, Consumer, FORGET_FACTS};
+use pg::RotateKeys;
 use pg::sealed::Keyring;
 use web::{FORGET_ANSWERS, Health, Idempotency};
 
@@ -68,11 +69,10 @@ impl Service for WebhookDispatcher {
         commands.add("dead", async |config: Config, dead: DeadCommand| {
             Ok(dead.run(Broker::new(&config.amqp.url, Self::NAME)?, Self::NAME).await?)
         });
-    }
-
-    async fn rotate_keys(config: Config) -> anyhow::Result<String> {
-        let keyring = Keyring::new(config.encryption.into_keys())?;
-        Ok(pg::rotate_keys(&config.database.url, &keyring, &store::SEALED).await?)
+        commands.add("rotate-keys", async |config: Config, rotate: RotateKeys| {
+            let keyring = Keyring::new(config.encryption.into_keys())?;
+            Ok(rotate.run(&config.database.url, &keyring, &store::SEALED).await?)
+        });
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {

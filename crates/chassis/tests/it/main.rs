@@ -323,13 +323,6 @@ fn while_the_schema_cannot_be_made_probes_are_told_why_and_it_heals() {
 }
 
 #[test]
-fn a_service_that_seals_nothing_says_so() {
-    let output = Place::new(&[]).run(&["rotate-keys"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stderr), "zaplecze-minimal: minimal seals nothing\n");
-}
-
-#[test]
 fn a_second_signal_does_not_wait() {
     let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", "never")]);
     let mut serving = place.serve(&["--insecure-local"]);

@@ -40,6 +40,11 @@ pub(super) fn check(stage: &Stage<'_>, findings: &mut Findings) {
     let is_silent = again.status.success() && !text(&again).contains("\"migrated\"");
     findings.expect(is_silent, || format!("a second `migrate` does something:\n{}", text(&again)));
 
+    // Every service seals the answers it keeps, at least.
+    let rotated = program.command(&["rotate-keys"], &[]);
+    let is_rotated = rotated.status.success() && text(&rotated).starts_with("all rows under key ");
+    findings.expect(is_rotated, || format!("rotate-keys:\n{}", text(&rotated)));
+
     let printed: Value =
         serde_json::from_slice(&program.command(&["openapi"], &[]).stdout).unwrap_or_default();
     let served = program.request("GET", "/openapi.json", &[], &[]).expect("a document");
