@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use chassis::config::Reader;
 use chassis::{Commands, Lifecycle, ServeContext, Service};
+use domain::Hopeless;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -43,7 +44,10 @@ impl Service for Minimal {
 
     async fn migrate(config: &Config) -> anyhow::Result<()> {
         if let Some(path) = &config.database {
-            tokio::fs::metadata(path).await?;
+            let is_folder = tokio::fs::metadata(path).await?.is_dir();
+            if is_folder {
+                return Err(Hopeless::new("it is a folder").into());
+            }
         }
         Ok(())
     }

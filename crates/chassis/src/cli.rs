@@ -60,6 +60,9 @@ pub(crate) enum ConfigCommand {
         /// List every setting with type, default and meaning instead
         #[arg(long)]
         list: bool,
+        /// The list as JSON
+        #[arg(long, requires = "list")]
+        json: bool,
     },
 }
 

@@ -1,5 +1,6 @@
 //! A service, and what its commands do.
 
+use std::error::Error;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
-use domain::backoff;
+use domain::{Hopeless, backoff};
 use tokio::runtime::Runtime;
 use tracing::Level;
 
@@ -44,7 +45,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// Brings its schema up to date.
     ///
     /// # Errors
-    /// The database does not answer, or refuses.
+    /// The database does not answer, or refuses. `serve --migrate` tries again, unless [`domain::Hopeless`] is among the
+    /// causes.
     fn migrate(config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
 
     /// Adds commands of its own to those every service has.
@@ -124,7 +126,7 @@ pub fn run<S: Service>() -> ExitCode {
         .bin_name(program.clone())
         .about(S::ABOUT)
         .mut_subcommand("config", |config| {
-            config.mut_subcommand("check", |check| check.after_long_help(settings_list::<S>()))
+            config.mut_subcommand("check", |check| check.after_long_help(config::list(&declared::<S>())))
         });
     let mut own = Commands::default();
     S::commands(&mut own);
@@ -163,10 +165,12 @@ fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
             reader.finish_own().map_err(Failure::Configuration)?;
             probe::check(&http)?;
         }
-        Command::Config(ConfigCommand::Check { list: true }) => {
-            io::stdout().write_all(settings_list::<S>().as_bytes())?;
+        Command::Config(ConfigCommand::Check { list: true, json }) => {
+            let reader = declared::<S>();
+            let list = if json { config::list_json(&reader)? } else { config::list(&reader) };
+            io::stdout().write_all(list.as_bytes())?;
         }
-        Command::Config(ConfigCommand::Check { list: false }) => {
+        Command::Config(ConfigCommand::Check { list: false, .. }) => {
             let mut reader = Reader::of_process(S::NAME);
             let settings = read::<S>(&mut reader);
             require_credential(&mut reader, &settings.auth);
@@ -241,11 +245,17 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
 }
 
 /// A database that is not up yet is no reason to die: tries until it is, and tells probes meanwhile.
-async fn migrate_at_last<S: Service>(config: &S::Config, probes: SocketAddr) -> io::Result<()> {
+///
+/// # Errors
+/// What trying again does not heal.
+async fn migrate_at_last<S: Service>(config: &S::Config, probes: SocketAddr) -> anyhow::Result<()> {
     let (base, cap) = (Duration::from_millis(500), Duration::from_secs(15));
     let mut attempt = 0;
     let mut waiting = None;
     while let Err(error) = S::migrate(config).await {
+        if error.chain().any(<dyn Error>::is::<Hopeless>) {
+            return Err(error.context("cannot migrate"));
+        }
         attempt += 1;
         let wait = backoff::exponential(base, attempt, cap);
         let error = format!("{error:#}");
@@ -288,10 +298,11 @@ fn require_credential(reader: &mut Reader, auth: &Auth) {
     }
 }
 
-fn settings_list<S: Service>() -> String {
+/// A reader that was asked for everything.
+fn declared<S: Service>() -> Reader {
     let mut reader = Reader::of_variables(S::NAME, []);
     read::<S>(&mut reader);
-    config::list(&reader)
+    reader
 }
 
 fn runtime<S: Service>() -> io::Result<Runtime> {

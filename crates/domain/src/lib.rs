@@ -8,6 +8,7 @@ mod chain;
 pub mod clock;
 pub mod cron;
 pub mod events;
+mod hopeless;
 pub mod ids;
 mod language;
 pub mod money;
@@ -18,6 +19,7 @@ pub mod topology;
 pub use chain::Chain;
 pub use clock::{Clock, IdSource, SystemClock, UuidV7Source};
 pub use cron::{Cron, CronError};
+pub use hopeless::Hopeless;
 pub use ids::{
     AllegroOrderId, AuthorizationId, DeliveryId, EventId, OrderId, SubscriptionId, TaskId, TokenId,
 };

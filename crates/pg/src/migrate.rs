@@ -5,9 +5,11 @@ use diesel::pg::Pg;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
+use domain::Hopeless;
 use secrecy::SecretString;
 
-use crate::{Error, connect};
+use crate::Error;
+use crate::connection::Opener;
 
 /// The advisory lock replicas queue up at; any number, as long as all take the same.
 const LOCK: i32 = 0x7a61_706c;
@@ -18,6 +20,9 @@ pub enum MigrateError {
     /// The database cannot be reached or refused the lock.
     #[error(transparent)]
     Database(#[from] Error),
+    /// The address is malformed, or the certificates it names cannot be used.
+    #[error("the database's address cannot be used")]
+    Address(#[source] Hopeless),
     /// A migration failed; those before it stand, it was rolled back.
     #[error("a migration failed: {0}")]
     Migration(Box<dyn std::error::Error + Send + Sync>),
@@ -27,12 +32,13 @@ pub enum MigrateError {
 /// the first and then finds nothing to do.
 ///
 /// # Errors
-/// When the database cannot be reached or a migration fails.
+/// When the database cannot be reached or a migration fails. Among the causes of what does not heal is [`Hopeless`].
 pub async fn migrate(
     url: &SecretString,
     migrations: &'static EmbeddedMigrations,
 ) -> Result<Vec<String>, MigrateError> {
-    let (client, connection) = connect(url, "migrate").await?;
+    let opener = Opener::new(url, "migrate").map_err(|error| MigrateError::Address(Hopeless::new(error)))?;
+    let (client, connection) = opener.open().await.map_err(Error::Connect)?;
     let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
         .await
         .map_err(|error| Error::Unavailable(error.into()))?;

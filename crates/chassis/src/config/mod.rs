@@ -3,6 +3,7 @@
 //! Invariant: a [`Reader`] never stops at a mistake. It notes it, hands back a harmless placeholder, and
 //! [`Reader::finish`] refuses with all mistakes at once, so that no placeholder is ever used.
 
+mod address;
 mod alerts;
 mod edge;
 mod keys;
@@ -10,6 +11,7 @@ mod observe;
 mod reader;
 mod report;
 mod sections;
+mod servers;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ pub use keys::{ApiKey, EncryptionKey};
 pub(crate) use observe::{Log, LogFile, LogFormat};
 pub(crate) use reader::Absent;
 pub use reader::{Mistake, Reader};
-pub(crate) use report::{list, print_effective, print_mistakes};
-pub use sections::{Amqp, Auth, Database, Encryption, Redis};
+pub(crate) use report::{list, list_json, print_effective, print_mistakes};
+pub use sections::{Auth, Encryption};
+pub use servers::{Amqp, Database, Redis};
 pub use tls::Tls;

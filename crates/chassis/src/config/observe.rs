@@ -88,7 +88,7 @@ impl Reader {
             "LOG_MAX_BYTES",
             5_000_000,
             1_000..=1_000_000_000,
-            "Size at which the log's file is cut.",
+            "Size in bytes at which the log's file is cut.",
         );
         let backups = self.number(
             "LOG_BACKUP_COUNT",

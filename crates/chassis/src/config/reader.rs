@@ -154,7 +154,8 @@ impl Reader {
         range: RangeInclusive<u64>,
         meaning: &'static str,
     ) -> Duration {
-        Duration::from_secs(self.number(name, default, range, meaning))
+        let kind = format!("seconds, {} to {}", range.start(), range.end());
+        Duration::from_secs(self.parsed(name, kind, default, meaning, |text| within(&range, text)))
     }
 
     /// Yes or no.

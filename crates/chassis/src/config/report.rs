@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use serde::Serialize;
+
 use super::reader::{Absent, Declared, Mistake, Reader};
 
 const MASK: &str = "••••";
@@ -19,6 +21,37 @@ pub(crate) fn list(reader: &Reader) -> String {
         let _ = write!(text, "\n  {name}  ({kind}; {absent})\n      {meaning}\n");
     }
     text
+}
+
+/// A setting as programs read it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    kind: &'a str,
+    is_required: bool,
+    default: Option<&'a str>,
+    is_secret: bool,
+    meaning: &'a str,
+}
+
+/// The same as JSON, one object for each setting.
+///
+/// # Errors
+/// Never: texts and truths can be written.
+pub(crate) fn list_json(reader: &Reader) -> serde_json::Result<String> {
+    let listed: Vec<Listed<'_>> = reader
+        .declared()
+        .iter()
+        .map(|Declared { name, kind, absent, meaning, is_secret, .. }| Listed {
+            name,
+            kind,
+            is_required: *absent == Absent::Required,
+            default: if let Absent::Default(value) = absent { Some(value) } else { None },
+            is_secret: *is_secret,
+            meaning,
+        })
+        .collect();
+    serde_json::to_string(&listed)
 }
 
 /// `NAME=value` for every setting, secrets masked.

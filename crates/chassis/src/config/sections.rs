@@ -1,6 +1,6 @@
-//! Settings that mean the same in every service.
+//! Credentials and keys, which mean the same in every service.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
@@ -9,29 +9,6 @@ use super::reader::{Absent, Ask, Reader, http_url};
 
 /// RFC 7518 §3.2: an HS256 key has at least the size of the hash.
 const JWT_SECRET_BYTES: usize = 32;
-
-/// Postgres.
-#[derive(Debug)]
-pub struct Database {
-    /// `postgres://user:password@host:port/name?…`
-    pub url: SecretString,
-    /// Connections this process opens at most.
-    pub pool_size: usize,
-}
-
-/// Redis.
-#[derive(Debug)]
-pub struct Redis {
-    /// `redis://…` or `rediss://…`
-    pub url: SecretString,
-}
-
-/// RabbitMQ.
-#[derive(Debug)]
-pub struct Amqp {
-    /// `amqp://…` or `amqps://…`
-    pub url: SecretString,
-}
 
 /// Whom to let in.
 #[derive(Debug)]
@@ -66,60 +43,6 @@ impl Auth {
 }
 
 impl Reader {
-    /// `DATABASE_URL`, or `DATABASE_HOST`, `_PORT`, `_NAME`, `_USER`, `_PASSWORD`; the URL wins.
-    pub fn database(&mut self) -> Database {
-        let url = self.address(
-            "DATABASE_URL",
-            Absent::Optional,
-            &["postgres", "postgresql"],
-            "Postgres, as postgres://user:password@host:port/name; or the five DATABASE_… below.",
-        );
-        let host = self.optional_text("DATABASE_HOST", "Host of Postgres, where DATABASE_URL is not set.");
-        let port = self.number("DATABASE_PORT", 5432, 1..=u16::MAX, "Port of Postgres.");
-        let name = self.optional_text("DATABASE_NAME", "The database's name.");
-        let user = self.optional_text("DATABASE_USER", "The service's role.");
-        let password = self.optional_secret("DATABASE_PASSWORD", "The role's password.");
-        let pool_size =
-            self.number("DATABASE_POOL_SIZE", 10, 1..=200, "Connections this process opens at most.");
-
-        let url = url.or_else(|| {
-            let url = postgres_url(&host?, port, &name?, &user?, password.as_ref());
-            if url.is_none() {
-                self.mistake("DATABASE_HOST", "must be the name or address of a host");
-            }
-            Some(url.unwrap_or_default())
-        });
-        if url.is_none() && !self.has_mistake("DATABASE_URL") {
-            self.mistake(
-                "DATABASE_URL",
-                "is required (or DATABASE_HOST, DATABASE_NAME, DATABASE_USER and DATABASE_PASSWORD)",
-            );
-        }
-        Database { url: url.unwrap_or_default(), pool_size }
-    }
-
-    /// `REDIS_URL`.
-    pub fn redis(&mut self) -> Redis {
-        Redis { url: self.redis_url(Absent::Required).unwrap_or_default() }
-    }
-
-    /// `REDIS_URL`, for a service that does without.
-    pub fn optional_redis(&mut self) -> Option<Redis> {
-        self.redis_url(Absent::Optional).map(|url| Redis { url })
-    }
-
-    fn redis_url(&mut self, absent: Absent) -> Option<SecretString> {
-        let meaning = "Redis, as redis://user:password@host:port/db, or rediss://… for TLS.";
-        self.address("REDIS_URL", absent, &["redis", "rediss"], meaning)
-    }
-
-    /// `AMQP_URL`.
-    pub fn amqp(&mut self) -> Amqp {
-        let meaning = "RabbitMQ, as amqp://user:password@host:port/vhost, or amqps://… for TLS.";
-        let url = self.address("AMQP_URL", Absent::Required, &["amqp", "amqps"], meaning);
-        Amqp { url: url.unwrap_or_default() }
-    }
-
     /// `ENCRYPTION_KEYS`.
     pub fn encryption(&mut self) -> Encryption {
         let ask = Ask {
@@ -177,22 +100,6 @@ impl Reader {
             Ok(text.into())
         })
     }
-
-    /// An address that may hold a password.
-    fn address(
-        &mut self,
-        name: &'static str,
-        absent: Absent,
-        schemes: &[&str],
-        meaning: &'static str,
-    ) -> Option<SecretString> {
-        let kind = schemes.iter().map(|scheme| format!("{scheme}://…")).collect::<Vec<_>>().join(" or ");
-        let rule = format!("must begin with {}", kind.replace('…', ""));
-        self.ask(Ask { name, kind, absent, meaning, is_secret: true }, |text| {
-            let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-            if scheme.is_some_and(|scheme| schemes.contains(&scheme)) { Ok(text.into()) } else { Err(rule) }
-        })
-    }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -202,20 +109,4 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     }
-}
-
-fn postgres_url(
-    host: &str,
-    port: u16,
-    name: &str,
-    user: &str,
-    password: Option<&SecretString>,
-) -> Option<SecretString> {
-    let mut url = Url::parse("postgres://host").ok()?;
-    url.set_host(Some(host)).ok()?;
-    url.set_port(Some(port)).ok()?;
-    url.set_username(user).ok()?;
-    url.set_password(password.map(SecretString::expose_secret)).ok()?;
-    url.path_segments_mut().ok()?.push(name);
-    Some(String::from(url).into())
 }

@@ -57,7 +57,7 @@ fn all_mistakes_are_found_in_one_pass_and_secrets_stay_hidden() {
         found,
         [
             "DATABASE_URL: must begin with postgres:// or postgresql://",
-            "REDIS_URL: is required: Redis, as redis://user:password@host:port/db, or rediss://… for TLS.",
+            "REDIS_URL: is required (or REDIS_HOST)",
             "AMQP_URL: must begin with amqp:// or amqps://",
             "ENCRYPTION_KEYS: key 1: must be standard base64",
             "AUTH_API_KEYS: key 1: its SHA-256 must be 64 hex digits",
@@ -187,6 +187,26 @@ fn the_database_may_be_named_in_parts() {
         mistakes(nothing),
         ["DATABASE_URL: is required (or DATABASE_HOST, DATABASE_NAME, DATABASE_USER and DATABASE_PASSWORD)"]
     );
+}
+
+#[test]
+fn redis_may_be_named_in_parts() {
+    let mut parts = reader(&[
+        ("REDIS_HOST", "cache"),
+        ("REDIS_PORT", "6380"),
+        ("REDIS_DB", "3"),
+        ("REDIS_PASSWORD", "p@ss"),
+    ]);
+    assert_eq!(parts.redis().url.expose_secret(), "redis://:p%40ss@cache:6380/3");
+    parts.finish().unwrap();
+
+    let mut host = reader(&[("REDIS_HOST", "cache"), ("REDIS_URL", "redis://other")]);
+    assert_eq!(host.optional_redis().unwrap().url.expose_secret(), "redis://other");
+    host.finish().unwrap();
+    let mut wrong = reader(&[("REDIS_HOST", "a b"), ("REDIS_PORT", "0")]);
+    wrong.optional_redis();
+    let port = "REDIS_PORT: must be a whole number from 1 to 65535, is \"0\"";
+    assert_eq!(mistakes(wrong), [port, "REDIS_HOST: must be the name or address of a host"]);
 }
 
 #[test]

@@ -323,6 +323,17 @@ fn while_the_schema_cannot_be_made_probes_are_told_why_and_it_heals() {
 }
 
 #[test]
+fn what_no_waiting_heals_is_not_waited_for() {
+    let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_DATABASE", ".")]);
+    let output = place.run(&["serve", "--insecure-local", "--migrate"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        "zaplecze-minimal: cannot migrate: trying again does not help: it is a folder\n"
+    );
+}
+
+#[test]
 fn a_second_signal_does_not_wait() {
     let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", "never")]);
     let mut serving = place.serve(&["--insecure-local"]);

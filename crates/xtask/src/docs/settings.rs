@@ -1,0 +1,90 @@
+//! `docs/CONFIG.md`: every setting of every service, as the services themselves list them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
+use serde_json::Value;
+
+use crate::{process, root};
+
+const FILE: &str = "docs/CONFIG.md";
+const HEAD: &str = "\
+# Settings
+
+Made by `cargo xtask docs` of what each program reads; `zaplecze-<service> config check --list` prints the same, and
+`config check` what is in effect.
+
+Settings are environment variables, or lines of a file `.env` in the working directory. Each may come from a file instead:
+`NAME_FILE=/run/secrets/name`. An empty text is none. What is wrong is told all at once, by name, and ends the program with exit
+code 2; so does a variable that begins with the service's name and is none of its settings.
+";
+const TABLE: &str = "\n| setting | what it is | default | meaning |\n|---|---|---|---|\n";
+
+/// The services are built, as the tests build them, and asked: after a run of the tests nothing is left to build.
+pub(super) fn document(check: bool) -> Result<()> {
+    let build = ["test", "--workspace", "--no-run", "--quiet"];
+    process::run(Command::new("cargo").args(build).current_dir(root()))?;
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
+    let programs = metadata.target_directory.join("debug");
+    let mut lists = Vec::new();
+    for name in &services()? {
+        let mut list = Command::new(programs.join(format!("zaplecze-{name}")));
+        let listed = process::run(list.args(["config", "check", "--list", "--json"]))?;
+        lists.push((name.clone(), serde_json::from_str(&listed)?));
+    }
+    let text = render(&lists)?;
+    let path = root().join(FILE);
+    if !check {
+        return fs::write(&path, text).with_context(|| format!("cannot write {FILE}"));
+    }
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    if before == text { Ok(()) } else { bail!("{FILE} is out of date: cargo xtask docs") }
+}
+
+/// The folders of the services, in the order of the alphabet.
+fn services() -> Result<Vec<String>> {
+    let folders = fs::read_dir(root().join("services"))?;
+    let names = folders.map(|folder| Ok(folder?.file_name().to_string_lossy().into_owned()));
+    let mut names = names.collect::<Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// What all services say in the same words stands there once.
+fn render(lists: &[(String, Vec<Value>)]) -> Result<String> {
+    let (_, first) = lists.first().context("there are services")?;
+    let is_shared = |setting: &Value| lists.iter().all(|(_, list)| list.contains(setting));
+    let mut text = HEAD.to_owned();
+    text.push_str("\n## All services\n");
+    text.push_str(TABLE);
+    for setting in first.iter().filter(|setting| is_shared(setting)) {
+        text.push_str(&row(setting)?);
+    }
+    for (name, list) in lists {
+        write!(text, "\n## {name}\n{TABLE}")?;
+        for setting in list.iter().filter(|setting| !is_shared(setting)) {
+            text.push_str(&row(setting)?);
+        }
+    }
+    Ok(text)
+}
+
+fn row(setting: &Value) -> Result<String> {
+    let said = |field: &str| {
+        let value = setting.get(field).and_then(Value::as_str);
+        value.map(|text| text.replace('|', "\\|")).with_context(|| format!("no {field} in {setting}"))
+    };
+    let is = |field: &str| setting.get(field).and_then(Value::as_bool).unwrap_or_default();
+    let default = match said("default") {
+        Ok(default) if default.is_empty() => "empty".to_owned(),
+        Ok(default) => format!("`{default}`"),
+        Err(_) if is("is_required") => "**required**".to_owned(),
+        Err(_) => "none".to_owned(),
+    };
+    let kind = said("kind")?;
+    let secret = if is("is_secret") && !kind.contains("secret") { "; secret" } else { "" };
+    Ok(format!("| `{}` | {kind}{secret} | {default} | {} |\n", said("name")?, said("meaning")?))
+}
