@@ -38,7 +38,7 @@ pub(super) fn run(orders: u32) -> Result<ExitCode> {
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
     let mut stack = Stack::start(&names)?;
     let client = Client::new(&stack)?;
-    client.make_orders(orders)?;
+    client.make_orders(None, orders)?;
 
     // The dispatcher stands still while the list is read, so that each is measured alone; its queue fills.
     let subscriber = Subscriber::start(&stack::folder().join("subscriber.ndjson"), Duration::ZERO)?;
@@ -53,7 +53,7 @@ pub(super) fn run(orders: u32) -> Result<ExitCode> {
 fn measure_backup(stack: &mut Stack, client: &Client, orders: u32) -> Result<Figure> {
     let before = Usage::of(stack.process("allegro-backup")?)?;
     let connected = Instant::now();
-    client.connect(USER)?;
+    client.connect(USER, None)?;
     let mut started = None;
     wait_until("the list is read", PATIENCE, || {
         let reading = client.reading(USER)?;

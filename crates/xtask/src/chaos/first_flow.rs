@@ -29,9 +29,9 @@ pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     let client = Client::new(&stack)?;
     let subscriber = Subscriber::start(&crate::stack::folder().join("subscriber.ndjson"), RECEIVER_DELAY)?;
     subscriber.trust(&client.subscribe(&subscriber.url)?)?;
-    client.make_orders(orders)?;
+    client.make_orders(None, orders)?;
     client.slow_down(ALLEGRO_DELAY)?;
-    client.connect(USER)?;
+    client.connect(USER, None)?;
 
     let (mut backup, mut webhooks) = (Kills::default(), Kills::default());
     let mut killed_attempt = 0;
@@ -62,7 +62,7 @@ pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     client.slow_down(Duration::ZERO)?;
     backup.print("allegro-backup");
 
-    client.go_live(orders / 5, orders / 50, 5)?;
+    client.go_live(None, orders / 5, orders / 50, 5)?;
     for kill in 0..kills {
         wait_until("a webhook is on its way", PATIENCE, || Ok(subscriber.in_flight() > 0))?;
         sleep(Duration::from_millis(u64::from(kill * 37 % 200)));

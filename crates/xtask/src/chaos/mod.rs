@@ -1,6 +1,7 @@
 //! `cargo xtask chaos`: kills processes while they work. Counts come from outside the services: the sandbox's journal
 //! and the subscriber's own notes. A kill counts as fair only when work was in flight.
 
+mod callers;
 mod first_flow;
 mod outages;
 mod replicas;

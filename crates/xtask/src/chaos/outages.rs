@@ -29,6 +29,8 @@ struct Answer {
     at: Instant,
     /// 0 when there was none.
     status: u16,
+    /// From the question to the answer.
+    took: Duration,
 }
 
 /// Asks one service again and again.
@@ -54,9 +56,10 @@ impl Watch {
             let agent: ureq::Agent = config.build().into();
             while !stopped.load(Ordering::Relaxed) {
                 for (question, url) in &questions {
+                    let began = Instant::now();
                     let asked = agent.get(url).header("Authorization", format!("Bearer {token}")).call();
                     let status = asked.map_or(0, |answer| answer.status().as_u16());
-                    let answer = Answer { question, at: Instant::now(), status };
+                    let answer = Answer { question, at: Instant::now(), status, took: began.elapsed() };
                     noted.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
                 }
                 sleep(LOOK);
@@ -80,17 +83,26 @@ impl Watch {
             }
             counts.iter().map(|(status, count)| format!("{status}×{count}")).collect::<Vec<_>>().join(" ")
         };
+        let times = |question: &str| {
+            let asked = answers.iter().filter(|it| it.question == question && it.at > down && it.at < up);
+            let mut took: Vec<Duration> = asked.map(|it| it.took).collect();
+            took.sort_unstable();
+            let at = |percent: usize| took.get((took.len() * percent / 100).min(took.len().max(1) - 1));
+            let shown = |it: Option<&Duration>| it.map_or(0.0, |it| it.as_secs_f64() * 1e3);
+            format!("{:.0} / {:.0} ms", shown(at(50)), shown(at(99)))
+        };
         let first = |question: &str, since: Instant, is_wanted: fn(u16) -> bool| {
             let found =
                 answers.iter().find(|it| it.question == question && it.at > since && is_wanted(it.status));
             found.map_or_else(|| "never".to_owned(), |it| format!("{:.1} s", (it.at - since).as_secs_f32()))
         };
         println!(
-            "| {dependency} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {dependency} | {} | {} | {} | {} | {} | {} | {} | {} |",
             self.service,
             during("/livez"),
             during("/readyz"),
             during("lists"),
+            times("lists"),
             first("/readyz", down, |status| status != 200),
             first("/readyz", up, |status| status == 200),
             first("lists", up, |status| status == 200),
@@ -127,8 +139,8 @@ pub(super) fn run(outage: Duration) -> Result<ExitCode> {
     let client = Client::new(&stack)?;
     let subscriber = Subscriber::start(&crate::stack::folder().join("subscriber.ndjson"), Duration::ZERO)?;
     subscriber.trust(&client.subscribe(&subscriber.url)?)?;
-    client.make_orders(1000)?;
-    client.connect(USER)?;
+    client.make_orders(None, 1000)?;
+    client.connect(USER, None)?;
     wait_until("the list is read", PATIENCE, || Ok(client.reading(USER)?.is_complete))?;
 
     let watches = [
@@ -141,14 +153,14 @@ pub(super) fn run(outage: Duration) -> Result<ExitCode> {
     let watches = watches.into_iter().collect::<Result<Vec<_>>>()?;
 
     println!(
-        "| away | service | /livez | /readyz | lists | not ready after | ready again after | lists again after |"
+        "| away | service | /livez | /readyz | lists | lists p50 / p99 | not ready after | ready again after | lists again after |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     let mut is_passed = true;
     for dependency in DEPENDENCIES {
         // Enough for the outage and some time on both sides of it.
         let orders = RATE * u32::try_from(outage.as_secs() + 10)?;
-        client.go_live(orders, RATE, 5)?;
+        client.go_live(None, orders, RATE, 5)?;
         wait_until("orders come in", PATIENCE, || Ok(client.arrived()? > 20))?;
         let down = Instant::now();
         stack.servers().kill(dependency)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::callers::Callers;
 use super::{Kills, PATIENCE};
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
@@ -46,6 +47,10 @@ const TASKS: &str = "SELECT count(*) FILTER (WHERE status = 'failed') || ' ' || 
      (SELECT count(*) FROM task_history a JOIN task_history b ON a.queue = b.queue AND a.id < b.id \
       AND b.started_at < a.finished_at AND a.started_at < b.finished_at) FROM task_history";
 
+/// Schedules that fall due in the moment a scheduler is killed in.
+const DUE: &str =
+    "SELECT count(*) FROM schedules WHERE is_enabled AND next_run_at < now() + interval '150 ms'";
+
 /// Kills the replicas in turn.
 pub(super) fn run(kills: u32) -> Result<ExitCode> {
     let _lock = commands::lock()?;
@@ -63,22 +68,27 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
     let mut last = String::new();
     for user in &users {
         let seller = client.add_seller(user)?;
-        client.make_orders_of(&seller, ORDERS)?;
-        client.connect_as(user, Some(&seller))?;
+        client.make_orders(Some(&seller), ORDERS)?;
+        client.connect(user, Some(&seller))?;
         last = seller;
     }
-    client.go_live_of(&last, LIVE, RATE)?;
+    client.go_live(Some(&last), LIVE, RATE, 0)?;
     client.slow_down(ALLEGRO_DELAY)?;
     // The one above the accounts' is the service's own.
     wait_until("all journals are followed", PATIENCE, || Ok(client.schedules()? > ACCOUNTS))?;
+    let callers = Callers::start(
+        &stack,
+        "api-2",
+        &format!("/api/v1/orders/{}?limit=200", users.first().context("no shop")?),
+    )?;
     let mut fair = Kills::default();
     for kill in 0..kills {
         let victim = VICTIMS.iter().cycle().nth(usize::try_from(kill)?).context("nobody to kill")?;
         let is_busy = || match victim.split('-').next() {
             Some("dispatcher") => Ok(subscriber.in_flight() > 0),
             Some("worker") => Ok(client.running_tasks()? > 0),
-            // Each account's journal is read every second: with all of them followed, some run is always due.
-            _ => Ok(client.schedules()? > ACCOUNTS),
+            Some("scheduler") => Ok(stack.ask("allegro_backup", DUE)?.trim().parse::<u32>()? > 0),
+            _ => Ok(callers.in_flight() > 0),
         };
         wait_until("there is work in flight", PATIENCE, is_busy)?;
         let in_flight = is_busy()?;
@@ -89,6 +99,8 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
         stack.start_again(victim)?;
     }
     fair.print("replicas");
+    let (answered, wrong) = callers.end();
+    println!("api-2 gave {answered} answers between its deaths, {wrong} of them neither 200 nor 503");
     wait_until("all new orders have arrived", PATIENCE, || Ok(client.arrived()? >= u64::from(LIVE)))?;
     let names: Vec<&str> = users.iter().map(String::as_str).collect();
     let table = settle(&client, &subscriber, &names, PATIENCE)?;
@@ -97,7 +109,12 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
     let (failed, beside) = pair(&stack.ask("allegro_backup", TASKS)?)?;
     println!("\n  {runs} runs of schedules, {twice} of them a second one of the same turn");
     println!("  {failed} tasks failed, {beside} ran beside another of their queue");
-    let is_passed = table.is_kept() && fair.is_valid() && runs > 0 && twice + failed + beside == 0;
+    let is_passed = table.is_kept()
+        && fair.is_valid()
+        && answered > 0
+        && wrong == 0
+        && runs > 0
+        && twice + failed + beside == 0;
     Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

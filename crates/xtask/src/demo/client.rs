@@ -77,29 +77,18 @@ impl Client {
         text(&self.post(&format!("{}/webhooks", self.webhooks), &wish)?, "secret")
     }
 
-    /// Lets the shop have sold before.
-    pub(crate) fn make_orders(&self, count: u32) -> Result<()> {
-        self.post(&format!("{}/orders", self.sandbox), &json!({ "count": count, "seed": 2026 }))?;
+    /// Lets a shop have sold before: the seller's, or the first one.
+    pub(crate) fn make_orders(&self, seller: Option<&str>, count: u32) -> Result<()> {
+        // The first shop's are the same each time.
+        let seed = seller.is_none().then_some(2026);
+        let wish = json!({ "count": count, "seed": seed, "seller_id": seller });
+        self.post(&format!("{}/orders", self.sandbox), &wish)?;
         Ok(())
     }
 
     /// Opens another shop at Allegro and returns its seller's id.
     pub(crate) fn add_seller(&self, login: &str) -> Result<String> {
         text(&self.post(&format!("{}/sellers", self.sandbox), &json!({ "login": login }))?, "id")
-    }
-
-    /// Lets a shop have sold before.
-    pub(crate) fn make_orders_of(&self, seller: &str, count: u32) -> Result<()> {
-        let wish = json!({ "count": count, "seller_id": seller });
-        self.post(&format!("{}/orders", self.sandbox), &wish)?;
-        Ok(())
-    }
-
-    /// Lets new orders of a shop arrive.
-    pub(crate) fn go_live_of(&self, seller: &str, count: u32, rate: u32) -> Result<()> {
-        let wish = json!({ "count": count, "rate_per_second": rate, "seller_id": seller });
-        self.post(&format!("{}/live", self.sandbox), &wish)?;
-        Ok(())
     }
 
     /// Lets every answer of Allegro take so long, as over a real network.
@@ -112,9 +101,17 @@ impl Client {
         Ok(())
     }
 
-    /// Lets new orders arrive.
-    pub(crate) fn go_live(&self, count: u32, rate: u32, cancel_percent: u32) -> Result<()> {
-        let wish = json!({ "count": count, "rate_per_second": rate, "cancel_percent": cancel_percent });
+    /// Lets new orders of a shop arrive: the seller's, or the first one's.
+    pub(crate) fn go_live(
+        &self,
+        seller: Option<&str>,
+        count: u32,
+        rate: u32,
+        cancel_percent: u32,
+    ) -> Result<()> {
+        let wish = json!({
+            "count": count, "rate_per_second": rate, "cancel_percent": cancel_percent, "seller_id": seller,
+        });
         self.post(&format!("{}/live", self.sandbox), &wish)?;
         Ok(())
     }
@@ -130,13 +127,9 @@ impl Client {
         Ok(())
     }
 
-    /// Connects the shop's account: asks for a code, allows it at the sandbox, waits until it is connected.
-    pub(crate) fn connect(&self, user: &str) -> Result<()> {
-        self.connect_as(user, None)
-    }
-
-    /// The same for the shop of a certain seller.
-    pub(crate) fn connect_as(&self, user: &str, seller: Option<&str>) -> Result<()> {
+    /// Connects the account of a shop, the seller's or the first one: asks for a code, allows it at the sandbox, waits until
+    /// it is connected.
+    pub(crate) fn connect(&self, user: &str, seller: Option<&str>) -> Result<()> {
         let wish = json!({ "user_id": user, "account_name": "Sklep Zażółcony" });
         let begun = self.post(&format!("{}/tokens/auth/initialize", self.backup), &wish)?;
         let (code, id) = (text(&begun, "user_code")?, text(&begun, "authorization_id")?);

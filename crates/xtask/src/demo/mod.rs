@@ -71,9 +71,9 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     subscriber.trust(&client.subscribe(&subscriber.url)?)?;
 
     steps.next(&format!("a seller with {orders} orders of the last year connects the shop by device flow"));
-    client.make_orders(orders)?;
+    client.make_orders(None, orders)?;
     client.slow_down(Duration::from_millis(40))?;
-    client.connect(USER)?;
+    client.connect(USER, None)?;
 
     steps.next("its orders are backed up; allegro-backup is killed with -9 in the middle");
     wait_until("the backup has begun", PATIENCE, || {
@@ -91,7 +91,7 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     steps.next(&format!("{LIVE} new orders arrive; webhook-dispatcher is killed with -9 in the middle"));
     client.slow_down(Duration::ZERO)?;
     let before = subscriber.total();
-    client.go_live(LIVE, LIVE_PER_SECOND, 5)?;
+    client.go_live(None, LIVE, LIVE_PER_SECOND, 5)?;
     wait_until("the subscriber hears of some", PATIENCE, || Ok(subscriber.total() > before + 10))?;
     stack.kill("webhook-dispatcher")?;
     let (arrived, heard) = (client.arrived()?, subscriber.total() - before);

@@ -34,8 +34,8 @@ pub(crate) struct Stack {
     servers: Servers,
     programs: Vec<Server>,
     addresses: Vec<(&'static str, String)>,
-    /// Where each process of a service says whether it is ready.
-    probes: Vec<(&'static str, String)>,
+    /// Where each process of a service is reached.
+    processes: Vec<(&'static str, String)>,
     common: Vec<(&'static str, String)>,
     folder: PathBuf,
     binaries: PathBuf,
@@ -80,7 +80,7 @@ impl Stack {
         let mut stack = Self {
             programs: Vec::new(),
             addresses: Vec::new(),
-            probes: Vec::new(),
+            processes: Vec::new(),
             common: Vec::new(),
             binaries: root().join("target").join("release"),
             folder,
@@ -162,7 +162,7 @@ impl Stack {
         let server = Server::start(name, command, log, self.servers.reaper())?;
         self.programs.push(server);
         let address = format!("http://127.0.0.1:{port}");
-        self.probes.push((name, format!("{address}/readyz")));
+        self.processes.push((name, address.clone()));
         if self.address(service.url_variable).is_empty() {
             self.addresses.push((service.url_variable, address));
         }
@@ -204,6 +204,12 @@ impl Stack {
         found.map(|(_, url)| url.as_str()).unwrap_or_default()
     }
 
+    /// Where one process of a service is reached.
+    pub(crate) fn address_of(&self, process: &str) -> Result<&str> {
+        let found = self.processes.iter().find(|(name, _)| *name == process);
+        found.map(|(_, address)| address.as_str()).with_context(|| format!("there is no {process}"))
+    }
+
     /// The servers under it.
     pub(crate) fn servers(&mut self) -> &mut Servers {
         &mut self.servers
@@ -232,8 +238,8 @@ impl Stack {
     }
 
     fn wait_until_ready(&mut self, name: &str) -> Result<()> {
-        let probe = self.probes.iter().find(|(program, _)| *program == name);
-        let Some((_, probe)) = probe.cloned() else { return Ok(()) };
+        let Ok(address) = self.address_of(name) else { return Ok(()) };
+        let probe = format!("{address}/readyz");
         let ready = || ureq::get(&probe).call().is_ok_and(|answer| answer.status().is_success());
         self.program(name)?.wait_until_ready(Duration::from_mins(1), ready)
     }
