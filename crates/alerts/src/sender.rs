@@ -195,6 +195,8 @@ impl Sender {
         let mut conn = self.pool.get().await?;
         let now = pg::now(&mut conn).await?;
         let standing = upkeep::standing(&mut conn, self.chats(), now).await?;
+        // Counters are there before they count.
+        metrics::counter!("alert_deliveries_total", "channel" => "log", "outcome" => "sent").increment(0);
         metrics::gauge!("alerts_oldest_undelivered_age_seconds").set(standing.oldest_age);
         metrics::gauge!("alerts_open", "severity" => "warning").set(standing.warnings);
         metrics::gauge!("alerts_open", "severity" => "critical").set(standing.criticals);

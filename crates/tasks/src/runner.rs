@@ -136,6 +136,10 @@ impl Runner {
                 gauged = Some(Instant::now());
                 let waiting = async { store::waiting(&mut *self.pool.get().await?).await };
                 if let Ok((count, age)) = waiting.await {
+                    for kind in self.handlers.keys() {
+                        // There before the first one has ended.
+                        let _known = metrics::histogram!("tasks_duration_seconds", "kind" => *kind, "outcome" => "success");
+                    }
                     metrics::gauge!("tasks_due").set(count);
                     metrics::gauge!("tasks_oldest_due_age_seconds").set(age);
                 }

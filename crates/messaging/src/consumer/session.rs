@@ -59,6 +59,10 @@ impl Consumer {
             )
             .await?;
         tracing::info!(queue = Role::Main.queue_of(service), "consuming");
+        // Counters are there before they count: that nothing was set aside is told, not left out.
+        metrics::counter!("messaging_consumed_total", "consumer" => H::NAME).increment(0);
+        metrics::counter!("messaging_dead_total").increment(0);
+        metrics::counter!("messaging_retried_total").increment(0);
         let consumed = async {
             let mut is_crowded = false;
             loop {

@@ -121,6 +121,9 @@ impl Session {
                 &[],
             )
             .await?;
+        // Counters are there before they count.
+        metrics::counter!("messaging_published_total").increment(0);
+        metrics::counter!("messaging_unroutable_total").increment(0);
         metrics::gauge!("outbox_depth").set(row.try_get::<_, f64>(0)?);
         metrics::gauge!("outbox_oldest_age_seconds").set(row.try_get::<_, f64>(1)?);
         metrics::gauge!("outbox_refused").set(row.try_get::<_, f64>(2)?);

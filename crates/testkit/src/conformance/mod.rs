@@ -71,7 +71,7 @@ pub async fn check(subject: Subject<'_>) {
     configuration::check(&stage, &mut findings);
     credentials::check(&stage, &mut findings);
     contract::check(&stage, &mut findings);
-    metrics::check(&stage, &mut findings);
+    metrics::check(&stage, &mut findings).await;
     probes::check(&stage, &mut findings).await;
     drain::check(&mut stage, &mut findings).await;
     findings.tell(&stage);
