@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -216,7 +216,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     let code = runtime.block_on(async {
         let lifecycle = Lifecycle::default();
         let mut signals = Signals::install()?;
-        let probes = http.probes();
+        let probes = http.clone();
         let context = ServeContext {
             lifecycle: lifecycle.clone(),
             roles: Roles::of(&options.role),
@@ -227,7 +227,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
         };
         let start = async {
             if options.migrate {
-                migrate_at_last::<S>(&own, probes).await?;
+                migrate_at_last::<S>(&own, &probes).await?;
             }
             S::serve(own, context).await
         };
@@ -248,7 +248,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
 ///
 /// # Errors
 /// What trying again does not heal.
-async fn migrate_at_last<S: Service>(config: &S::Config, probes: SocketAddr) -> anyhow::Result<()> {
+async fn migrate_at_last<S: Service>(config: &S::Config, http: &Http) -> anyhow::Result<()> {
     let (base, cap) = (Duration::from_millis(500), Duration::from_secs(15));
     let mut attempt = 0;
     let mut waiting = None;
@@ -261,7 +261,7 @@ async fn migrate_at_last<S: Service>(config: &S::Config, probes: SocketAddr) -> 
         let error = format!("{error:#}");
         let told = match &waiting {
             Some(told) => told,
-            None => waiting.insert(Waiting::begin(probes).await?),
+            None => waiting.insert(Waiting::begin(http).await?),
         };
         told.because(format!("migrations: {error}"));
         tracing::warn!(attempt, ?wait, error, "cannot migrate yet");

@@ -5,10 +5,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::sign::SingleCertAndKey;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::{Http, Tls};
 
 /// Who says nothing for so long is not answered.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,12 +26,14 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Begins to answer.
+    /// Begins to answer where the service will answer probes, and as it will: by HTTPS where it speaks that there.
     ///
     /// # Errors
-    /// The port cannot be had: the service could not have it either.
-    pub(crate) async fn begin(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    /// The port or the certificate cannot be had: the service could not have it either.
+    pub(crate) async fn begin(http: &Http) -> anyhow::Result<Self> {
+        let tls = http.tls.as_ref().filter(|_| http.internal_port.is_none()).map(acceptor).transpose()?;
+        let port = http.internal_port.unwrap_or(http.port);
+        let listener = TcpListener::bind(SocketAddr::from((http.host, port))).await?;
         let reason: Arc<Mutex<String>> = Arc::default();
         let told = Arc::clone(&reason);
         let answering = tokio::spawn(async move {
@@ -33,7 +41,7 @@ impl Waiting {
                 // An error is of one connection, or passes when others end.
                 let Ok((peer, _)) = listener.accept().await else { continue };
                 let reason = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                tokio::spawn(tokio::time::timeout(PATIENCE, answer(peer, reason)));
+                tokio::spawn(tokio::time::timeout(PATIENCE, greet(peer, tls.clone(), reason)));
             }
         });
         Ok(Self { reason, answering: AbortOnDropHandle::new(answering) })
@@ -52,7 +60,23 @@ impl Waiting {
     }
 }
 
-async fn answer(mut peer: TcpStream, reason: String) -> io::Result<()> {
+fn acceptor(tls: &Tls) -> anyhow::Result<TlsAcceptor> {
+    let key = tls.load().map_err(|mistake| anyhow::anyhow!("{mistake}"))?;
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn greet(peer: TcpStream, tls: Option<TlsAcceptor>, reason: String) -> io::Result<()> {
+    match tls {
+        Some(tls) => answer(tls.accept(peer).await?, reason).await,
+        None => answer(peer, reason).await,
+    }
+}
+
+async fn answer(mut peer: impl AsyncRead + AsyncWrite + Unpin, reason: String) -> io::Result<()> {
     let mut head = [0; 2048];
     let read = peer.read(&mut head).await?;
     let (status, body) = if head.get(..read).is_some_and(|head| head.starts_with(b"GET /livez ")) {

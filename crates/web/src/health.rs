@@ -123,6 +123,11 @@ impl Health {
         self.handle(name, Requirement::Optional, handle.clone(), ask)
     }
 
+    /// Whether there is a dependency of this name.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.dependencies.iter().any(|dependency| dependency.name == name)
+    }
+
     fn handle<D, F, E>(self, name: &'static str, requirement: Requirement, handle: D, ask: fn(D) -> F) -> Self
     where
         D: Clone + Send + Sync + 'static,

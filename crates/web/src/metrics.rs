@@ -11,6 +11,9 @@ pub(crate) const REQUEST_DURATION: &str = "http_server_request_duration_seconds"
 /// Requests refused because they came too often, by what they were counted by: caller or address.
 pub(crate) const RATE_LIMITED: &str = "http_server_rate_limited_total";
 
+/// Changes of the server's certificate that were seen: exchanged, or refused.
+pub(crate) const CERTIFICATES: &str = "http_server_certificates_total";
+
 /// OpenTelemetry's recommended buckets for `http.server.request.duration`, in seconds; good for any
 /// duration of ours.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -37,6 +40,10 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
     metrics::describe_counter!(
         RATE_LIMITED,
         "Requests refused because they came too often, by what they were counted by: caller or address."
+    );
+    metrics::describe_counter!(
+        CERTIFICATES,
+        "Changes of the server's certificate that were seen, by outcome: exchanged or refused."
     );
     Ok(handle)
 }

@@ -136,6 +136,16 @@ impl Server {
         self
     }
 
+    /// Tells of the limiter's Redis among the dependencies, unless the service tells of one itself. Without it each replica
+    /// counts for itself: worse, not broken.
+    pub(crate) fn health_of_limiter(mut self) -> Self {
+        let redis = self.limiter.as_ref().and_then(Limiter::redis);
+        if let Some(redis) = redis.filter(|_| !self.health.knows("redis")) {
+            self.health = self.health.optional("redis", &redis, |redis| async move { redis.ping().await });
+        }
+        self
+    }
+
     /// Serves probes and metrics at this address only, instead of beside the service's routes.
     #[must_use]
     pub fn internal(mut self, address: Option<SocketAddr>) -> Self {

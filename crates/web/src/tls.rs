@@ -12,6 +12,8 @@ use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::metrics::CERTIFICATES;
+
 /// How often the files are looked at. Whoever exchanges certificates does so days before the old one expires.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -67,9 +69,11 @@ impl Certificate {
             Ok(fresh) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 tracing::info!("the server's certificate was exchanged");
+                metrics::counter!(CERTIFICATES, "outcome" => "exchanged").increment(1);
             }
             Err(mistake) => {
                 tracing::error!(%mistake, "the server's new certificate cannot be used; the old one stays");
+                metrics::counter!(CERTIFICATES, "outcome" => "refused").increment(1);
             }
         }
     }

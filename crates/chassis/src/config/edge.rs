@@ -1,6 +1,6 @@
 //! Settings of the HTTP server.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::reader::Reader;
 use super::tls::Tls;
@@ -35,13 +35,6 @@ pub struct RateLimit {
     pub burst: u32,
     /// Requests a minute of credentials with the scope `service`.
     pub service_per_minute: u32,
-}
-
-impl Http {
-    /// Where probes are answered.
-    pub(crate) fn probes(&self) -> SocketAddr {
-        SocketAddr::from((self.host, self.internal_port.unwrap_or(self.port)))
-    }
 }
 
 impl Reader {

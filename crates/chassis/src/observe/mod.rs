@@ -7,6 +7,7 @@
 mod file;
 mod json;
 mod mask;
+mod pretty;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -93,7 +95,8 @@ pub(crate) fn init(
             None
         }
         LogFormat::Pretty => {
-            Some(tracing_subscriber::fmt::layer().with_ansi(io::stdout().is_terminal()).with_writer(stdout))
+            let colours = io::stdout().is_terminal();
+            Some(fmt::layer().fmt_fields(pretty::fields()).with_ansi(colours).with_writer(stdout))
         }
     };
 

@@ -323,6 +323,33 @@ fn while_the_schema_cannot_be_made_probes_are_told_why_and_it_heals() {
 }
 
 #[test]
+fn while_the_schema_cannot_be_made_probes_are_told_by_https_where_the_service_would() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let place = Place::new(&[
+        ("API_PORT", &port),
+        ("MINIMAL_DATABASE", "database"),
+        ("API_TLS_CERT", "tls.crt"),
+        ("API_TLS_KEY", "tls.key"),
+    ]);
+    std::fs::write(place.folder.path().join("tls.crt"), made.cert.pem()).unwrap();
+    std::fs::write(place.folder.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    let serving = place.serve(&["--insecure-local", "--migrate"]);
+    assert_eq!(serving.started["message"], "cannot migrate yet");
+    let asked = text(&place.run(&["health-check"]).stderr);
+    assert!(asked.contains("not ready (503): ") && asked.contains("migrations: No such file"), "{asked}");
+}
+
+#[test]
+fn the_log_for_people_is_masked_too() {
+    let place = Place::new(&[("API_PORT", "0"), ("LOG_FORMAT", "pretty"), ("MINIMAL_END", "error")]);
+    let said = text(&place.run(&["serve", "--insecure-local"]).stdout);
+    let working = said.lines().find(|line| line.contains("working")).unwrap();
+    assert!(working.contains(r#"end="error" access_token=•••• token_id=7"#), "{working}");
+    assert!(!said.contains("shown nowhere"), "{said}");
+}
+
+#[test]
 fn what_no_waiting_heals_is_not_waited_for() {
     let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_DATABASE", ".")]);
     let output = place.run(&["serve", "--insecure-local", "--migrate"]);

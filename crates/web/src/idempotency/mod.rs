@@ -132,6 +132,10 @@ impl Once {
         work: impl AsyncFnOnce(&mut pg::Connection) -> Result<Answer, Problem>,
     ) -> Result<HttpResponse, Problem> {
         let Some(request) = &self.request else { return Ok(work(conn).await?.into()) };
+        // What is finished needs no lock; only who finds nothing takes it, and looks again under it.
+        if let Some(answer) = self.answers.find(conn, request).await? {
+            return Ok(answer);
+        }
         let locked = store::try_lock(conn, request.id).await;
         if !locked.map_err(|error| Problem::database(&error))? {
             return Err(Problem::new(&REQUEST_RUNNING).retry_after(ASK_AGAIN));

@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 
 use self::entry::{Entry, Spent, Verdict};
 use self::policy::Policy;
-use self::shared::{PATIENCE, REST, Shared};
+use self::shared::{PATIENCE, REST, Redis, Shared};
 pub(crate) use self::standing::Slot;
 use self::standing::Standing;
 use crate::problem::Problem;
@@ -95,6 +95,11 @@ impl Limiter {
             shared,
             entries: Mutex::default(),
         }
+    }
+
+    /// Where replicas share their counts.
+    pub(crate) fn redis(&self) -> Option<Redis> {
+        self.shared.as_ref().map(Shared::redis)
     }
 
     /// Counts one request; none where nothing limits it.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_redis::redis::{RedisError, Script};
+use deadpool_redis::redis::{RedisError, Script, cmd};
 use deadpool_redis::{Config, CreatePoolError, Pool, PoolError, Runtime};
 use domain::Chain;
 use secrecy::{ExposeSecret, SecretString};
@@ -33,9 +33,22 @@ impl fmt::Debug for Shared {
     }
 }
 
+/// The Redis of a limiter, to be asked whether it answers.
+#[derive(Clone)]
+pub(crate) struct Redis(Pool);
+
+impl Redis {
+    /// # Errors
+    /// It does not answer.
+    pub(crate) async fn ping(&self) -> Result<(), Trouble> {
+        let mut connection = self.0.get().await?;
+        Ok(cmd("PING").query_async(&mut connection).await?)
+    }
+}
+
 /// Why a visit brought nothing.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(crate) enum Trouble {
     #[error("no answer within {0:?}")]
     Silent(Duration),
     #[error("no connection")]
@@ -57,6 +70,11 @@ impl Shared {
         let script = Script::new(include_str!("lease.lua"));
         let prefix = format!("{service}:rate:");
         Ok(Self { redis, script, prefix, patience, rest, resting_until: Mutex::new(None) })
+    }
+
+    /// The same Redis, for probes.
+    pub(super) fn redis(&self) -> Redis {
+        Redis(self.redis.clone())
     }
 
     /// Whether Redis is worth asking now.

@@ -177,6 +177,20 @@ fn twenty_at_once_have_one_effect_and_one_answer() {
 }
 
 #[test]
+fn a_finished_answer_is_given_again_while_another_holds_the_lock() {
+    let bench = Bench::open();
+    let first = bench.post("/api/v1/things", "one", &json!({ "name": "a" }));
+    let mut holder = bench.runtime.block_on(bench.pool.begin()).unwrap();
+    let lock = "SELECT count(pg_advisory_xact_lock(hashtextextended(current_schema() || '.idempotency_keys.' || id, 0))) \
+                FROM idempotency_keys";
+    let locked: Count = bench.runtime.block_on(sql_query(lock).get_result(&mut holder)).unwrap();
+    assert_eq!(locked.count, 1);
+    let again = bench.post("/api/v1/things", "one", &json!({ "name": "a" }));
+    assert_eq!((again.status, again.is_replay, again.body), (201, true, first.body));
+    bench.runtime.block_on(holder.rollback());
+}
+
+#[test]
 fn a_key_names_one_request_of_one_caller() {
     let bench = Bench::open();
     let (things, a) = ("/api/v1/things", json!({ "name": "a" }));

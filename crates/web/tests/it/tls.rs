@@ -23,8 +23,8 @@ fn issue(folder: &TempDir) -> (Tls, CertificateDer<'static>) {
     (files, made.cert.der().clone())
 }
 
-/// Asks `/livez` believing this certificate only.
-fn ask(app: &App, believed: &CertificateDer<'static>) -> std::io::Result<String> {
+/// Asks believing this certificate only.
+fn ask(app: &App, believed: &CertificateDer<'static>, path: &str) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(believed.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -34,10 +34,11 @@ fn ask(app: &App, believed: &CertificateDer<'static>) -> std::io::Result<String>
     let socket = TcpStream::connect(app.address)?;
     socket.set_read_timeout(Some(Duration::from_secs(20)))?;
     let mut stream = StreamOwned::new(client, socket);
-    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: shop.test\r\n\r\n")?;
-    let mut head = [0; 15];
-    stream.read_exact(&mut head)?;
-    Ok(String::from_utf8_lossy(&head).into_owned())
+    let request = format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 #[test]
@@ -45,16 +46,21 @@ fn a_new_certificate_is_taken_over_and_a_broken_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let (files, first) = issue(&folder);
     let app = App::start_with(|server| server.tls(files.clone()).unwrap());
-    assert_eq!(ask(&app, &first).unwrap(), "HTTP/1.1 200 OK");
+    let is_alive = |believed| ask(&app, believed, "/livez").unwrap().starts_with("HTTP/1.1 200 OK");
+    assert!(is_alive(&first));
 
     fs::write(&files.certificate, "half a certif").unwrap();
     let (_, second) = issue(&tempfile::tempdir().unwrap());
-    assert!(ask(&app, &second).is_err(), "a stranger's certificate");
-    assert_eq!(ask(&app, &first).unwrap(), "HTTP/1.1 200 OK", "the old one stays");
+    assert!(ask(&app, &second, "/livez").is_err(), "a stranger's certificate");
+    wait_for("the broken certificate to be seen", || {
+        let metrics = ask(&app, &first, "/metrics").unwrap();
+        metrics.contains(r#"http_server_certificates_total{outcome="refused"} 1"#).then_some(())
+    });
+    assert!(is_alive(&first), "the old one stays");
 
     let (_, third) = issue(&folder);
-    wait_for("the new certificate to be shown", || ask(&app, &third).ok());
-    assert!(ask(&app, &first).is_err(), "the old one is gone");
+    wait_for("the new certificate to be shown", || ask(&app, &third, "/livez").ok());
+    assert!(ask(&app, &first, "/livez").is_err(), "the old one is gone");
 }
 
 #[test]
