@@ -112,7 +112,7 @@ fn keep(
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if let Some(found) = &found
-                && line.contains("\"serving\"")
+                && line.contains("\"listening\"")
             {
                 let content: Value = serde_json::from_str(&line).unwrap_or_default();
                 let address = content["extra"]["address"].as_str().unwrap_or_default();
