@@ -57,6 +57,8 @@ struct Refresh {
 
 #[derive(Default)]
 pub(crate) struct Tokens {
+    /// Whose tokens they are: every token names its application.
+    pub(crate) client_id: String,
     devices: Vec<Device>,
     access: HashMap<String, Access>,
     refresh: HashMap<String, Refresh>,
@@ -164,11 +166,11 @@ impl Tokens {
         let expires = now.saturating_add_unsigned(life);
         let scopes: Vec<&str> = SCOPE.split(' ').collect();
         let access = jwt(&json!({
-            "user_name": seller, "scope": scopes, "allegro_api": true, "exp": expires, "jti": jti, "client_id": "sandbox",
+            "user_name": seller, "scope": scopes, "allegro_api": true, "exp": expires, "jti": jti, "client_id": self.client_id,
         }));
         let refresh = jwt(&json!({
             "user_name": seller, "scope": scopes, "allegro_api": true, "ati": jti, "exp": now + 90 * 86_400,
-            "jti": refresh_jti, "client_id": "sandbox",
+            "jti": refresh_jti, "client_id": self.client_id,
         }));
         let expires_at = Instant::now() + Duration::from_secs(life);
         self.access.insert(access.clone(), Access { seller: seller.to_owned(), expires_at });
