@@ -27,6 +27,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/sellers", web::get().to(sellers))
         .route("/sellers", web::post().to(add_seller))
+        .route("/sellers/{id}/expire", web::post().to(expire))
         .route("/sellers/{id}/revoke", web::post().to(revoke))
         .route("/orders", web::post().to(generate))
         .route("/orders/{id}/{action}", web::post().to(act))
@@ -80,6 +81,15 @@ async fn add_seller(world: web::Data<World>, body: web::Bytes) -> HttpResponse {
     let mut state = world.lock();
     let seller = state.add_seller(login);
     plain(StatusCode::CREATED, &json!({ "id": seller.id, "login": seller.login }))
+}
+
+async fn expire(world: web::Data<World>, id: web::Path<String>) -> HttpResponse {
+    let mut state = world.lock();
+    if state.seller(Some(&id)).is_none() {
+        return missing("seller");
+    }
+    state.tokens.expire(&id);
+    ok(&json!({ "expired": *id }))
 }
 
 async fn revoke(world: web::Data<World>, id: web::Path<String>) -> HttpResponse {

@@ -49,6 +49,8 @@ pub(crate) async fn device(request: HttpRequest, world: web::Data<World>, body: 
         _ => Consent::Waiting,
     };
     let device = state.tokens.begin(consent);
+    let as_text = state.faults.wanted().is_some_and(|wanted| wanted.text_numbers);
+    let number = |number: u64| if as_text { json!(number.to_string()) } else { json!(number) };
     let host = request.connection_info().host().to_owned();
     let page = format!("http://{host}/skojarz-aplikacje");
     plain(
@@ -56,8 +58,8 @@ pub(crate) async fn device(request: HttpRequest, world: web::Data<World>, body: 
         &json!({
             "user_code": device.user_code,
             "device_code": device.device_code,
-            "expires_in": DEVICE_CODE_LIFE.as_secs(),
-            "interval": world.settings.device_interval,
+            "expires_in": number(DEVICE_CODE_LIFE.as_secs()),
+            "interval": number(world.settings.device_interval),
             "verification_uri": page,
             "verification_uri_complete": format!("{page}?code={}", device.user_code),
         }),

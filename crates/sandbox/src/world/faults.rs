@@ -23,6 +23,16 @@ pub(crate) struct Wanted {
     pub(crate) block_seconds: u64,
     /// Only these: token, device, me, event-stats, events, orders, order. Empty means all.
     pub(crate) routes: Vec<String>,
+    /// Part of the requests that are done, and whose answer breaks off in the middle.
+    pub(crate) cut_rate: f64,
+    /// Fail with this `error` of OAuth instead of an API's.
+    pub(crate) oauth_error: Option<String>,
+    /// Sent as `Retry-After` with every failure.
+    pub(crate) retry_after: Option<u64>,
+    /// Sent as `X-RateLimit-Remaining` with every answer.
+    pub(crate) remaining: Option<u64>,
+    /// Numbers of the device flow are sent as text, as the documentation shows them.
+    pub(crate) text_numbers: bool,
     /// Every answer takes so long, as over a real network.
     pub(crate) delay_ms: u64,
     pub(crate) seed: u64,
@@ -38,6 +48,11 @@ impl Default for Wanted {
             timeout_ms: 60_000,
             block_seconds: 0,
             routes: Vec::new(),
+            cut_rate: 0.0,
+            oauth_error: None,
+            retry_after: None,
+            remaining: None,
+            text_numbers: false,
             delay_ms: 0,
             seed: 1,
         }
@@ -48,9 +63,14 @@ impl Default for Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Spared,
-    Error { status: u16, html: bool },
+    Error {
+        status: u16,
+        html: bool,
+    },
     Silence(Duration),
     Blocked,
+    /// It is done, and its answer breaks off.
+    Cut,
 }
 
 #[derive(Default)]
@@ -76,6 +96,11 @@ impl Faults {
         self.blocked_until.is_some_and(|until| Instant::now() < until)
     }
 
+    /// What was asked for, if anything was.
+    pub(crate) fn wanted(&self) -> Option<&Wanted> {
+        self.active.as_ref().map(|(wanted, _)| wanted)
+    }
+
     /// How long an answer takes.
     pub(crate) fn delay(&self) -> Duration {
         self.active.as_ref().map_or(Duration::ZERO, |(wanted, _)| Duration::from_millis(wanted.delay_ms))
@@ -95,6 +120,9 @@ impl Faults {
         }
         if random.random_bool(wanted.error_rate.clamp(0.0, 1.0)) {
             return Fate::Error { status: wanted.status, html: wanted.html };
+        }
+        if random.random_bool(wanted.cut_rate.clamp(0.0, 1.0)) {
+            return Fate::Cut;
         }
         Fate::Spared
     }

@@ -50,7 +50,7 @@ impl World {
     pub(crate) fn new(settings: Settings) -> Self {
         let state = State {
             sellers: vec![Seller::new(FIRST_SELLER.to_string(), "sklep-zielony".to_owned())],
-            tokens: Tokens { client_id: settings.client_id.clone(), ..Tokens::default() },
+            tokens: Tokens::of(settings.client_id.clone()),
             faults: Faults::default(),
             auto_approve: settings.auto_approve,
             live: None,

@@ -58,7 +58,7 @@ struct Refresh {
 #[derive(Default)]
 pub(crate) struct Tokens {
     /// Whose tokens they are: every token names its application.
-    pub(crate) client_id: String,
+    client_id: String,
     devices: Vec<Device>,
     access: HashMap<String, Access>,
     refresh: HashMap<String, Refresh>,
@@ -67,6 +67,11 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
+    /// Tokens given to this application.
+    pub(crate) fn of(client_id: String) -> Self {
+        Self { client_id, ..Self::default() }
+    }
+
     /// Begins an authorization.
     pub(crate) fn begin(&mut self, consent: Consent) -> Device {
         let mut random = rand::rng();
@@ -152,6 +157,11 @@ impl Tokens {
     pub(crate) fn seller_of(&self, access: &str) -> Option<&str> {
         let token = self.access.get(access)?;
         (Instant::now() < token.expires_at).then_some(token.seller.as_str())
+    }
+
+    /// A seller's access tokens die before their time.
+    pub(crate) fn expire(&mut self, seller: &str) {
+        self.access.retain(|_, token| token.seller != seller);
     }
 
     /// All of a seller's tokens die, as after a change of password.
