@@ -24,7 +24,8 @@ CREATE TABLE user_tokens (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE UNIQUE INDEX user_tokens_one_active ON user_tokens (user_id, allegro_seller_id) WHERE is_active;
+-- A seller a user connects again is the same account again.
+CREATE UNIQUE INDEX user_tokens_once ON user_tokens (user_id, allegro_seller_id);
 
 -- A device flow in progress (RFC 8628).
 CREATE TABLE authorizations (

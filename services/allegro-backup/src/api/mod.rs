@@ -16,13 +16,17 @@ use web::openapi::to_json;
         description = "Every order of every connected Allegro account, kept for ever.",
     ),
     paths(
-        tokens::initialize,
-        tokens::authorization_status,
-        tokens::authorization_task,
+        tokens::authorization::initialize,
+        tokens::authorization::authorization_status,
+        tokens::authorization::authorization_task,
         tokens::list,
+        tokens::write::create,
         tokens::get,
+        tokens::write::change,
         tokens::of_user,
         tokens::delete,
+        tokens::check::refresh,
+        tokens::check::validate,
         orders::list,
         orders::get,
         sync::start,
@@ -40,14 +44,17 @@ pub(crate) fn openapi() -> String {
 /// Registers the routes.
 pub(crate) fn routes(config: &mut ServiceConfig, pool: &pg::Pool) {
     use actix_web::web::{get, post};
+    use tokens::{authorization, check, write};
     tasks::http::routes(config, "/sync", pool);
     config
-        .service(resource("/tokens").route(get().to(tokens::list)))
-        .service(resource("/tokens/auth/initialize").route(post().to(tokens::initialize)))
-        .service(resource("/tokens/auth/status/{key}").route(get().to(tokens::authorization_status)))
-        .service(resource("/tokens/auth/task/{task_id}").route(get().to(tokens::authorization_task)))
+        .service(resource("/tokens").get(tokens::list).post(write::create))
+        .service(resource("/tokens/auth/initialize").route(post().to(authorization::initialize)))
+        .service(resource("/tokens/auth/status/{key}").route(get().to(authorization::authorization_status)))
+        .service(resource("/tokens/auth/task/{task_id}").route(get().to(authorization::authorization_task)))
         .service(resource("/tokens/user/{user_id}").route(get().to(tokens::of_user)))
-        .service(resource("/tokens/{token_id}").get(tokens::get).delete(tokens::delete))
+        .service(resource("/tokens/{token_id}").get(tokens::get).put(write::change).delete(tokens::delete))
+        .service(resource("/tokens/{token_id}/refresh").route(post().to(check::refresh)))
+        .service(resource("/tokens/{token_id}/validate").route(post().to(check::validate)))
         .service(resource("/sync/manual/{user_id}").route(post().to(sync::start)))
         .service(resource("/sync/status/{user_id}").route(get().to(sync::status)))
         .service(resource("/orders/{user_id}").route(get().to(orders::list)))

@@ -18,6 +18,10 @@ web::error_codes! {
         "The user has no connected Allegro account.";
     SEVERAL_ACCOUNTS = 409 "several_accounts", "Several accounts",
         "The user has several connected accounts; the request must name one by token_id.";
+    ACCOUNT_REMOVED = 409 "account_removed", "Account removed",
+        "The account was removed; connect it again.";
+    NEEDS_REAUTHORIZATION = 409 "needs_reauthorization", "Needs its owner",
+        "Allegro no longer takes the account's tokens; its owner must connect it again.";
     ALLEGRO_REFUSED = 503 "allegro_refused", "Allegro refused",
         "Allegro does not accept this application; its id or secret is wrong, or it is not a device application.";
 }
@@ -36,9 +40,8 @@ pub(crate) fn allegro(error: &CallError) -> Problem {
             Problem::new(&ALLEGRO_REFUSED).detail(error.to_string())
         }
         CallError::Store(TokenStoreError::Database(error)) => Problem::database(error),
-        CallError::Store(_)
-        | CallError::RefreshBroke
-        | CallError::Removed
-        | CallError::NeedsReauthorization => Problem::internal(error),
+        CallError::Removed => Problem::new(&ACCOUNT_REMOVED),
+        CallError::NeedsReauthorization => Problem::new(&NEEDS_REAUTHORIZATION),
+        CallError::Store(_) | CallError::RefreshBroke => Problem::internal(error),
     }
 }

@@ -102,6 +102,16 @@ where
     }
 }
 
+/// Refreshes the account's tokens now, however long they would still live; who comes while another worker is at it has
+/// that one's pair.
+///
+/// # Errors
+/// Why there is no new pair.
+pub(crate) async fn refresh_now(state: &State, account: &Account) -> Result<Account, CallError> {
+    current(state, account.id(), Some(account.generation)).await?;
+    usable(tokens::find(&mut *state.pool.get().await?, account.id()).await?)
+}
+
 /// The account's token, refreshed first when it ends soon, or when it is of the generation that was just refused.
 async fn current(state: &State, id: TokenId, refused: Option<i64>) -> Result<Access, CallError> {
     let mut refreshed = false;

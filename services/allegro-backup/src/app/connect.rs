@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use domain::events::AccountConnected;
 use domain::{AuthorizationId, TaskId};
 use pg::sealed::SealError;
 use serde_json::json;
 use tasks::{Run, TaskError};
 
-use super::work::{FULL_SYNC, full_sync_task, poll_task};
-use crate::app::access::{CallError, received};
+use super::access::{CallError, received};
+use super::accounts::{self, Asked, Identity};
+use super::work::{FULL_SYNC, poll_task};
 use crate::clients::allegro::{AllegroError, DeviceCode};
-use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::authorizations::{self, Authorization, NewAuthorization};
-use crate::store::tokens::{self, Identity, TokenStoreError};
+use crate::store::tokens::{self, TokenStoreError};
 
 /// RFC 8628 §3.5: `slow_down` adds this to the interval.
 const SLOWER: i32 = 5;
@@ -200,26 +199,11 @@ async fn complete(
     state
         .pool
         .transaction(async |conn| {
-            let now = state.now();
-            let fresh_id = state.ids.next_id().into();
-            let account = tokens::connect(conn, &state.keyring, fresh_id, &identity, &pair, now)
-                .await
-                .map_err(storing)?;
-            let event = AccountConnected {
-                token_id: account.id(),
-                user_id: account.user_id.clone(),
-                account_name: account.account_name.clone(),
-                allegro_seller_id: account.allegro_seller_id.clone(),
-                allegro_login: account.allegro_login.clone(),
-                connected_at: account.connected_at,
-                generation: account.generation,
+            let asked = Asked {
+                requested_by: run.task().requested_by.as_deref(),
+                correlation_id: run.task().correlation_id.as_deref(),
             };
-            let correlation_id = run.task().correlation_id.as_deref();
-            messaging::outbox::push(conn, &[state.wrap(&event, correlation_id)?]).await?;
-            alerts::clear(conn, now, &NeedsReauthorization::cause_of(account.id())).await?;
-            let requested_by = run.task().requested_by.clone();
-            let sync = full_sync_task((account.id(), &account.user_id), requested_by, correlation_id);
-            tasks::enqueue(conn, state.ids.next_id().into(), now, &sync).await?;
+            let account = accounts::connect(conn, state, &identity, &pair, asked).await.map_err(storing)?;
             authorizations::end(conn, authorization.id(), "completed", None, Some(account.id())).await?;
             run.finish(conn, &json!({ "token_id": account.id(), "next": FULL_SYNC })).await
         })

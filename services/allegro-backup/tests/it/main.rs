@@ -9,4 +9,5 @@ mod failpoints;
 mod interface;
 mod orders;
 mod support;
+mod tokens;
 mod weather;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -25,6 +27,7 @@ pub(crate) struct Shop {
     pub(crate) vhost: Vhost,
     /// Between the service and Redis.
     pub(crate) redis: Proxy,
+    pub(crate) client_id: String,
     sandbox: Sandbox,
     agent: ureq::Agent,
     _database: Database,
@@ -50,11 +53,11 @@ impl Shop {
     pub(crate) async fn open_with(settings: Settings) -> Self {
         let (database, vhost) = (Database::create("allegro_backup", "").await, Vhost::create());
         vhost.leave_out("webhook-dispatcher");
-        let sandbox = Sandbox::start(settings).unwrap();
+        // A pause after 429 is shared by client id: each test has its own.
+        let client_id = uuid::Uuid::now_v7().to_string();
+        let sandbox = Sandbox::start(Settings { client_id: client_id.clone(), ..settings }).unwrap();
         let telegram = Telegram::start();
         let (allegro, redis) = (sandbox.url(), Proxy::before(&testkit::redis_url()));
-        // A pause after 429 is shared by client id: each test has its own.
-        let client_id = "sandbox";
         let service = Program::start(
             env!("CARGO_BIN_EXE_zaplecze-allegro-backup"),
             "allegro-backup",
@@ -66,7 +69,7 @@ impl Shop {
                 ("ALERTS_TELEGRAM_TOKEN", BOT),
                 ("ALERTS_TELEGRAM_CHATS", &OWNER.to_string()),
                 ("ALERTS_LANGUAGE", "pl"),
-                ("ALLEGRO_CLIENT_ID", client_id),
+                ("ALLEGRO_CLIENT_ID", &client_id),
                 ("ALLEGRO_CLIENT_SECRET", "sandbox-secret"),
                 ("ALLEGRO_API_URL", &allegro),
                 ("ALLEGRO_AUTH_URL", &allegro),
@@ -82,6 +85,7 @@ impl Shop {
             telegram,
             vhost,
             redis,
+            client_id,
             sandbox,
             agent: config.build().into(),
             _database: database,
@@ -134,6 +138,22 @@ impl Shop {
         let ended = self.authorization(&begun).await;
         assert_eq!(ended["status"], "completed", "{ended}");
         ended["token_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A pair of tokens a seller has given to an application, as Allegro sent it.
+    pub(crate) fn pair(&self, seller: &str) -> Value {
+        let basic = STANDARD.encode(format!("{}:sandbox-secret", self.client_id));
+        let ask = |path: &str, form: &[(&str, &str)]| -> Value {
+            let request = self.agent.post(format!("{}/auth/oauth/{path}", self.sandbox.url()));
+            let sent =
+                request.header("Authorization", format!("Basic {basic}")).send_form(form.iter().copied());
+            sent.unwrap().body_mut().read_json().unwrap()
+        };
+        let begun = ask("device", &[("client_id", &self.client_id)]);
+        let code = begun["user_code"].as_str().unwrap();
+        self.admin("POST", &format!("/authorizations/{code}/approve"), &json!({ "seller_id": seller }));
+        let grant = "urn:ietf:params:oauth:grant-type:device_code";
+        ask("token", &[("grant_type", grant), ("device_code", begun["device_code"].as_str().unwrap())])
     }
 
     /// How the shop's sync goes.

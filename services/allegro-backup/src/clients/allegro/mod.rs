@@ -3,6 +3,7 @@
 //! GET is tried again when Allegro or the network stumbles; nothing else is. A 429 makes every replica with this
 //! client id pause for a minute at least, as calling during a block lengthens it.
 
+mod claims;
 mod error;
 mod pause;
 mod wire;
@@ -22,6 +23,7 @@ use url::Url;
 
 use crate::domain::journal::Event;
 
+pub(crate) use claims::Claims;
 pub(crate) use error::AllegroError;
 pub(crate) use pause::Pause;
 pub(crate) use wire::{DeviceCode, Me, OrderPage, TokenPair};
@@ -69,6 +71,11 @@ impl AllegroClient {
     /// A client over a prepared HTTP client.
     pub(crate) const fn new(http: reqwest::Client, application: Application, pause: Pause) -> Self {
         Self { http, application, pause }
+    }
+
+    /// Who we are at Allegro.
+    pub(crate) fn client_id(&self) -> &str {
+        &self.application.client_id
     }
 
     /// Begins a device flow (RFC 8628 §3.1).
