@@ -139,6 +139,40 @@ pub async fn remove(conn: &mut pg::Connection, name: &str) -> Result<bool, pg::E
     Ok(removed > 0)
 }
 
+/// Removes every schedule of a queue, as [`remove`] does; returns how many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn remove_queue(conn: &mut pg::Connection, queue: &str) -> Result<usize, pg::Error> {
+    let removed = sql_query("DELETE FROM schedules WHERE queue = $1").bind::<Text, _>(queue);
+    Ok(removed.execute(conn).await?)
+}
+
+/// Switches off what is on of a queue's schedules, and returns their names, for [`switch_on`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn switch_queue_off(conn: &mut pg::Connection, queue: &str) -> Result<Vec<String>, pg::Error> {
+    let query = format!(
+        "UPDATE schedules SET is_enabled = false, updated_at = now() WHERE queue = $1 AND is_enabled \
+         RETURNING {SCHEDULE}"
+    );
+    let switched: Vec<Schedule> = sql_query(query).bind::<Text, _>(queue).load(conn).await?;
+    Ok(switched.into_iter().map(|schedule| schedule.name).collect())
+}
+
+/// Switches these schedules on again; what was missed meanwhile is run once.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn switch_on(conn: &mut pg::Connection, names: &[String]) -> Result<(), pg::Error> {
+    sql_query("UPDATE schedules SET is_enabled = true, updated_at = now() WHERE name = ANY($1)")
+        .bind::<Array<Text>, _>(names)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Switches a schedule on or off; switched on again, what was missed meanwhile is run once. `None` when there is none.
 ///
 /// # Errors

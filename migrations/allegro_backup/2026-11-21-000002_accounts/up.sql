@@ -19,6 +19,13 @@ CREATE TABLE user_tokens (
     -- One refresh at a time: whoever holds the lease talks to Allegro. Written down before the call, so that a
     -- process that dies in between is followed by another try with the same refresh token.
     refresh_lease_until timestamptz,
+    -- Attempts are numbered, and the pair remembers which one brought it: of two from the same pair the later one's stays.
+    refresh_attempt bigint NOT NULL DEFAULT 0,
+    pair_attempt bigint,
+    -- When the first of the attempts was made that follow each other within Allegro's grace.
+    refresh_begun_at timestamptz,
+    -- What was switched off when only its owner could help, and is switched on when the owner has.
+    paused_schedules text[] NOT NULL DEFAULT '{}',
     connected_at timestamptz NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
@@ -47,6 +54,8 @@ CREATE TABLE authorizations (
     refresh_token bytea,
     scopes text,
     access_expires_at timestamptz,
+    -- One poller at a time: whoever holds the turn asks Allegro. Past and not taken back, its answer was never seen.
+    poll_lease_until timestamptz,
     task_id uuid NOT NULL,
     token_id uuid REFERENCES user_tokens,
     created_at timestamptz NOT NULL,

@@ -25,6 +25,10 @@ pub struct Config {
     pub(crate) user_agent: String,
     /// How often each account's journal is read.
     pub(crate) events_interval: Duration,
+    /// How often access tokens that end soon are looked for.
+    pub(crate) refresh_interval: Duration,
+    /// How soon that is.
+    pub(crate) refresh_margin: Duration,
     /// Tasks at once in this process.
     pub(crate) workers: usize,
     /// Silence after which another worker takes a task over.
@@ -60,6 +64,18 @@ impl Config {
                 180,
                 1..=86_400,
                 "How often each account's journal is read.",
+            ),
+            refresh_interval: reader.seconds(
+                "ALLEGRO_BACKUP_REFRESH_INTERVAL_SECONDS",
+                1800,
+                1..=21_600,
+                "How often access tokens that end soon are looked for.",
+            ),
+            refresh_margin: reader.seconds(
+                "ALLEGRO_BACKUP_REFRESH_MARGIN_SECONDS",
+                5400,
+                0..=39_600,
+                "Access tokens that end within this are refreshed; Allegro's live twelve hours.",
             ),
             workers: reader.number("ALLEGRO_BACKUP_WORKERS", 16, 1..=256, "Tasks at once in this process."),
             task_silence: reader.seconds(

@@ -31,7 +31,7 @@ use crate::app::work::ORDER_EVENTS;
 use crate::clients::allegro::{AllegroClient, Pause, REQUEST_TIMEOUT};
 pub use crate::config::Config;
 use crate::state::State;
-use crate::tasks::{FullSync, OrderEvents, PollAuthorization};
+use crate::tasks::{FullSync, OrderEvents, PollAuthorization, RefreshTokens};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/allegro_backup");
@@ -83,12 +83,14 @@ impl Service for AllegroBackup {
             keyring: Keyring::new(config.encryption.into_keys())?,
             allegro: AllegroClient::new(http, config.application, pause.clone()),
             events_interval: config.events_interval,
+            refresh_margin: config.refresh_margin,
         };
         if context.roles.worker {
-            let handlers: [Arc<dyn TaskHandler>; 3] = [
+            let handlers: [Arc<dyn TaskHandler>; 4] = [
                 Arc::new(PollAuthorization(state.clone())),
                 Arc::new(FullSync(state.clone())),
                 Arc::new(OrderEvents(state.clone())),
+                Arc::new(RefreshTokens(state.clone())),
             ];
             let settings = Settings {
                 workers: config.workers,
@@ -105,7 +107,8 @@ impl Service for AllegroBackup {
             life.spawn("relay", relay.run(life.stopping()));
         }
         if context.roles.scheduler {
-            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), Vec::new())
+            let standing = vec![RefreshTokens::schedule(config.refresh_interval)];
+            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), standing)
                 .every(ORDER_EVENTS, state.events_interval);
             life.spawn("scheduler", scheduler.run(life.stopping()));
         }

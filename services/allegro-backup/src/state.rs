@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) allegro: AllegroClient,
     /// How often each account's journal is read.
     pub(crate) events_interval: Duration,
+    /// Access tokens that end within this are refreshed.
+    pub(crate) refresh_margin: Duration,
 }
 
 impl State {

@@ -3,9 +3,10 @@
 use domain::events::AccountConnected;
 use domain::{AuthorizationId, TaskId, TokenId};
 use tasks::{Task, schedules};
+use time::OffsetDateTime;
 
 use super::access::{self, CallError};
-use super::work::{follow_name, full_sync_task, queue};
+use super::work::{follow, full_sync_task, queue};
 use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::authorizations;
@@ -49,6 +50,8 @@ pub(crate) async fn connect(
     let Asked { requested_by, correlation_id } = asked;
     messaging::outbox::push(conn, &[state.wrap(&event, correlation_id)?]).await?;
     alerts::clear(conn, now, &NeedsReauthorization::cause_of(account.id())).await?;
+    let paused = tokens::take_paused(conn, account.id()).await?;
+    schedules::switch_on(conn, &paused).await?;
     let sync =
         full_sync_task((account.id(), &account.user_id), requested_by.map(str::to_owned), correlation_id);
     tasks::enqueue(conn, state.ids.next_id().into(), now, &sync).await?;
@@ -132,6 +135,23 @@ pub(crate) async fn validate(state: &State, account: &Account) -> Result<Validat
     Ok(Validation { is_valid, was_refreshed, account: now })
 }
 
+/// Follows an account's journal from now on, in the caller's transaction; unless it was removed meanwhile, or needs its
+/// owner: then it begins when the account is connected again.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn begin_following(
+    conn: &mut pg::Connection,
+    state: &State,
+    id: TokenId,
+    first_run_at: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    let locked = tokens::lock(conn, id).await?;
+    let Some(account) = locked.filter(|it| it.is_active && !it.needs_reauthorization) else { return Ok(()) };
+    let follow = follow((id, &account.user_id), state.events_interval, first_run_at);
+    schedules::put(conn, first_run_at, &follow).await
+}
+
 /// Accounts of one user, or of everybody.
 ///
 /// # Errors
@@ -159,7 +179,7 @@ pub(crate) async fn remove(state: &State, id: TokenId, by: &str) -> Result<(), p
             tokens::deactivate(conn, id).await?;
             // First the tasks: one that is just ending may be about to begin the schedule.
             tasks::cancel_queue(conn, &queue(id), by).await?;
-            schedules::remove(conn, &follow_name(id)).await?;
+            schedules::remove_queue(conn, &queue(id)).await?;
             alerts::clear(conn, state.now(), &NeedsReauthorization::cause_of(id)).await?;
             Ok(())
         })

@@ -4,19 +4,30 @@ use std::time::Duration;
 
 use domain::{AuthorizationId, TaskId};
 use pg::sealed::SealError;
+use secrecy::SecretString;
 use serde_json::json;
 use tasks::{Run, TaskError};
 
-use super::access::{CallError, received};
+use super::access::CallError;
 use super::accounts::{self, Asked, Identity};
+use super::refresh::received;
 use super::work::{FULL_SYNC, poll_task};
-use crate::clients::allegro::{AllegroError, DeviceCode};
+use crate::clients::allegro::{AllegroError, DeviceCode, TOKEN_REQUEST_TIME};
 use crate::state::State;
-use crate::store::authorizations::{self, Authorization, NewAuthorization};
+use crate::store::authorizations::{self, Authorization, NewAuthorization, Turn};
 use crate::store::tokens::{self, TokenStoreError};
 
 /// RFC 8628 §3.5: `slow_down` adds this to the interval.
 const SLOWER: i32 = 5;
+/// Seconds between two polls, at most, while Allegro does not answer.
+const SLOWEST: i32 = 60;
+/// A poll takes no longer than half of this.
+const TURN: Duration = Duration::from_secs(24);
+const _: () = assert!(TURN.as_millis() > 2 * TOKEN_REQUEST_TIME.as_millis());
+/// How long to wait for another poller's answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const UNUSED: &str = "the code was not used in time";
+const LOST: &str = "Allegro's answer with the tokens was lost on the way; begin again";
 
 /// Who connects an account.
 #[derive(Debug, Clone, Copy)]
@@ -99,63 +110,86 @@ pub(crate) async fn begin(
     })
 }
 
-/// Polls once whether a person has decided; asked again after the interval. The one poller of the code: its task's
-/// queue is its own.
+/// Polls once whether a person has decided; asked again after the interval. One poller at a time: the turn is written
+/// down, so that a worker taken for dead and the one that follows it never ask side by side.
 ///
 /// # Errors
 /// What the task runner shall do.
 pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Result<(), TaskError> {
-    let mut conn = state.pool.get().await?;
-    let found = authorizations::find(&mut conn, id).await?;
-    drop(conn);
-    let Some(authorization) = found.filter(|it| it.status == "pending") else {
+    let (authorization, turn) =
+        state.pool.transaction(async |conn| authorizations::take_turn(conn, id, TURN).await).await?;
+    let Some(authorization) = authorization.filter(|it| it.status == "pending") else {
         return Err(TaskError::Fail("the authorization is not pending".to_owned()));
     };
     let sealed = |error: SealError| TaskError::Fail(error.to_string());
     if let Some(pair) = authorization.pair(&state.keyring).map_err(sealed)? {
         return complete(state, run, &authorization, pair).await;
     }
-    let device_code = authorization.device_code(&state.keyring).map_err(sealed)?;
-    if state.now() >= authorization.expires_at {
-        return end(state, run, &authorization, "expired", "the code was not used in time").await;
+    if turn == Turn::Anothers {
+        let reason = "another worker is asking Allegro".to_owned();
+        return Err(TaskError::Postpone { after: LOOK_AGAIN, reason });
     }
+    if state.now() >= authorization.expires_at {
+        return end(state, run, &authorization, "expired", UNUSED).await;
+    }
+    let device_code = authorization.device_code(&state.keyring).map_err(sealed)?;
+    // On its own: whoever waits for it may be called off, a pair that was received must not.
+    let asking = tokio::spawn(ask_once(state.clone(), id, device_code));
+    let asked = asking.await.map_err(|_panic| TaskError::Fail("asking Allegro broke".to_owned()))??;
     let mut interval = authorization.poll_seconds;
-    match state.allegro.poll_device_code(&device_code).await {
-        Ok(pair) => {
-            let pair = received(pair, state.now());
-            keep(state, id, &pair).await?;
-            return complete(state, run, &authorization, pair).await;
-        }
+    let mut is_answered = true;
+    match asked {
+        Ok(pair) => return complete(state, run, &authorization, pair).await,
         Err(AllegroError::OAuth { code }) => match code.as_str() {
             "authorization_pending" => {}
             "slow_down" => interval += SLOWER,
             "access_denied" => {
                 return end(state, run, &authorization, "denied", "the account's owner refused").await;
             }
-            "expired_token" => {
-                return end(state, run, &authorization, "expired", "the code was not used in time").await;
+            "expired_token" => return end(state, run, &authorization, "expired", UNUSED).await,
+            // Allegro says so of a wrong code and of one that was used: by the answer that was lost, if one was.
+            "invalid_request" | "Invalid device code" if turn == Turn::AfterLost => {
+                return end(state, run, &authorization, "failed", LOST).await;
             }
             other => return end(state, run, &authorization, "failed", other).await,
         },
         Err(AllegroError::Paused(after)) => {
+            authorizations::end_turn(&mut *state.pool.get().await?, id, interval, true).await?;
             return Err(TaskError::Postpone { after, reason: "Allegro's limit was met".to_owned() });
         }
-        Err(AllegroError::Unavailable { text, .. }) => {
+        Err(error @ (AllegroError::Unavailable { .. } | AllegroError::Malformed)) => {
             // RFC 8628 §3.5: on a connection timeout the client must poll less often.
-            tracing::warn!(text, "Allegro does not answer the poll; asking again");
-            interval += SLOWER;
+            tracing::warn!(%error, "Allegro does not answer the poll; asking again");
+            interval = (interval + SLOWER).min(SLOWEST.max(interval));
+            is_answered = false;
         }
         Err(error) => return end(state, run, &authorization, "failed", &error.to_string()).await,
     }
-    if interval != authorization.poll_seconds {
-        authorizations::slow_down(&mut *state.pool.get().await?, id, interval).await?;
-    }
+    authorizations::end_turn(&mut *state.pool.get().await?, id, interval, is_answered).await?;
     // A worker's place is not held while a person makes up their mind.
     let after = Duration::from_secs(interval.unsigned_abs().into());
     Err(TaskError::Postpone { after, reason: "the account's owner has not decided yet".to_owned() })
 }
 
-/// Keeps the tokens before anything else is done with them: they exist nowhere else, and the code is used up.
+/// Asks Allegro once. A pair is kept before anything else is done with it: it exists nowhere else, and the code is used
+/// up.
+async fn ask_once(
+    state: State,
+    id: AuthorizationId,
+    device_code: SecretString,
+) -> Result<Result<tokens::Pair, AllegroError>, TaskError> {
+    failpoint::hit("allegro.before_poll");
+    let asked = state.allegro.poll_device_code(&device_code).await;
+    failpoint::hit("allegro.after_poll");
+    let pair = match asked {
+        Ok(pair) => received(pair, state.now()),
+        Err(error) => return Ok(Err(error)),
+    };
+    keep(&state, id, &pair).await?;
+    Ok(Ok(pair))
+}
+
+/// Keeps a pair, however long the database is away.
 async fn keep(state: &State, id: AuthorizationId, pair: &tokens::Pair) -> Result<(), TaskError> {
     loop {
         let kept = async {
@@ -187,6 +221,10 @@ async fn complete(
 ) -> Result<(), TaskError> {
     let me = match state.allegro.me(&pair.access).await {
         Ok(me) => me,
+        // The tokens died before the account was there: nothing is left to try.
+        Err(AllegroError::Unauthorized) => {
+            return end(state, run, authorization, "failed", "Allegro took its tokens back").await;
+        }
         Err(error) if error.is_systemic() => return Err(CallError::from(error).into()),
         Err(error) => return end(state, run, authorization, "failed", &error.to_string()).await,
     };
@@ -204,7 +242,7 @@ async fn complete(
                 correlation_id: run.task().correlation_id.as_deref(),
             };
             let account = accounts::connect(conn, state, &identity, &pair, asked).await.map_err(storing)?;
-            authorizations::end(conn, authorization.id(), "completed", None, Some(account.id())).await?;
+            authorizations::complete(conn, authorization.id(), account.id()).await?;
             run.finish(conn, &json!({ "token_id": account.id(), "next": FULL_SYNC })).await
         })
         .await
@@ -220,7 +258,10 @@ async fn end(
     state
         .pool
         .transaction(async |conn| {
-            authorizations::end(conn, authorization.id(), status, Some(reason), None).await?;
+            if !authorizations::end(conn, authorization, status, reason).await? {
+                let reason = "it has tokens by now".to_owned();
+                return Err(TaskError::Postpone { after: LOOK_AGAIN, reason });
+            }
             run.finish(conn, &json!({ "status": status, "reason": reason })).await
         })
         .await

@@ -7,13 +7,12 @@ use std::time::{Duration as StdDuration, Instant};
 
 use futures_util::future::{try_join, try_join_all};
 use serde_json::json;
-use tasks::schedules;
 use tasks::{Progress, Run, TaskError};
 use time::{Duration, OffsetDateTime};
 
 use super::access::{CallError, call};
+use super::accounts;
 use super::upsert::{Answers, Counts, Source, store};
-use super::work::follow;
 use crate::clients::allegro::Window;
 use crate::domain::order::Owner;
 use crate::state::State;
@@ -242,7 +241,6 @@ async fn finish(
 ) -> Result<(), TaskError> {
     let now: OffsetDateTime = state.now();
     let cursor = Cursor { last_complete_list_sync: Some(now), pass_total: cursor.pass_done, ..cursor };
-    let follow = follow((owner.token_id, &owner.user_id), state.events_interval, now);
     let result = json!({
         "orders": cursor.pass_done, "added": counts.added, "updated": counts.updated,
         "unchanged": counts.unchanged, "late": counts.late, "failed": counts.failed,
@@ -251,7 +249,7 @@ async fn finish(
         .pool
         .transaction(async |conn| {
             cursors::write(conn, owner.token_id, &cursor).await?;
-            schedules::put(conn, now, &follow).await?;
+            accounts::begin_following(conn, state, owner.token_id, now).await?;
             run.finish(conn, &result).await
         })
         .await

@@ -7,6 +7,7 @@ pub(crate) mod event_sync;
 pub(crate) mod first_sync;
 pub(crate) mod orders;
 pub(crate) mod pair;
+pub(crate) mod refresh;
 pub(crate) mod syncs;
 pub(crate) mod upsert;
 pub(crate) mod watch;

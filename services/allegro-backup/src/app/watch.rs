@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use domain::Chain;
-use tasks::schedules;
 use tokio_util::sync::CancellationToken;
 
-use super::access;
-use super::work::{follow, full_sync_task, poll_task};
+use super::work::{full_sync_task, poll_task};
+use super::{accounts, refresh};
 use crate::state::State;
 use crate::store::authorizations;
 use crate::store::tokens::{self, Forgotten};
@@ -21,7 +20,7 @@ const TASKS: Duration = Duration::from_mins(1);
 pub(crate) async fn watch(state: State, stop: CancellationToken) {
     let mut looked = None::<Instant>;
     while !stop.is_cancelled() {
-        if let Err(error) = access::retry_interrupted(&state).await {
+        if let Err(error) = refresh::retry_interrupted(&state).await {
             tracing::warn!(error = %Chain(&error), "looking for interrupted refreshes failed");
         }
         if looked.is_none_or(|at| at.elapsed() >= TASKS) {
@@ -45,12 +44,16 @@ async fn begin_again(state: &State) -> Result<(), pg::Error> {
         tracing::warn!(token = %token_id, "nobody was at an account any more; beginning again");
         let whose = (token_id, user_id.as_str());
         if is_read {
-            schedules::put(&mut conn, now, &follow(whose, state.events_interval, now)).await?;
+            state
+                .pool
+                .transaction(async |conn| accounts::begin_following(conn, state, token_id, now).await)
+                .await?;
         } else {
             let task = full_sync_task(whose, None, None);
             tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
         }
     }
+    authorizations::expire(&mut conn, now).await?;
     for (id, user_id) in authorizations::forgotten(&mut conn).await? {
         tracing::warn!(authorization = %id, "nobody was at a device flow any more; beginning again");
         let task = poll_task((id, &user_id), now, None, None);

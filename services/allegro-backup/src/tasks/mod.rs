@@ -3,6 +3,7 @@
 mod authorization;
 mod full_sync;
 mod order_events;
+mod refresh_tokens;
 
 use domain::TokenId;
 use tasks::{Run, TaskError};
@@ -10,6 +11,7 @@ use tasks::{Run, TaskError};
 pub(crate) use authorization::PollAuthorization;
 pub(crate) use full_sync::FullSync;
 pub(crate) use order_events::OrderEvents;
+pub(crate) use refresh_tokens::RefreshTokens;
 
 use crate::domain::order::Owner;
 use crate::state::State;

@@ -36,6 +36,8 @@ const TRIES: u32 = 3;
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Half of this fits twice into the lease of a refresh.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// A request for tokens takes no longer, its wait for a place within the limits included.
+pub(crate) const TOKEN_REQUEST_TIME: Duration = Duration::from_secs(11);
 
 /// Who we are at Allegro, and where Allegro is.
 #[derive(Debug, Clone)]

@@ -59,7 +59,8 @@ pub(crate) async fn connect(
              allegro_login = excluded.allegro_login, access_token = excluded.access_token, \
              refresh_token = excluded.refresh_token, scopes = excluded.scopes, expires_at = excluded.expires_at, \
              refresh_expires_at = excluded.refresh_expires_at, needs_reauthorization = false, \
-             reauthorization_reason = NULL, refresh_lease_until = NULL, is_active = true, \
+             reauthorization_reason = NULL, refresh_lease_until = NULL, refresh_begun_at = NULL, \
+             pair_attempt = NULL, is_active = true, \
              connected_at = CASE WHEN user_tokens.is_active THEN user_tokens.connected_at \
                  ELSE excluded.connected_at END, \
              generation = user_tokens.generation + 1, updated_at = now() \
@@ -120,7 +121,8 @@ pub(crate) async fn need_reauthorization(
 ) -> Result<bool, pg::Error> {
     let noted = sql_query(
         "UPDATE user_tokens SET needs_reauthorization = true, reauthorization_reason = $3, \
-             generation = generation + 1, refresh_lease_until = NULL, updated_at = now() \
+             generation = generation + 1, refresh_lease_until = NULL, refresh_begun_at = NULL, \
+             updated_at = now() \
          WHERE id = $1 AND generation = $2 AND NOT needs_reauthorization",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
@@ -138,7 +140,7 @@ pub(crate) async fn need_reauthorization(
 pub(crate) async fn deactivate(conn: &mut pg::Connection, id: TokenId) -> Result<(), pg::Error> {
     sql_query(
         "UPDATE user_tokens SET is_active = false, generation = generation + 1, refresh_lease_until = NULL, \
-             updated_at = now() WHERE id = $1",
+             refresh_begun_at = NULL, paused_schedules = '{}', updated_at = now() WHERE id = $1",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
     .execute(conn)

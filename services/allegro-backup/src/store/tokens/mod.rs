@@ -3,6 +3,7 @@
 mod connect;
 mod forgotten;
 mod lease;
+mod paused;
 
 use diesel::sql_types::{BigInt, Bool, Bytea, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
@@ -16,7 +17,10 @@ use uuid::Uuid;
 
 pub(crate) use self::connect::{Identity, connect, deactivate, need_reauthorization, rename, set_login};
 pub(crate) use self::forgotten::{Forgotten, forgotten};
-pub(crate) use self::lease::{give_lease_back, interrupted, store_refreshed, take_lease};
+pub(crate) use self::lease::{
+    Attempt, expiring, give_lease_back, interrupted, leave_unanswered, store_refreshed, take_lease,
+};
+pub(crate) use self::paused::{remember_paused, take_paused};
 
 /// What is sealed here.
 pub(super) const SEALED: SealedTable =

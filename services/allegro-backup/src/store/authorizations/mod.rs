@@ -1,5 +1,7 @@
 //! `authorizations`: device flows in progress.
 
+mod polling;
+
 use diesel::sql_types::{Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -11,6 +13,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use self::polling::{Turn, complete, end, end_turn, expire, forgotten, keep_pair, take_turn};
 use super::tokens::{Pair, TokenStoreError};
 
 /// What is sealed here.
@@ -175,67 +178,6 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Polls less often from now on.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn slow_down(
-    conn: &mut pg::Connection,
-    id: AuthorizationId,
-    poll_seconds: i32,
-) -> Result<(), pg::Error> {
-    sql_query("UPDATE authorizations SET poll_seconds = $2, updated_at = now() WHERE id = $1")
-        .bind::<SqlUuid, _>(id.as_uuid())
-        .bind::<Int4, _>(poll_seconds)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Pending device flows, with their users, whose task has failed: nobody polls them, or finishes what a poll brought.
-/// One that was called off stays so.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn forgotten(
-    conn: &mut pg::Connection,
-) -> Result<Vec<(AuthorizationId, String)>, pg::Error> {
-    let found = sql_query(
-        "SELECT * FROM authorizations a WHERE a.status = 'pending' AND NOT EXISTS ( \
-             SELECT 1 FROM task_history h WHERE h.queue = 'authorization_' || a.id \
-                 AND h.status IN ('queued', 'running', 'retrying', 'cancelled'))",
-    );
-    let rows: Vec<Authorization> = found.load(conn).await?;
-    Ok(rows.into_iter().map(|row| (row.id(), row.user_id)).collect())
-}
-
-/// Keeps the tokens a poll has brought.
-///
-/// # Errors
-/// The database's or the keys'.
-pub(crate) async fn keep_pair(
-    conn: &mut pg::Connection,
-    keyring: &Keyring,
-    id: AuthorizationId,
-    pair: &Pair,
-) -> Result<(), TokenStoreError> {
-    let row = id.as_uuid();
-    let access = keyring.seal(&place(row, "access_token"), pair.access.expose_secret().as_bytes())?;
-    let refresh = keyring.seal(&place(row, "refresh_token"), pair.refresh.expose_secret().as_bytes())?;
-    sql_query(
-        "UPDATE authorizations SET access_token = $2, refresh_token = $3, scopes = $4, access_expires_at = $5, \
-             updated_at = now() WHERE id = $1",
-    )
-    .bind::<SqlUuid, _>(row)
-    .bind::<Bytea, _>(access)
-    .bind::<Bytea, _>(refresh)
-    .bind::<Text, _>(&pair.scopes)
-    .bind::<Timestamptz, _>(pair.expires_at)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// A device flow by its id.
 ///
 /// # Errors
@@ -259,29 +201,4 @@ pub(crate) async fn find_by_device_code(
     let found = sql_query("SELECT * FROM authorizations WHERE device_code_hash = $1")
         .bind::<Bytea, _>(hash(device_code));
     Ok(found.get_result(conn).await.optional()?)
-}
-
-/// Writes down how a device flow ended.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn end(
-    conn: &mut pg::Connection,
-    id: AuthorizationId,
-    status: &str,
-    error: Option<&str>,
-    token_id: Option<TokenId>,
-) -> Result<(), pg::Error> {
-    sql_query(
-        "UPDATE authorizations SET status = $2, error = $3, token_id = $4, access_token = NULL, refresh_token = NULL, \
-             updated_at = now() \
-         WHERE id = $1 AND status = 'pending'",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Text, _>(status)
-    .bind::<Nullable<Text>, _>(error)
-    .bind::<Nullable<SqlUuid>, _>(token_id.map(TokenId::as_uuid))
-    .execute(conn)
-    .await?;
-    Ok(())
 }
