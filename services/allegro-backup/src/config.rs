@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chassis::config::{Alerts, Amqp, Database, Encryption, Reader, Redis};
 
-use crate::clients::allegro::Application;
+use crate::clients::allegro::{Application, Quotas, UserAgent};
 
 /// The service's settings.
 #[derive(Debug)]
@@ -22,7 +22,9 @@ pub struct Config {
     /// Who we are at Allegro.
     pub(crate) application: Application,
     /// Who we say we are.
-    pub(crate) user_agent: String,
+    pub(crate) user_agent: UserAgent,
+    /// How often Allegro may be asked.
+    pub(crate) quotas: Quotas,
     /// How often each account's journal is read.
     pub(crate) events_interval: Duration,
     /// How often access tokens that end soon are looked for.
@@ -54,11 +56,8 @@ impl Config {
                 api_url: reader.url("ALLEGRO_API_URL", "https://api.allegro.pl", "Allegro's API."),
                 auth_url: reader.url("ALLEGRO_AUTH_URL", "https://allegro.pl", "Allegro's OAuth host."),
             },
-            user_agent: reader.text(
-                "ALLEGRO_USER_AGENT",
-                concat!("Zaplecze/", env!("CARGO_PKG_VERSION"), " (+https://zaplecze.example/about)"),
-                "Who we say we are; Allegro wants `Name/version (+address)` of the registered application.",
-            ),
+            user_agent: user_agent(reader),
+            quotas: quotas(reader),
             events_interval: reader.seconds(
                 "ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS",
                 180,
@@ -85,5 +84,50 @@ impl Config {
                 "How long a task's worker may be silent before another takes the task over.",
             ),
         }
+    }
+}
+
+fn user_agent(reader: &mut Reader) -> UserAgent {
+    let ours = concat!("Zaplecze/", env!("CARGO_PKG_VERSION"), " (+https://zaplecze.example/about)");
+    #[expect(clippy::expect_used, reason = "a text of ours, read by every start")]
+    let ours = ours.parse::<UserAgent>().expect("as Allegro wants it");
+    reader.parsed(
+        "ALLEGRO_USER_AGENT",
+        "Name/version (+address)",
+        ours,
+        "Who we say we are: the registered application's name, and where people read about it.",
+        str::parse,
+    )
+}
+
+/// Allegro's own limit is 9000 for all; the others are for who wants to stay further below.
+fn quotas(reader: &mut Reader) -> Quotas {
+    let mut quota = |name, default, meaning| reader.number(name, default, 0..=1_000_000, meaning);
+    Quotas {
+        all: quota(
+            "ALLEGRO_LIMIT_PER_MINUTE",
+            9000,
+            "Requests to Allegro a minute, of all replicas with this client id; 0 is no limit.",
+        ),
+        general: quota(
+            "ALLEGRO_LIMIT_GENERAL_PER_MINUTE",
+            0,
+            "Of those, single orders, accounts and ends of journals; 0 is no limit of their own.",
+        ),
+        orders: quota(
+            "ALLEGRO_LIMIT_ORDERS_PER_MINUTE",
+            0,
+            "Of those, pages of the list of orders; 0 is no limit of their own.",
+        ),
+        events: quota(
+            "ALLEGRO_LIMIT_EVENTS_PER_MINUTE",
+            0,
+            "Of those, pages of the journal; 0 is no limit of their own.",
+        ),
+        device: quota(
+            "ALLEGRO_LIMIT_DEVICE_PER_MINUTE",
+            0,
+            "Of those, requests of the device flow; 0 is no limit of their own.",
+        ),
     }
 }

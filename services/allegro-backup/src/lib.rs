@@ -28,7 +28,7 @@ use pg::sealed::Keyring;
 use web::{FORGET_ANSWERS, Health, Idempotency};
 
 use crate::app::work::ORDER_EVENTS;
-use crate::clients::allegro::{AllegroClient, Pause, REQUEST_TIMEOUT};
+use crate::clients::allegro::{AllegroClient, Limits, Pause, REQUEST_TIMEOUT};
 pub use crate::config::Config;
 use crate::state::State;
 use crate::tasks::{FullSync, OrderEvents, PollAuthorization, RefreshTokens};
@@ -71,8 +71,9 @@ impl Service for AllegroBackup {
         let pool = pg::Pool::new(&config.database.url, config.database.pool_size, Self::NAME)?;
         let broker = Broker::new(&config.amqp.url, Self::NAME)?;
         let pause = Pause::new(&config.redis.url, &config.application.client_id)?;
+        let limits = Limits::new(&config.redis.url, &config.application.client_id, config.quotas)?;
         let http = egress::client(&egress::Settings {
-            user_agent: config.user_agent,
+            user_agent: config.user_agent.to_string(),
             connect_timeout: Duration::from_secs(3),
             timeout: REQUEST_TIMEOUT,
         })?;
@@ -81,7 +82,7 @@ impl Service for AllegroBackup {
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7Source),
             keyring: Keyring::new(config.encryption.into_keys())?,
-            allegro: AllegroClient::new(http, config.application, pause.clone()),
+            allegro: AllegroClient::new(http, config.application, pause.clone(), limits),
             events_interval: config.events_interval,
             refresh_margin: config.refresh_margin,
         };
@@ -117,11 +118,14 @@ impl Service for AllegroBackup {
             let forgets = vec![FORGET_ANSWERS, ::tasks::FORGET, alerts::FORGET];
             life.spawn("housekeeping", pg::housekeeping(pool.clone(), forgets, life.stopping()));
         }
+        life.spawn("reach", state.allegro.clone().watch(life.stopping()));
         let health = Health::new()
             .required("postgres", &pool, |pool| async move { pool.ping().await })
             .required("rabbitmq", &broker, |broker| async move { broker.ping().await })
             // Without Redis each replica pauses for itself: worse, not broken.
-            .optional("redis", &pause, |pause| async move { pause.ping().await });
+            .optional("redis", &pause, |pause| async move { pause.ping().await })
+            // What is stored is served without it.
+            .optional("allegro", &state.allegro, |allegro| async move { allegro.reachable() });
         Ok(web::listen::<Self>(context, Some(&config.redis.url), |server| {
             server
                 .health(health)

@@ -1,6 +1,7 @@
 //! Every request passes here: it is counted, and may fail on purpose.
 
 use std::io;
+use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody, SizedStream};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -8,7 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 
 use crate::answer;
 use crate::world::World;
@@ -20,8 +21,13 @@ const HTML: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<bo
 fn cut(body: BoxBody) -> BoxBody {
     let Ok(whole) = body.try_into_bytes() else { return BoxBody::new(()) };
     let half = whole.slice(..whole.len() / 2);
-    let broken = stream::iter([Ok(half), Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
-    BoxBody::new(SizedStream::new(u64::try_from(whole.len()).unwrap_or_default(), broken))
+    let breaks = async {
+        // What came before is on its way by then.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
+    };
+    let broken = stream::iter([Ok(half)]).chain(stream::once(breaks));
+    BoxBody::new(SizedStream::new(u64::try_from(whole.len()).unwrap_or_default(), Box::pin(broken)))
 }
 
 pub(crate) async fn interfere(

@@ -1,15 +1,11 @@
 //! How often one caller may ask.
 //!
-//! A bucket of tokens for each caller, shared by all replicas through Redis, but never at one visit a request: a
-//! replica takes a lease of tokens, uses it up by itself and takes the next. Without Redis each replica counts for
-//! itself; a limit is never a reason to fail a request.
+//! A bucket of tokens for each caller, shared by all replicas by leases ([`quota`]). Without Redis each replica counts
+//! for itself; a limit is never a reason to fail a request.
 //!
 //! Who shows no valid credential is counted by address, in this replica only. A valid credential is never held up by
 //! its address: behind a proxy all callers have the same one, and `X-Forwarded-For` is anybody's to write.
 
-mod entry;
-mod policy;
-mod shared;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -24,12 +20,10 @@ use actix_web::dev::ServiceRequest;
 use actix_web::web::Data;
 use chassis::config::RateLimit;
 use deadpool_redis::CreatePoolError;
+use quota::{Bucket, PATIENCE, Policy, REST, Redis, Shared};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-use self::entry::{Entry, Spent, Verdict};
-use self::policy::Policy;
-use self::shared::{PATIENCE, REST, Redis, Shared};
 pub(crate) use self::standing::Slot;
 use self::standing::Standing;
 use crate::problem::Problem;
@@ -68,7 +62,7 @@ type Key = [u8; 16];
 
 #[derive(Debug, Default)]
 struct Entries {
-    known: HashMap<Key, Arc<Entry>>,
+    known: HashMap<Key, Arc<Bucket>>,
     /// When there are so many, idle ones are forgotten.
     sweep_at: usize,
     swept: Option<Instant>,
@@ -84,7 +78,8 @@ impl Limiter {
         limit: RateLimit,
         redis: Option<&SecretString>,
     ) -> Result<Self, CreatePoolError> {
-        let shared = redis.map(|url| Shared::new(service, url, PATIENCE, REST)).transpose()?;
+        let shared =
+            redis.map(|url| Shared::new(format!("{service}:rate:"), url, PATIENCE, REST)).transpose()?;
         Ok(Self::over(limit, shared))
     }
 
@@ -112,7 +107,7 @@ impl Limiter {
         let entry = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(key, Instant::now());
         let shared = self.shared.as_ref().filter(|_| !matches!(account, Account::Address(_)));
         let verdict = match shared {
-            Some(shared) => take(&entry, policy, shared, key).await,
+            Some(shared) => quota::take(&entry, policy, shared, &hex(key)).await,
             None => entry.take_own(policy, Instant::now()),
         };
         Some(Standing::new(policy, verdict))
@@ -132,26 +127,6 @@ pub(crate) async fn count(request: &ServiceRequest, account: Account<'_>) -> Opt
         metrics::counter!(crate::metrics::RATE_LIMITED, "by" => by).increment(1);
     }
     refusal
-}
-
-async fn take(entry: &Entry, policy: Policy, shared: &Shared, key: Key) -> Verdict {
-    let attempt = || {
-        let now = Instant::now();
-        if shared.is_up(now) { entry.take_leased(policy, now) } else { Ok(entry.take_own(policy, now)) }
-    };
-    if let Ok(verdict) = attempt() {
-        return verdict;
-    }
-    let _one_at_a_time = entry.visit.lock().await;
-    // Another request may have brought a lease meanwhile.
-    let unused = match attempt() {
-        Ok(verdict) => return verdict,
-        Err(Spent { unused }) => unused,
-    };
-    if let Some((granted, left)) = shared.lease(&hex(key), policy, unused).await {
-        entry.keep(policy, granted, left, Instant::now());
-    }
-    attempt().unwrap_or_else(|Spent { .. }| entry.take_own(policy, Instant::now()))
 }
 
 fn hex(key: Key) -> String {
@@ -181,7 +156,7 @@ fn network(address: Option<IpAddr>) -> u128 {
 }
 
 impl Entries {
-    fn get(&mut self, key: Key, now: Instant) -> Arc<Entry> {
+    fn get(&mut self, key: Key, now: Instant) -> Arc<Bucket> {
         if let Some(entry) = self.known.get(&key) {
             return Arc::clone(entry);
         }
@@ -193,6 +168,6 @@ impl Entries {
             self.sweep_at = (self.known.len() * 2).min(MAX_ENTRIES);
         }
         let key = if self.known.len() < MAX_ENTRIES { key } else { Key::default() };
-        Arc::clone(self.known.entry(key).or_insert_with(|| Arc::new(Entry::new(now))))
+        Arc::clone(self.known.entry(key).or_insert_with(|| Arc::new(Bucket::new(now))))
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::entry::Verdict;
-use super::policy::Policy;
+use quota::{Policy, Verdict};
+
 use crate::problem::{Problem, RATE_LIMITED};
 
 const LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

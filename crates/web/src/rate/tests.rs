@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use deadpool_redis::redis::AsyncCommands;
+use quota::Verdict;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,7 +20,10 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
 
 fn limiter(service: &str, url: &str, patience: Duration, rest: Duration) -> Limiter {
-    Limiter::over(LIMIT, Some(Shared::new(service, &SecretString::from(url), patience, rest).unwrap()))
+    Limiter::over(
+        LIMIT,
+        Some(Shared::new(format!("{service}:rate:"), &SecretString::from(url), patience, rest).unwrap()),
+    )
 }
 
 /// The caller's own standing: whether it goes on, and what is left.
@@ -46,7 +50,7 @@ fn unique() -> String {
 fn a_bucket_holds_the_burst_and_grows_at_the_quota() {
     let policy = Policy::new(600, 100).unwrap();
     let start = Instant::now();
-    let entry = Entry::new(start);
+    let entry = Bucket::new(start);
     for taken in 1..=100 {
         assert_eq!(entry.take_own(policy, start), Verdict::Admitted { left: 100 - taken });
     }

@@ -61,8 +61,8 @@ impl From<CallError> for TaskError {
                 Self::Retry { after: Duration::from_mins(1), reason }
             }
             CallError::Allegro(AllegroError::Paused(after)) => Self::Postpone { after, reason },
-            CallError::Allegro(AllegroError::Unavailable { .. }) => {
-                Self::Postpone { after: Duration::from_secs(5), reason }
+            CallError::Allegro(AllegroError::Unavailable { retry_after, .. }) => {
+                Self::Postpone { after: retry_after.unwrap_or(Duration::from_secs(5)), reason }
             }
             CallError::Allegro(_) => Self::Retry { after: Duration::from_secs(30), reason },
         }

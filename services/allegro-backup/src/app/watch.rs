@@ -15,6 +15,8 @@ use crate::store::tokens::{self, Forgotten};
 const REFRESHES: Duration = Duration::from_secs(5);
 /// How often tasks that ended without a successor are looked for.
 const TASKS: Duration = Duration::from_mins(1);
+/// Connected accounts by `state`: `active`, `needs_reauthorization`, `removed`.
+const ACCOUNTS: &str = "allegro_accounts";
 
 /// Watches until `stop`. Any number of replicas may: what one begins, the others find begun.
 pub(crate) async fn watch(state: State, stop: CancellationToken) {
@@ -22,6 +24,9 @@ pub(crate) async fn watch(state: State, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = refresh::retry_interrupted(&state).await {
             tracing::warn!(error = %Chain(&error), "looking for interrupted refreshes failed");
+        }
+        if let Err(error) = count(&state).await {
+            tracing::warn!(error = %Chain(&error), "counting accounts failed");
         }
         if looked.is_none_or(|at| at.elapsed() >= TASKS) {
             looked = Some(Instant::now());
@@ -34,6 +39,15 @@ pub(crate) async fn watch(state: State, stop: CancellationToken) {
             () = tokio::time::sleep(REFRESHES) => {}
         }
     }
+}
+
+/// Tells how many accounts there are, by state.
+async fn count(state: &State) -> Result<(), pg::Error> {
+    for (name, number) in tokens::count_by_state(&mut *state.pool.get().await?).await? {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        metrics::gauge!(ACCOUNTS, "state" => name).set(number);
+    }
+    Ok(())
 }
 
 /// An account whose task has failed for good is worked for again, and a device flow that still waits is polled again.

@@ -5,9 +5,12 @@
 mod accounts;
 mod bad_input;
 mod conformance;
+mod device;
 mod failpoints;
 mod interface;
+mod limits;
 mod orders;
+mod refreshes;
 mod support;
 mod tokens;
 mod weather;

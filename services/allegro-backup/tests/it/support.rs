@@ -27,6 +27,8 @@ pub(crate) struct Shop {
     pub(crate) vhost: Vhost,
     /// Between the service and Redis.
     pub(crate) redis: Proxy,
+    /// Between the service and the sandbox.
+    pub(crate) allegro: Proxy,
     pub(crate) client_id: String,
     sandbox: Sandbox,
     agent: ureq::Agent,
@@ -51,31 +53,40 @@ impl Shop {
     }
 
     pub(crate) async fn open_with(settings: Settings) -> Self {
+        Self::open_told(settings, &[]).await
+    }
+
+    /// With settings of the service that differ.
+    pub(crate) async fn open_told(settings: Settings, told: &[(&str, &str)]) -> Self {
         let (database, vhost) = (Database::create("allegro_backup", "").await, Vhost::create());
         vhost.leave_out("webhook-dispatcher");
         // A pause after 429 is shared by client id: each test has its own.
         let client_id = uuid::Uuid::now_v7().to_string();
         let sandbox = Sandbox::start(Settings { client_id: client_id.clone(), ..settings }).unwrap();
         let telegram = Telegram::start();
-        let (allegro, redis) = (sandbox.url(), Proxy::before(&testkit::redis_url()));
+        let (allegro, redis) = (Proxy::before(&sandbox.url()), Proxy::before(&testkit::redis_url()));
+        let url = allegro.url().trim_end_matches('/').to_owned();
+        let (bot_url, owner) = (telegram.url(), OWNER.to_string());
+        let mut environment = vec![
+            ("REDIS_URL", redis.url()),
+            ("ALERTS_TELEGRAM_URL", &bot_url),
+            ("ALERTS_TELEGRAM_TOKEN", BOT),
+            ("ALERTS_TELEGRAM_CHATS", &owner),
+            ("ALERTS_LANGUAGE", "pl"),
+            ("ALLEGRO_CLIENT_ID", &client_id),
+            ("ALLEGRO_CLIENT_SECRET", "sandbox-secret"),
+            ("ALLEGRO_API_URL", &url),
+            ("ALLEGRO_AUTH_URL", &url),
+            ("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", "1"),
+            ("ALLEGRO_BACKUP_TASK_SILENCE_SECONDS", "2"),
+        ];
+        environment.extend(told);
         let service = Program::start(
             env!("CARGO_BIN_EXE_zaplecze-allegro-backup"),
             "allegro-backup",
             database.url(),
             vhost.url(),
-            &[
-                ("REDIS_URL", redis.url()),
-                ("ALERTS_TELEGRAM_URL", &telegram.url()),
-                ("ALERTS_TELEGRAM_TOKEN", BOT),
-                ("ALERTS_TELEGRAM_CHATS", &OWNER.to_string()),
-                ("ALERTS_LANGUAGE", "pl"),
-                ("ALLEGRO_CLIENT_ID", &client_id),
-                ("ALLEGRO_CLIENT_SECRET", "sandbox-secret"),
-                ("ALLEGRO_API_URL", &allegro),
-                ("ALLEGRO_AUTH_URL", &allegro),
-                ("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", "1"),
-                ("ALLEGRO_BACKUP_TASK_SILENCE_SECONDS", "2"),
-            ],
+            &environment,
         );
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(20)));
         let pool = database.pool();
@@ -85,6 +96,7 @@ impl Shop {
             telegram,
             vhost,
             redis,
+            allegro,
             client_id,
             sandbox,
             agent: config.build().into(),

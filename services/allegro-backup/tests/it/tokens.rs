@@ -139,6 +139,7 @@ async fn an_account_is_changed_refreshed_and_checked() {
     for (body, expected) in [
         (foreign, ("/access_token", "another_seller")),
         (json!({ "access_token": pair["access_token"] }), ("/refresh_token", "missing")),
+        (json!({ "expires_in": 60 }), ("/expires_in", "unused")),
         (json!({ "user_id": "another" }), ("/user_id", "unknown_field")),
         (json!({ "account_name": "" }), ("/account_name", "wrong_length")),
     ] {

@@ -123,6 +123,8 @@ pub(crate) async fn change(
     let mut errors = FieldErrors::default();
     check_names(&mut errors, &caller, None, wish.account_name.as_ref().and_then(Option::as_deref));
     check_tokens(&mut errors, wish.access_token.as_ref(), wish.refresh_token.as_ref());
+    let is_used = wish.expires_in.is_none() || wish.access_token.is_some();
+    errors.check(is_used, "/expires_in", "unused", "comes with tokens");
     errors.finish()?;
     let found = visible(&state, &caller, *token_id).await?;
     let ChangeToken { account_name, access_token, refresh_token, expires_in } = wish;

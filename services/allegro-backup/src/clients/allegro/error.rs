@@ -39,6 +39,8 @@ pub(crate) enum AllegroError {
         network: bool,
         /// What happened.
         text: String,
+        /// When Allegro wants to be asked again.
+        retry_after: Option<Duration>,
     },
     /// Not what Allegro's documentation describes.
     #[error("Allegro's answer cannot be read")]
@@ -53,30 +55,47 @@ impl AllegroError {
 
     pub(super) fn network(error: &reqwest::Error) -> Self {
         let text = if error.is_timeout() { "no answer in time" } else { "the connection failed" };
-        Self::Unavailable { network: true, text: text.to_owned() }
+        Self::Unavailable { network: true, text: text.to_owned(), retry_after: None }
     }
 
-    pub(super) fn refused(status: StatusCode, json: Option<&[u8]>) -> Self {
-        if status.is_server_error() {
-            return Self::Unavailable { network: false, text: format!("it answered {}", status.as_u16()) };
+    /// The answer had begun.
+    pub(super) fn broken(error: &reqwest::Error) -> Self {
+        let text =
+            if error.is_timeout() { "its answer did not end in time" } else { "its answer is cut off" };
+        Self::Unavailable { network: true, text: text.to_owned(), retry_after: None }
+    }
+
+    /// What an API resource answered in place of a success.
+    pub(super) fn refused(status: StatusCode, json: Option<&[u8]>, trace: &str) -> Self {
+        if status == StatusCode::UNAUTHORIZED {
+            return Self::Unauthorized;
         }
-        if let Some(OAuthError { error }) = json.and_then(|body| serde_json::from_slice(body).ok()) {
-            return match error.as_str() {
-                // Any API resource says so; the OAuth endpoints say what is wrong with the grant.
-                "invalid_token" | "unauthorized" => Self::Unauthorized,
-                _ => Self::OAuth { code: error },
-            };
+        if let Some(code) = json.and_then(oauth_code) {
+            return Self::OAuth { code };
         }
-        match status {
-            StatusCode::UNAUTHORIZED => Self::Unauthorized,
-            StatusCode::NOT_FOUND => Self::NotFound,
-            _ => {
-                let errors = json.and_then(|body| serde_json::from_slice::<ApiErrors>(body).ok());
-                let first = errors.and_then(|it| it.errors.into_iter().next());
-                let text = first.map(|it| format!("{}: {}", it.code, it.message.unwrap_or_default()));
-                let text = egress::redact(&text.unwrap_or_else(|| "without a reason".to_owned()));
-                Self::Refused { status: status.as_u16(), text }
-            }
+        if status == StatusCode::NOT_FOUND {
+            return Self::NotFound;
+        }
+        let errors = json.and_then(|body| serde_json::from_slice::<ApiErrors>(body).ok());
+        let first = errors.and_then(|it| it.errors.into_iter().next());
+        let text = first.map(|it| format!("{}: {}", it.code, it.message.unwrap_or_default()));
+        let text = egress::redact(&text.unwrap_or_else(|| "without a reason".to_owned()));
+        Self::Refused { status: status.as_u16(), text: format!("{text} (trace {trace})") }
+    }
+
+    /// What an OAuth endpoint answered in place of a success. 401 is about the application here, never about an account.
+    pub(super) fn grant_refused(status: StatusCode, json: Option<&[u8]>) -> Self {
+        let code = json.and_then(oauth_code);
+        let code = code.or_else(|| (status == StatusCode::UNAUTHORIZED).then(|| "unauthorized".to_owned()));
+        match code {
+            Some(code) => Self::OAuth { code },
+            None => Self::Refused { status: status.as_u16(), text: "without a reason".to_owned() },
         }
     }
+}
+
+/// The `error` of an OAuth answer: a short word, whatever was sent.
+fn oauth_code(body: &[u8]) -> Option<String> {
+    let OAuthError { error } = serde_json::from_slice(body).ok()?;
+    Some(egress::redact(&error).chars().take(100).collect())
 }

@@ -5,27 +5,36 @@
 
 mod claims;
 mod error;
+mod limits;
 mod pause;
+mod reach;
+mod route;
+mod send;
+mod user_agent;
 mod wire;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use domain::backoff;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::header::ACCEPT;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::reach::Reach;
+use self::route::Route;
+use self::send::Answered;
 use crate::domain::journal::Event;
 
 pub(crate) use claims::Claims;
 pub(crate) use error::AllegroError;
+pub(crate) use limits::{Limits, Quotas};
 pub(crate) use pause::Pause;
+pub(crate) use user_agent::UserAgent;
 pub(crate) use wire::{DeviceCode, Me, OrderPage, TokenPair};
 
 /// Allegro's media type; anything else is refused with 406.
@@ -34,10 +43,19 @@ const MEDIA_TYPE: &str = "application/vnd.allegro.public.v1+json";
 const TRIES: u32 = 3;
 /// The device grant (RFC 8628 §3.4).
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-/// Half of this fits twice into the lease of a refresh.
+/// How long a request may take.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 /// A request for tokens takes no longer, its wait for a place within the limits included.
 pub(crate) const TOKEN_REQUEST_TIME: Duration = Duration::from_secs(11);
+/// How long a request waits for its place within the limits.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for tokens, behind which others wait.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(2);
+/// A `Retry-After` longer than this is not waited for between two tries.
+const SHORT: Duration = Duration::from_secs(4);
+const _: () = assert!(
+    TOKEN_REQUEST_TIME.as_millis() >= TOKEN_PATIENCE.as_millis() + REQUEST_TIMEOUT.as_millis() + 1000
+);
 
 /// Who we are at Allegro, and where Allegro is.
 #[derive(Debug, Clone)]
@@ -58,6 +76,8 @@ pub(crate) struct AllegroClient {
     http: reqwest::Client,
     application: Application,
     pause: Pause,
+    limits: Limits,
+    reach: Reach,
 }
 
 /// Which orders of the list.
@@ -71,8 +91,8 @@ pub(crate) struct Window {
 
 impl AllegroClient {
     /// A client over a prepared HTTP client.
-    pub(crate) const fn new(http: reqwest::Client, application: Application, pause: Pause) -> Self {
-        Self { http, application, pause }
+    pub(crate) fn new(http: reqwest::Client, application: Application, pause: Pause, limits: Limits) -> Self {
+        Self { http, application, pause, limits, reach: Reach::default() }
     }
 
     /// Who we are at Allegro.
@@ -86,7 +106,7 @@ impl AllegroClient {
     /// When Allegro refuses the application or cannot be reached.
     pub(crate) async fn begin_device_flow(&self) -> Result<DeviceCode, AllegroError> {
         let form = [("client_id", self.application.client_id.as_str())];
-        self.token_request("auth/oauth/device", &form).await
+        self.token_request(Route::Device, "auth/oauth/device", &form).await
     }
 
     /// Asks once whether a person has let us in.
@@ -98,7 +118,7 @@ impl AllegroClient {
         device_code: &SecretString,
     ) -> Result<TokenPair, AllegroError> {
         let form = [("grant_type", DEVICE_GRANT), ("device_code", device_code.expose_secret())];
-        self.token_request("auth/oauth/token", &form).await
+        self.token_request(Route::DeviceToken, "auth/oauth/token", &form).await
     }
 
     /// Trades a refresh token for a new pair; the old access token is dead at once.
@@ -107,7 +127,7 @@ impl AllegroClient {
     /// [`AllegroError::OAuth`] `invalid_grant` when the token is no longer good.
     pub(crate) async fn refresh(&self, refresh_token: &SecretString) -> Result<TokenPair, AllegroError> {
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-        self.token_request("auth/oauth/token", &form).await
+        self.token_request(Route::Refresh, "auth/oauth/token", &form).await
     }
 
     /// Whose token it is.
@@ -115,7 +135,7 @@ impl AllegroClient {
     /// # Errors
     /// As every call.
     pub(crate) async fn me(&self, token: &SecretString) -> Result<Me, AllegroError> {
-        read(&self.get(token, "me", &[]).await?)
+        self.get(Route::Me, token, "me", &[]).await
     }
 
     /// The id of the journal's latest event, if there is any.
@@ -123,7 +143,7 @@ impl AllegroClient {
     /// # Errors
     /// As every call.
     pub(crate) async fn latest_event(&self, token: &SecretString) -> Result<Option<String>, AllegroError> {
-        let stats: wire::EventStats = read(&self.get(token, "order/event-stats", &[]).await?)?;
+        let stats: wire::EventStats = self.get(Route::EventStats, token, "order/event-stats", &[]).await?;
         Ok(stats.latest_event.map(|event| event.id))
     }
 
@@ -139,7 +159,7 @@ impl AllegroClient {
     ) -> Result<Vec<Event>, AllegroError> {
         let mut query = vec![("limit", limit.to_string())];
         query.extend(from.map(|from| ("from", from.to_owned())));
-        let page: wire::EventPage = read(&self.get(token, "order/events", &query).await?)?;
+        let page: wire::EventPage = self.get(Route::Events, token, "order/events", &query).await?;
         page.events.iter().map(|raw| Event::read(raw)).collect()
     }
 
@@ -162,7 +182,7 @@ impl AllegroClient {
             ("offset", offset.to_string()),
             ("limit", limit.to_string()),
         ];
-        read(&self.get(token, "order/checkout-forms", &query).await?)
+        self.get(Route::Orders, token, "order/checkout-forms", &query).await
     }
 
     /// One order, as it was sent.
@@ -172,41 +192,87 @@ impl AllegroClient {
     pub(crate) async fn order(&self, token: &SecretString, id: &str) -> Result<Box<RawValue>, AllegroError> {
         let mut url = self.url("order/checkout-forms")?;
         url.path_segments_mut().map_err(|()| AllegroError::Malformed)?.push(id);
-        read(&self.get_url(token, url).await?)
+        self.get_url(Route::Order, token, url).await
     }
 
     fn url(&self, path: &str) -> Result<Url, AllegroError> {
         self.application.api_url.join(path).map_err(|_malformed| AllegroError::Malformed)
     }
 
-    async fn get(
+    /// Whether Allegro has answered lately, as far as this replica knows.
+    ///
+    /// # Errors
+    /// [`AllegroError::Unavailable`] when the latest request had no answer.
+    pub(crate) fn reachable(&self) -> Result<(), AllegroError> {
+        if self.reach.is_up() {
+            return Ok(());
+        }
+        let text = "the latest request had no answer".to_owned();
+        Err(AllegroError::Unavailable { network: true, text, retry_after: None })
+    }
+
+    /// Keeps [`AllegroClient::reachable`] true to life until `stop`: when nothing else was asked for a while, Allegro is
+    /// asked for nothing in particular; any answer will do.
+    pub(crate) async fn watch(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let pause = self.reach.look_again_in();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            if self.reach.is_news_for().is_zero() {
+                let request = self.http.get(self.application.api_url.clone()).header(ACCEPT, MEDIA_TYPE);
+                // What it answers is of no interest, and whether it does is remembered by the sending. During a pause it
+                // is not asked: it has answered 429.
+                if let Err(AllegroError::Paused(_)) = self.once(Route::Probe, request, PATIENCE).await {
+                    self.reach.saw(true);
+                }
+            }
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(
         &self,
+        route: Route,
         token: &SecretString,
         path: &str,
         query: &[(&str, String)],
-    ) -> Result<Bytes, AllegroError> {
+    ) -> Result<T, AllegroError> {
         let mut url = self.url(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.get_url(token, url).await
+        self.get_url(route, token, url).await
     }
 
-    async fn get_url(&self, token: &SecretString, url: Url) -> Result<Bytes, AllegroError> {
+    async fn get_url<T: DeserializeOwned>(
+        &self,
+        route: Route,
+        token: &SecretString,
+        url: Url,
+    ) -> Result<T, AllegroError> {
         let request =
             || self.http.get(url.clone()).bearer_auth(token.expose_secret()).header(ACCEPT, MEDIA_TYPE);
         let mut tried = 0;
         loop {
             tried += 1;
-            match self.once(request()).await {
-                Err(AllegroError::Unavailable { network, .. }) if tried < TRIES => {
+            let answered = self.once(route, request(), PATIENCE).await.and_then(|answered| match answered {
+                Answered::Success(body) => read(route, &body),
+                Answered::Refusal { status, json, trace } => {
+                    Err(AllegroError::refused(status, json.as_deref(), &trace))
+                }
+            });
+            match answered {
+                Err(AllegroError::Unavailable { network, retry_after, .. })
+                    if tried < TRIES && retry_after.is_none_or(|wait| wait <= SHORT) =>
+                {
                     // A broken connection is tried again at once, then both kinds back off.
                     let waits = if network { tried - 1 } else { tried };
-                    if waits > 0 {
-                        let pause =
-                            backoff::exponential(Duration::from_millis(500), waits, Duration::from_secs(4));
-                        tokio::time::sleep(pause).await;
-                    }
+                    let pause = match waits {
+                        0 => Duration::ZERO,
+                        _ => backoff::exponential(Duration::from_millis(500), waits, SHORT),
+                    };
+                    tokio::time::sleep(pause.max(retry_after.unwrap_or_default())).await;
                 }
                 outcome => return outcome,
             }
@@ -215,6 +281,7 @@ impl AllegroClient {
 
     async fn token_request<T: DeserializeOwned>(
         &self,
+        route: Route,
         path: &str,
         form: &[(&str, &str)],
     ) -> Result<T, AllegroError> {
@@ -222,35 +289,24 @@ impl AllegroClient {
         let Application { client_id, client_secret, .. } = &self.application;
         let request =
             self.http.post(url).basic_auth(client_id, Some(client_secret.expose_secret())).form(form);
-        read(&self.once(request).await?)
-    }
-
-    async fn once(&self, request: RequestBuilder) -> Result<Bytes, AllegroError> {
-        if let Some(remaining) = self.pause.remaining().await {
-            return Err(AllegroError::Paused(remaining));
+        match self.once(route, request, TOKEN_PATIENCE).await? {
+            Answered::Success(body) => read(route, &body),
+            Answered::Refusal { status, json, .. } => {
+                Err(AllegroError::grant_refused(status, json.as_deref()))
+            }
         }
-        let response = egress::traced(request).send().await.map_err(|error| AllegroError::network(&error))?;
-        let status = response.status();
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            let path = response.url().path().to_owned();
-            let wait = self.pause.begin().await;
-            tracing::warn!(path, wait_seconds = wait.as_secs(), "Allegro's limit was met; all calls pause");
-            return Err(AllegroError::Paused(wait));
-        }
-        let is_json = is_json(&response);
-        let body = response.bytes().await.map_err(|error| AllegroError::network(&error))?;
-        if status.is_success() {
-            return if is_json { Ok(body) } else { Err(AllegroError::Malformed) };
-        }
-        Err(AllegroError::refused(status, is_json.then_some(&*body)))
     }
 }
 
-fn is_json(response: &Response) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.contains("json"))
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, AllegroError> {
-    serde_json::from_slice(body).map_err(|_not_as_documented| AllegroError::Malformed)
+/// Reads an answer. One that ends too early was cut off on its way, though it was framed as if it were whole.
+fn read<T: DeserializeOwned>(route: Route, body: &[u8]) -> Result<T, AllegroError> {
+    serde_json::from_slice(body).map_err(|error| {
+        if error.is_eof() {
+            let text = "its answer is cut off".to_owned();
+            return AllegroError::Unavailable { network: true, text, retry_after: None };
+        }
+        let (line, column) = (error.line(), error.column());
+        tracing::warn!(route = route.label(), line, column, "an answer of Allegro is not as documented");
+        AllegroError::Malformed
+    })
 }

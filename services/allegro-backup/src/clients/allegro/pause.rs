@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_redis::redis::AsyncCommands;
+use deadpool_redis::redis::{AsyncCommands, pipe};
 use deadpool_redis::{Config, Pool, Runtime};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 /// Allegro releases a blocked client id after a minute.
-const PAUSE: Duration = Duration::from_mins(1);
+pub(super) const PAUSE: Duration = Duration::from_mins(1);
 /// How long what Redis said is believed: one question a second, not one a call.
 const BELIEVED: Duration = Duration::from_secs(1);
 /// Redis slower than this counts as away; then each replica pauses for itself.
@@ -67,13 +67,19 @@ impl Pause {
         Some(remaining)
     }
 
-    /// Begins a pause for everybody and returns how long it is.
-    pub(crate) async fn begin(&self) -> Duration {
-        self.local.lock().unwrap_or_else(PoisonError::into_inner).until = Some(Instant::now() + PAUSE);
-        if timeout(PATIENCE, self.tell()).await.is_err() {
+    /// Begins a pause for everybody, of `wait` or a minute, whichever is longer, and returns how long it is. One that lasts
+    /// longer already stays.
+    pub(crate) async fn begin(&self, wait: Duration) -> Duration {
+        let wait = wait.max(PAUSE);
+        let until = Instant::now() + wait;
+        {
+            let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+            local.until = local.until.max(Some(until));
+        }
+        if timeout(PATIENCE, self.tell(wait)).await.ok().flatten().is_none() {
             tracing::warn!("Redis is away: other replicas do not hear of the pause");
         }
-        PAUSE
+        wait
     }
 
     /// Asks Redis whether it is there.
@@ -92,8 +98,12 @@ impl Pause {
         u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis)
     }
 
-    async fn tell(&self) -> Option<()> {
+    async fn tell(&self, wait: Duration) -> Option<()> {
         let mut connection = self.redis.get().await.ok()?;
-        connection.set_ex(&self.key, "429", PAUSE.as_secs()).await.ok()
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let mut commands = pipe();
+        commands.cmd("SET").arg(&self.key).arg("429").arg("NX").arg("PX").arg(millis).ignore();
+        commands.cmd("PEXPIRE").arg(&self.key).arg(millis).arg("GT").ignore();
+        commands.query_async(&mut connection).await.ok()
     }
 }

@@ -1,6 +1,6 @@
-//! Accounts nobody works for.
+//! Accounts nobody works for, and how all of them fare.
 
-use diesel::sql_types::{Bool, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Text, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TokenId;
@@ -47,4 +47,29 @@ pub(crate) async fn forgotten(conn: &mut pg::Connection) -> Result<Vec<Forgotten
         .into_iter()
         .map(|ForgottenRow { id, user_id, is_read }| Forgotten { token_id: id.into(), user_id, is_read })
         .collect())
+}
+
+#[derive(QueryableByName)]
+struct States {
+    #[diesel(sql_type = BigInt)]
+    active: i64,
+    #[diesel(sql_type = BigInt)]
+    needs_reauthorization: i64,
+    #[diesel(sql_type = BigInt)]
+    removed: i64,
+}
+
+/// How many accounts there are, by state.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn count_by_state(conn: &mut pg::Connection) -> Result<[(&'static str, i64); 3], pg::Error> {
+    let States { active, needs_reauthorization, removed } = sql_query(
+        "SELECT count(*) FILTER (WHERE is_active AND NOT needs_reauthorization) AS active, \
+             count(*) FILTER (WHERE is_active AND needs_reauthorization) AS needs_reauthorization, \
+             count(*) FILTER (WHERE NOT is_active) AS removed FROM user_tokens",
+    )
+    .get_result(conn)
+    .await?;
+    Ok([("active", active), ("needs_reauthorization", needs_reauthorization), ("removed", removed)])
 }

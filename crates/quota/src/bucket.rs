@@ -1,9 +1,9 @@
-//! What one replica knows of one caller.
+//! What one replica knows of one bucket.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::policy::Policy;
+use crate::policy::Policy;
 
 /// Tokens of a lease not used within this go back at the next visit.
 const LEASE_TIME: Duration = Duration::from_secs(10);
@@ -12,12 +12,12 @@ const LEASE_TIME: Duration = Duration::from_secs(10);
 /// long, at least, or a flood would knock at Redis once a request.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// One caller's counts, and the right to visit the shared bucket for them.
+/// One bucket's counts in this replica, and the right to visit the shared bucket for them.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub struct Bucket {
     counts: Mutex<Counts>,
-    /// Held during a visit: requests of the same caller wait for its lease instead of visiting too.
-    pub(super) visit: tokio::sync::Mutex<()>,
+    /// Held during a visit: requests of the same bucket wait for its lease instead of visiting too.
+    pub(crate) visit: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -36,21 +36,28 @@ struct Counts {
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It goes on; so many tokens remain.
-    Admitted { left: u32 },
-    /// It is refused; a token may be there after so long.
-    Refused { wait: Duration },
+pub enum Verdict {
+    /// It goes on.
+    Admitted {
+        /// Tokens that remain.
+        left: u32,
+    },
+    /// It is refused.
+    Refused {
+        /// A token may be there after so long.
+        wait: Duration,
+    },
 }
 
 /// No lease is in hand: the shared bucket must be visited; so many tokens of an old lease go back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Spent {
-    pub(super) unused: u32,
+pub(crate) struct Spent {
+    pub(crate) unused: u32,
 }
 
-impl Entry {
-    pub(super) fn new(now: Instant) -> Self {
+impl Bucket {
+    /// A full one.
+    pub fn new(now: Instant) -> Self {
         let counts = Counts { full_at: now, lease: 0, lease_until: now, shared: None, visit_at: now };
         Self { counts: Mutex::new(counts), visit: tokio::sync::Mutex::new(()) }
     }
@@ -60,12 +67,12 @@ impl Entry {
     }
 
     /// Whether forgetting it would change nothing.
-    pub(super) fn is_idle(&self, now: Instant) -> bool {
+    pub fn is_idle(&self, now: Instant) -> bool {
         self.counts().full_at <= now
     }
 
     /// Takes a token of this replica's own bucket only.
-    pub(super) fn take_own(&self, policy: Policy, now: Instant) -> Verdict {
+    pub fn take_own(&self, policy: Policy, now: Instant) -> Verdict {
         let mut counts = self.counts();
         match counts.own_left(policy, now) {
             Ok(left) => counts.take(policy, now, left),
@@ -77,7 +84,7 @@ impl Entry {
     ///
     /// # Errors
     /// There is none, and the shared bucket may be visited.
-    pub(super) fn take_leased(&self, policy: Policy, now: Instant) -> Result<Verdict, Spent> {
+    pub(crate) fn take_leased(&self, policy: Policy, now: Instant) -> Result<Verdict, Spent> {
         let mut counts = self.counts();
         let own = match counts.own_left(policy, now) {
             Ok(left) => left,
@@ -98,7 +105,7 @@ impl Entry {
     }
 
     /// Keeps what a visit brought; `left` is what remained in the shared bucket.
-    pub(super) fn keep(&self, policy: Policy, granted: u32, left: u32, now: Instant) {
+    pub(crate) fn keep(&self, policy: Policy, granted: u32, left: u32, now: Instant) {
         let mut counts = self.counts();
         counts.lease = granted;
         counts.lease_until = now + LEASE_TIME;

@@ -10,15 +10,16 @@ use domain::Chain;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
-use super::policy::Policy;
+use crate::policy::Policy;
 
 /// A Redis slower than this counts as away.
-pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+pub const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A Redis that was away is left alone so long; each replica counts for itself meanwhile.
-pub(super) const REST: Duration = Duration::from_secs(5);
+pub const REST: Duration = Duration::from_secs(5);
 
-pub(super) struct Shared {
+/// Where replicas share their buckets.
+pub struct Shared {
     redis: Pool,
     script: Script,
     prefix: String,
@@ -33,14 +34,22 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The Redis of a limiter, to be asked whether it answers.
+/// The Redis of a limit, to be asked whether it answers.
 #[derive(Clone)]
-pub(crate) struct Redis(Pool);
+pub struct Redis(Pool);
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").finish_non_exhaustive()
+    }
+}
 
 impl Redis {
+    /// Asks it.
+    ///
     /// # Errors
     /// It does not answer.
-    pub(crate) async fn ping(&self) -> Result<(), Trouble> {
+    pub async fn ping(&self) -> Result<(), Trouble> {
         let mut connection = self.0.get().await?;
         Ok(cmd("PING").query_async(&mut connection).await?)
     }
@@ -48,42 +57,47 @@ impl Redis {
 
 /// Why a visit brought nothing.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub enum Trouble {
+    /// It is slow.
     #[error("no answer within {0:?}")]
     Silent(Duration),
+    /// It is away.
     #[error("no connection")]
     Pool(#[from] PoolError),
+    /// It refuses.
     #[error("the script failed")]
     Redis(#[from] RedisError),
 }
 
 impl Shared {
+    /// Buckets under keys that begin with `prefix`. A Redis slower than `patience` counts as away, and is then left alone
+    /// for `rest`; see [`PATIENCE`] and [`REST`].
+    ///
     /// # Errors
     /// The URL is malformed.
-    pub(super) fn new(
-        service: &str,
+    pub fn new(
+        prefix: impl Into<String>,
         url: &SecretString,
         patience: Duration,
         rest: Duration,
     ) -> Result<Self, CreatePoolError> {
         let redis = Config::from_url(url.expose_secret()).create_pool(Some(Runtime::Tokio1))?;
         let script = Script::new(include_str!("lease.lua"));
-        let prefix = format!("{service}:rate:");
-        Ok(Self { redis, script, prefix, patience, rest, resting_until: Mutex::new(None) })
+        Ok(Self { redis, script, prefix: prefix.into(), patience, rest, resting_until: Mutex::new(None) })
     }
 
     /// The same Redis, for probes.
-    pub(super) fn redis(&self) -> Redis {
+    pub fn redis(&self) -> Redis {
         Redis(self.redis.clone())
     }
 
     /// Whether Redis is worth asking now.
-    pub(super) fn is_up(&self, now: Instant) -> bool {
+    pub(crate) fn is_up(&self, now: Instant) -> bool {
         self.resting_until.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|until| until <= now)
     }
 
     /// Gives `unused` tokens back and takes a new lease: tokens granted, tokens left. None when Redis is away.
-    pub(super) async fn lease(&self, account: &str, policy: Policy, unused: u32) -> Option<(u32, u32)> {
+    pub async fn lease(&self, account: &str, policy: Policy, unused: u32) -> Option<(u32, u32)> {
         let visit = timeout(self.patience, self.visit(account, policy, unused));
         match visit.await.unwrap_or(Err(Trouble::Silent(self.patience))) {
             Ok(lease) => Some(lease),

@@ -1,0 +1,137 @@
+//! Refreshing: once for all replicas, and never at the price of the pair.
+
+use std::time::Duration;
+
+use sandbox::Settings;
+use serde_json::{Value, json};
+use testkit::{eventually, eventually_within, side_by_side};
+
+use crate::support::Shop;
+
+/// A lease of 24 s, and Allegro's grace of 60.
+const GRACE: Duration = Duration::from_mins(1);
+
+fn refreshes(shop: &Shop) -> u64 {
+    shop.admin("GET", "/stats", &json!({}))["refreshes"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_that_need_a_token_at_once_refresh_it_once() {
+    let shop = Shop::open().await;
+    let replica = shop.service.replica();
+    let id = shop.connect().await;
+    shop.until_read().await;
+    shop.admin("PUT", "/faults", &json!({ "delay_ms": 300, "routes": ["token"] }));
+    for round in 1..=3 {
+        shop.admin("POST", "/sellers/1000001/expire", &json!({}));
+        let validate = format!("/tokens/{id}/validate");
+        std::thread::scope(|scope| {
+            for program in [&shop.service, &replica].into_iter().cycle().take(8) {
+                scope.spawn(|| {
+                    let (status, checked) = program.post(&validate, &json!({}));
+                    assert_eq!((status, &checked["is_valid"]), (200, &json!(true)), "{checked}");
+                });
+            }
+        });
+        assert_eq!(refreshes(&shop), round);
+    }
+    let log = shop.service.log() + &replica.log();
+    assert!(!log.contains("eyJ"), "a token is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_lost_on_its_way_is_asked_for_again_within_the_grace() {
+    let shop = Shop::open().await;
+    let id = shop.connect().await;
+    shop.until_read().await;
+    shop.admin("PUT", "/faults", &json!({ "cut_rate": 1.0, "routes": ["token"] }));
+    let (status, away) = shop.service.post(&format!("/tokens/{id}/refresh"), &json!({}));
+    assert_eq!((status, &away["code"]), (503, &json!("dependency_unavailable")), "{away}");
+    assert!(refreshes(&shop) >= 1, "Allegro has rotated");
+    shop.admin("DELETE", "/faults", &json!({}));
+    shop.until("user_tokens WHERE last_refreshed_at IS NOT NULL AND refresh_begun_at IS NULL", 1).await;
+    shop.admin("POST", "/live", &json!({ "count": 5, "rate_per_second": 1000 }));
+    shop.until("orders", 5).await;
+    assert_eq!(shop.standing()["state"], "following_events");
+    assert_eq!(shop.count("outbox WHERE type = 'account.reauthorization_needed'").await, 0);
+}
+
+async fn die_at(point: &'static str) {
+    let mut shop = Shop::open().await;
+    let id = shop.connect().await;
+    shop.until_read().await;
+    shop.service.kill();
+    shop.service.start_to_die_at(point);
+    let bearer = format!("Bearer {}", shop.service.token);
+    let path = format!("/api/v1/tokens/{id}/refresh");
+    let asked = shop.service.request("POST", &path, &[("Authorization", bearer.as_str())], b"{}");
+    assert!(asked.is_err(), "{point}: it answered");
+    eventually(&format!("the death at {point}"), async || shop.service.has_died_at(point).then_some(()))
+        .await;
+    shop.service.start_again();
+    eventually_within(GRACE, &format!("the pair after {point}"), async || {
+        (shop.count("user_tokens WHERE last_refreshed_at IS NOT NULL").await == 1).then_some(())
+    })
+    .await;
+    let (_, checked) = shop.service.post(&format!("/tokens/{id}/validate"), &json!({}));
+    assert_eq!(checked["is_valid"], true, "{point}: {checked}");
+    shop.admin("POST", "/live", &json!({ "count": 5, "rate_per_second": 1000 }));
+    shop.until("orders", 5).await;
+}
+
+#[test]
+fn a_process_that_dies_with_the_pair_in_its_hands_costs_nothing() {
+    side_by_side(&["allegro.before_refresh", "allegro.after_refresh"], die_at);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_stand_still_until_the_owner_has_come_and_go_on_as_they_were() {
+    let shop = Shop::open().await;
+    let id = shop.connect().await;
+    shop.until_read().await;
+    let following = "schedules WHERE kind = 'sync_order_events' AND is_enabled";
+    shop.until(following, 1).await;
+    shop.run("UPDATE schedules SET every = interval '2 seconds' WHERE kind = 'sync_order_events'").await;
+    shop.admin("POST", "/sellers/1000001/revoke", &json!({}));
+    shop.until(following, 0).await;
+    assert_eq!(shop.count("schedules WHERE kind = 'sync_order_events'").await, 1);
+    shop.until("task_history WHERE queue LIKE 'sync_%' AND status IN ('queued', 'running', 'retrying')", 0)
+        .await;
+    assert_eq!(shop.connect().await, id);
+    shop.until(following, 1).await;
+    shop.admin("POST", "/live", &json!({ "count": 5, "rate_per_second": 1000 }));
+    shop.until_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_sync_that_ends_after_its_account_died_follows_nothing() {
+    let shop = Shop::open().await;
+    shop.admin("POST", "/orders", &json!({ "count": 1500 }));
+    shop.admin("PUT", "/faults", &json!({ "delay_ms": 100 }));
+    shop.connect().await;
+    eventually("some progress", async || (shop.standing()["orders_read"].as_i64()? >= 1).then_some(())).await;
+    // The owner is needed though the tokens still work: the sync goes on to its end meanwhile.
+    shop.run("UPDATE user_tokens SET needs_reauthorization = true, reauthorization_reason = 'test'").await;
+    shop.until("task_history WHERE queue LIKE 'sync_%' AND status IN ('queued', 'running', 'retrying')", 0)
+        .await;
+    assert_eq!(shop.count("schedules WHERE kind = 'sync_order_events'").await, 0);
+    shop.admin("DELETE", "/faults", &json!({}));
+    shop.connect().await;
+    shop.until("schedules WHERE kind = 'sync_order_events' AND is_enabled", 1).await;
+    shop.until_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_soon_is_refreshed_before_anybody_needs_it() {
+    let settings = Settings { device_interval: 1, access_token_seconds: 3600, ..Settings::default() };
+    let told =
+        [("ALLEGRO_BACKUP_REFRESH_INTERVAL_SECONDS", "1"), ("ALLEGRO_BACKUP_REFRESH_MARGIN_SECONDS", "5400")];
+    let shop = Shop::open_told(settings, &told).await;
+    shop.connect().await;
+    eventually("two rounds", async || (refreshes(&shop) >= 2).then_some(())).await;
+    let done = "task_history WHERE kind = 'refresh_all_tokens' AND status = 'succeeded' \
+         AND result = '{\"refreshed\": 1, \"failed\": 0}'";
+    assert!(shop.count(done).await >= 1);
+    let stats: Value = shop.admin("GET", "/stats", &json!({}));
+    assert_eq!(stats["requests"]["POST token"]["400"], json!(null), "{stats}");
+}
