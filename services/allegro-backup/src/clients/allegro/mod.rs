@@ -6,6 +6,7 @@
 mod claims;
 mod error;
 mod limits;
+mod oauth;
 mod pause;
 mod reach;
 mod route;
@@ -33,6 +34,7 @@ use crate::domain::journal::Event;
 pub(crate) use claims::Claims;
 pub(crate) use error::AllegroError;
 pub(crate) use limits::{Limits, Quotas};
+pub(crate) use oauth::TOKEN_REQUEST_TIME;
 pub(crate) use pause::Pause;
 pub(crate) use user_agent::UserAgent;
 pub(crate) use wire::{DeviceCode, Me, OrderPage, TokenPair};
@@ -41,21 +43,12 @@ pub(crate) use wire::{DeviceCode, Me, OrderPage, TokenPair};
 const MEDIA_TYPE: &str = "application/vnd.allegro.public.v1+json";
 /// Tries of one GET.
 const TRIES: u32 = 3;
-/// The device grant (RFC 8628 §3.4).
-const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// How long a request may take.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
-/// A request for tokens takes no longer, its wait for a place within the limits included.
-pub(crate) const TOKEN_REQUEST_TIME: Duration = Duration::from_secs(11);
 /// How long a request waits for its place within the limits.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The same for tokens, behind which others wait.
-const TOKEN_PATIENCE: Duration = Duration::from_secs(2);
 /// A `Retry-After` longer than this is not waited for between two tries.
 const SHORT: Duration = Duration::from_secs(4);
-const _: () = assert!(
-    TOKEN_REQUEST_TIME.as_millis() >= TOKEN_PATIENCE.as_millis() + REQUEST_TIMEOUT.as_millis() + 1000
-);
 
 /// Who we are at Allegro, and where Allegro is.
 #[derive(Debug, Clone)]
@@ -98,36 +91,6 @@ impl AllegroClient {
     /// Who we are at Allegro.
     pub(crate) fn client_id(&self) -> &str {
         &self.application.client_id
-    }
-
-    /// Begins a device flow (RFC 8628 §3.1).
-    ///
-    /// # Errors
-    /// When Allegro refuses the application or cannot be reached.
-    pub(crate) async fn begin_device_flow(&self) -> Result<DeviceCode, AllegroError> {
-        let form = [("client_id", self.application.client_id.as_str())];
-        self.token_request(Route::Device, "auth/oauth/device", &form).await
-    }
-
-    /// Asks once whether a person has let us in.
-    ///
-    /// # Errors
-    /// [`AllegroError::OAuth`] with the error's code while and when they have not.
-    pub(crate) async fn poll_device_code(
-        &self,
-        device_code: &SecretString,
-    ) -> Result<TokenPair, AllegroError> {
-        let form = [("grant_type", DEVICE_GRANT), ("device_code", device_code.expose_secret())];
-        self.token_request(Route::DeviceToken, "auth/oauth/token", &form).await
-    }
-
-    /// Trades a refresh token for a new pair; the old access token is dead at once.
-    ///
-    /// # Errors
-    /// [`AllegroError::OAuth`] `invalid_grant` when the token is no longer good.
-    pub(crate) async fn refresh(&self, refresh_token: &SecretString) -> Result<TokenPair, AllegroError> {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-        self.token_request(Route::Refresh, "auth/oauth/token", &form).await
     }
 
     /// Whose token it is.
@@ -275,24 +238,6 @@ impl AllegroClient {
                     tokio::time::sleep(pause.max(retry_after.unwrap_or_default())).await;
                 }
                 outcome => return outcome,
-            }
-        }
-    }
-
-    async fn token_request<T: DeserializeOwned>(
-        &self,
-        route: Route,
-        path: &str,
-        form: &[(&str, &str)],
-    ) -> Result<T, AllegroError> {
-        let url = self.application.auth_url.join(path).map_err(|_malformed| AllegroError::Malformed)?;
-        let Application { client_id, client_secret, .. } = &self.application;
-        let request =
-            self.http.post(url).basic_auth(client_id, Some(client_secret.expose_secret())).form(form);
-        match self.once(route, request, TOKEN_PATIENCE).await? {
-            Answered::Success(body) => read(route, &body),
-            Answered::Refusal { status, json, .. } => {
-                Err(AllegroError::grant_refused(status, json.as_deref()))
             }
         }
     }
