@@ -54,7 +54,7 @@ fn is_text(headers: &HeaderMap) -> bool {
     match kind.split_once('/') {
         Some(("text", subtype)) => subtype != "event-stream",
         Some((_, subtype)) => {
-            matches!(subtype, "json" | "xml" | "yaml" | "javascript")
+            matches!(subtype, "json" | "x-ndjson" | "xml" | "yaml" | "javascript")
                 || subtype.ends_with("+json")
                 || subtype.ends_with("+xml")
         }

@@ -7,6 +7,7 @@
 mod api;
 mod app;
 mod clients;
+mod commands;
 mod config;
 mod domain;
 mod state;
@@ -31,7 +32,7 @@ use crate::app::work::ORDER_EVENTS;
 use crate::clients::allegro::{AllegroClient, Limits, Pause, REQUEST_TIMEOUT};
 pub use crate::config::Config;
 use crate::state::State;
-use crate::tasks::{FullSync, OrderEvents, PollAuthorization, RefreshTokens};
+use crate::tasks::{FullSync, OrderEvents, PollAuthorization, Refetch, RefreshTokens};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/allegro_backup");
@@ -64,6 +65,7 @@ impl Service for AllegroBackup {
             let keyring = Keyring::new(config.encryption.into_keys())?;
             Ok(rotate.run(&config.database.url, &keyring, &store::SEALED).await?)
         });
+        commands::add(commands);
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
@@ -87,11 +89,12 @@ impl Service for AllegroBackup {
             refresh_margin: config.refresh_margin,
         };
         if context.roles.worker {
-            let handlers: [Arc<dyn TaskHandler>; 4] = [
+            let handlers: [Arc<dyn TaskHandler>; 5] = [
                 Arc::new(PollAuthorization(state.clone())),
                 Arc::new(FullSync(state.clone())),
                 Arc::new(OrderEvents(state.clone())),
                 Arc::new(RefreshTokens(state.clone())),
+                Arc::new(Refetch(state.clone())),
             ];
             let settings = Settings {
                 workers: config.workers,

@@ -29,6 +29,15 @@ use web::openapi::to_json;
         tokens::check::validate,
         orders::list,
         orders::get,
+        orders::history::versions,
+        orders::history::difference,
+        orders::history::events,
+        orders::sync::start,
+        orders::statistics::get,
+        orders::export::get,
+        orders::flags::get,
+        orders::flags::set_stock,
+        orders::flags::set_invoice,
         sync::start,
         sync::status,
     )
@@ -43,7 +52,7 @@ pub(crate) fn openapi() -> String {
 
 /// Registers the routes.
 pub(crate) fn routes(config: &mut ServiceConfig, pool: &pg::Pool) {
-    use actix_web::web::{get, post};
+    use actix_web::web::{get, patch, post};
     use tokens::{authorization, check, write};
     tasks::http::routes(config, "/sync", pool);
     config
@@ -58,5 +67,25 @@ pub(crate) fn routes(config: &mut ServiceConfig, pool: &pg::Pool) {
         .service(resource("/sync/manual/{user_id}").route(post().to(sync::start)))
         .service(resource("/sync/status/{user_id}").route(get().to(sync::status)))
         .service(resource("/orders/{user_id}").route(get().to(orders::list)))
-        .service(resource("/orders/{user_id}/{order_id}").route(get().to(orders::get)));
+        .service(resource("/orders/{user_id}/export").route(get().to(orders::export::get)))
+        .service(resource("/orders/{user_id}/statistics").route(get().to(orders::statistics::get)))
+        .service(resource("/orders/{user_id}/{order_id}").route(get().to(orders::get)))
+        .service(resource("/orders/{user_id}/{order_id}/versions").route(get().to(orders::history::versions)))
+        .service(
+            resource("/orders/{user_id}/{order_id}/versions/diff")
+                .route(get().to(orders::history::difference)),
+        )
+        .service(resource("/orders/{user_id}/{order_id}/events").route(get().to(orders::history::events)))
+        .service(resource("/orders/{user_id}/{order_id}/sync").route(post().to(orders::sync::start)))
+        .service(
+            resource("/orders/{token_id}/{order_id}/technical-flags").route(get().to(orders::flags::get)),
+        )
+        .service(
+            resource("/orders/{token_id}/{order_id}/stock-status")
+                .route(patch().to(orders::flags::set_stock)),
+        )
+        .service(
+            resource("/orders/{token_id}/{order_id}/invoice-status")
+                .route(patch().to(orders::flags::set_invoice)),
+        );
 }

@@ -14,6 +14,8 @@ web::error_codes! {
         "No authorization has this id or device code, or it is another user's.";
     ORDER_NOT_FOUND = 404 "order_not_found", "No such order",
         "None of the user's accounts has an order with this id.";
+    VERSION_NOT_FOUND = 404 "version_not_found", "No such version",
+        "The order has no content with this number; its versions are listed.";
     NO_ACCOUNT = 404 "no_account", "No connected account",
         "The user has no connected Allegro account.";
     SEVERAL_ACCOUNTS = 409 "several_accounts", "Several accounts",
@@ -22,6 +24,8 @@ web::error_codes! {
         "The account was removed; connect it again.";
     NEEDS_REAUTHORIZATION = 409 "needs_reauthorization", "Needs its owner",
         "Allegro no longer takes the account's tokens; its owner must connect it again.";
+    EXPORTS_BUSY = 503 "exports_busy", "Too many exports at once",
+        "So many exports are under way that another would take the database from everybody else; ask again later.";
     ALLEGRO_REFUSED = 503 "allegro_refused", "Allegro refused",
         "Allegro does not accept this application; its id or secret is wrong, or it is not a device application.";
 }

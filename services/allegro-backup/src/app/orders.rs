@@ -1,7 +1,6 @@
 //! Looking at orders.
 
 use domain::TokenId;
-use serde_json::Value;
 
 use crate::state::State;
 use crate::store::order_list;
@@ -20,21 +19,41 @@ pub(crate) async fn list(
     limit: i64,
 ) -> Result<Vec<Listed>, pg::Error> {
     let mut conn = state.pool.get().await?;
-    let mut ids = tokens::ids_ever(&mut conn, user_id).await?;
-    ids.retain(|id| token_id.is_none_or(|wanted| *id == wanted));
+    let ids = accounts(&mut conn, user_id, token_id).await?;
     order_list::list(&mut conn, &ids, filter, limit).await
 }
 
-/// One order with Allegro's whole answer.
+/// One order of a user's accounts, or of one of them.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn find(
     state: &State,
     user_id: &str,
+    token_id: Option<TokenId>,
     order_id: &str,
-) -> Result<Option<(Listed, Value)>, pg::Error> {
+) -> Result<Option<Listed>, pg::Error> {
     let mut conn = state.pool.get().await?;
-    let ids = tokens::ids_ever(&mut conn, user_id).await?;
+    let ids = accounts(&mut conn, user_id, token_id).await?;
     order_list::find(&mut conn, &ids, order_id).await
+}
+
+/// Whose account it is, removed ones too; `None` when there is no such account.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn owner(state: &State, token_id: TokenId) -> Result<Option<String>, pg::Error> {
+    let mut conn = state.pool.get().await?;
+    Ok(tokens::find(&mut conn, token_id).await?.map(|account| account.user_id))
+}
+
+/// The user's accounts, removed ones too, or the one meant: none when it is not the user's.
+pub(super) async fn accounts(
+    conn: &mut pg::Connection,
+    user_id: &str,
+    token_id: Option<TokenId>,
+) -> Result<Vec<TokenId>, pg::Error> {
+    let mut ids = tokens::ids_ever(conn, user_id).await?;
+    ids.retain(|id| token_id.is_none_or(|wanted| *id == wanted));
+    Ok(ids)
 }

@@ -14,6 +14,8 @@ pub(crate) const POLL_AUTHORIZATION: &str = "poll_authorization_status";
 pub(crate) const FULL_SYNC: &str = "full_sync_all_orders";
 /// Follows an account's journal.
 pub(crate) const ORDER_EVENTS: &str = "sync_order_events";
+/// Asks for one order again.
+pub(crate) const REFETCH: &str = "sync_missing_orders";
 
 /// A reading may meet trouble this often before it counts as failed.
 const ATTEMPTS: i32 = 100;
@@ -55,6 +57,26 @@ pub(crate) fn full_sync_task(
         payload: json!({ "token_id": token_id }),
         run_at: None,
         unique_key: Some(format!("{FULL_SYNC}:{token_id}")),
+        max_attempts: ATTEMPTS,
+        requested_by,
+        user_id: Some(user_id.to_owned()),
+        correlation_id: correlation_id.map(str::to_owned),
+    }
+}
+
+/// Asking for one order of an account again.
+pub(crate) fn refetch_task(
+    (token_id, user_id): (TokenId, &str),
+    order_id: &str,
+    requested_by: Option<String>,
+    correlation_id: Option<&str>,
+) -> NewTask {
+    NewTask {
+        kind: REFETCH,
+        queue: queue(token_id),
+        payload: json!({ "token_id": token_id, "order_id": order_id }),
+        run_at: None,
+        unique_key: Some(format!("{REFETCH}:{token_id}:{order_id}")),
         max_attempts: ATTEMPTS,
         requested_by,
         user_id: Some(user_id.to_owned()),

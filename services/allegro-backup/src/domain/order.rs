@@ -7,6 +7,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use super::search;
+
 /// Why an order cannot be kept as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OrderError {
@@ -43,6 +45,8 @@ pub(crate) struct Order {
     pub(crate) line_items: Vec<LineItem>,
     /// Equal for equal content, whatever the order of its keys.
     pub(crate) content_hash: [u8; 32],
+    /// The words it is found by.
+    pub(crate) search: String,
     /// The answer as it came.
     pub(crate) raw: String,
 }
@@ -166,6 +170,7 @@ impl Order {
             total: form.summary.and_then(|it| it.total_to_pay).as_ref().and_then(Amount::money),
             line_items,
             content_hash: hash.finalize().into(),
+            search: search::words_of(&content),
             raw: raw.to_owned(),
         })
     }

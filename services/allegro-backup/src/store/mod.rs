@@ -4,7 +4,13 @@ pub(crate) mod authorizations;
 pub(crate) mod cursors;
 pub(crate) mod failed;
 pub(crate) mod journal;
+pub(crate) mod order_export;
+mod order_filter;
+pub(crate) mod order_flags;
+pub(crate) mod order_history;
+pub(crate) mod order_import;
 pub(crate) mod order_list;
+pub(crate) mod order_statistics;
 pub(crate) mod orders;
 pub(crate) mod tokens;
 

@@ -1,15 +1,19 @@
 //! Reading orders back.
 
-use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::{Money, TokenId};
-use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// An order in a list.
+pub(crate) use super::order_filter::Filter;
+use super::order_filter::{Bind, Conditions};
+use crate::domain::order::Order;
+
+/// An order as it stands.
 #[derive(Debug, Clone, QueryableByName)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own, as the columns do")]
 pub(crate) struct Listed {
     /// Our id.
     #[diesel(sql_type = SqlUuid)]
@@ -47,12 +51,33 @@ pub(crate) struct Listed {
     /// A content that said less replaced a fuller one.
     #[diesel(sql_type = Bool)]
     pub(crate) lost_data: bool,
+    /// Merged into another order, or vanished.
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_deleted: bool,
+    /// The order it was merged into.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) merged_into: Option<String>,
+    /// Its pieces have left the stock.
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_stock_updated: bool,
+    /// Since when.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(crate) stock_updated_at: Option<OffsetDateTime>,
+    /// An invoice was made.
+    #[diesel(sql_type = Bool)]
+    pub(crate) has_invoice_created: bool,
+    /// Which.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) invoice_id: Option<String>,
     /// When we first stored it.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) created_at: OffsetDateTime,
     /// When we last changed it.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) updated_at: OffsetDateTime,
+    /// Allegro's answer.
+    #[diesel(sql_type = Text)]
+    pub(crate) order_data: String,
 }
 
 impl Listed {
@@ -61,31 +86,32 @@ impl Listed {
         self.token_id.into()
     }
 
+    /// The order as an earlier content had it. What we know beside the content stays.
+    pub(crate) fn as_it_was(self, content: Order, version: i64) -> Self {
+        Self {
+            version,
+            status: content.status,
+            fulfillment_status: content.fulfillment_status,
+            revision: content.revision,
+            order_date: content.bought_at.or(content.updated_at).unwrap_or(self.order_date),
+            allegro_updated_at: content.updated_at,
+            buyer_login: content.buyer_login,
+            total_minor: content.total.map(Money::minor),
+            total_currency: content.total.map(|total| total.currency().to_string()),
+            order_data: content.raw,
+            ..self
+        }
+    }
+
     /// What is to be paid.
     pub(crate) fn total(&self) -> Option<Money> {
         Some(Money::from_minor(self.total_minor?, self.total_currency.as_deref()?.parse().ok()?))
     }
 }
 
-#[derive(QueryableByName)]
-struct Data {
-    #[diesel(sql_type = Jsonb)]
-    order_data: Value,
-}
-
-/// Which orders.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Filter {
-    /// Only this form status.
-    pub(crate) status: Option<String>,
-    /// Only this seller's status.
-    pub(crate) fulfillment_status: Option<String>,
-    /// Only those before this one in the list.
-    pub(crate) after: Option<(OffsetDateTime, Uuid)>,
-}
-
 const LISTED: &str = "id, token_id, allegro_order_id, status, fulfillment_status, revision, version, order_date, \
-    allegro_updated_at, buyer_login, total_minor, total_currency, lost_data, created_at, updated_at";
+    allegro_updated_at, buyer_login, total_minor, total_currency, lost_data, is_deleted, merged_into, \
+    is_stock_updated, stock_updated_at, has_invoice_created, invoice_id, created_at, updated_at";
 
 /// Orders of these accounts, newest first.
 ///
@@ -97,24 +123,37 @@ pub(crate) async fn list(
     filter: &Filter,
     limit: i64,
 ) -> Result<Vec<Listed>, pg::Error> {
-    let (after_date, after_id) = filter.after.unzip();
-    let statement = format!(
-        "SELECT {LISTED} FROM orders WHERE token_id = ANY($1) AND ($2 IS NULL OR status = $2) \
-             AND ($3 IS NULL OR fulfillment_status = $3) \
-             AND ($4 IS NULL OR (order_date, id) < ($4, $5)) \
-         ORDER BY order_date DESC, id DESC LIMIT $6"
-    );
-    let rows = sql_query(statement)
-        .bind::<Array<SqlUuid>, _>(token_ids.iter().map(|id| id.as_uuid()).collect::<Vec<_>>())
-        .bind::<Nullable<Text>, _>(&filter.status)
-        .bind::<Nullable<Text>, _>(&filter.fulfillment_status)
-        .bind::<Nullable<Timestamptz>, _>(after_date)
-        .bind::<Nullable<SqlUuid>, _>(after_id)
-        .bind::<BigInt, _>(limit);
-    Ok(rows.load(conn).await?)
+    if token_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (statement, conditions) = statement(token_ids, filter, limit);
+    Ok(conditions.bind(statement).load(conn).await?)
 }
 
-/// One order with the whole answer of Allegro.
+/// Each account is a part of its own with its own end, walked in the order of its index: over several at once Postgres
+/// would have to sort all of them first.
+fn statement<'a>(token_ids: &[TokenId], filter: &'a Filter, limit: i64) -> (String, Conditions<'a>) {
+    let mut conditions = filter.conditions();
+    let parts: Vec<String> = token_ids
+        .iter()
+        .map(|id| {
+            let account = conditions.value(Bind::Id(id.as_uuid()));
+            format!(
+                "(SELECT {LISTED}, order_data FROM orders WHERE token_id = ${account}{} \
+                     ORDER BY order_date DESC, id DESC LIMIT {limit})",
+                conditions.sql()
+            )
+        })
+        .collect();
+    let statement = format!(
+        "SELECT {LISTED}, order_data::text AS order_data FROM ({}) AS newest \
+         ORDER BY order_date DESC, id DESC LIMIT {limit}",
+        parts.join(" UNION ALL ")
+    );
+    (statement, conditions)
+}
+
+/// One order; where several of the accounts have it, the one that changed last.
 ///
 /// # Errors
 /// The database's.
@@ -122,20 +161,17 @@ pub(crate) async fn find(
     conn: &mut pg::Connection,
     token_ids: &[TokenId],
     allegro_order_id: &str,
-) -> Result<Option<(Listed, Value)>, pg::Error> {
+) -> Result<Option<Listed>, pg::Error> {
     let statement = format!(
-        "SELECT {LISTED} FROM orders WHERE token_id = ANY($1) AND allegro_order_id = $2 ORDER BY updated_at DESC LIMIT 1"
+        "SELECT {LISTED}, order_data::text AS order_data FROM orders \
+         WHERE token_id = ANY($1) AND allegro_order_id = $2 ORDER BY updated_at DESC LIMIT 1"
     );
-    let listed: Option<Listed> = sql_query(statement)
+    let found = sql_query(statement)
         .bind::<Array<SqlUuid>, _>(token_ids.iter().map(|id| id.as_uuid()).collect::<Vec<_>>())
-        .bind::<Text, _>(allegro_order_id)
-        .get_result(conn)
-        .await
-        .optional()?;
-    let Some(listed) = listed else { return Ok(None) };
-    let data: Data = sql_query("SELECT order_data FROM orders WHERE id = $1")
-        .bind::<SqlUuid, _>(listed.id)
-        .get_result(conn)
-        .await?;
-    Ok(Some((listed, data.order_data)))
+        .bind::<Text, _>(allegro_order_id);
+    Ok(found.get_result(conn).await.optional()?)
 }
+
+#[cfg(test)]
+#[path = "order_list_tests.rs"]
+mod tests;

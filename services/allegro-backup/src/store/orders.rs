@@ -120,8 +120,11 @@ impl<'a> Columns<'a> {
 
 const COLUMNS: &str = "u (id, allegro_order_id, status, fulfillment_status, revision, order_date, \
     allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, asked_at, \
-    lost_data, ready_announced, cancel_announced)";
-const ARRAYS: &str = "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+    lost_data, ready_announced, cancel_announced, search)";
+const ARRAYS: &str =
+    "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+/// Words, parted by spaces, as they stand in the index.
+const SEARCH: &str = "array_to_tsvector(string_to_array(u.search, ' '))";
 
 macro_rules! bind_contents {
     ($query:expr, $token_id:expr, $contents:expr) => {{
@@ -152,6 +155,7 @@ macro_rules! bind_contents {
             .bind::<Array<Bool>, _>(columns.of(|it| it.lost_data))
             .bind::<Array<Bool>, _>(columns.of(|it| it.ready_announced))
             .bind::<Array<Bool>, _>(columns.of(|it| it.cancel_announced))
+            .bind::<Array<Text>, _>(columns.of(|it| it.order.search.as_str()))
     }};
 }
 
@@ -168,10 +172,10 @@ pub(crate) async fn insert(
     let statement = format!(
         "INSERT INTO orders (token_id, id, allegro_order_id, status, fulfillment_status, revision, order_date, \
              allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, \
-             asked_at, lost_data, ready_announced, cancel_announced) \
+             asked_at, lost_data, ready_announced, cancel_announced, search) \
          SELECT $1, id, allegro_order_id, status, fulfillment_status, revision, order_date, allegro_updated_at, \
              buyer_login, total_minor, total_currency, line_items, order_data::jsonb, content_hash, asked_at, \
-             lost_data, ready_announced, cancel_announced \
+             lost_data, ready_announced, cancel_announced, {SEARCH} \
          FROM {ARRAYS} AS {COLUMNS} ORDER BY allegro_order_id \
          ON CONFLICT ON CONSTRAINT orders_once_per_token DO NOTHING RETURNING allegro_order_id"
     );
@@ -206,7 +210,8 @@ pub(crate) async fn replace(
              buyer_login = u.buyer_login, total_minor = u.total_minor, total_currency = u.total_currency, \
              line_items = u.line_items, order_data = u.order_data::jsonb, content_hash = u.content_hash, \
              asked_at = u.asked_at, lost_data = o.lost_data OR u.lost_data, version = o.version + 1, \
-             ready_announced = u.ready_announced, cancel_announced = u.cancel_announced, updated_at = now() \
+             ready_announced = u.ready_announced, cancel_announced = u.cancel_announced, search = {SEARCH}, \
+             updated_at = now() \
          FROM {ARRAYS} AS {COLUMNS} WHERE o.token_id = $1 AND o.id = u.id"
     );
     bind_contents!(sql_query(statement), token_id, contents).execute(conn).await?;

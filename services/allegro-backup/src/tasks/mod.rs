@@ -3,6 +3,7 @@
 mod authorization;
 mod full_sync;
 mod order_events;
+mod refetch;
 mod refresh_tokens;
 
 use domain::TokenId;
@@ -11,6 +12,7 @@ use tasks::{Run, TaskError};
 pub(crate) use authorization::PollAuthorization;
 pub(crate) use full_sync::FullSync;
 pub(crate) use order_events::OrderEvents;
+pub(crate) use refetch::Refetch;
 pub(crate) use refresh_tokens::RefreshTokens;
 
 use crate::domain::order::Owner;

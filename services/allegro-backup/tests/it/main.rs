@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod accounts;
+mod archive;
 mod bad_input;
 mod conformance;
 mod device;
@@ -10,6 +11,7 @@ mod failpoints;
 mod interface;
 mod limits;
 mod orders;
+mod reading;
 mod refreshes;
 mod support;
 mod tokens;

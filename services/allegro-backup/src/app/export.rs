@@ -1,0 +1,195 @@
+//! Everything of a user, written in constant memory.
+
+use domain::TokenId;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use crate::domain::archive::{AccountLine, FORMAT, Line, OrderLine};
+use crate::domain::order::{Order, OrderError};
+use crate::domain::table;
+pub(crate) use crate::store::order_export::Scope;
+use crate::store::order_export::{Account, Row, Snapshot};
+
+/// How orders are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Everything, a JSON document on each line: what `import` reads.
+    Ndjson,
+    /// A row for each order: what a spreadsheet reads.
+    Csv,
+}
+
+/// Why an export cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExportError {
+    /// The database's.
+    #[error(transparent)]
+    Database(#[from] pg::Error),
+    /// What was stored cannot be read.
+    #[error("a stored order cannot be read")]
+    Stored(#[from] OrderError),
+    /// What was read cannot be written.
+    #[error("an order cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    /// What was read cannot be written.
+    #[error("an order cannot be written as CSV")]
+    Csv(#[from] csv::Error),
+    /// A moment nobody can write down.
+    #[error("a moment cannot be written")]
+    Moment(#[from] time::error::Format),
+}
+
+/// An export under way. Dropped, its transaction ends, and with it the query.
+#[derive(Debug)]
+pub(crate) struct Export {
+    snapshot: Snapshot,
+    format: Format,
+    /// Those not done yet, the next one last.
+    accounts: Vec<Account>,
+    /// The account being written, and its last order that was.
+    current: Option<(Uuid, Option<(OffsetDateTime, Uuid)>)>,
+    /// What is written before the first page.
+    heading: Vec<u8>,
+    /// Orders written so far.
+    pub(crate) orders: usize,
+}
+
+impl Export {
+    /// Begins.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub(crate) async fn begin(pool: &pg::Pool, scope: Scope, format: Format) -> Result<Self, ExportError> {
+        let scope = Scope { with_versions: format == Format::Ndjson, ..scope };
+        let mut snapshot = Snapshot::begin(pool, scope).await?;
+        let mut accounts = snapshot.accounts().await?;
+        accounts.reverse();
+        let mut heading = Vec::new();
+        if format == Format::Csv {
+            table::row(table::COLUMNS, &mut heading)?;
+        }
+        Ok(Self { snapshot, format, accounts, current: None, heading, orders: 0 })
+    }
+
+    /// How many orders there are to write.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn count(&mut self) -> Result<i64, ExportError> {
+        let mut all = 0;
+        for account in &self.accounts {
+            all += self.snapshot.count(account.id).await?;
+        }
+        Ok(all)
+    }
+
+    /// The next part; `None` at the end.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError> {
+        let mut part = std::mem::take(&mut self.heading);
+        loop {
+            let Some((account, after)) = self.current else {
+                let Some(account) = self.accounts.pop() else {
+                    return Ok((!part.is_empty()).then_some(part));
+                };
+                self.current = Some((account.id, None));
+                if self.format == Format::Ndjson {
+                    write_line(&Line::Account(account.into()), &mut part)?;
+                }
+                continue;
+            };
+            let rows = self.snapshot.page(account, after).await?;
+            self.current = rows.last().map(|last| (account, Some((last.order_date, last.id))));
+            self.orders += rows.len();
+            for row in rows {
+                match self.format {
+                    Format::Ndjson => write_line(&Line::Order(Box::new(line(account, row)?)), &mut part)?,
+                    Format::Csv => write_row(account, &row, &mut part)?,
+                }
+            }
+            if self.current.is_some() {
+                return Ok(Some(part));
+            }
+        }
+    }
+}
+
+impl From<Account> for AccountLine {
+    fn from(account: Account) -> Self {
+        Self {
+            format: FORMAT,
+            id: account.id,
+            user_id: account.user_id,
+            account_name: account.account_name,
+            allegro_seller_id: account.allegro_seller_id,
+            allegro_login: account.allegro_login,
+            connected_at: account.connected_at,
+            is_active: account.is_active,
+        }
+    }
+}
+
+fn write_line(line: &Line, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(&mut *to, line)?;
+    to.push(b'\n');
+    Ok(())
+}
+
+fn line(account: Uuid, row: Row) -> Result<OrderLine, serde_json::Error> {
+    Ok(OrderLine {
+        id: row.id,
+        token_id: account,
+        allegro_order_id: row.allegro_order_id,
+        version: row.version,
+        seen_at: row.asked_at,
+        lost_data: row.lost_data,
+        ready_announced: row.ready_announced,
+        cancel_announced: row.cancel_announced,
+        is_deleted: row.is_deleted,
+        merged_into: row.merged_into,
+        is_stock_updated: row.is_stock_updated,
+        stock_updated_at: row.stock_updated_at,
+        has_invoice_created: row.has_invoice_created,
+        invoice_id: row.invoice_id,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        content_hash: row.content_hash,
+        order_data: RawValue::from_string(row.order_data)?,
+        versions: RawValue::from_string(row.versions)?,
+    })
+}
+
+fn write_row(account: Uuid, row: &Row, to: &mut Vec<u8>) -> Result<(), ExportError> {
+    let order = Order::read(&row.order_data)?;
+    let moment = |at: Option<OffsetDateTime>| at.map_or(Ok(String::new()), |at| at.format(&Rfc3339));
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (amount, currency) =
+        order.total.map_or_else(Default::default, |total| (total.to_string(), total.currency().to_string()));
+    let cells = [
+        TokenId::from(account).to_string(),
+        row.allegro_order_id.clone(),
+        row.order_date.format(&Rfc3339)?,
+        order.status,
+        text(&order.fulfillment_status),
+        text(&order.revision),
+        row.version.to_string(),
+        moment(order.updated_at)?,
+        text(&order.buyer_login),
+        amount,
+        currency,
+        order.line_items.iter().fold(0_i64, |sum, line| sum.saturating_add(line.quantity)).to_string(),
+        table::skus(&order.line_items),
+        row.is_stock_updated.to_string(),
+        moment(row.stock_updated_at)?,
+        row.has_invoice_created.to_string(),
+        text(&row.invoice_id),
+        row.is_deleted.to_string(),
+        text(&row.merged_into),
+        row.updated_at.format(&Rfc3339)?,
+    ];
+    Ok(table::row(cells.iter().map(String::as_str), to)?)
+}

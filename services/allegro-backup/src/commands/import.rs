@@ -1,0 +1,157 @@
+//! `allegro-backup import`.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use domain::{TokenId, UuidV7Source};
+use pg::sealed::Keyring;
+use uuid::Uuid;
+
+use crate::app::import::{self, Counts, Restored};
+use crate::config::Config;
+use crate::domain::archive::{AccountLine, Line, OrderLine};
+
+/// Orders in one transaction, at most.
+const BATCH: usize = 200;
+/// What a batch holds in memory, at most: an order has as many versions as it has.
+const BATCH_BYTES: usize = 8 << 20;
+/// No order with all its versions is longer than this.
+const LONGEST_LINE: u64 = 256 << 20;
+/// Lines that are told to be wrong one by one, at most; the others are counted.
+const TOLD: usize = 100;
+
+/// Restore an export (ndjson) into an empty or a living database; may be run again, whatever it died of
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The export; `-` is standard input
+    file: PathBuf,
+}
+
+pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
+    let mut restoring = Restoring {
+        pool: pg::Pool::new(&config.database.url, 1, "import")?,
+        keyring: Keyring::new(config.encryption.into_keys())?,
+        accounts: HashMap::new(),
+        batch: Vec::new(),
+        of: HashSet::new(),
+        account: None,
+        bytes: 0,
+        counts: Counts::default(),
+        wrong: 0,
+    };
+    let (size, mut input): (u64, Box<dyn BufRead>) = if arguments.file.as_os_str() == "-" {
+        (0, Box::new(io::stdin().lock()))
+    } else {
+        let opened = File::open(&arguments.file);
+        let file = opened.with_context(|| format!("cannot open {}", arguments.file.display()))?;
+        (file.metadata()?.len(), Box::new(BufReader::new(file)))
+    };
+    let bar = super::bar(size, "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")?;
+    let (mut line, mut number) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        let length = input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+        if length == 0 {
+            break;
+        }
+        number += 1;
+        restoring.take(number, line.trim_ascii()).await?;
+        bar.inc(u64::try_from(length).unwrap_or_default());
+    }
+    restoring.write().await?;
+    bar.finish_and_clear();
+    let Counts { added, updated, unchanged, late, versions } = restoring.counts;
+    writeln!(
+        io::stdout(),
+        "{added} orders restored, {updated} brought up to date, {unchanged} were there, {late} were newer here; \
+         {versions} earlier contents added; {} lines refused",
+        restoring.wrong
+    )?;
+    if restoring.wrong > 0 {
+        bail!("{} lines could not be restored", restoring.wrong);
+    }
+    Ok(())
+}
+
+/// A file being restored.
+struct Restoring {
+    pool: pg::Pool,
+    keyring: Keyring,
+    /// The file's accounts as they are known here; none for one that was refused.
+    accounts: HashMap<Uuid, Option<TokenId>>,
+    /// Orders waiting to be written, all of one account.
+    batch: Vec<Restored>,
+    /// Their ids: the same order twice is two batches.
+    of: HashSet<String>,
+    account: Option<TokenId>,
+    bytes: usize,
+    counts: Counts,
+    wrong: usize,
+}
+
+impl Restoring {
+    async fn take(&mut self, number: usize, line: &[u8]) -> anyhow::Result<()> {
+        if line.is_empty() {
+            return Ok(());
+        }
+        match serde_json::from_slice(line) {
+            Ok(Line::Account(account)) => self.take_account(number, &account).await,
+            Ok(Line::Order(order)) => self.take_order(number, *order, line.len()).await,
+            Err(error) => self.refuse(number, &error.to_string()),
+        }
+    }
+
+    async fn take_account(&mut self, number: usize, line: &AccountLine) -> anyhow::Result<()> {
+        let found = import::account(&self.pool, &self.keyring, line).await?;
+        if let Err(reason) = &found {
+            self.refuse(number, reason)?;
+        }
+        self.accounts.insert(line.id, found.ok());
+        Ok(())
+    }
+
+    async fn take_order(&mut self, number: usize, line: OrderLine, length: usize) -> anyhow::Result<()> {
+        let Some(account) = self.accounts.get(&line.token_id).copied() else {
+            return self.refuse(number, "its account's line does not stand before it");
+        };
+        let Some(account) = account else {
+            return self.refuse(number, "its account was refused");
+        };
+        let restored = match import::read(line) {
+            Ok(restored) => restored,
+            Err(reason) => return self.refuse(number, &reason),
+        };
+        let is_full = self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES;
+        if is_full || self.account != Some(account) || self.of.contains(restored.order_id()) {
+            self.write().await?;
+        }
+        self.account = Some(account);
+        self.of.insert(restored.order_id().to_owned());
+        self.bytes += length;
+        self.batch.push(restored);
+        Ok(())
+    }
+
+    async fn write(&mut self) -> anyhow::Result<()> {
+        if let Some(account) = self.account {
+            let counts = import::restore(&self.pool, &UuidV7Source, account, &self.batch).await?;
+            self.counts.add(counts);
+        }
+        self.batch.clear();
+        self.of.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+
+    fn refuse(&mut self, number: usize, reason: &str) -> anyhow::Result<()> {
+        self.wrong += 1;
+        if self.wrong <= TOLD {
+            writeln!(io::stderr(), "line {number}: {reason}")?;
+        }
+        Ok(())
+    }
+}

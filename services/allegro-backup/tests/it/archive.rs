@@ -1,0 +1,281 @@
+//! Export, and what an import makes of it: whatever dies, nothing twice, nothing back.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use testkit::{eventually, tell};
+
+use crate::support::{Shop, USER, USER_PATH};
+
+/// A file that goes with the value.
+struct File(PathBuf);
+
+impl File {
+    fn holding(content: &[u8]) -> Self {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("orders-{}-{number}.ndjson", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What the command `export` writes.
+fn exported(shop: &Shop) -> Vec<u8> {
+    let done = shop.service.command(&["export", "--user", USER], &[]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    done.stdout
+}
+
+/// Runs `import` and returns what it says.
+fn import(shop: &Shop, file: &File) -> String {
+    let done = shop.service.command(&["import", file.path()], &[]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// A shop of 450 orders; some have a history, some have flags.
+async fn lived_in() -> Shop {
+    let shop = Shop::open().await;
+    shop.admin("POST", "/orders", &json!({ "count": 450, "seed": 3 }));
+    let token_id = shop.connect().await;
+    shop.until_read().await;
+    for order in shop.journal().iter().take(4) {
+        let id = order["order_id"].as_str().unwrap();
+        shop.admin("POST", &format!("/orders/{id}/change-address"), &json!({}));
+        shop.service
+            .patch(&format!("/orders/{token_id}/{id}/stock-status"), &json!({ "is_stock_updated": true }));
+        let invoice = json!({ "has_invoice_created": true, "invoice_id": "=1+1" });
+        shop.service.patch(&format!("/orders/{token_id}/{id}/invoice-status"), &invoice);
+    }
+    shop.until("order_versions", 4).await;
+    shop
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_exported_comes_back_byte_for_byte_once_and_silently() {
+    let shop = lived_in().await;
+    let bearer = format!("Bearer {}", shop.service.token);
+    let path = format!("/api/v1/orders/{USER_PATH}/export");
+    let answer = shop.service.request("GET", &path, &[("Authorization", &bearer)], &[]).unwrap();
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/x-ndjson"));
+    let export = exported(&shop);
+    assert_eq!(answer.body, export, "the command writes what the route sends");
+    let lines: Vec<Value> = export
+        .split(|it| *it == b'\n')
+        .filter(|it| !it.is_empty())
+        .map(|it| serde_json::from_slice(it).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 451);
+    let text = String::from_utf8(export.clone()).unwrap();
+    assert!(!text.contains("access_token") && !text.contains("refresh_token"));
+
+    let file = File::holding(&export);
+    let other = Shop::open().await;
+    let told = import(&other, &file);
+    assert!(told.starts_with("450 orders restored"), "{told}");
+    assert_eq!(exported(&other), export);
+    let told = import(&other, &file);
+    assert!(told.starts_with("0 orders restored, 0 brought up to date, 450 were there"), "{told}");
+    assert_eq!(exported(&other), export, "twice is once");
+    assert_eq!(other.count("outbox").await, 0, "nothing is told again");
+    assert_eq!(other.count("order_line_items").await, shop.count("order_line_items").await);
+    let list = other.service.get(&format!("/orders/{USER_PATH}?stock_updated=true&text=zurawia")).1;
+    assert_eq!(list["items"].as_array().unwrap().len(), 4, "what was restored is found: {list}");
+
+    // Its owner connects the account again: it goes on as the same one.
+    let restored = lines[0]["account"]["id"].as_str().unwrap().to_owned();
+    let account = other.service.get(&format!("/tokens/{restored}")).1;
+    assert_eq!((&account["is_active"], &account["needs_reauthorization"]), (&json!(true), &json!(true)));
+    assert_eq!(other.connect().await, restored);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_killed_is_run_again() {
+    let shop = lived_in().await;
+    let export = exported(&shop);
+    let file = File::holding(&export);
+    let other = Shop::open().await;
+    for (point, restored) in [("pg.before_commit@2", 0), ("pg.after_commit@3", 400)] {
+        let done = other.service.command(&["import", file.path()], &[("FAILPOINTS", point)]);
+        assert!(!done.status.success(), "{point}");
+        assert_eq!(other.count("orders").await, restored, "{point}");
+    }
+    let told = import(&other, &file);
+    assert!(told.starts_with("50 orders restored, 0 brought up to date, 400 were there"), "{told}");
+    assert_eq!(exported(&other), export);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_living_database_never_goes_back() {
+    let shop = lived_in().await;
+    let old = exported(&shop);
+    let id = shop.journal()[9]["order_id"].as_str().unwrap().to_owned();
+    let path = format!("/orders/{USER_PATH}/{id}");
+    shop.admin("POST", &format!("/orders/{id}/change-address"), &json!({}));
+    let newer = eventually("the new address", async || {
+        let order = shop.service.get(&path).1;
+        (order["version"] == 2).then_some(order)
+    })
+    .await;
+    let flag = format!("/orders/{}/{id}/stock-status", newer["token_id"].as_str().unwrap());
+    shop.service.patch(&flag, &json!({ "is_stock_updated": true }));
+    let living = exported(&shop);
+    let told = shop.count("outbox").await;
+    let said = import(&shop, &File::holding(&old));
+    assert!(
+        said.starts_with(
+            "0 orders restored, 0 brought up to date, 449 were there, 1 were newer here; 0 earlier"
+        ),
+        "{said}"
+    );
+    assert_eq!(exported(&shop), living, "flags, versions and contents stay");
+
+    // The other way round: an older database is brought up to date, and keeps what it had.
+    let other = Shop::open().await;
+    import(&other, &File::holding(&old));
+    let said = import(&other, &File::holding(&living));
+    assert!(said.starts_with("0 orders restored, 1 brought up to date, 449 were there"), "{said}");
+    let order = other.service.get(&path).1;
+    assert_eq!((&order["version"], &order["order_data"]), (&json!(2), &newer["order_data"]));
+    assert_eq!(other.count("order_versions").await, 5);
+    assert_eq!((shop.count("outbox").await, other.count("outbox").await), (told, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_are_wrong_are_named_and_the_others_restored() {
+    let shop = lived_in().await;
+    let export = String::from_utf8(exported(&shop)).unwrap();
+    let mut lines: Vec<String> = export.lines().map(str::to_owned).collect();
+    lines.insert(0, lines[1].clone());
+    lines[3] = "{\"order\":".to_owned();
+    lines[4] = lines[4].replacen("\"content_hash\":\"", "\"content_hash\":\"zz", 1);
+    lines[5] = lines[5].replacen("\"allegro_order_id\":\"", "\"allegro_order_id\":\"other-", 1);
+    lines[6] = lines[6].replacen("{\"order\":{", "{\"order\":{\"colour\":1,", 1);
+    let other = Shop::open().await;
+    let file = File::holding(lines.join("\n").as_bytes());
+    let done = other.service.command(&["import", file.path()], &[]);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(!done.status.success());
+    for line in [
+        "line 1: its account",
+        "line 4: EOF",
+        "line 5: content_hash",
+        "line 6: is of order",
+        "line 7: unknown field `colour`",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    // The first order's line stands once more at its place.
+    assert_eq!(other.count("orders").await, 446);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_safe_to_open_and_others_see_nothing() {
+    let mut shop = lived_in().await;
+    let admin = shop.service.token.clone();
+    let ask = |shop: &Shop, user: &str, more: &str, encoding: &str| {
+        let bearer = format!("Bearer {}", shop.service.token);
+        let headers = [("Authorization", bearer.as_str()), ("Accept-Encoding", encoding)];
+        shop.service.request("GET", &format!("/api/v1/orders/{user}/export?{more}"), &headers, &[]).unwrap()
+    };
+    let table = ask(&shop, USER_PATH, "format=csv", "");
+    assert_eq!(table.header("content-type"), "text/csv; charset=utf-8");
+    let text = String::from_utf8(table.body).unwrap();
+    let rows: Vec<&str> = text.split_terminator("\r\n").collect();
+    assert_eq!(rows.len(), 451);
+    assert!(rows[0].starts_with("token_id,allegro_order_id,order_date,status,"));
+    assert_eq!(rows.iter().filter(|row| row.contains(",'=1+1,")).count(), 4, "no cell is a formula");
+    for format in ["csv", "ndjson"] {
+        let packed = ask(&shop, USER_PATH, &format!("format={format}"), "gzip");
+        assert_eq!((packed.status, packed.header("vary")), (200, "accept-encoding"), "{format}");
+    }
+    let day = "from=2030-01-01T00:00:00Z";
+    assert_eq!(
+        ask(&shop, USER_PATH, &format!("format=csv&{day}"), "").body.split(|it| *it == b'\n').count(),
+        2
+    );
+    assert_eq!(ask(&shop, USER_PATH, "format=xlsx", "").status, 400);
+    shop.service.token = shop.service.token_of("someone-else", "allegro-backup:read");
+    assert!(ask(&shop, USER_PATH, "", "").body.is_empty());
+    shop.service.token = admin;
+    assert!(ask(&shop, "nobody", "", "").body.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_takes_no_memory_and_who_goes_away_takes_the_query_along() {
+    let shop = Shop::open().await;
+    shop.admin("POST", "/orders", &json!({ "count": 100 }));
+    shop.connect().await;
+    shop.until_read().await;
+    // More than sockets hold: 20,000 orders of 3 KB.
+    shop.run(
+        "INSERT INTO orders (id, token_id, allegro_order_id, status, order_date, line_items, order_data, content_hash, \
+             asked_at) \
+         SELECT gen_random_uuid(), token_id, 'copy-' || n || '-' || allegro_order_id, status, order_date, line_items, \
+             order_data || jsonb_build_object('copy', n), content_hash, asked_at FROM orders, generate_series(1, 200) n",
+    )
+    .await;
+    let held = "pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
+    let before = resident();
+    // More than may run at once, one after the other: each gives its place back.
+    for _ in 0..4 {
+        let mut socket = ask(&shop);
+        let mut begun = [0; 12];
+        socket.read_exact(&mut begun).unwrap();
+        assert_eq!(&begun, b"HTTP/1.1 200");
+        eventually("the export to wait for its reader", async || (shop.count(held).await == 1).then_some(()))
+            .await;
+        drop(socket);
+        eventually("its transaction to end", async || (shop.count(held).await == 0).then_some(())).await;
+    }
+
+    let (mut socket, mut part) = (ask(&shop), vec![0; 1 << 20]);
+    let (mut bytes, mut most) = (0, 0);
+    while let Some(read @ 1..) = socket.read(&mut part).ok() {
+        bytes += read;
+        most = most.max(resident());
+    }
+    tell(&format!(
+        "{} KiB exported; the service held {before} KiB before and {most} KiB at most",
+        bytes >> 10
+    ));
+    assert!(bytes > 40 << 20, "{bytes}");
+    assert!(most < before + (24 << 10), "{before} KiB before, {most} KiB at most");
+}
+
+/// Begins an export, which ends with the connection.
+fn ask(shop: &Shop) -> TcpStream {
+    let mut socket = TcpStream::connect(shop.service.url().trim_start_matches("http://")).unwrap();
+    let token = &shop.service.token;
+    write!(
+        socket,
+        "GET /api/v1/orders/{USER_PATH}/export HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    )
+    .unwrap();
+    socket
+}
+
+/// What the service this test has started holds in memory, in KiB.
+fn resident() -> u64 {
+    let parent = format!("PPid:\t{}\n", std::process::id());
+    let of_children = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let status = std::fs::read_to_string(entry.ok()?.path().join("status")).ok()?;
+        let held = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        status.contains(&parent).then(|| held.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap())
+    });
+    of_children.max().unwrap()
+}
