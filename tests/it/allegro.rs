@@ -1,5 +1,6 @@
 //! Talking to the sandbox as a client of Allegro does.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -20,6 +21,7 @@ pub(crate) struct Allegro {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Value,
 }
 
@@ -39,6 +41,7 @@ impl Allegro {
         read(match method {
             "GET" => self.agent.get(url).call(),
             "PUT" => self.agent.put(url).send_json(body),
+            "PATCH" => self.agent.patch(url).send_json(body),
             "DELETE" => self.agent.delete(url).call(),
             _ => self.agent.post(url).send_json(body),
         })
@@ -89,8 +92,43 @@ impl Allegro {
     }
 
     pub(crate) fn put(&self, pair: &Value, path: &str, body: &Value) -> Answer {
-        let bearer = format!("Bearer {}", pair["access_token"].as_str().unwrap());
-        read(self.agent.put(self.url(path)).header("Authorization", bearer).send_json(body))
+        self.put_as(pair, path, MEDIA_TYPE, body)
+    }
+
+    pub(crate) fn put_as(&self, pair: &Value, path: &str, media_type: &str, body: &Value) -> Answer {
+        let request = self.agent.put(self.url(path)).header("Authorization", bearer(pair));
+        read(request.header("Content-Type", media_type).send(body.to_string()))
+    }
+
+    pub(crate) fn get_with_agent(&self, pair: &Value, agent: &str, path: &str) -> Answer {
+        let request = self.agent.get(self.url(path)).header("User-Agent", agent);
+        read(request.header("Authorization", bearer(pair)).call())
+    }
+
+    /// Changes rules.
+    pub(crate) fn rule(&self, change: &Value) {
+        assert_eq!(self.admin("PATCH", "/rules", change).status, 200, "{change}");
+    }
+
+    /// Lets the sandbox's clock jump forward.
+    pub(crate) fn advance(&self, seconds: u32) {
+        assert_eq!(self.admin("POST", "/clock/advance", &json!({ "seconds": seconds })).status, 200);
+    }
+
+    /// Makes orders and returns their ids, as the journal of the truth has them.
+    pub(crate) fn orders(&self, wish: &Value) -> Vec<String> {
+        assert_eq!(self.admin("POST", "/orders", wish).status, 200, "{wish}");
+        let lines = self.page("/_sandbox/journal", &[]);
+        let id = |line: &str| {
+            serde_json::from_str::<Value>(line).unwrap()["order_id"].as_str().unwrap().to_owned()
+        };
+        lines.lines().map(id).collect()
+    }
+
+    /// A GET whose answer may not come, or not whole.
+    pub(crate) fn try_get(&self, pair: &Value, path: &str) -> Result<Value, ureq::Error> {
+        let request = self.agent.get(self.url(path)).header("Accept", MEDIA_TYPE);
+        request.header("Authorization", bearer(pair)).call()?.body_mut().read_json()
     }
 
     pub(crate) fn page(&self, path: &str, form: &[(&str, &str)]) -> String {
@@ -103,13 +141,20 @@ impl Allegro {
     }
 }
 
+fn bearer(pair: &Value) -> String {
+    format!("Bearer {}", pair["access_token"].as_str().unwrap())
+}
+
 fn read(sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
     let mut response = sent.unwrap();
     let content_type = response.headers().get("content-type").map(|it| it.to_str().unwrap().to_owned());
+    let told = response.headers().iter();
+    let headers = told.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
     let text = response.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
     Answer {
         status: response.status().as_u16(),
         content_type: content_type.unwrap_or_default(),
+        headers,
         body: serde_json::from_str(&text).unwrap_or_default(),
     }
 }

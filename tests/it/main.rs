@@ -1,13 +1,12 @@
 //! Tests across crates and services.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod allegro;
 mod contract;
 mod errors;
+mod sandbox_answers;
+mod sandbox_journal;
+mod sandbox_limits;
 mod sandbox_rules;
+mod sandbox_tokens;

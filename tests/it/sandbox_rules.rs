@@ -1,98 +1,15 @@
 //! The sandbox answers as Allegro answers.
 
-use std::collections::BTreeSet;
-
 use sandbox::Settings;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::allegro::{Allegro, MEDIA_TYPE};
-use crate::contract::{Contract, OpenApi};
+use crate::allegro::Allegro;
+use crate::contract::Contract;
 
-fn days_ago(days: i64) -> String {
+pub(crate) fn days_ago(days: i64) -> String {
     (OffsetDateTime::now_utc() - Duration::days(days)).format(&Rfc3339).unwrap()
-}
-
-#[test]
-fn every_answer_keeps_its_contract() {
-    let allegro = Allegro::start(Settings { device_interval: 0, ..Settings::default() });
-    let openapi = OpenApi::beside_the_checkout();
-    if openapi.is_none() {
-        println!(
-            "Allegro's OpenAPI document does not lie beside the checkout: checked against our schemas only"
-        );
-    }
-    let device = allegro.device();
-    Contract::of("device-code").check(&device);
-    let oauth_error = Contract::of("oauth-error");
-    oauth_error.check(&allegro.poll(&device).body);
-    allegro.decide(&device, "approve");
-    let pair = allegro.poll(&device).body;
-    Contract::of("token").check(&pair);
-
-    let check = |name: &'static str, path: &str, template: &str| {
-        let answer = allegro.get(&pair, path);
-        assert_eq!((answer.status, answer.content_type.as_str()), (200, MEDIA_TYPE), "{path}");
-        Contract::of(name).check(&answer.body);
-        if let Some(openapi) = &openapi {
-            openapi.check(template, &answer.body);
-        }
-        answer.body
-    };
-    check("order-event-stats", "/order/event-stats", "/order/event-stats");
-    check("me", "/me", "/me");
-    allegro.admin("POST", "/orders", &json!({ "count": 400, "seed": 5 }));
-    check("order-event-stats", "/order/event-stats", "/order/event-stats");
-    check("order-events", "/order/events?limit=1000", "/order/events");
-    let (mut statuses, mut fulfillments) = (BTreeSet::new(), BTreeSet::new());
-    for offset in [0, 100, 200, 300] {
-        let path = format!("/order/checkout-forms?limit=100&offset={offset}");
-        let page = check("checkout-forms", &path, "/order/checkout-forms");
-        for form in page["checkoutForms"].as_array().unwrap() {
-            statuses.insert(form["status"].as_str().unwrap().to_owned());
-            fulfillments.insert(form["fulfillment"]["status"].as_str().unwrap().to_owned());
-        }
-    }
-    assert_eq!(statuses.len(), 3, "orders of the past are filled in, ready or cancelled: {statuses:?}");
-    assert!(fulfillments.len() >= 3, "{fulfillments:?}");
-    let page = check("checkout-forms", "/order/checkout-forms?limit=1", "/order/checkout-forms");
-    let id = page["checkoutForms"][0]["id"].as_str().unwrap();
-    let one = format!("/order/checkout-forms/{id}");
-    check("checkout-form", &one, "/order/checkout-forms/{id}");
-
-    let errors = Contract::of("errors");
-    for (path, status) in [
-        (one.to_uppercase().replace("/ORDER/CHECKOUT-FORMS", "/order/checkout-forms"), 404),
-        ("/order/checkout-forms/00000000-0000-1000-8000-000000000000".to_owned(), 404),
-        ("/order/checkout-forms/seven".to_owned(), 422),
-        ("/order/checkout-forms?offset=9901&limit=100".to_owned(), 422),
-        ("/order/checkout-forms?sort=createdAt".to_owned(), 422),
-        ("/order/checkout-forms?limit=101".to_owned(), 422),
-        ("/order/events?from=yesterday".to_owned(), 422),
-        ("/order/events?type=ORDER_CREATED".to_owned(), 422),
-        ("/no/such/resource".to_owned(), 404),
-    ] {
-        let answer = allegro.get(&pair, &path);
-        assert_eq!(answer.status, status, "{path}");
-        errors.check(&answer.body);
-    }
-    let token = pair["access_token"].as_str().unwrap();
-    let answer = allegro.get_as(token, "application/json", "/me");
-    assert_eq!(answer.status, 406);
-    errors.check(&answer.body);
-    let answer = allegro.get_as("eyJ.eyJ.x", MEDIA_TYPE, "/me");
-    assert_eq!(answer.status, 401);
-    oauth_error.check(&answer.body);
-    for (status, answer) in [
-        (401, allegro.oauth("/auth/oauth/device", &[("client_id", "sandbox")], "sandbox:wrong")),
-        (400, allegro.oauth("/auth/oauth/device", &[("client_id", "other")], "sandbox:sandbox-secret")),
-        (400, allegro.poll(&device)),
-        (400, allegro.refresh(&json!({ "refresh_token": "eyJ" }))),
-    ] {
-        assert_eq!(answer.status, status);
-        oauth_error.check(&answer.body);
-    }
 }
 
 #[test]

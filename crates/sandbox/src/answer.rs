@@ -10,10 +10,8 @@ pub(crate) const MEDIA_TYPE: &str = "application/vnd.allegro.public.v1+json";
 
 fn builder(status: StatusCode, content_type: &str) -> HttpResponseBuilder {
     let mut builder = HttpResponse::build(status);
-    let trace = rand::random::<u64>();
     builder
         .insert_header((CONTENT_TYPE, content_type))
-        .insert_header(("trace-id", format!("{trace:016x}")))
         .insert_header((CACHE_CONTROL, "no-cache, no-store, max-age=0, must-revalidate"));
     builder
 }
@@ -21,6 +19,11 @@ fn builder(status: StatusCode, content_type: &str) -> HttpResponseBuilder {
 /// 200 of an API resource.
 pub(crate) fn resource(body: impl Into<Bytes>) -> HttpResponse {
     builder(StatusCode::OK, MEDIA_TYPE).body(body.into())
+}
+
+/// 201 of an API resource.
+pub(crate) fn created(body: &Value) -> HttpResponse {
+    builder(StatusCode::CREATED, MEDIA_TYPE).body(body.to_string())
 }
 
 /// 204 of an API resource.
@@ -39,6 +42,17 @@ pub(crate) fn error(status: StatusCode, code: &str, message: &str, path: Option<
         "code": code, "message": message, "details": null, "path": path, "userMessage": message, "metadata": {},
     }] });
     builder(status, "application/json").body(body.to_string())
+}
+
+/// 422: what is wrong, and where.
+pub(crate) fn invalid(message: &str, path: &str) -> HttpResponse {
+    error(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", message, Some(path))
+}
+
+/// 429, with the words of 2021: no header tells how long.
+pub(crate) fn too_many() -> HttpResponse {
+    let text = "An error has occurred";
+    error(StatusCode::TOO_MANY_REQUESTS, "RateLimitExceedException", text, None)
 }
 
 /// The error shape of OAuth, and of 401 everywhere.

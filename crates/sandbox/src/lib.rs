@@ -2,7 +2,7 @@
 //!
 //! It answers as Allegro's documentation and its users' reports say Allegro answers, on one origin for both of
 //! Allegro's hosts. Everything lives in memory. What Allegro lets nobody do (make orders, break things, read the
-//! truth) is under `/_sandbox`; see the README beside this crate.
+//! truth) is under `/_sandbox`; see docs/SANDBOX.md.
 
 mod answer;
 mod routes;
@@ -10,3 +10,8 @@ mod server;
 mod world;
 
 pub use server::{Sandbox, Settings};
+
+/// Every rule with its value at the start, by group and name.
+pub fn rules() -> serde_json::Value {
+    serde_json::json!(world::rules::Rules::default())
+}

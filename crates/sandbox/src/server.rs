@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::routes;
 use crate::world::World;
@@ -34,6 +36,12 @@ pub struct Settings {
     pub access_token_seconds: u64,
     /// How long a used refresh token still works, in seconds.
     pub refresh_grace_seconds: u64,
+    /// The moment its clock shows at the start; the machine's time unless given.
+    pub start: Option<OffsetDateTime>,
+    /// Of everything random: the same seed, the same tokens, revisions and stumbles. Another one each time unless given.
+    pub seed: Option<u64>,
+    /// Further rules, by group and name, laid over the others: see docs/SANDBOX.md.
+    pub rules: Value,
 }
 
 impl Default for Settings {
@@ -46,6 +54,9 @@ impl Default for Settings {
             device_interval: 5,
             access_token_seconds: 43_199,
             refresh_grace_seconds: 60,
+            start: None,
+            seed: None,
+            rules: json!({}),
         }
     }
 }
@@ -61,7 +72,7 @@ impl Sandbox {
     /// Starts on threads of its own, whatever runtime the caller has.
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// When the address cannot be bound, or a rule does not exist or cannot be what it shall be.
     pub fn start(settings: Settings) -> io::Result<Self> {
         let (started, start) = mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -102,14 +113,17 @@ impl Drop for Sandbox {
 
 fn bind(settings: Settings) -> io::Result<(SocketAddr, actix_web::dev::Server)> {
     let listen = settings.listen;
-    let world = web::Data::new(World::new(settings));
+    let world = web::Data::new(
+        World::new(settings).map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?,
+    );
     let server = HttpServer::new(move || {
         App::new()
             .app_data(world.clone())
             .app_data(web::PayloadConfig::new(BODY_LIMIT))
-            .wrap(from_fn(routes::faults::interfere))
+            .wrap(from_fn(routes::gate::interfere))
             .configure(routes::configure)
     })
+    .on_connect(routes::gate::remember_wire)
     .workers(WORKERS)
     .disable_signals()
     .shutdown_timeout(1)

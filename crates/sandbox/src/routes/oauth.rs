@@ -1,18 +1,17 @@
 //! Allegro's OAuth host: device authorization and tokens, plain JSON.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::answer::{oauth_error, plain};
+use crate::answer::{oauth_error, plain, too_many};
 use crate::world::World;
-use crate::world::tokens::{Consent, DEVICE_CODE_LIFE, Refusal};
+use crate::world::tokens::{Consent, Refusal};
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -44,13 +43,19 @@ pub(crate) async fn device(request: HttpRequest, world: web::Data<World>, body: 
         return oauth_error(StatusCode::BAD_REQUEST, "invalid_request", text);
     }
     let mut state = world.lock();
+    if !state.rules.auth.device_grant {
+        let text = "OAuth 2.0 Parameter: client_id";
+        return oauth_error(StatusCode::BAD_REQUEST, "unauthorized_client", text);
+    }
     let consent = match state.seller(None) {
-        Some(seller) if state.auto_approve => Consent::Approved { seller: seller.id.clone() },
+        Some(seller) if state.rules.auth.auto_approve => Consent::Approved { seller: seller.id.clone() },
         _ => Consent::Waiting,
     };
-    let device = state.tokens.begin(consent);
-    let as_text = state.faults.wanted().is_some_and(|wanted| wanted.text_numbers);
-    let number = |number: u64| if as_text { json!(number.to_string()) } else { json!(number) };
+    let scope = given.get("scope").map(String::as_str);
+    let (tokens, mut desk) = state.desk(&world.settings.client_id);
+    let device = tokens.begin(consent, scope, &mut desk);
+    let rules = &state.rules.auth;
+    let number = |number: u64| if rules.numbers_as_text { json!(number.to_string()) } else { json!(number) };
     let host = request.connection_info().host().to_owned();
     let page = format!("http://{host}/skojarz-aplikacje");
     plain(
@@ -58,12 +63,21 @@ pub(crate) async fn device(request: HttpRequest, world: web::Data<World>, body: 
         &json!({
             "user_code": device.user_code,
             "device_code": device.device_code,
-            "expires_in": number(DEVICE_CODE_LIFE.as_secs()),
-            "interval": number(world.settings.device_interval),
+            "expires_in": number(rules.device_code_seconds),
+            "interval": number(rules.device_interval_seconds),
             "verification_uri": page,
             "verification_uri_complete": format!("{page}?code={}", device.user_code),
         }),
     )
+}
+
+/// A pair of tokens, or why there is none.
+pub(super) fn handed(outcome: Result<Value, Refusal>) -> HttpResponse {
+    match outcome {
+        Ok(body) => plain(StatusCode::OK, &body),
+        Err(Refusal::OAuth(code, description)) => oauth_error(StatusCode::BAD_REQUEST, &code, &description),
+        Err(Refusal::TooMany) => too_many(),
+    }
 }
 
 pub(crate) async fn token(request: HttpRequest, world: web::Data<World>, body: web::Bytes) -> HttpResponse {
@@ -72,21 +86,14 @@ pub(crate) async fn token(request: HttpRequest, world: web::Data<World>, body: w
     }
     let given = parameters(&request, &body);
     let value = |name: &str| given.get(name).map(String::as_str).unwrap_or_default();
-    let life = world.settings.access_token_seconds;
     let mut state = world.lock();
-    let outcome = match value("grant_type") {
-        DEVICE_GRANT => {
-            let interval = Duration::from_secs(world.settings.device_interval);
-            state.tokens.poll(value("device_code"), interval, life)
+    let (tokens, mut desk) = state.desk(&world.settings.client_id);
+    handed(match value("grant_type") {
+        DEVICE_GRANT => tokens.poll(value("device_code"), &mut desk),
+        "refresh_token" => tokens.renew(value("refresh_token"), &mut desk),
+        other => {
+            let text = format!("Unsupported grant type: {other}");
+            Err(Refusal::OAuth("unsupported_grant_type".to_owned(), text))
         }
-        "refresh_token" => {
-            let grace = Duration::from_secs(world.settings.refresh_grace_seconds);
-            state.tokens.renew(value("refresh_token"), grace, life)
-        }
-        other => Err(Refusal("unsupported_grant_type", format!("Unsupported grant type: {other}"))),
-    };
-    match outcome {
-        Ok(body) => plain(StatusCode::OK, &body),
-        Err(Refusal(code, description)) => oauth_error(StatusCode::BAD_REQUEST, code, &description),
-    }
+    })
 }

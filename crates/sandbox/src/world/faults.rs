@@ -1,15 +1,24 @@
 //! What goes wrong on purpose.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rand::Rng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
-/// The faults asked for.
+use super::clock::seconds;
+
+/// One fault: to which requests it comes, and what it does to them. Empty lists mean all.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Wanted {
+    /// Only these: token, device, me, event-stats, events, orders, order, fulfillment, offers, commands.
+    pub(crate) routes: Vec<String>,
+    /// Only requests of these sellers.
+    pub(crate) sellers: Vec<String>,
+    /// Only requests for these orders.
+    pub(crate) orders: Vec<String>,
     /// Part of the requests that fail with `status`, 0 to 1.
     pub(crate) error_rate: f64,
     /// 500, 503 …
@@ -19,20 +28,16 @@ pub(crate) struct Wanted {
     /// Part of the requests that get no answer for `timeout_ms`.
     pub(crate) timeout_rate: f64,
     pub(crate) timeout_ms: u64,
+    /// Part of the requests whose connection ends without an answer.
+    pub(crate) reset_rate: f64,
+    /// Part of the requests that are carried out, but whose connection ends instead of the answer.
+    pub(crate) lost_rate: f64,
+    /// Part of the requests whose answer breaks off in the middle.
+    pub(crate) truncate_rate: f64,
+    /// Part of the requests that are answered 200 with something that is no JSON.
+    pub(crate) garbage_rate: f64,
     /// Answer 429 to everything for so long, beginning now.
     pub(crate) block_seconds: u64,
-    /// Only these: token, device, me, event-stats, events, orders, order. Empty means all.
-    pub(crate) routes: Vec<String>,
-    /// Part of the requests that are done, and whose answer breaks off in the middle.
-    pub(crate) cut_rate: f64,
-    /// Fail with this `error` of OAuth instead of an API's.
-    pub(crate) oauth_error: Option<String>,
-    /// Sent as `Retry-After` with every failure.
-    pub(crate) retry_after: Option<u64>,
-    /// Sent as `X-RateLimit-Remaining` with every answer.
-    pub(crate) remaining: Option<u64>,
-    /// Numbers of the device flow are sent as text, as the documentation shows them.
-    pub(crate) text_numbers: bool,
     /// Every answer takes so long, as over a real network.
     pub(crate) delay_ms: u64,
     pub(crate) seed: u64,
@@ -41,89 +46,146 @@ pub(crate) struct Wanted {
 impl Default for Wanted {
     fn default() -> Self {
         Self {
+            routes: Vec::new(),
+            sellers: Vec::new(),
+            orders: Vec::new(),
             error_rate: 0.0,
             status: 500,
             html: false,
             timeout_rate: 0.0,
             timeout_ms: 60_000,
+            reset_rate: 0.0,
+            lost_rate: 0.0,
+            truncate_rate: 0.0,
+            garbage_rate: 0.0,
             block_seconds: 0,
-            routes: Vec::new(),
-            cut_rate: 0.0,
-            oauth_error: None,
-            retry_after: None,
-            remaining: None,
-            text_numbers: false,
             delay_ms: 0,
             seed: 1,
         }
     }
 }
 
+impl Wanted {
+    /// What is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let rates = [
+            self.error_rate,
+            self.timeout_rate,
+            self.reset_rate,
+            self.lost_rate,
+            self.truncate_rate,
+            self.garbage_rate,
+        ];
+        if !rates.iter().all(|rate| (0.0..=1.0).contains(rate)) {
+            return Err("rates are between 0 and 1".to_owned());
+        }
+        if !(200..=599).contains(&self.status) {
+            return Err("status is an HTTP status".to_owned());
+        }
+        Ok(())
+    }
+
+    fn is_about(&self, request: &About<'_>) -> bool {
+        let is_in = |list: &[String], value: Option<&str>| {
+            list.is_empty() || value.is_some_and(|value| list.iter().any(|it| it == value))
+        };
+        is_in(&self.routes, Some(request.route))
+            && is_in(&self.sellers, request.seller)
+            && is_in(&self.orders, request.order)
+    }
+}
+
+/// A request, as far as faults look at it.
+pub(crate) struct About<'a> {
+    pub(crate) route: &'a str,
+    pub(crate) seller: Option<&'a str>,
+    pub(crate) order: Option<&'a str>,
+}
+
 /// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Spared,
-    Error {
-        status: u16,
-        html: bool,
-    },
+    Error { status: u16, html: bool },
     Silence(Duration),
+    Reset,
+    Lost,
+    Truncated,
+    Garbage,
     Blocked,
-    /// It is done, and its answer breaks off.
-    Cut,
+}
+
+struct Active {
+    id: u64,
+    wanted: Wanted,
+    random: StdRng,
+    blocked_until: Option<OffsetDateTime>,
 }
 
 #[derive(Default)]
 pub(crate) struct Faults {
-    active: Option<(Wanted, StdRng)>,
-    blocked_until: Option<Instant>,
+    active: Vec<Active>,
+    last: u64,
 }
 
 impl Faults {
-    pub(crate) fn set(&mut self, wanted: Wanted) {
-        use rand::SeedableRng;
-        self.blocked_until =
-            (wanted.block_seconds > 0).then(|| Instant::now() + Duration::from_secs(wanted.block_seconds));
+    /// This fault beside those there are. Returns its id.
+    pub(crate) fn add(&mut self, wanted: Wanted, now: OffsetDateTime) -> u64 {
+        self.last += 1;
+        let blocked_until =
+            (wanted.block_seconds > 0).then(|| now.saturating_add(seconds(wanted.block_seconds)));
         let random = StdRng::seed_from_u64(wanted.seed);
-        self.active = Some((wanted, random));
+        self.active.push(Active { id: self.last, wanted, random, blocked_until });
+        self.last
     }
 
+    /// No fault any more.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        self.active.clear();
     }
 
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked_until.is_some_and(|until| Instant::now() < until)
+    /// Ends one; false when there is no such one.
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        let before = self.active.len();
+        self.active.retain(|active| active.id != id);
+        self.active.len() < before
     }
 
-    /// What was asked for, if anything was.
-    pub(crate) fn wanted(&self) -> Option<&Wanted> {
-        self.active.as_ref().map(|(wanted, _)| wanted)
+    /// All there are, with their ids.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &Wanted)> {
+        self.active.iter().map(|active| (active.id, &active.wanted))
     }
 
-    /// How long an answer takes.
-    pub(crate) fn delay(&self) -> Duration {
-        self.active.as_ref().map_or(Duration::ZERO, |(wanted, _)| Duration::from_millis(wanted.delay_ms))
+    pub(crate) fn is_blocked(&self, now: OffsetDateTime) -> bool {
+        self.active.iter().any(|active| active.blocked_until.is_some_and(|until| now < until))
     }
 
-    /// Decides about one request.
-    pub(crate) fn fate(&mut self, route: &str) -> Fate {
-        if self.is_blocked() {
-            return Fate::Blocked;
+    /// Decides about one request: how much later it is answered, and how.
+    pub(crate) fn decide(&mut self, request: &About<'_>, now: OffsetDateTime) -> (Duration, Fate) {
+        let mut delay = Duration::ZERO;
+        let mut fate = if self.is_blocked(now) { Fate::Blocked } else { Fate::Spared };
+        for active in self.active.iter_mut().filter(|active| active.wanted.is_about(request)) {
+            delay += Duration::from_millis(active.wanted.delay_ms);
+            if fate == Fate::Spared {
+                fate = active.draw();
+            }
         }
-        let Some((wanted, random)) = &mut self.active else { return Fate::Spared };
-        if !wanted.routes.is_empty() && !wanted.routes.iter().any(|it| it == route) {
-            return Fate::Spared;
-        }
-        if random.random_bool(wanted.timeout_rate.clamp(0.0, 1.0)) {
-            return Fate::Silence(Duration::from_millis(wanted.timeout_ms));
-        }
-        if random.random_bool(wanted.error_rate.clamp(0.0, 1.0)) {
-            return Fate::Error { status: wanted.status, html: wanted.html };
-        }
-        if random.random_bool(wanted.cut_rate.clamp(0.0, 1.0)) {
-            return Fate::Cut;
-        }
-        Fate::Spared
+        (delay, fate)
+    }
+}
+
+impl Active {
+    fn draw(&mut self) -> Fate {
+        let wanted = &self.wanted;
+        let fates = [
+            (wanted.timeout_rate, Fate::Silence(Duration::from_millis(wanted.timeout_ms))),
+            (wanted.error_rate, Fate::Error { status: wanted.status, html: wanted.html }),
+            (wanted.reset_rate, Fate::Reset),
+            (wanted.lost_rate, Fate::Lost),
+            (wanted.truncate_rate, Fate::Truncated),
+            (wanted.garbage_rate, Fate::Garbage),
+        ];
+        let random = &mut self.random;
+        fates.into_iter().find(|(rate, _)| random.random_bool(*rate)).map_or(Fate::Spared, |(_, fate)| fate)
     }
 }

@@ -7,11 +7,9 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::change::Change;
 use super::clock::written;
-use super::orders::{Change, Order, Seller};
-
-/// Allegro keeps events for 60 days.
-const JOURNAL_LIFE: Duration = Duration::days(60);
+use super::orders::fresh_revision;
 
 const NAMES: [(&str, &str); 8] = [
     ("Zażółć", "Gęślą"),
@@ -30,7 +28,8 @@ const PLACES: [(&str, &str, &str); 5] = [
     ("Żywiec", "34-300", "Kościuszki 1"),
     ("Święta Lipka", "11-440", "Święta Lipka 29"),
 ];
-const GOODS: [(&str, u32); 6] = [
+/// What every shop sells: name and price in minor units.
+pub(super) const GOODS: [(&str, u32); 6] = [
     ("Świeca sojowa „Jaśmin” 200 g", 3_999),
     ("Mydło w kostce, węgiel i dziegieć", 1_450),
     ("Kubek ceramiczny ręcznie malowany, żółty", 5_900),
@@ -96,6 +95,18 @@ impl Generator {
         Made { form, bought_at, life }
     }
 
+    /// A moment between two, to the millisecond.
+    pub(super) fn between(&mut self, from: OffsetDateTime, to: OffsetDateTime) -> OffsetDateTime {
+        let span = (to - from).whole_milliseconds().max(1);
+        let offset = self.random.random_range(0..span);
+        from + Duration::milliseconds(i64::try_from(offset).unwrap_or_default())
+    }
+
+    /// A new revision.
+    pub(super) fn revision(&mut self) -> String {
+        fresh_revision(&mut self.random)
+    }
+
     fn minutes(&mut self, from: i64, to: i64) -> Duration {
         Duration::milliseconds(self.random.random_range(from * 60_000..to * 60_000))
     }
@@ -109,7 +120,7 @@ impl Generator {
     }
 
     #[expect(clippy::too_many_lines, reason = "one order, written down as Allegro writes it")]
-    fn bought(&mut self, bought_at: OffsetDateTime) -> Value {
+    pub(super) fn bought(&mut self, bought_at: OffsetDateTime) -> Value {
         let (first_name, last_name) = *self.pick(&NAMES);
         let (city, zip, street) = *self.pick(&PLACES);
         let currency = if self.random.random_ratio(1, 20) { "CZK" } else { "PLN" };
@@ -124,15 +135,12 @@ impl Generator {
                 let quantity = *self.pick(&[1_u32, 1, 1, 2, 5]);
                 total += price * quantity;
                 // Not every seller gives every offer a SKU.
-                let external = if self.random.random_ratio(1, 8) {
-                    Value::Null
-                } else {
-                    json!({ "id": format!("AH-{at:03}") })
-                };
+                let external =
+                    if self.random.random_ratio(1, 8) { Value::Null } else { json!({ "id": sku(at) }) };
                 json!({
                     "id": self.id(),
                     "offer": {
-                        "id": (7_000_000_000_u64 + u64::try_from(at).unwrap_or_default()).to_string(),
+                        "id": offer_id(at),
                         "name": name,
                         "external": external,
                         "productSet": { "products": [{ "id": self.id(), "quantity": 1 }] },
@@ -227,68 +235,14 @@ impl Generator {
     }
 }
 
-/// Makes orders of the past and puts them, with the events Allegro would still keep, at the seller's. Returns the
-/// first and the last order's id.
-pub(crate) fn fill(
-    seller: &mut Seller,
-    last_event: &mut u64,
-    count: usize,
-    (from, to): (OffsetDateTime, OffsetDateTime),
-    seed: u64,
-) -> Option<(String, String)> {
-    let mut generator = Generator::new(seed);
-    let now = OffsetDateTime::now_utc();
-    let span = (to - from).whole_milliseconds().max(1);
-    let mut moments: Vec<OffsetDateTime> = (0..count)
-        .map(|_| {
-            let offset = generator.random.random_range(0..span);
-            from + Duration::milliseconds(i64::try_from(offset).unwrap_or_default())
-        })
-        .collect();
-    moments.sort_unstable();
-    let mut ends = None::<(String, String)>;
-    let mut events = Vec::new();
-    for bought_at in moments {
-        let Made { mut form, bought_at, life } = generator.order(bought_at, now);
-        let mut updated_at = bought_at;
-        let mut noted = vec![("BOUGHT", bought_at)];
-        for (change, at) in &life {
-            change.apply(&mut form, *at);
-            if !matches!(change, Change::Fulfill(_)) {
-                updated_at = *at;
-            }
-            noted.push((change.event(), *at));
-        }
-        let order = Order::of(&form, bought_at, updated_at);
-        ends = Some((ends.map_or_else(|| order.id.clone(), |(first, _)| first), order.id.clone()));
-        let at = seller.add(order);
-        let kept: Vec<_> = noted.into_iter().filter(|(_, moment)| now - *moment < JOURNAL_LIFE).collect();
-        if !kept.is_empty() {
-            let form = std::sync::Arc::new(form);
-            events.extend(
-                kept.into_iter().map(|(kind, moment)| (moment, kind, at, std::sync::Arc::clone(&form))),
-            );
-        }
-    }
-    events.sort_by_key(|(moment, ..)| *moment);
-    for (moment, kind, at, form) in events {
-        seller.note(last_event, kind, (at, &form), moment);
-    }
-    ends
+/// The id of what is sold, by its place among the goods.
+pub(super) fn offer_id(at: usize) -> String {
+    (7_000_000_000_u64 + u64::try_from(at).unwrap_or_default()).to_string()
 }
 
-/// A new order as it arrives, moment by moment. Returns its id.
-pub(crate) fn arrive(seller: &mut Seller, last_event: &mut u64, generator: &mut Generator) -> String {
-    let now = OffsetDateTime::now_utc();
-    let form = generator.bought(now);
-    let order = Order::of(&form, now, now);
-    let id = order.id.clone();
-    let at = seller.add(order);
-    seller.note(last_event, "BOUGHT", (at, &form), now);
-    for change in [Change::FillIn, Change::Pay] {
-        seller.change(last_event, &id, &change);
-    }
-    id
+/// The seller's own id of it.
+pub(super) fn sku(at: usize) -> String {
+    format!("AH-{at:03}")
 }
 
 /// A seed nobody chose.

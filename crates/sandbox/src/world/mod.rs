@@ -1,18 +1,38 @@
 //! Everything the sandbox remembers, behind one lock that is held for microseconds.
 
+pub(crate) mod arrival;
+pub(crate) mod change;
 pub(crate) mod clock;
 pub(crate) mod faults;
 pub(crate) mod generator;
+mod index;
 pub(crate) mod journal;
+mod jwt;
+pub(crate) mod limits;
+pub(crate) mod live;
+pub(crate) mod offers;
 pub(crate) mod orders;
+pub(crate) mod rules;
 pub(crate) mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::json;
+use time::OffsetDateTime;
+
+use clock::Clock;
 use faults::Faults;
+use journal::Pen;
+pub(crate) use jwt::is_like as is_like_a_token;
+use limits::Limits;
+use live::Live;
+use offers::Commands;
 use orders::Seller;
-use tokens::Tokens;
+use rules::Rules;
+use tokens::{Desk, Tokens};
 
 use crate::Settings;
 
@@ -30,34 +50,43 @@ pub(crate) struct State {
     pub(crate) sellers: Vec<Seller>,
     pub(crate) tokens: Tokens,
     pub(crate) faults: Faults,
-    pub(crate) auto_approve: bool,
+    pub(crate) limits: Limits,
+    pub(crate) rules: Rules,
+    /// The rules at the start: what the admin interface goes back to.
+    pub(crate) first_rules: Rules,
+    pub(crate) clock: Clock,
+    pub(crate) commands: Commands,
     pub(crate) live: Option<Live>,
     /// Requests by `METHOD route` and status.
     pub(crate) requests: BTreeMap<String, BTreeMap<u16, u64>>,
-    /// The journal's last event id; ids grow over all sellers.
-    pub(crate) last_event: u64,
-}
-
-/// Orders arriving by themselves.
-#[derive(Debug, Clone)]
-pub(crate) struct Live {
-    pub(crate) wanted: u64,
-    pub(crate) emitted: u64,
-    pub(crate) run: u64,
+    random: StdRng,
 }
 
 impl World {
-    pub(crate) fn new(settings: Settings) -> Self {
+    /// A new world; the text says what is wrong with the settings.
+    pub(crate) fn new(settings: Settings) -> Result<Self, String> {
+        let given = Rules::default().changed(&json!({ "auth": {
+            "auto_approve": settings.auto_approve,
+            "device_interval_seconds": settings.device_interval,
+            "access_token_seconds": settings.access_token_seconds,
+            "refresh_grace_seconds": settings.refresh_grace_seconds,
+        } }))?;
+        let rules = given.changed(&settings.rules)?;
+        let mut random = StdRng::seed_from_u64(settings.seed.unwrap_or_else(generator::any_seed));
         let state = State {
             sellers: vec![Seller::new(FIRST_SELLER.to_string(), "sklep-zielony".to_owned())],
-            tokens: Tokens::of(settings.client_id.clone()),
+            tokens: Tokens::default(),
             faults: Faults::default(),
-            auto_approve: settings.auto_approve,
+            limits: Limits::default(),
+            first_rules: rules.clone(),
+            rules,
+            clock: settings.start.map(Clock::showing).unwrap_or_default(),
+            commands: Commands::default(),
             live: None,
             requests: BTreeMap::new(),
-            last_event: 0,
+            random: StdRng::from_rng(&mut random),
         };
-        Self { settings, state: Mutex::new(state) }
+        Ok(Self { settings, state: Mutex::new(state) })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -77,18 +106,34 @@ impl State {
 
     /// The seller named, or the first one.
     pub(crate) fn seller(&self, id: Option<&str>) -> Option<&Seller> {
-        match id {
-            None => self.sellers.first(),
-            Some(id) => self.sellers.iter().find(|seller| seller.id == id),
-        }
+        self.sellers.get(place(id)?)
     }
 
-    /// The seller named, or the first one, and the event counter.
-    pub(crate) fn seller_mut(&mut self, id: Option<&str>) -> Option<(&mut Seller, &mut u64)> {
-        let seller = match id {
-            None => self.sellers.first_mut(),
-            Some(id) => self.sellers.iter_mut().find(|seller| seller.id == id),
-        };
-        seller.map(|seller| (seller, &mut self.last_event))
+    /// The seller named, or the first one, and what writing in its journal goes by.
+    pub(crate) fn seller_mut(&mut self, id: Option<&str>) -> Option<(&mut Seller, Pen<'_>)> {
+        let seller = self.sellers.get_mut(place(id)?)?;
+        let pen = Pen { rules: &self.rules.journal, random: &mut self.random, now: self.clock.now() };
+        Some((seller, pen))
     }
+
+    /// Whose an order is.
+    pub(crate) fn owner(&self, order: &str) -> Option<String> {
+        self.sellers.iter().find(|seller| seller.find(order).is_some()).map(|seller| seller.id.clone())
+    }
+
+    /// The tokens, and what giving one goes by.
+    pub(crate) fn desk<'a>(&'a mut self, client_id: &'a str) -> (&'a mut Tokens, Desk<'a>) {
+        let (rules, now) = (&self.rules.auth, self.clock.now());
+        (&mut self.tokens, Desk { rules, random: &mut self.random, now, client_id })
+    }
+
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+}
+
+/// Where a seller stands: ids are given one after the other.
+fn place(id: Option<&str>) -> Option<usize> {
+    let Some(id) = id else { return Some(0) };
+    usize::try_from(id.parse::<u64>().ok()?.checked_sub(FIRST_SELLER)?).ok()
 }

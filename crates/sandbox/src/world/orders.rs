@@ -1,13 +1,18 @@
 //! The orders of one seller. Each is kept as the bytes it is answered with, written once per revision.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use rand::Rng;
+use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::change::{Change, set};
 use super::clock::{micros, written};
-use super::journal::{self, Event};
+use super::index::Index;
+use super::journal::{Fact, Journal, Pen};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
@@ -20,6 +25,23 @@ pub(crate) struct Order {
     pub(crate) updated_at: OffsetDateTime,
     pub(crate) lines: usize,
     pub(crate) body: Bytes,
+    /// What it was before its last change, and when that was.
+    pub(crate) before: Option<(Bytes, OffsetDateTime)>,
+    /// How often the seller changed it over the API.
+    pub(crate) seller_changes: u32,
+    /// Since when it is there: the list shows it a while later, where the rules say so.
+    pub(crate) since: OffsetDateTime,
+    /// Why it is there no more.
+    pub(crate) gone: Option<Gone>,
+}
+
+/// Where an order went that is there no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// The buyer paid it together with others: this one carries its lines now.
+    Into(String),
+    /// Nowhere.
+    Away,
 }
 
 pub(crate) struct Seller {
@@ -27,59 +49,9 @@ pub(crate) struct Seller {
     pub(crate) login: String,
     pub(crate) orders: Vec<Order>,
     by_id: HashMap<String, usize>,
-    pub(crate) by_bought: BTreeSet<(i64, usize)>,
-    pub(crate) by_updated: BTreeSet<(i64, usize)>,
-    pub(crate) journal: Vec<Event>,
-}
-
-/// What may happen to an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
-    FillIn,
-    Pay,
-    BuyerCancel,
-    AutoCancel,
-    /// The seller's status; Allegro alone sets `RETURNED`.
-    Fulfill(String),
-    MoveAddress,
-}
-
-impl Change {
-    pub(crate) const fn event(&self) -> &'static str {
-        match self {
-            Self::FillIn => "FILLED_IN",
-            Self::Pay => "READY_FOR_PROCESSING",
-            Self::BuyerCancel => "BUYER_CANCELLED",
-            Self::AutoCancel => "AUTO_CANCELLED",
-            Self::Fulfill(_) => "FULFILLMENT_STATUS_CHANGED",
-            Self::MoveAddress => "BUYER_MODIFIED",
-        }
-    }
-
-    /// Writes the change into the order's content. `updatedAt` does not move with the fulfillment.
-    pub(crate) fn apply(&self, form: &mut Value, at: OffsetDateTime) {
-        let moment = written(at);
-        match self {
-            Self::FillIn => set(form, "/status", json!("FILLED_IN")),
-            Self::Pay => {
-                set(form, "/status", json!("READY_FOR_PROCESSING"));
-                let paid = form.pointer("/summary/totalToPay").cloned().unwrap_or_default();
-                if form.pointer("/payment").is_some_and(|payment| !payment.is_null()) {
-                    set(form, "/payment/finishedAt", json!(moment));
-                    set(form, "/payment/paidAmount", paid);
-                }
-            }
-            Self::BuyerCancel | Self::AutoCancel => set(form, "/status", json!("CANCELLED")),
-            Self::Fulfill(status) => set(form, "/fulfillment/status", json!(status)),
-            Self::MoveAddress => {
-                set(form, "/delivery/address/street", json!("Żurawia 7/12"));
-                set(form, "/delivery/address/modifiedAt", json!(moment));
-            }
-        }
-        if !matches!(self, Self::Fulfill(_)) {
-            set(form, "/updatedAt", json!(moment));
-        }
-    }
+    pub(crate) by_bought: Index,
+    pub(crate) by_updated: Index,
+    pub(crate) journal: Journal,
 }
 
 impl Order {
@@ -97,7 +69,16 @@ impl Order {
             updated_at,
             lines: form.get("lineItems").and_then(Value::as_array).map_or(0, Vec::len),
             body: Bytes::from(form.to_string()),
+            before: None,
+            seller_changes: 0,
+            since: bought_at,
+            gone: None,
         }
+    }
+
+    /// Its content.
+    pub(crate) fn form(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
@@ -108,14 +89,30 @@ impl Seller {
             login,
             orders: Vec::new(),
             by_id: HashMap::new(),
-            by_bought: BTreeSet::new(),
-            by_updated: BTreeSet::new(),
-            journal: Vec::new(),
+            by_bought: Index::default(),
+            by_updated: Index::default(),
+            journal: Journal::default(),
         }
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<&Order> {
         self.by_id.get(id).and_then(|at| self.orders.get(*at))
+    }
+
+    /// Orders that are there.
+    pub(crate) fn living(&self) -> impl Iterator<Item = (usize, &Order)> {
+        self.orders.iter().enumerate().filter(|(_, order)| order.gone.is_none())
+    }
+
+    /// Adds orders of the past and returns the place of the first.
+    pub(crate) fn extend(&mut self, orders: Vec<Order>) -> usize {
+        let first = self.orders.len();
+        let places = || orders.iter().zip(first..);
+        self.by_id.extend(places().map(|(order, at)| (order.id.clone(), at)));
+        self.by_bought.extend(places().map(|(order, at)| (micros(order.bought_at), at)));
+        self.by_updated.extend(places().map(|(order, at)| (micros(order.updated_at), at)));
+        self.orders.extend(orders);
+        first
     }
 
     /// Adds an order and returns where it stands.
@@ -128,44 +125,104 @@ impl Seller {
         at
     }
 
-    pub(crate) fn note(
-        &mut self,
-        last: &mut u64,
-        kind: &'static str,
-        (at, form): (usize, &Value),
-        occurred_at: OffsetDateTime,
-    ) {
-        let event = journal::note(last, &self.id, kind, (at, form), occurred_at);
-        self.journal.push(event);
+    /// Tells the journal.
+    pub(crate) fn note(&mut self, fact: Fact, pen: &mut Pen<'_>) {
+        self.journal.note(&self.id, fact, pen);
     }
 
-    /// Changes an order now and notes the event; false when there is no such order.
-    pub(crate) fn change(&mut self, last: &mut u64, id: &str, change: &Change) -> bool {
-        let Some(at) = self.by_id.get(id).copied() else { return false };
-        let Some(order) = self.orders.get(at) else { return false };
-        let Ok(mut form) = serde_json::from_slice::<Value>(&order.body) else { return false };
-        let now = OffsetDateTime::now_utc();
-        let (bought_at, before) = (order.bought_at, order.updated_at);
-        change.apply(&mut form, now);
-        set(&mut form, "/revision", json!(fresh_revision()));
-        let updated_at = if matches!(change, Change::Fulfill(_)) { before } else { now };
-        self.by_updated.remove(&(micros(before), at));
+    /// Changes an order now and notes the event, unless it stays silent; false when there is no such order.
+    pub(crate) fn change(&mut self, id: &str, change: &Change, pen: &mut Pen<'_>, is_silent: bool) -> bool {
+        let Some((at, order)) = self.by_id.get(id).and_then(|at| Some((*at, self.orders.get_mut(*at)?)))
+        else {
+            return false;
+        };
+        let mut form = order.form();
+        change.apply(&mut form, pen.now);
+        set(&mut form, "/revision", json!(fresh_revision(pen.random)));
+        let before = order.updated_at;
+        let updated_at = if change.moves_updated_at() { pen.now } else { before };
+        let changed = Order {
+            before: Some((order.body.clone(), pen.now)),
+            since: order.since,
+            seller_changes: order.seller_changes,
+            ..Order::of(&form, order.bought_at, updated_at)
+        };
+        *order = changed;
+        self.by_updated.remove((micros(before), at));
         self.by_updated.insert((micros(updated_at), at));
-        let changed = Order::of(&form, bought_at, updated_at);
-        if let Some(order) = self.orders.get_mut(at) {
-            *order = changed;
+        if let Some(kind) = change.event().filter(|_| !is_silent) {
+            let fact = Fact { kind, order: at, form: Arc::new(form), occurred_at: pen.now };
+            self.note(fact, pen);
         }
-        self.note(last, change.event(), (at, &form), now);
         true
     }
-}
 
-pub(crate) fn fresh_revision() -> String {
-    format!("{:08x}", rand::random::<u32>())
-}
-
-fn set(form: &mut Value, pointer: &str, value: Value) {
-    if let Some(place) = form.pointer_mut(pointer) {
-        *place = value;
+    /// Counts a change the seller made over the API.
+    pub(crate) fn count_change(&mut self, id: &str) {
+        if let Some(order) = self.by_id.get(id).and_then(|at| self.orders.get_mut(*at)) {
+            order.seller_changes += 1;
+        }
     }
+
+    /// Takes an order away; its events stay. False when there is no such order.
+    pub(crate) fn take_away(&mut self, id: &str, gone: Gone) -> bool {
+        let Some((at, order)) = self.by_id.remove(id).and_then(|at| Some((at, self.orders.get_mut(at)?)))
+        else {
+            return false;
+        };
+        order.gone = Some(gone);
+        self.by_bought.remove((micros(order.bought_at), at));
+        self.by_updated.remove((micros(order.updated_at), at));
+        true
+    }
+
+    /// The buyer pays several orders together: one new order carries all their lines, the old ones are gone. Returns its
+    /// id, or nothing when one of them is not there.
+    pub(crate) fn merge(&mut self, ids: &[String], pen: &mut Pen<'_>) -> Option<String> {
+        let forms: Vec<Value> = ids.iter().map(|id| self.find(id).map(Order::form)).collect::<Option<_>>()?;
+        let bought_at = ids.iter().filter_map(|id| self.find(id)).map(|order| order.bought_at).max()?;
+        let id = uuid::Builder::from_random_bytes(pen.random.random()).into_uuid().to_string();
+        let form = merged(&forms, &id, pen)?;
+        for old in ids {
+            self.take_away(old, Gone::Into(id.clone()));
+        }
+        let order = Order { since: pen.now, ..Order::of(&form, bought_at, pen.now) };
+        let at = self.add(order);
+        let form = Arc::new(form);
+        for kind in ["FILLED_IN", "READY_FOR_PROCESSING"] {
+            let fact = Fact { kind, order: at, form: Arc::clone(&form), occurred_at: pen.now };
+            self.note(fact, pen);
+        }
+        Some(id)
+    }
+}
+
+/// The content of an order that others became: lines keep their ids, as they always do.
+fn merged(forms: &[Value], id: &str, pen: &mut Pen<'_>) -> Option<Value> {
+    let mut form = forms.first()?.clone();
+    let lines: Vec<Value> = forms
+        .iter()
+        .filter_map(|form| form.get("lineItems")?.as_array())
+        .flat_map(|lines| lines.iter().cloned())
+        .collect();
+    let minor: u64 = forms
+        .iter()
+        .filter_map(|form| form.pointer("/summary/totalToPay/amount")?.as_str())
+        .filter_map(|amount| amount.replace('.', "").parse::<u64>().ok())
+        .sum();
+    let total = format!("{}.{:02}", minor / 100, minor % 100);
+    set(&mut form, "/id", json!(id));
+    set(&mut form, "/lineItems", json!(lines));
+    set(&mut form, "/summary/totalToPay/amount", json!(total));
+    set(&mut form, "/status", json!("READY_FOR_PROCESSING"));
+    let paid = form.pointer("/summary/totalToPay").cloned()?;
+    set(&mut form, "/payment/finishedAt", json!(written(pen.now)));
+    set(&mut form, "/payment/paidAmount", paid);
+    set(&mut form, "/revision", json!(fresh_revision(pen.random)));
+    set(&mut form, "/updatedAt", json!(written(pen.now)));
+    Some(form)
+}
+
+pub(crate) fn fresh_revision(random: &mut StdRng) -> String {
+    format!("{:08x}", random.random::<u32>())
 }

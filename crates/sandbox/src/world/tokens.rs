@@ -1,19 +1,17 @@
 //! Device codes and token families (RFC 8628, RFC 6749 §6, Allegro's authentication tutorial).
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::collections::{HashMap, VecDeque};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::Rng;
 use rand::distr::Alphanumeric;
+use rand::rngs::StdRng;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use uuid::Uuid;
+use time::{Duration, OffsetDateTime};
 
-const SCOPE: &str = "allegro:api:orders:read allegro:api:profile:read";
-/// A device code lives an hour.
-pub(crate) const DEVICE_CODE_LIFE: Duration = Duration::from_hours(1);
+use super::clock::seconds;
+use super::jwt;
+use super::rules::AuthRules;
+
 /// Letters a person does not confuse.
 const USER_CODE_ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -29,63 +27,88 @@ pub(crate) enum Consent {
 pub(crate) struct Device {
     pub(crate) device_code: String,
     pub(crate) user_code: String,
+    scopes: Vec<String>,
     consent: Consent,
     is_used: bool,
-    made_at: Instant,
-    polled_at: Option<Instant>,
+    made_at: OffsetDateTime,
+    polled_at: Option<OffsetDateTime>,
+    /// Grows with every poll that came too early, where the rules say so.
+    interval: Duration,
 }
 
-/// Why a token was not given: the `error` and its description.
+/// Why a token was not given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal(pub(crate) &'static str, pub(crate) String);
+pub(crate) enum Refusal {
+    /// The `error` and its description.
+    OAuth(String, String),
+    /// The user was given too many tokens.
+    TooMany,
+}
 
+fn refusal<T>(error: &str, description: &str) -> Result<T, Refusal> {
+    Err(Refusal::OAuth(error.to_owned(), description.to_owned()))
+}
+
+/// What one call that gives tokens goes by.
+pub(crate) struct Desk<'a> {
+    pub(crate) rules: &'a AuthRules,
+    pub(crate) random: &'a mut StdRng,
+    pub(crate) now: OffsetDateTime,
+    pub(crate) client_id: &'a str,
+}
+
+/// What an access token allows.
 #[derive(Debug, Clone)]
-struct Access {
-    seller: String,
-    expires_at: Instant,
+pub(crate) struct Access {
+    pub(crate) seller: String,
+    pub(crate) scopes: Vec<String>,
+    family: u64,
+    expires_at: OffsetDateTime,
 }
 
 #[derive(Debug, Clone)]
 struct Refresh {
     seller: String,
+    scopes: Vec<String>,
+    family: u64,
+    expires_at: OffsetDateTime,
     /// The access token that dies when this one is used.
     access: String,
-    used_at: Option<Instant>,
+    used_at: Option<OffsetDateTime>,
     /// The access token its last use gave.
     given: Option<String>,
 }
 
 #[derive(Default)]
 pub(crate) struct Tokens {
-    /// Whose tokens they are: every token names its application.
-    client_id: String,
     devices: Vec<Device>,
     access: HashMap<String, Access>,
     refresh: HashMap<String, Refresh>,
+    /// The families of each seller, the oldest first: one for each time the seller let the application in.
+    sessions: HashMap<String, VecDeque<u64>>,
+    /// When tokens were given to each seller lately.
+    given: HashMap<String, VecDeque<OffsetDateTime>>,
+    families: u64,
     pub(crate) issued: u64,
     pub(crate) refreshes: u64,
 }
 
 impl Tokens {
-    /// Tokens given to this application.
-    pub(crate) fn of(client_id: String) -> Self {
-        Self { client_id, ..Self::default() }
-    }
-
-    /// Begins an authorization.
-    pub(crate) fn begin(&mut self, consent: Consent) -> Device {
-        let mut random = rand::rng();
-        let letter = |random: &mut rand::rngs::ThreadRng| {
+    /// Begins an authorization. Asked for no scope, it grants all of the application's.
+    pub(crate) fn begin(&mut self, consent: Consent, scope: Option<&str>, desk: &mut Desk<'_>) -> Device {
+        let letter = |random: &mut StdRng| {
             let at = random.random_range(0..USER_CODE_ALPHABET.len());
             char::from(USER_CODE_ALPHABET.get(at).copied().unwrap_or(b'x'))
         };
         let device = Device {
-            device_code: (&mut random).sample_iter(Alphanumeric).take(32).map(char::from).collect(),
-            user_code: (0..9).map(|_| letter(&mut random)).collect(),
+            device_code: (&mut *desk.random).sample_iter(Alphanumeric).take(32).map(char::from).collect(),
+            user_code: (0..9).map(|_| letter(desk.random)).collect(),
+            scopes: granted(&desk.rules.scopes, scope),
             consent,
             is_used: false,
-            made_at: Instant::now(),
+            made_at: desk.now,
             polled_at: None,
+            interval: seconds(desk.rules.device_interval_seconds),
         };
         self.devices.push(device.clone());
         device
@@ -105,105 +128,148 @@ impl Tokens {
         self.devices.iter().filter(|it| it.consent == Consent::Waiting).map(|it| it.user_code.as_str())
     }
 
-    /// One poll of the device grant.
-    pub(crate) fn poll(&mut self, code: &str, interval: Duration, life: u64) -> Result<Value, Refusal> {
-        let now = Instant::now();
-        let unknown = || Refusal("invalid_request", "Invalid device code".to_owned());
-        let device = self.devices.iter_mut().find(|it| it.device_code == code).ok_or_else(unknown)?;
-        if device.is_used {
-            return Err(unknown());
+    /// One poll of the device grant. A code is used once: whoever polls it beside the first is told it is invalid.
+    pub(crate) fn poll(&mut self, code: &str, desk: &mut Desk<'_>) -> Result<Value, Refusal> {
+        let known = self.devices.iter_mut().find(|it| it.device_code == code && !it.is_used);
+        let Some(device) = known else {
+            return refusal(&desk.rules.unknown_code_error, "Invalid device code");
+        };
+        if desk.now - device.made_at > seconds(desk.rules.device_code_seconds) {
+            return refusal(&desk.rules.expired_code_error, "The device code has expired");
         }
-        if now.duration_since(device.made_at) > DEVICE_CODE_LIFE {
-            return Err(Refusal("expired_token", "The device code has expired".to_owned()));
-        }
-        let too_fast = device.polled_at.is_some_and(|at| now.duration_since(at) < interval);
-        device.polled_at = Some(now);
+        let is_early = device.polled_at.is_some_and(|at| desk.now - at < device.interval);
+        device.polled_at = Some(desk.now);
         match device.consent.clone() {
-            Consent::Waiting | Consent::Approved { .. } if too_fast => {
-                Err(Refusal("slow_down", "Polling too fast".to_owned()))
+            Consent::Denied => refusal("access_denied", "User denied the authorization"),
+            _ if is_early => {
+                device.interval = device.interval.saturating_add(seconds(desk.rules.slow_down_seconds));
+                refusal("slow_down", "Polling too fast")
             }
-            Consent::Waiting => Err(Refusal(
-                "authorization_pending",
-                "User has not authorized the device code yet.".to_owned(),
-            )),
-            Consent::Denied => Err(Refusal("access_denied", "User denied the authorization".to_owned())),
+            Consent::Waiting => {
+                refusal("authorization_pending", "User has not authorized the device code yet.")
+            }
             Consent::Approved { seller } => {
-                device.is_used = true;
-                Ok(self.issue(&seller, life).1)
+                let scopes = device.scopes.clone();
+                self.count(&seller, desk)?;
+                if let Some(device) = self.devices.iter_mut().find(|it| it.device_code == code) {
+                    device.is_used = true;
+                }
+                Ok(self.open(&seller, scopes, desk))
             }
         }
     }
 
+    /// A new session: the first pair of a family. The oldest beyond the limit dies.
+    pub(crate) fn open(&mut self, seller: &str, scopes: Vec<String>, desk: &mut Desk<'_>) -> Value {
+        self.families += 1;
+        let family = self.families;
+        let sessions = self.sessions.entry(seller.to_owned()).or_default();
+        sessions.push_back(family);
+        let dead: Vec<u64> = sessions.drain(..sessions.len().saturating_sub(desk.rules.sessions)).collect();
+        for family in dead {
+            self.access.retain(|_, token| token.family != family);
+            self.refresh.retain(|_, token| token.family != family);
+        }
+        self.issue(seller, scopes, family, desk).1
+    }
+
     /// The refresh grant: a new pair, the old access token dead at once. A used token still works for the grace;
     /// it then gives another pair of the same family, and takes back only the access token given before.
-    pub(crate) fn renew(&mut self, token: &str, grace: Duration, life: u64) -> Result<Value, Refusal> {
-        let refused = || Refusal("invalid_grant", format!("Invalid refresh token: {token}"));
-        let used = self.refresh.get_mut(token).ok_or_else(refused)?;
-        if used.used_at.is_some_and(|at| at.elapsed() > grace) {
-            return Err(refused());
-        }
-        used.used_at.get_or_insert_with(Instant::now);
-        let (seller, dead) = (used.seller.clone(), used.given.take().unwrap_or_else(|| used.access.clone()));
-        self.access.remove(&dead);
+    pub(crate) fn renew(&mut self, token: &str, desk: &mut Desk<'_>) -> Result<Value, Refusal> {
+        let grace = seconds(desk.rules.refresh_grace_seconds);
+        let is_good = |it: &Refresh| {
+            it.expires_at > desk.now && it.used_at.is_none_or(|used_at| desk.now - used_at <= grace)
+        };
+        let Some(used) = self.refresh.get(token).filter(|it| is_good(it)).cloned() else {
+            return refusal(&desk.rules.refused_refresh_error, &format!("Invalid refresh token: {token}"));
+        };
+        self.count(&used.seller, desk)?;
+        self.access.remove(used.given.as_ref().unwrap_or(&used.access));
         self.refreshes += 1;
-        let (access, body) = self.issue(&seller, life);
+        let (access, body) = self.issue(&used.seller, used.scopes, used.family, desk);
         if let Some(used) = self.refresh.get_mut(token) {
+            used.used_at.get_or_insert(desk.now);
             used.given = Some(access);
         }
         Ok(body)
     }
 
-    /// Whose token it is, while it lives.
-    pub(crate) fn seller_of(&self, access: &str) -> Option<&str> {
-        let token = self.access.get(access)?;
-        (Instant::now() < token.expires_at).then_some(token.seller.as_str())
-    }
-
-    /// A seller's access tokens die before their time.
-    pub(crate) fn expire(&mut self, seller: &str) {
-        self.access.retain(|_, token| token.seller != seller);
+    /// What a token allows, while it lives.
+    pub(crate) fn allowed(&self, access: &str, now: OffsetDateTime) -> Option<&Access> {
+        self.access.get(access).filter(|token| now < token.expires_at)
     }
 
     /// All of a seller's tokens die, as after a change of password.
     pub(crate) fn revoke(&mut self, seller: &str) {
         self.access.retain(|_, token| token.seller != seller);
         self.refresh.retain(|_, token| token.seller != seller);
+        self.sessions.remove(seller);
     }
 
-    fn issue(&mut self, seller: &str, life: u64) -> (String, Value) {
-        let (jti, refresh_jti) = (random_id(), random_id());
-        let now = OffsetDateTime::now_utc().unix_timestamp();
-        let expires = now.saturating_add_unsigned(life);
-        let scopes: Vec<&str> = SCOPE.split(' ').collect();
-        let access = jwt(&json!({
-            "user_name": seller, "scope": scopes, "allegro_api": true, "exp": expires, "jti": jti, "client_id": self.client_id,
-        }));
-        let refresh = jwt(&json!({
-            "user_name": seller, "scope": scopes, "allegro_api": true, "ati": jti, "exp": now + 90 * 86_400,
-            "jti": refresh_jti, "client_id": self.client_id,
-        }));
-        let expires_at = Instant::now() + Duration::from_secs(life);
-        self.access.insert(access.clone(), Access { seller: seller.to_owned(), expires_at });
-        let state = Refresh { seller: seller.to_owned(), access: access.clone(), used_at: None, given: None };
-        self.refresh.insert(refresh.clone(), state);
-        self.issued += 1;
+    /// A seller's access tokens die, as if their time had run out; the refresh tokens stay good.
+    pub(crate) fn expire(&mut self, seller: &str) {
+        self.access.retain(|_, token| token.seller != seller);
+    }
+
+    /// Counts a token against the user's limit.
+    fn count(&mut self, seller: &str, desk: &Desk<'_>) -> Result<(), Refusal> {
+        let given = self.given.entry(seller.to_owned()).or_default();
+        let since = desk.now - seconds(desk.rules.tokens_per_user_seconds);
+        given.retain(|at| *at > since);
+        if desk.rules.tokens_per_user > 0 && given.len() >= desk.rules.tokens_per_user {
+            return Err(Refusal::TooMany);
+        }
+        given.push_back(desk.now);
+        Ok(())
+    }
+
+    fn issue(
+        &mut self,
+        seller: &str,
+        scopes: Vec<String>,
+        family: u64,
+        desk: &mut Desk<'_>,
+    ) -> (String, Value) {
+        let (life, long_life) = (desk.rules.access_token_seconds, desk.rules.refresh_token_seconds);
+        let (jti, refresh_jti) = (jwt::id(desk.random), jwt::id(desk.random));
+        let claims = |life: u64, jti: &str| {
+            json!({
+                "user_name": seller, "scope": scopes, "allegro_api": true, "jti": jti, "client_id": desk.client_id,
+                "exp": desk.now.unix_timestamp().saturating_add_unsigned(life),
+            })
+        };
+        let (access_claims, mut refresh_claims) = (claims(life, &jti), claims(long_life, &refresh_jti));
+        if let Some(claims) = refresh_claims.as_object_mut() {
+            claims.insert("ati".to_owned(), json!(jti));
+        }
+        let access = jwt::written(&access_claims, desk.random);
+        let refresh = jwt::written(&refresh_claims, desk.random);
         let body = json!({
             "access_token": access, "token_type": "bearer", "refresh_token": refresh, "expires_in": life,
-            "scope": SCOPE, "allegro_api": true, "jti": jti,
+            "scope": scopes.join(" "), "allegro_api": true, "jti": jti,
         });
+        let seller = seller.to_owned();
+        let state = Access {
+            seller: seller.clone(),
+            scopes: scopes.clone(),
+            family,
+            expires_at: desk.now.saturating_add(seconds(life)),
+        };
+        self.access.insert(access.clone(), state);
+        let expires_at = desk.now.saturating_add(seconds(long_life));
+        let access_of = access.clone();
+        let state =
+            Refresh { seller, scopes, family, expires_at, access: access_of, used_at: None, given: None };
+        self.refresh.insert(refresh, state);
+        self.issued += 1;
         (access, body)
     }
 }
 
-fn random_id() -> String {
-    uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
-}
-
-/// Looks like Allegro's: nobody can verify it (no key is published), everybody may decode it.
-fn jwt(payload: &Value) -> String {
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT"}"#);
-    let signature: [u8; 32] = rand::random();
-    let tail: [u8; 16] = Uuid::now_v7().into_bytes();
-    let signature = URL_SAFE_NO_PAD.encode([signature.as_slice(), &tail].concat());
-    format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(payload.to_string()))
+/// Of what is asked for, that which the application is registered for.
+pub(crate) fn granted(registered: &str, asked: Option<&str>) -> Vec<String> {
+    let asked: Option<Vec<&str>> =
+        asked.map(|it| it.split_whitespace().collect::<Vec<_>>()).filter(|it| !it.is_empty());
+    let is_wanted = |scope: &&str| asked.as_ref().is_none_or(|asked| asked.contains(scope));
+    registered.split_whitespace().filter(is_wanted).map(str::to_owned).collect()
 }

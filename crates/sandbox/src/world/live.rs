@@ -1,0 +1,121 @@
+//! Orders that arrive by themselves, and what happens to those that did.
+
+use rand::Rng;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde::Deserialize;
+
+use super::State;
+use super::arrival::arrive;
+use super::change::Change;
+use super::generator::Generator;
+
+/// What was wished for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GoLive {
+    /// Whose orders; the first seller's unless named.
+    pub(crate) seller_id: Option<String>,
+    /// One order to each seller in turn.
+    #[serde(default)]
+    pub(crate) all_sellers: bool,
+    pub(crate) count: u64,
+    pub(crate) rate_per_second: f64,
+    /// Of the orders, how many the buyer cancels as soon as they are there.
+    #[serde(default)]
+    pub(crate) cancel_percent: u64,
+    /// With how many of the arriving orders another one, that is there already, changes.
+    #[serde(default)]
+    pub(crate) change_percent: u64,
+    /// How many of the orders are paid together with the one before, which both are gone for.
+    #[serde(default)]
+    pub(crate) merge_percent: u64,
+    pub(crate) seed: Option<u64>,
+}
+
+impl GoLive {
+    /// What is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let percents = [self.cancel_percent, self.change_percent, self.merge_percent];
+        if !(0.1..=10_000.0).contains(&self.rate_per_second) || percents.iter().any(|it| *it > 100) {
+            return Err("rate_per_second is between 0.1 and 10000, percents between 0 and 100");
+        }
+        if self.all_sellers && self.seller_id.is_some() {
+            return Err("name one seller or all, not both");
+        }
+        Ok(())
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) wanted: u64,
+    pub(crate) emitted: u64,
+    pub(crate) run: u64,
+}
+
+/// Makes one order after the other.
+pub(crate) struct Emitter {
+    wanted: GoLive,
+    generator: Generator,
+    random: StdRng,
+    /// The last order of each seller that may still be paid together with the next.
+    last: Vec<Option<String>>,
+}
+
+impl Emitter {
+    pub(crate) fn new(wanted: GoLive, seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed.wrapping_add(1));
+        Self { wanted, generator: Generator::new(seed), random, last: Vec::new() }
+    }
+
+    /// Lets the n-th order arrive.
+    pub(crate) fn emit(&mut self, state: &mut State, n: u64) {
+        // Spread evenly: the n-th is one of them when the percentage passes a whole number.
+        let is_one_of = |percent: u64| (n + 1) * percent / 100 > n * percent / 100;
+        let place = if self.wanted.all_sellers {
+            usize::try_from(n).unwrap_or_default() % state.sellers.len().max(1)
+        } else {
+            0
+        };
+        let named = match &self.wanted.seller_id {
+            Some(named) => Some(named.clone()),
+            None => state.sellers.get(place).map(|seller| seller.id.clone()),
+        };
+        let Some((seller, mut pen)) = state.seller_mut(named.as_deref()) else { return };
+        let id = arrive(seller, &mut self.generator, &mut pen);
+        if self.last.len() <= place {
+            self.last.resize(place + 1, None);
+        }
+        let before = self.last.get_mut(place).and_then(Option::take);
+        if is_one_of(self.wanted.cancel_percent) {
+            seller.change(&id, &Change::BuyerCancel, &mut pen, false);
+        } else if let Some(before) = before.filter(|_| is_one_of(self.wanted.merge_percent)) {
+            seller.merge(&[before, id], &mut pen);
+        } else if let Some(last) = self.last.get_mut(place) {
+            *last = Some(id);
+        }
+        if is_one_of(self.wanted.change_percent) {
+            let at = self.random.random_range(0..seller.orders.len().max(1));
+            let living =
+                seller.orders.get(at).filter(|order| order.gone.is_none() && order.status != "CANCELLED");
+            if let Some((id, change)) = living.map(|order| (order.id.clone(), self.any_change())) {
+                seller.change(&id, &change, &mut pen, false);
+            }
+        }
+    }
+
+    fn any_change(&mut self) -> Change {
+        match self.random.random_range(0..10) {
+            0 => Change::Surcharge,
+            1 => Change::MoveAddress,
+            2 => Change::BuyerCancel,
+            3 => Change::Return,
+            4 => Change::Sent("ALL".to_owned()),
+            5 | 6 => Change::Fulfill("PROCESSING".to_owned()),
+            7 | 8 => Change::Fulfill("SENT".to_owned()),
+            _ => Change::Fulfill("PICKED_UP".to_owned()),
+        }
+    }
+}
