@@ -8,6 +8,7 @@
 mod bench;
 mod chaos;
 mod check;
+mod compare;
 mod deadline;
 mod demo;
 mod docs;
@@ -87,6 +88,9 @@ enum Command {
         /// Fewer rounds, for a look.
         #[arg(long)]
         quick: bool,
+        /// Backup: measure with a million orders stored, too (takes 6 GB of memory and some minutes).
+        #[arg(long)]
+        million: bool,
     },
     /// Kill processes while they work, and count that nothing is missing.
     Chaos {
@@ -101,6 +105,9 @@ enum Command {
         /// Seconds each dependency is away.
         #[arg(long, default_value_t = 60)]
         outage: u64,
+        /// Backup: how long the faults go on; 0 to kill it while it reads a list instead.
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
     },
     /// Write the documents that are made of the code.
     Docs {
@@ -142,9 +149,10 @@ fn main() -> ExitCode {
         Command::Status => stack::commands::status(),
         Command::Logs { name, follow } => stack::commands::logs(&name, follow),
         Command::Psql { name, arguments } => stack::commands::sql(&name, &arguments),
-        Command::Bench { name, quick } => bench::run(name, quick),
-        Command::Chaos { name, kills, orders, outage } => {
-            chaos::run(name, kills, orders, std::time::Duration::from_secs(outage))
+        Command::Bench { name, quick, million } => bench::run(name, quick, million),
+        Command::Chaos { name, kills, orders, outage, minutes } => {
+            let outage = std::time::Duration::from_secs(outage);
+            chaos::run(name, &chaos::Wish { kills, orders, outage, minutes })
         }
         Command::NewService { name, port } => new_service::run(&root(), &name, port),
         Command::Nightly { steps } => nightly::run(&steps),

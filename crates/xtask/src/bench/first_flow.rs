@@ -1,13 +1,13 @@
 //! An order's way: how fast the list is read and stored, and how fast webhooks are delivered.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::first_sync;
 use super::usage::Usage;
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
@@ -51,53 +51,17 @@ pub(super) fn run(orders: u32) -> Result<ExitCode> {
 }
 
 fn measure_backup(stack: &mut Stack, client: &Client, orders: u32) -> Result<Figure> {
-    let before = Usage::of(stack.process("allegro-backup")?)?;
-    let connected = Instant::now();
-    client.connect(USER, None)?;
-    let mut started = None;
-    wait_until("the list is read", PATIENCE, || {
-        let reading = client.reading(USER)?;
-        if reading.is_under_way {
-            started.get_or_insert_with(Instant::now);
-        }
-        Ok(reading.is_complete)
-    })?;
-    let elapsed = started.unwrap_or(connected).elapsed();
-    let after = Usage::of(stack.process("allegro-backup")?)?;
-    let raw = raw_copy(stack)?;
+    let synced = first_sync::measure(stack, client, USER, None)?;
+    let raw = first_sync::raw(stack, USER)?;
     Ok(Figure {
         what: "first sync, orders",
         count: orders,
-        elapsed,
-        raw_what: "COPY of the same documents into a table like it",
+        elapsed: synced.elapsed,
+        raw_what: first_sync::RAW,
         raw_per_second: f64::from(orders) / raw.as_secs_f64(),
-        cores: after.cores_since(before, connected.elapsed()),
-        peak_megabytes: after.peak_megabytes,
+        cores: synced.cores,
+        peak_megabytes: synced.peak_megabytes,
     })
-}
-
-/// Copies the stored documents out to a file, and times copying them into a table with the same key.
-fn raw_copy(stack: &Stack) -> Result<Duration> {
-    let database = stack.database("allegro_backup")?;
-    let file = stack::folder().join("documents.copy");
-    let psql =
-        |sql: &str| process::run(Command::new(stack::psql()?).args(["-qAt", "-d", &database, "-c", sql]));
-    let columns = "id, token_id, allegro_order_id, order_data";
-    psql(&format!("\\copy (SELECT {columns} FROM orders) TO '{}'", file.display()))?;
-    psql(
-        "CREATE TABLE raw_orders (id uuid PRIMARY KEY, token_id uuid, allegro_order_id text, order_data jsonb, \
-         UNIQUE (token_id, allegro_order_id))",
-    )?;
-    let started = Instant::now();
-    psql(&format!("\\copy raw_orders ({columns}) FROM '{}'", file.display()))?;
-    let elapsed = started.elapsed();
-    psql("DROP TABLE raw_orders")?;
-    remove(&file)?;
-    Ok(elapsed)
-}
-
-fn remove(file: &Path) -> Result<()> {
-    std::fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))
 }
 
 fn measure_webhooks(stack: &mut Stack, subscriber: &Subscriber) -> Result<Figure> {

@@ -1,6 +1,10 @@
 //! `cargo xtask bench`: figures in release, each beside the raw limit met in the same run.
 
+mod backup;
+mod backup_print;
 mod first_flow;
+mod first_sync;
+mod page;
 mod relay;
 mod usage;
 
@@ -16,13 +20,24 @@ pub(crate) enum Name {
     FirstFlow,
     /// Facts a second from the outbox of one service to the inbox of another, and how late they come.
     Relay,
+    /// First sync of 100,000 orders, events at 50 a second, 1,000 accounts, and growth.
+    Backup,
 }
 
 /// Measures and prints a table.
-pub(crate) fn run(name: Name, quick: bool) -> Result<ExitCode> {
+pub(crate) fn run(name: Name, quick: bool, million: bool) -> Result<ExitCode> {
     match name {
         Name::Relay if quick => relay::run(20_000, 1),
         Name::Relay => relay::run(60_000, 3),
         Name::FirstFlow => first_flow::run(if quick { 10_000 } else { 50_000 }),
+        Name::Backup => backup::run(if quick { &backup::QUICK } else { &backup::FULL }, million),
     }
+}
+
+/// Smallest, median and largest.
+fn spread<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> (f64, f64, f64) {
+    let mut values: Vec<f64> = rounds.iter().map(figure).collect();
+    values.sort_by(f64::total_cmp);
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))
 }

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::spread;
 use crate::servers::{self, Keeping};
 use crate::{process, root};
 
@@ -68,14 +69,6 @@ fn read(line: &str) -> Result<Round> {
         p50: number("p50")?,
         p99: number("p99")?,
     })
-}
-
-/// Smallest, median and largest.
-fn spread(rounds: &[Round], figure: fn(&Round) -> f64) -> (f64, f64, f64) {
-    let mut values: Vec<f64> = rounds.iter().map(figure).collect();
-    values.sort_by(f64::total_cmp);
-    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))
 }
 
 fn print(facts: u32, rounds: &[Round]) {

@@ -38,3 +38,11 @@ impl Usage {
         self.cpu.saturating_sub(before.cpu).as_secs_f64() / elapsed.as_secs_f64()
     }
 }
+
+/// The memory a process holds now.
+pub(super) fn resident_megabytes(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    Ok(kilobytes.context("no VmRSS in /proc/<pid>/status")? / 1024)
+}

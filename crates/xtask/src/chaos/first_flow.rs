@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Kills, PATIENCE};
+use super::{Kills, PATIENCE, reading};
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::demo::{settle, wait_until};
@@ -33,35 +33,17 @@ pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     client.slow_down(ALLEGRO_DELAY)?;
     client.connect(USER, None)?;
 
-    let (mut backup, mut webhooks) = (Kills::default(), Kills::default());
-    let mut killed_attempt = 0;
-    for kill in 0..kills {
-        // A try that has begun since the last kill, somewhere else in its work each time.
-        wait_until("the list is being read", PATIENCE, || {
-            let reading = client.reading(USER)?;
-            Ok(reading.is_complete || reading.is_under_way && reading.attempt > killed_attempt)
-        })?;
-        sleep(Duration::from_millis(u64::from(kill * 97 % 500)));
-        let reading = client.reading(USER)?;
-        stack.kill("allegro-backup")?;
-        backup.note(reading.is_under_way && !reading.is_complete);
-        killed_attempt = reading.attempt;
-        println!(
-            "[{:>5.1} s] allegro-backup killed after {} of {} orders",
-            started.elapsed().as_secs_f32(),
-            reading.read,
-            reading.total
-        );
+    let backup = reading::kill(&mut stack, &client, ("allegro-backup", USER), kills, |stack, kill| {
         if kill == kills / 2 {
             stack.servers().kill("postgres")?;
             stack.servers().start_again("postgres")?;
             println!("[{:>5.1} s] Postgres killed and started again", started.elapsed().as_secs_f32());
         }
-        stack.start_again("allegro-backup")?;
-    }
+        Ok(())
+    })?;
     client.slow_down(Duration::ZERO)?;
-    backup.print("allegro-backup");
 
+    let mut webhooks = Kills::default();
     client.go_live(None, orders / 5, orders / 50, 5)?;
     for kill in 0..kills {
         wait_until("a webhook is on its way", PATIENCE, || Ok(subscriber.in_flight() > 0))?;

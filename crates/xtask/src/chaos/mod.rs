@@ -1,9 +1,11 @@
 //! `cargo xtask chaos`: kills processes while they work. Counts come from outside the services: the sandbox's journal
 //! and the subscriber's own notes. A kill counts as fair only when work was in flight.
 
+mod backup;
 mod callers;
 mod first_flow;
 mod outages;
+mod reading;
 mod replicas;
 
 use std::process::ExitCode;
@@ -25,17 +27,29 @@ pub(crate) enum Name {
     Outages,
     /// Every failpoint: the services' own tests of them, with their table of point and outcome.
     Failpoints,
+    /// The backup for half an hour, with everything Allegro is known to stumble over, tokens and replicas killed.
+    Backup,
+}
+
+/// How it is wished.
+pub(crate) struct Wish {
+    pub(crate) kills: u32,
+    pub(crate) orders: u32,
+    pub(crate) outage: Duration,
+    pub(crate) minutes: u64,
 }
 
 /// How long anything may take to come about.
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Runs a case; fails when a promise is not kept.
-pub(crate) fn run(name: Name, kills: u32, orders: u32, outage: Duration) -> Result<ExitCode> {
+pub(crate) fn run(name: Name, wish: &Wish) -> Result<ExitCode> {
     match name {
-        Name::FirstFlow => first_flow::run(kills, orders),
-        Name::Replicas => replicas::run(kills),
-        Name::Outages => outages::run(outage),
+        Name::FirstFlow => first_flow::run(wish.kills, wish.orders),
+        Name::Replicas => replicas::run(wish.kills),
+        Name::Outages => outages::run(wish.outage),
+        Name::Backup if wish.minutes == 0 => backup::load(wish.kills, wish.orders),
+        Name::Backup => backup::soak(Duration::from_secs(wish.minutes * 60), wish.orders),
         // The tables are what these tests tell; cargo-nextest shows that of a good test only when it is asked to.
         Name::Failpoints => {
             let asked = ["failpoints::", "--success-output", "final"];

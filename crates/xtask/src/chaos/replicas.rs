@@ -23,7 +23,7 @@ const RATE: u32 = 20;
 const ALLEGRO_DELAY: Duration = Duration::from_millis(60);
 const PAUSE: Duration = Duration::from_millis(1500);
 /// Name, service and roles of each replica.
-const REPLICAS: [(&str, &str, &str); 8] = [
+pub(super) const REPLICAS: [(&str, &str, &str); 8] = [
     ("api-1", "allegro-backup", "api"),
     ("api-2", "allegro-backup", "api"),
     ("worker-1", "allegro-backup", "worker"),
@@ -34,7 +34,8 @@ const REPLICAS: [(&str, &str, &str); 8] = [
     ("dispatcher-2", "webhook-dispatcher", "api,worker"),
 ];
 /// Those that are killed: callers ask the first of each kind that answers.
-const VICTIMS: [&str; 6] = ["worker-1", "scheduler-1", "dispatcher-2", "worker-2", "scheduler-2", "api-2"];
+pub(super) const VICTIMS: [&str; 6] =
+    ["worker-1", "scheduler-1", "dispatcher-2", "worker-2", "scheduler-2", "api-2"];
 
 /// How many runs of schedules there were, and how many were started twice for one turn: the turns are told by the
 /// schedule's own phase and interval.

@@ -130,6 +130,13 @@ impl Client {
     /// Connects the account of a shop, the seller's or the first one: asks for a code, allows it at the sandbox, waits until
     /// it is connected.
     pub(crate) fn connect(&self, user: &str, seller: Option<&str>) -> Result<()> {
+        let id = self.authorize(user, seller)?;
+        self.wait_for_connection(&id)
+    }
+
+    /// Asks for a code and allows it at the sandbox, without waiting until the account is connected. Returns the
+    /// authorization's id.
+    pub(crate) fn authorize(&self, user: &str, seller: Option<&str>) -> Result<String> {
         let wish = json!({ "user_id": user, "account_name": "Sklep Zażółcony" });
         let begun = self.post(&format!("{}/tokens/auth/initialize", self.backup), &wish)?;
         let (code, id) = (text(&begun, "user_code")?, text(&begun, "authorization_id")?);
@@ -137,6 +144,11 @@ impl Client {
             &format!("{}/authorizations/{code}/approve", self.sandbox),
             &json!({ "seller_id": seller }),
         )?;
+        Ok(id)
+    }
+
+    /// Waits until an authorization has led to an account.
+    pub(crate) fn wait_for_connection(&self, id: &str) -> Result<()> {
         let url = format!("{}/tokens/auth/status/{id}", self.backup);
         super::wait_until("the account is connected", Duration::from_mins(1), || {
             let status = text(&self.get(&url)?, "status")?;
@@ -157,6 +169,31 @@ impl Client {
     pub(crate) fn schedules(&self) -> Result<usize> {
         let page = self.get(&format!("{}/sync/schedules?limit=200", self.backup))?;
         Ok(page.get("items").and_then(Value::as_array).map_or(0, Vec::len))
+    }
+
+    /// The accounts of a user as the service tells of them: token id and state.
+    pub(crate) fn accounts(&self, user: &str) -> Result<Vec<(String, String)>> {
+        let standing = self.get(&format!("{}/sync/status/{user}", self.backup))?;
+        let accounts = standing.get("accounts").and_then(Value::as_array).into_iter().flatten();
+        accounts.map(|account| Ok((text(account, "token_id")?, text(account, "state")?))).collect()
+    }
+
+    /// The completeness report of an account, as it is told; none where there is no such report.
+    pub(crate) fn gaps(&self, token_id: &str) -> Result<Option<Value>> {
+        let url = format!("{}/sync/gaps/{token_id}", self.backup);
+        let request = self.agent.get(&url).header("Authorization", format!("Bearer {}", self.token));
+        let mut answer = request.call().with_context(|| format!("GET {url}"))?;
+        match answer.status().as_u16() {
+            404 => Ok(None),
+            200 => Ok(Some(serde_json::from_str(&answer.body_mut().read_to_string()?)?)),
+            other => bail!("GET {url} answered {other}"),
+        }
+    }
+
+    /// Asks for the whole list of a user's account to be read again.
+    pub(crate) fn read_list_again(&self, user: &str) -> Result<()> {
+        self.post(&format!("{}/sync/manual/{user}", self.backup), &json!({}))?;
+        Ok(())
     }
 
     /// How far the list has been read.
@@ -224,7 +261,7 @@ impl Client {
     }
 }
 
-fn text(value: &Value, field: &str) -> Result<String> {
+pub(super) fn text(value: &Value, field: &str) -> Result<String> {
     let found = value.get(field).and_then(Value::as_str);
     Ok(found.with_context(|| format!("no {field} in {value}"))?.to_owned())
 }

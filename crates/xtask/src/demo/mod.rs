@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: a shop's day on real servers.
 
+pub(crate) mod allegro;
 pub(crate) mod client;
 pub(crate) mod count;
 pub(crate) mod subscriber;

@@ -27,12 +27,19 @@ pub(crate) struct Received {
     pub(crate) different: BTreeSet<String>,
     /// Webhooks whose signature did not verify.
     pub(crate) forged: usize,
+    /// Orders that were told of by more than one fact of a type.
+    twice: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Received {
     /// Orders told of by one type of event.
     pub(crate) fn of(&self, event_type: &str) -> BTreeSet<String> {
         self.orders.get(event_type).cloned().unwrap_or_default()
+    }
+
+    /// How many orders were told of by more than one fact of a type; the same webhook sent again is no other fact.
+    pub(crate) fn told_twice(&self, event_type: &str) -> usize {
+        self.twice.get(event_type).map_or(0, BTreeSet::len)
     }
 
     /// Webhooks that came more than once.
@@ -138,9 +145,12 @@ impl Shared {
         let mut guard = self.lock();
         let (received, file) = &mut *guard;
         received.total += 1;
-        received.different.insert(id.to_owned());
+        let is_other = received.different.insert(id.to_owned());
         if let Some(order) = order {
-            received.orders.entry(kind.to_owned()).or_default().insert(order.to_owned());
+            let is_first = received.orders.entry(kind.to_owned()).or_default().insert(order.to_owned());
+            if is_other && !is_first {
+                received.twice.entry(kind.to_owned()).or_default().insert(order.to_owned());
+            }
         }
         writeln!(file, "{}", json!({ "webhook_id": id, "body": content }))?;
         Ok(())

@@ -39,7 +39,8 @@ pub(crate) fn start(
     let careless: &[&str] = match keeping {
         // Nothing in a test run is worth keeping.
         Keeping::Nothing => &["fsync=off", "synchronous_commit=off", "full_page_writes=off"],
-        Keeping::Everything => &[],
+        // Benches ask when a row was committed.
+        Keeping::Everything => &["track_commit_timestamp=on"],
     };
     for setting in settings.iter().chain(careless) {
         command.args(["-c", setting]);

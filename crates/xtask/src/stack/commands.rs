@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{SERVICES, Stack, build, database_of, folder, psql};
+use super::database::{database_of, psql};
+use super::{SERVICES, Stack, build, folder};
 use crate::root;
 use crate::servers::reaper_lock;
 

@@ -1,24 +1,26 @@
 //! The whole of Zaplecze on this machine: private servers, the sandbox, the services.
 
 pub(crate) mod commands;
+mod database;
 mod services;
 
 use std::fmt::Write as _;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use url::Url;
 
 use crate::process::{self, Server, free_ports, wait_for_all};
 use crate::reaper::Reaper;
 use crate::servers::{self, Keeping, Servers};
 use crate::{check, root};
 
+use database::database_of;
+pub(crate) use database::psql;
 pub(crate) use services::SERVICES;
 use services::Service;
 
@@ -37,6 +39,8 @@ pub(crate) struct Stack {
     /// Where each process of a service is reached.
     processes: Vec<(&'static str, String)>,
     common: Vec<(&'static str, String)>,
+    /// What this run tells services otherwise than usual.
+    settings: Vec<(&'static str, String)>,
     folder: PathBuf,
     binaries: PathBuf,
 }
@@ -70,6 +74,11 @@ pub(crate) fn build() -> Result<()> {
 impl Stack {
     /// Starts servers, sandbox and the services named, and returns when all are ready.
     pub(crate) fn start(wanted: &[String]) -> Result<Self> {
+        Self::start_with(wanted, &[])
+    }
+
+    /// The same, with some settings of the services other than usual.
+    pub(crate) fn start_with(wanted: &[String], settings: &[(&'static str, &str)]) -> Result<Self> {
         let unknown = wanted.iter().find(|name| SERVICES.iter().all(|service| service.name != **name));
         if let Some(name) = unknown {
             let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
@@ -82,6 +91,7 @@ impl Stack {
             addresses: Vec::new(),
             processes: Vec::new(),
             common: Vec::new(),
+            settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             binaries: root().join("target").join("release"),
             folder,
             servers,
@@ -178,6 +188,7 @@ impl Stack {
         environment.push(("DATABASE_URL", self.database(service.role)?));
         environment.push(("API_PORT", port.to_string()));
         environment.extend(service.settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        environment.extend(self.settings.clone());
         if service.settings.iter().any(|(name, _)| *name == "ALLEGRO_CLIENT_ID") {
             environment.extend(self.addresses.iter().filter(|(name, _)| ALLEGRO.contains(name)).cloned());
         }
@@ -253,13 +264,15 @@ impl Stack {
         }
         let service = SERVICES.first().context("there is no service")?;
         let seconds = TOKEN_SECONDS.to_string();
-        let printed = process::run(
-            Command::new(self.binaries.join(service.binary))
-                .args(["token", "issue", "--sub", "admin", "--scope", scope.trim(), "--ttl", &seconds])
-                .env_clear()
-                .envs(self.environment(service, 0)?),
-        )?;
-        Ok(printed.trim().to_owned())
+        let words = ["token", "issue", "--sub", "admin", "--scope", scope.trim(), "--ttl", &seconds];
+        Ok(self.run_service(service.name, &words)?.trim().to_owned())
+    }
+
+    /// Runs a command of a service to its end, told what the service is told, and returns what it prints.
+    pub(crate) fn run_service(&self, name: &str, arguments: &[&str]) -> Result<String> {
+        let service = SERVICES.iter().find(|known| known.name == name).context("no such service")?;
+        let mut command = Command::new(self.binaries.join(service.binary));
+        process::run(command.args(arguments).env_clear().envs(self.environment(service, 0)?))
     }
 
     /// Writes how everything is reached, for scripts.
@@ -274,24 +287,6 @@ impl Stack {
         std::fs::write(self.folder.join("env"), lines)?;
         Ok(())
     }
-}
-
-/// The database `zaplecze` as a role, from the superuser's address of the server.
-fn database_of(server: &str, role: &str) -> Result<String> {
-    let mut database: Url = server.parse()?;
-    database.set_path("zaplecze");
-    if database.set_username(role).is_err() {
-        bail!("DATABASE_URL names no host");
-    }
-    Ok(database.into())
-}
-
-/// Where psql is.
-pub(crate) fn psql() -> Result<PathBuf> {
-    if servers::are_given() {
-        return Ok(Path::new("psql").to_owned());
-    }
-    Ok(crate::programs::find()?.postgres.join("psql"))
 }
 
 fn random<const N: usize>() -> Result<[u8; N]> {
