@@ -89,14 +89,17 @@ impl Emitter {
             self.last.resize(place + 1, None);
         }
         let before = self.last.get_mut(place).and_then(Option::take);
+        // Drawn, not spread: else it would always be the same seller's.
+        let (changes, merges) =
+            (self.draws(self.wanted.change_percent), self.draws(self.wanted.merge_percent));
         if is_one_of(self.wanted.cancel_percent) {
             seller.change(&id, &Change::BuyerCancel, &mut pen, false);
-        } else if let Some(before) = before.filter(|_| is_one_of(self.wanted.merge_percent)) {
+        } else if let Some(before) = before.filter(|_| merges) {
             seller.merge(&[before, id], &mut pen);
         } else if let Some(last) = self.last.get_mut(place) {
             *last = Some(id);
         }
-        if is_one_of(self.wanted.change_percent) {
+        if changes {
             let at = self.random.random_range(0..seller.orders.len().max(1));
             let living =
                 seller.orders.get(at).filter(|order| order.gone.is_none() && order.status != "CANCELLED");
@@ -104,6 +107,10 @@ impl Emitter {
                 seller.change(&id, &change, &mut pen, false);
             }
         }
+    }
+
+    fn draws(&mut self, percent: u64) -> bool {
+        self.random.random_range(0..100) < percent
     }
 
     fn any_change(&mut self) -> Change {

@@ -240,16 +240,9 @@ fn judge(
         tell(&format!("{kind} is told once for an order"), twice == 0, format!("{twice} were told twice"));
     }
     tell("every signature verifies", received.forged == 0, String::new());
-    for shop in shops {
-        for (token_id, _) in client.accounts(&shop.user)? {
-            match stack.run_service("allegro-backup", &["verify", "--token", &token_id]) {
-                Ok(_) => tell("verify finds no difference", true, shop.user.clone()),
-                Err(error) if format!("{error:#}").contains("unrecognized subcommand") => {
-                    println!("  the service has no command `verify` yet");
-                }
-                Err(error) => tell("verify finds no difference", false, format!("{}: {error:#}", shop.user)),
-            }
-        }
+    match verify(stack, client, shops)? {
+        Some(different) => tell("verify finds no difference", different.is_empty(), different.join("; ")),
+        None => println!("  the service has no command `verify` yet"),
     }
     Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -266,6 +259,21 @@ fn unannounced(allegro: &Allegro, subscriber: &Subscriber, sellers: &[String]) -
         })?;
     }
     Ok(missing)
+}
+
+/// What the service's own command finds different; nothing where there is no such command.
+fn verify(stack: &Stack, client: &Client, shops: &[Shop]) -> Result<Option<Vec<String>>> {
+    let mut different = Vec::new();
+    for shop in shops {
+        for (token_id, _) in client.accounts(&shop.user)? {
+            match stack.run_service("allegro-backup", &["verify", "--token", &token_id]) {
+                Ok(_printed) => {}
+                Err(error) if format!("{error:#}").contains("unrecognized subcommand") => return Ok(None),
+                Err(error) => different.push(format!("{}: {error:#}", shop.user)),
+            }
+        }
+    }
+    Ok(Some(different))
 }
 
 /// The accounts whose completeness report is not green; nothing where the service makes no such report.
