@@ -156,3 +156,29 @@ fn merged_orders_are_gone_their_lines_and_old_events_stay() {
     let again = allegro.admin("POST", "/orders/merge", &json!({ "orders": &ids[..2] }));
     assert_eq!(again.status, 404);
 }
+
+#[test]
+fn orders_arrive_change_and_merge_at_every_seller() {
+    let (allegro, _) = open();
+    allegro.admin("POST", "/sellers", &json!({}));
+    let wish = json!({
+        "count": 80, "rate_per_second": 10_000, "all_sellers": true, "cancel_percent": 5, "merge_percent": 30,
+        "change_percent": 50, "seed": 3,
+    });
+    assert_eq!(allegro.admin("POST", "/live", &wish).status, 202);
+    while allegro.admin("GET", "/live", &json!({})).body["running"] == true {}
+    for seller in ["1000001", "1000002"] {
+        let truth = allegro.page(&format!("/_sandbox/journal?gone=true&seller_id={seller}"), &[]);
+        let orders: Vec<Value> = truth.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let merged: Vec<&Value> = orders.iter().filter(|it| it["is_gone"] == true).collect();
+        assert!(merged.len() >= 4, "{seller}: {} of {}", merged.len(), orders.len());
+        assert_eq!(orders.len(), 40 + merged.len() / 2, "two become one new");
+        for order in merged {
+            let into = orders.iter().find(|it| it["order_id"] == order["merged_into"]).unwrap();
+            assert!(into["line_items"].as_u64() > order["line_items"].as_u64());
+        }
+        let has =
+            |kind: &str| orders.iter().any(|it| it["events"].as_array().unwrap().contains(&json!(kind)));
+        assert!(has("FULFILLMENT_STATUS_CHANGED") && has("BUYER_CANCELLED"), "{seller}");
+    }
+}

@@ -72,7 +72,7 @@ impl World {
             "refresh_grace_seconds": settings.refresh_grace_seconds,
         } }))?;
         let rules = given.changed(&settings.rules)?;
-        let mut random = StdRng::seed_from_u64(settings.seed.unwrap_or_else(generator::any_seed));
+        let seed = settings.seed.unwrap_or_else(generator::any_seed);
         let state = State {
             sellers: vec![Seller::new(FIRST_SELLER.to_string(), "sklep-zielony".to_owned())],
             tokens: Tokens::default(),
@@ -84,7 +84,7 @@ impl World {
             commands: Commands::default(),
             live: None,
             requests: BTreeMap::new(),
-            random: StdRng::from_rng(&mut random),
+            random: StdRng::seed_from_u64(seed),
         };
         Ok(Self { settings, state: Mutex::new(state) })
     }
