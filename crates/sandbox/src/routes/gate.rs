@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::admit::{bearer, is_known_agent};
 use crate::answer;
-use crate::world::faults::{About, Fate};
+use crate::world::faults::{About, Fate, Trimmings};
 use crate::world::limits::Verdict;
 use crate::world::{State, World};
 
@@ -58,6 +58,7 @@ fn route(request: &ServiceRequest) -> Option<&'static str> {
 struct Decision {
     delay: Duration,
     fate: Fate,
+    trimmings: Trimmings,
     verdict: Verdict,
     refused_agent: Option<(u16, String)>,
 }
@@ -69,7 +70,7 @@ fn decide(state: &mut State, request: &ServiceRequest, name: &str) -> Decision {
     let seller = access.map(|access| access.seller.clone());
     let order = request.path().strip_prefix("/order/checkout-forms/").and_then(|rest| rest.split('/').next());
     let about = About { route: name, seller: seller.as_deref(), order };
-    let (mut delay, fate) = state.faults.decide(&about, now);
+    let (mut delay, fate, trimmings) = state.faults.decide(&about, now);
     // Signing in is on another host, with limits of its own.
     let is_api = !["token", "device"].contains(&name);
     let verdict = if is_api {
@@ -84,7 +85,7 @@ fn decide(state: &mut State, request: &ServiceRequest, name: &str) -> Decision {
     let is_refused =
         is_api && rules.check_user_agent && !is_known_agent(text(USER_AGENT).unwrap_or_default());
     let refused_agent = is_refused.then(|| (rules.user_agent_status, rules.user_agent_code.clone()));
-    Decision { delay, fate, verdict, refused_agent }
+    Decision { delay, fate, trimmings, verdict, refused_agent }
 }
 
 /// The answer that comes instead of a real one.
@@ -97,7 +98,10 @@ async fn instead(decision: &Decision, rules_tell_retry: bool) -> Option<HttpResp
         }
         Fate::Error { status, html: false } => {
             let status = of(status, StatusCode::INTERNAL_SERVER_ERROR);
-            answer::error(status, "ERROR", "An error has occurred", None)
+            match &decision.trimmings.oauth_error {
+                Some(code) => answer::oauth_error(status, code, code),
+                None => answer::error(status, "ERROR", "An error has occurred", None),
+            }
         }
         Fate::Silence(silence) => {
             tokio::time::sleep(silence).await;
@@ -158,6 +162,7 @@ pub(crate) async fn interfere(
         Some(failed) => request.into_response(failed),
         None => next.call(request).await?.map_into_boxed_body(),
     };
+    trim(&mut answered, &decision.trimmings);
     if !explicit_nulls {
         answered = without_nulls(answered).await?;
     }
@@ -172,6 +177,17 @@ pub(crate) async fn interfere(
     }
     *world.lock().requests.entry(counted).or_default().entry(status).or_default() += 1;
     Ok(dress(&world, answered, Some(decision.verdict)))
+}
+
+fn trim(answered: &mut ServiceResponse<BoxBody>, trimmings: &Trimmings) {
+    let has_failed = !answered.status().is_success();
+    let headers = answered.headers_mut();
+    if let Some(seconds) = trimmings.retry_after.filter(|_| has_failed) {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(remaining) = trimmings.remaining {
+        headers.insert(HeaderName::from_static("x-ratelimit-remaining"), remaining.into());
+    }
 }
 
 fn cut_answer(answered: &ServiceResponse<BoxBody>) {

@@ -25,6 +25,12 @@ pub(crate) struct Wanted {
     pub(crate) status: u16,
     /// Fail with a gateway's HTML page instead of JSON.
     pub(crate) html: bool,
+    /// Fail with this `error` of OAuth instead of an API's.
+    pub(crate) oauth_error: Option<String>,
+    /// Sent as `Retry-After` with every failure.
+    pub(crate) retry_after: Option<u64>,
+    /// Sent as `X-RateLimit-Remaining` with every answer.
+    pub(crate) remaining: Option<u64>,
     /// Part of the requests that get no answer for `timeout_ms`.
     pub(crate) timeout_rate: f64,
     pub(crate) timeout_ms: u64,
@@ -52,6 +58,9 @@ impl Default for Wanted {
             error_rate: 0.0,
             status: 500,
             html: false,
+            oauth_error: None,
+            retry_after: None,
+            remaining: None,
             timeout_rate: 0.0,
             timeout_ms: 60_000,
             reset_rate: 0.0,
@@ -115,6 +124,14 @@ pub(crate) enum Fate {
     Blocked,
 }
 
+/// What stands in or on an answer besides its fate.
+#[derive(Debug, Default)]
+pub(crate) struct Trimmings {
+    pub(crate) oauth_error: Option<String>,
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) remaining: Option<u64>,
+}
+
 struct Active {
     id: u64,
     wanted: Wanted,
@@ -161,16 +178,20 @@ impl Faults {
     }
 
     /// Decides about one request: how much later it is answered, and how.
-    pub(crate) fn decide(&mut self, request: &About<'_>, now: OffsetDateTime) -> (Duration, Fate) {
-        let mut delay = Duration::ZERO;
+    pub(crate) fn decide(&mut self, request: &About<'_>, now: OffsetDateTime) -> (Duration, Fate, Trimmings) {
+        let (mut delay, mut trimmings) = (Duration::ZERO, Trimmings::default());
         let mut fate = if self.is_blocked(now) { Fate::Blocked } else { Fate::Spared };
         for active in self.active.iter_mut().filter(|active| active.wanted.is_about(request)) {
-            delay += Duration::from_millis(active.wanted.delay_ms);
+            let wanted = &active.wanted;
+            delay += Duration::from_millis(wanted.delay_ms);
+            trimmings.retry_after = trimmings.retry_after.or(wanted.retry_after);
+            trimmings.remaining = trimmings.remaining.or(wanted.remaining);
             if fate == Fate::Spared {
                 fate = active.draw();
+                trimmings.oauth_error.clone_from(&active.wanted.oauth_error);
             }
         }
-        (delay, fate)
+        (delay, fate, trimmings)
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) async fn at_version(state: &State, order: Listed, version: i64) -> Re
     let mut conn = state.pool.get().await?;
     let content = order_history::content(&mut conn, order.id, version).await?;
     let content = Order::read(&content.ok_or(HistoryError::NoVersion(version))?)?;
-    Ok(order.as_it_was(content, version))
+    Ok(order.with_content(content, version))
 }
 
 /// The steps from one version of an order to another.
@@ -80,15 +80,15 @@ pub(crate) async fn difference(
     to: i64,
 ) -> Result<Vec<Change>, HistoryError> {
     let mut conn = state.pool.get().await?;
-    let mut contents = Vec::new();
+    let mut compared = Vec::new();
     for version in [from, to] {
         let content = order_history::content(&mut conn, order.id, version).await?;
         let content = content.ok_or(HistoryError::NoVersion(version))?;
         let content: Value =
             serde_json::from_str(&content).map_err(|error| OrderError::Unreadable(error.to_string()))?;
-        contents.push(content);
+        compared.push(content);
     }
-    match contents.as_slice() {
+    match compared.as_slice() {
         [older, newer] => Ok(difference::between(older, newer)?),
         _ => Ok(Vec::new()),
     }

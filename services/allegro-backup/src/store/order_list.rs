@@ -87,7 +87,7 @@ impl Listed {
     }
 
     /// The order as an earlier content had it. What we know beside the content stays.
-    pub(crate) fn as_it_was(self, content: Order, version: i64) -> Self {
+    pub(crate) fn with_content(self, content: Order, version: i64) -> Self {
         Self {
             version,
             status: content.status,

@@ -63,9 +63,10 @@ async fn every_refusal_ends_the_flow_and_is_told() {
 async fn whoever_is_told_to_slow_down_stays_slow_after_a_restart() {
     let mut shop = Shop::open().await;
     let faults = json!({
-        "error_rate": 1.0, "status": 400, "oauth_error": "slow_down", "routes": ["token"], "text_numbers": true,
+        "error_rate": 1.0, "status": 400, "oauth_error": "slow_down", "routes": ["token"],
     });
     shop.admin("PUT", "/faults", &faults);
+    shop.admin("PATCH", "/rules", &json!({ "auth": { "numbers_as_text": true } }));
     let begun = shop.initialize();
     assert_eq!((&begun["interval"], &begun["expires_in"]), (&json!(1), &json!(3600)), "numbers sent as text");
     shop.until("authorizations WHERE poll_seconds = 6 AND poll_lease_until IS NULL", 1).await;
@@ -94,7 +95,7 @@ async fn trouble_on_the_way_is_waited_out_and_a_lost_pair_is_owned_up_to() {
     assert_eq!(ended(&shop, &begun).await["status"], "completed");
 
     // The code is used up by an answer that breaks off: only another code helps, and the user is told so.
-    shop.admin("PUT", "/faults", &json!({ "cut_rate": 1.0, "routes": ["token"] }));
+    shop.admin("PUT", "/faults", &json!({ "truncate_rate": 1.0, "routes": ["token"] }));
     let begun = shop.initialize();
     approve(&shop, &begun);
     eventually("the pair to be given", async || {

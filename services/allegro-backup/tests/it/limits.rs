@@ -112,7 +112,7 @@ async fn what_is_no_answer_is_called_by_its_name_and_asked_for_again() {
     let validate = format!("/tokens/{id}/validate");
     for (faults, name) in [
         (json!({ "error_rate": 1.0, "status": 200, "html": true }), "instead of JSON"),
-        (json!({ "cut_rate": 1.0 }), "its answer is cut off"),
+        (json!({ "truncate_rate": 1.0 }), "its answer is cut off"),
         (json!({ "error_rate": 1.0, "status": 503 }), "it answered 503"),
     ] {
         let mut faults = faults;

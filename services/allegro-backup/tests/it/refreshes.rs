@@ -23,7 +23,7 @@ async fn two_replicas_that_need_a_token_at_once_refresh_it_once() {
     shop.until_read().await;
     shop.admin("PUT", "/faults", &json!({ "delay_ms": 300, "routes": ["token"] }));
     for round in 1..=3 {
-        shop.admin("POST", "/sellers/1000001/expire", &json!({}));
+        shop.admin("POST", "/sellers/1000001/expire-access", &json!({}));
         let validate = format!("/tokens/{id}/validate");
         std::thread::scope(|scope| {
             for program in [&shop.service, &replica].into_iter().cycle().take(8) {
@@ -44,7 +44,7 @@ async fn a_pair_lost_on_its_way_is_asked_for_again_within_the_grace() {
     let shop = Shop::open().await;
     let id = shop.connect().await;
     shop.until_read().await;
-    shop.admin("PUT", "/faults", &json!({ "cut_rate": 1.0, "routes": ["token"] }));
+    shop.admin("PUT", "/faults", &json!({ "truncate_rate": 1.0, "routes": ["token"] }));
     let (status, away) = shop.service.post(&format!("/tokens/{id}/refresh"), &json!({}));
     assert_eq!((status, &away["code"]), (503, &json!("dependency_unavailable")), "{away}");
     assert!(refreshes(&shop) >= 1, "Allegro has rotated");

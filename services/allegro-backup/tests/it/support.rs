@@ -111,6 +111,7 @@ impl Shop {
             "GET" => self.agent.get(&url).call(),
             "DELETE" => self.agent.delete(&url).call(),
             "PUT" => self.agent.put(&url).send_json(body),
+            "PATCH" => self.agent.patch(&url).send_json(body),
             _ => self.agent.post(&url).send_json(body),
         };
         sent.unwrap().body_mut().read_json().unwrap()

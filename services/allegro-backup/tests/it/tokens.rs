@@ -120,7 +120,7 @@ async fn an_account_is_changed_refreshed_and_checked() {
     assert_eq!((status, &checked["is_valid"], &checked["was_refreshed"]), (200, &json!(true), &json!(false)));
 
     // The access token dies before its time, as when another program refreshes: checking heals it.
-    shop.admin("POST", "/sellers/1000001/expire", &json!({}));
+    shop.admin("POST", "/sellers/1000001/expire-access", &json!({}));
     let (_, healed) = shop.service.post(&validate, &json!({}));
     assert_eq!((&healed["is_valid"], &healed["was_refreshed"]), (&json!(true), &json!(true)), "{healed}");
     shop.admin("POST", "/sellers/1000001/revoke", &json!({}));
