@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use domain::events::{
     AccountConnected, AccountReauthorizationNeeded, CATALOGUE, Envelope, EnvelopeError, Event, NewEvent,
-    OrderCancelled, OrderCreated, OrderReady, OrderUpdated,
+    OrderCancelled, OrderCreated, OrderReady, OrderSyncCompleted, OrderSyncFailed, OrderUpdated,
 };
 use serde_json::Value;
 
@@ -45,6 +45,8 @@ fn every_event_reads_and_writes_its_golden_file() {
     stays_the_same::<OrderUpdated>();
     stays_the_same::<OrderReady>();
     stays_the_same::<OrderCancelled>();
+    stays_the_same::<OrderSyncCompleted>();
+    stays_the_same::<OrderSyncFailed>();
 }
 
 #[test]
@@ -93,6 +95,8 @@ fn a_message_from_before_an_optional_field_still_opens() {
     opens_with_its_required_fields_alone::<OrderUpdated>();
     opens_with_its_required_fields_alone::<OrderReady>();
     opens_with_its_required_fields_alone::<OrderCancelled>();
+    opens_with_its_required_fields_alone::<OrderSyncCompleted>();
+    opens_with_its_required_fields_alone::<OrderSyncFailed>();
 }
 
 #[test]

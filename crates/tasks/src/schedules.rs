@@ -129,6 +129,15 @@ pub async fn put(
     Ok(())
 }
 
+/// One schedule, if there is such a one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find(conn: &mut pg::Connection, name: &str) -> Result<Option<Schedule>, pg::Error> {
+    let found = sql_query(format!("SELECT {SCHEDULE} FROM schedules WHERE name = $1")).bind::<Text, _>(name);
+    Ok(found.get_result(conn).await.optional()?)
+}
+
 /// Removes a schedule; a run under way goes on. False when there was none.
 ///
 /// # Errors

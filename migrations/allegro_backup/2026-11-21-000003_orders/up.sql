@@ -21,14 +21,21 @@ CREATE TABLE orders (
     lost_data boolean NOT NULL DEFAULT false,
     ready_announced boolean NOT NULL DEFAULT false,
     cancel_announced boolean NOT NULL DEFAULT false,
+    -- Allegro does not have it any more: merged into another, or gone without a trace.
     is_deleted boolean NOT NULL DEFAULT false,
     merged_into text,
+    -- When the last list that named it was asked for.
+    listed_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT orders_once_per_token UNIQUE (token_id, allegro_order_id)
 );
 
 CREATE INDEX orders_newest ON orders (token_id, order_date DESC, id DESC);
+-- What the sweep reads again, in the order it was asked for last.
+CREATE INDEX orders_open ON orders (token_id, asked_at)
+    WHERE NOT is_deleted AND status <> 'CANCELLED'
+      AND (fulfillment_status IS NULL OR fulfillment_status NOT IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED'));
 
 -- Every content that was replaced, and every older one that arrived late.
 CREATE TABLE order_versions (
@@ -84,8 +91,12 @@ CREATE TABLE sync_cursors (
     anchor_event_id text,
     -- The last event that landed.
     last_event_id text,
+    -- When it last moved: an id may be older than the journal reaches back.
+    last_event_at timestamptz,
     -- The list pass under way: whose it is, how far it goes, where it stands.
     pass_task_id uuid,
+    pass_started_at timestamptz,
+    pass_from timestamptz,
     pass_until timestamptz,
     window_from timestamptz,
     window_to timestamptz,
@@ -95,8 +106,50 @@ CREATE TABLE sync_cursors (
     pass_total bigint NOT NULL DEFAULT 0,
     last_complete_list_sync timestamptz,
     last_events_sync timestamptz,
+    last_complete_sweep timestamptz,
+    -- How often the owner wants the journal to be read, where they chose it.
+    interval_seconds int,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- What each reading came to. One that follows the journal and finds nothing leaves no row.
+CREATE TABLE sync_history (
+    task_id uuid PRIMARY KEY,
+    -- Grows with each reading: what facts about an account's readings are compared by.
+    seq bigserial,
+    token_id uuid NOT NULL REFERENCES user_tokens,
+    user_id text NOT NULL,
+    kind text NOT NULL CONSTRAINT sync_history_kind CHECK (kind IN ('events', 'list', 'sweep', 'manual')),
+    status text NOT NULL
+        CONSTRAINT sync_history_status CHECK (status IN ('running', 'completed', 'failed', 'cancelled')),
+    sync_started_at timestamptz NOT NULL,
+    sync_completed_at timestamptz,
+    sync_from_date timestamptz,
+    sync_to_date timestamptz,
+    orders_processed bigint NOT NULL DEFAULT 0,
+    orders_added bigint NOT NULL DEFAULT 0,
+    orders_updated bigint NOT NULL DEFAULT 0,
+    orders_unchanged bigint NOT NULL DEFAULT 0,
+    orders_failed bigint NOT NULL DEFAULT 0,
+    error_message text
+);
+
+CREATE INDEX sync_history_newest ON sync_history (token_id, sync_started_at DESC, task_id DESC);
+CREATE INDEX sync_history_running ON sync_history (task_id) WHERE status = 'running';
+CREATE INDEX sync_history_ended ON sync_history (sync_completed_at) WHERE sync_completed_at IS NOT NULL;
+
+-- The proof, a row for each day (UTC) of an account: what the last complete list over it was compared with.
+CREATE TABLE proven_days (
+    token_id uuid NOT NULL REFERENCES user_tokens,
+    day date NOT NULL,
+    -- When that list's reading was begun: what was bought later, it need not name.
+    listed_at timestamptz NOT NULL,
+    -- As it stood after that reading; the report counts anew.
+    is_green boolean NOT NULL,
+    PRIMARY KEY (token_id, day)
+);
+
+CREATE INDEX proven_days_open ON proven_days (token_id) WHERE NOT is_green;
 
 -- Quarantine: one bad order never stops the others or the cursor.
 CREATE TABLE failed_orders (
@@ -109,8 +162,17 @@ CREATE TABLE failed_orders (
     attempts int NOT NULL DEFAULT 1,
     next_retry_at timestamptz NOT NULL,
     status text NOT NULL DEFAULT 'pending'
-        CONSTRAINT failed_orders_status CHECK (status IN ('pending', 'resolved', 'abandoned')),
+        -- 'suspected': it failed while others were answered, but not often enough to be blamed itself.
+        CONSTRAINT failed_orders_status CHECK (status IN ('suspected', 'pending', 'resolved', 'abandoned')),
+    -- The day (UTC) it belongs to, as far as is known.
+    day date,
+    -- A list named it, so it is Allegro's and must not be missed.
+    in_list boolean NOT NULL DEFAULT false,
+    merged_into text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (token_id, allegro_order_id)
 );
+
+CREATE INDEX failed_orders_due ON failed_orders (next_retry_at) WHERE status IN ('pending', 'abandoned');
+CREATE INDEX failed_orders_day ON failed_orders (token_id, day) WHERE status IN ('pending', 'abandoned');

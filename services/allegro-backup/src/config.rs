@@ -5,6 +5,7 @@ use std::time::Duration;
 use chassis::config::{Alerts, Amqp, Database, Encryption, Reader, Redis};
 
 use crate::clients::allegro::{Application, Quotas, UserAgent};
+use crate::settings::SyncSettings;
 
 /// The service's settings.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub struct Config {
     pub(crate) user_agent: UserAgent,
     /// How often Allegro may be asked.
     pub(crate) quotas: Quotas,
-    /// How often each account's journal is read.
-    pub(crate) events_interval: Duration,
+    /// How often what is read.
+    pub(crate) sync: SyncSettings,
     /// How often access tokens that end soon are looked for.
     pub(crate) refresh_interval: Duration,
     /// How soon that is.
@@ -58,12 +59,7 @@ impl Config {
             },
             user_agent: user_agent(reader),
             quotas: quotas(reader),
-            events_interval: reader.seconds(
-                "ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS",
-                180,
-                1..=86_400,
-                "How often each account's journal is read.",
-            ),
+            sync: SyncSettings::read(reader),
             refresh_interval: reader.seconds(
                 "ALLEGRO_BACKUP_REFRESH_INTERVAL_SECONDS",
                 1800,

@@ -10,6 +10,7 @@ mod clients;
 mod commands;
 mod config;
 mod domain;
+mod settings;
 mod state;
 mod store;
 mod tasks;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use ::domain::{SystemClock, UuidV7Source};
 use ::tasks::{Runner, Scheduler, Settings, TaskHandler};
 use alerts::{Sender, Telegram};
-use chassis::config::{Alerts, Reader};
+use chassis::config::{Alerts, Database, Encryption, Reader, Redis};
 use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::{Broker, Relay};
@@ -28,11 +29,14 @@ use pg::RotateKeys;
 use pg::sealed::Keyring;
 use web::{FORGET_ANSWERS, Health, Idempotency};
 
-use crate::app::work::ORDER_EVENTS;
-use crate::clients::allegro::{AllegroClient, Limits, Pause, REQUEST_TIMEOUT};
+use crate::clients::allegro::{
+    AllegroClient, Application, Limits, Pause, Quotas, REQUEST_TIMEOUT, UserAgent,
+};
+use crate::commands::{SyncCommand, VerifyCommand};
 pub use crate::config::Config;
+use crate::settings::SyncSettings;
 use crate::state::State;
-use crate::tasks::{FullSync, OrderEvents, PollAuthorization, Refetch, RefreshTokens};
+use crate::tasks::{PollAuthorization, RefreshTokens};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/allegro_backup");
@@ -66,36 +70,29 @@ impl Service for AllegroBackup {
             Ok(rotate.run(&config.database.url, &keyring, &store::SEALED).await?)
         });
         commands::add(commands);
+        commands.add("sync", async |config: Config, sync: SyncCommand| sync.run(state_of(config)?).await);
+        commands
+            .add("verify", async |config: Config, verify: VerifyCommand| verify.run(state_of(config)?).await);
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
         let life = context.lifecycle.clone();
-        let pool = pg::Pool::new(&config.database.url, config.database.pool_size, Self::NAME)?;
         let broker = Broker::new(&config.amqp.url, Self::NAME)?;
         let pause = Pause::new(&config.redis.url, &config.application.client_id)?;
-        let limits = Limits::new(&config.redis.url, &config.application.client_id, config.quotas)?;
-        let http = egress::client(&egress::Settings {
-            user_agent: config.user_agent.to_string(),
-            connect_timeout: Duration::from_secs(3),
-            timeout: REQUEST_TIMEOUT,
-        })?;
-        let state = State {
-            pool: pool.clone(),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(UuidV7Source),
-            keyring: Keyring::new(config.encryption.into_keys())?,
-            allegro: AllegroClient::new(http, config.application, pause.clone(), limits),
-            events_interval: config.events_interval,
+        let refresh_interval = config.refresh_interval;
+        let talk = Talk {
+            application: config.application,
+            user_agent: config.user_agent,
+            pause: pause.clone(),
+            quotas: config.quotas,
             refresh_margin: config.refresh_margin,
         };
+        let state = open(&config.database, config.encryption, &config.redis, talk, config.sync)?;
+        let pool = state.pool.clone();
         if context.roles.worker {
-            let handlers: [Arc<dyn TaskHandler>; 5] = [
-                Arc::new(PollAuthorization(state.clone())),
-                Arc::new(FullSync(state.clone())),
-                Arc::new(OrderEvents(state.clone())),
-                Arc::new(RefreshTokens(state.clone())),
-                Arc::new(Refetch(state.clone())),
-            ];
+            let handlers: [Arc<dyn TaskHandler>; 2] =
+                [Arc::new(PollAuthorization(state.clone())), Arc::new(RefreshTokens(state.clone()))];
+            let handlers = handlers.into_iter().chain(tasks::handlers(&state));
             let settings = Settings {
                 workers: config.workers,
                 queues: context.queues.clone(),
@@ -111,9 +108,9 @@ impl Service for AllegroBackup {
             life.spawn("relay", relay.run(life.stopping()));
         }
         if context.roles.scheduler {
-            let standing = vec![RefreshTokens::schedule(config.refresh_interval)];
-            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), standing)
-                .every(ORDER_EVENTS, state.events_interval);
+            let mut standing = app::work::standing(&state.sync);
+            standing.push(RefreshTokens::schedule(refresh_interval));
+            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), standing);
             life.spawn("scheduler", scheduler.run(life.stopping()));
         }
         let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));
@@ -137,6 +134,52 @@ impl Service for AllegroBackup {
                 .routes(move |routes| api::routes(routes, &pool))
         })?)
     }
+}
+
+/// What every part of the service works with, for a command.
+fn state_of(config: Config) -> anyhow::Result<State> {
+    let pause = Pause::new(&config.redis.url, &config.application.client_id)?;
+    let talk = Talk {
+        application: config.application,
+        user_agent: config.user_agent,
+        pause,
+        quotas: config.quotas,
+        refresh_margin: config.refresh_margin,
+    };
+    open(&config.database, config.encryption, &config.redis, talk, config.sync)
+}
+
+/// How Allegro is talked to.
+struct Talk {
+    application: Application,
+    user_agent: UserAgent,
+    pause: Pause,
+    quotas: Quotas,
+    refresh_margin: Duration,
+}
+
+fn open(
+    database: &Database,
+    encryption: Encryption,
+    redis: &Redis,
+    talk: Talk,
+    sync: SyncSettings,
+) -> anyhow::Result<State> {
+    let limits = Limits::new(&redis.url, &talk.application.client_id, talk.quotas)?;
+    let http = egress::client(&egress::Settings {
+        user_agent: talk.user_agent.to_string(),
+        connect_timeout: Duration::from_secs(3),
+        timeout: REQUEST_TIMEOUT,
+    })?;
+    Ok(State {
+        pool: pg::Pool::new(&database.url, database.pool_size, AllegroBackup::NAME)?,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(UuidV7Source),
+        keyring: Keyring::new(encryption.into_keys())?,
+        allegro: AllegroClient::new(http, talk.application, talk.pause, limits),
+        sync: Arc::new(sync),
+        refresh_margin: talk.refresh_margin,
+    })
 }
 
 fn alert_settings(alerts: Alerts) -> alerts::Settings {

@@ -9,6 +9,7 @@ use pg::sealed::Keyring;
 use time::OffsetDateTime;
 
 use crate::clients::allegro::AllegroClient;
+use crate::settings::SyncSettings;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,8 +24,8 @@ pub(crate) struct State {
     pub(crate) keyring: Keyring,
     /// Allegro.
     pub(crate) allegro: AllegroClient,
-    /// How often each account's journal is read.
-    pub(crate) events_interval: Duration,
+    /// How often what is read.
+    pub(crate) sync: Arc<SyncSettings>,
     /// Access tokens that end within this are refreshed.
     pub(crate) refresh_margin: Duration,
 }

@@ -6,6 +6,7 @@
 mod account;
 mod envelope;
 mod order;
+mod sync;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +16,7 @@ use utoipa::openapi::{RefOr, Schema};
 pub use account::{AccountConnected, AccountReauthorizationNeeded};
 pub use envelope::{Envelope, EnvelopeError, NewEvent};
 pub use order::{LineItem, OrderCancelled, OrderCreated, OrderFact, OrderReady, OrderUpdated};
+pub use sync::{OrderSyncCompleted, OrderSyncFailed, SyncFact};
 
 /// One kind of fact.
 pub trait Event: Serialize + DeserializeOwned + ToSchema {
@@ -68,4 +70,8 @@ pub const CATALOGUE: &[EventType] = &[
     entry::<OrderUpdated>("A stored order changed."),
     entry::<OrderReady>("An order became ready for processing; told once per order."),
     entry::<OrderCancelled>("An order was cancelled by the buyer, by Allegro or by the seller."),
+    entry::<OrderSyncCompleted>(
+        "A reading of an account's orders is complete; following the journal is not told of.",
+    ),
+    entry::<OrderSyncFailed>("A reading of an account's orders was given up."),
 ];

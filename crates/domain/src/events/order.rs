@@ -41,6 +41,9 @@ pub struct OrderFact {
     pub line_items: Vec<LineItem>,
     /// True for an order bought before the account was connected: history, not a sale of today.
     pub backfill: bool,
+    /// The order that carries its lines since the buyer paid several at once; this one does not exist any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<AllegroOrderId>,
 }
 
 /// One line of an order.

@@ -1,7 +1,9 @@
 //! The HTTP interface, prefix `/api/v1`.
 
+mod following;
 mod orders;
 mod problems;
+mod readings;
 mod sync;
 mod tokens;
 
@@ -40,6 +42,12 @@ use web::openapi::to_json;
         orders::flags::set_invoice,
         sync::start,
         sync::status,
+        sync::start_events,
+        following::activate,
+        following::deactivate,
+        following::active,
+        readings::list,
+        readings::gaps,
     )
 )]
 struct Document;
@@ -65,6 +73,12 @@ pub(crate) fn routes(config: &mut ServiceConfig, pool: &pg::Pool) {
         .service(resource("/tokens/{token_id}/refresh").route(post().to(check::refresh)))
         .service(resource("/tokens/{token_id}/validate").route(post().to(check::validate)))
         .service(resource("/sync/manual/{user_id}").route(post().to(sync::start)))
+        .service(resource("/sync/events/{user_id}").route(post().to(sync::start_events)))
+        .service(resource("/sync/activate").route(post().to(following::activate)))
+        .service(resource("/sync/deactivate").route(post().to(following::deactivate)))
+        .service(resource("/sync/active").route(get().to(following::active)))
+        .service(resource("/sync/history/{user_id}").route(get().to(readings::list)))
+        .service(resource("/sync/gaps/{token_id}").route(get().to(readings::gaps)))
         .service(resource("/sync/status/{user_id}").route(get().to(sync::status)))
         .service(resource("/orders/{user_id}").route(get().to(orders::list)))
         .service(resource("/orders/{user_id}/export").route(get().to(orders::export::get)))

@@ -7,20 +7,62 @@ use serde::{Deserialize, Serialize};
 use tasks::http::TaskView;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use web::{Answer, ApiJson, ApiPath, Caller, Once, Problem, RequestId};
+use web::{Answer, ApiPath, Caller, FieldErrors, Once, OptionalJson, Problem, RequestId};
 
 use super::problems::{NO_ACCOUNT, SEVERAL_ACCOUNTS, TOKEN_NOT_FOUND};
-use crate::app::accounts;
-use crate::app::syncs::{self, Standing};
+use crate::app::accounts::{self, Account};
+use crate::app::syncs::{self, Asker, OnDuplicate, Standing, Wanted};
 use crate::state::State;
 
-/// Which account.
+/// What is to be read. Everything may be left out, the body too.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({ "token_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f" }))]
+#[schema(example = json!({
+    "token_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "from": "2026-11-01T00:00:00Z", "to": "2026-11-08T00:00:00Z",
+    "on_duplicate": "update",
+}))]
 pub(crate) struct Start {
     /// Needed where the user has several accounts.
     token_id: Option<TokenId>,
+    /// Orders bought from this moment on; twelve months back, as far as Allegro lists, when left out.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    from: Option<OffsetDateTime>,
+    /// Orders bought until this moment; until now when left out.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    to: Option<OffsetDateTime>,
+    /// True reads the whole list, and then what Allegro's journal still holds and we have not; without `from` and `to`.
+    #[serde(default)]
+    full: bool,
+    /// What becomes of orders that are stored already.
+    #[serde(default)]
+    on_duplicate: OnDuplicate,
+}
+
+impl Start {
+    fn wanted(&self, now: OffsetDateTime) -> Result<Wanted, Problem> {
+        let Self { from, to, full, on_duplicate, .. } = *self;
+        let mut errors = FieldErrors::default();
+        errors.check(from.is_none_or(|from| from <= now), "/from", "in_the_future", "is not in the future");
+        let in_order = from.zip(to).is_none_or(|(from, to)| from < to);
+        errors.check(in_order, "/to", "before_from", "is after `from`");
+        let alone = !full || (from.is_none() && to.is_none());
+        errors.check(alone, "/full", "excludes_dates", "goes without `from` and `to`");
+        errors.finish()?;
+        Ok(Wanted { from, to, full, on_duplicate })
+    }
+}
+
+/// From when on.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "from_date": "2026-11-20T00:00:00Z" }))]
+pub(crate) struct StartEvents {
+    /// Needed for one of several accounts; all of the user's when left out.
+    token_id: Option<TokenId>,
+    /// Reads again what was told from this moment on, and every order that is named; from where the journal was read to
+    /// when left out. Allegro keeps 60 days.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    from_date: Option<OffsetDateTime>,
 }
 
 /// A sync that was asked for.
@@ -91,7 +133,7 @@ pub(crate) struct StandingList {
     accounts: Vec<StandingView>,
 }
 
-/// Reads an account's whole list again. Asking again while it runs gives the same task.
+/// Reads an account's list. Asking for the same again while it runs gives the same task.
 #[utoipa::path(post, path = "/api/v1/sync/manual/{user_id}", tag = "sync", operation_id = "start_sync",
     params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
     request_body = Start,
@@ -104,30 +146,72 @@ pub(crate) async fn start(
     request_id: RequestId,
     once: Once,
     user_id: ApiPath<String>,
-    ApiJson(wish): ApiJson<Start>,
+    OptionalJson(wish): OptionalJson<Start>,
 ) -> Result<HttpResponse, Problem> {
     // The account may be gone since.
     if let Some(answer) = once.answered().await? {
         return Ok(answer);
     }
-    let accounts = if caller.sees(&user_id) {
-        accounts::list(&state, Some(&user_id)).await.map_err(|error| Problem::database(&error))?
-    } else {
-        Vec::new()
-    };
+    let wanted = wish.wanted(state.now())?;
+    let accounts = accounts_of(&state, &caller, &user_id).await?;
     let account = match (wish.token_id, accounts.as_slice()) {
-        (_, []) => return Err(Problem::new(&NO_ACCOUNT)),
         (Some(id), accounts) => accounts.iter().find(|account| account.id() == id),
         (None, [account]) => Some(account),
         (None, _) => return Err(Problem::new(&SEVERAL_ACCOUNTS)),
     };
     let account = account.ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))?;
+    let asker = Asker { subject: &caller.subject, correlation_id: request_id.as_str() };
     once.run(async |conn| {
-        let task = syncs::start(conn, &state, account, &caller.subject, request_id.as_str()).await;
+        let task = syncs::start(conn, &state, account, asker, wanted).await;
         let task_id = task.map_err(|error| Problem::database(&error))?;
         Answer::accepted(&Started { task_id })
     })
     .await
+}
+
+/// Reads the journals of a user's accounts now: the task's result names those that read, one for each account.
+#[utoipa::path(post, path = "/api/v1/sync/events/{user_id}", tag = "sync", operation_id = "start_events",
+    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
+    request_body = StartEvents,
+    responses((status = 202, description = "Asked for", body = Started),
+              (status = 404, description = "no_account, token_not_found")))]
+pub(crate) async fn start_events(
+    state: Data<State>,
+    caller: Caller,
+    request_id: RequestId,
+    once: Once,
+    user_id: ApiPath<String>,
+    OptionalJson(wish): OptionalJson<StartEvents>,
+) -> Result<HttpResponse, Problem> {
+    if let Some(answer) = once.answered().await? {
+        return Ok(answer);
+    }
+    let mut errors = FieldErrors::default();
+    let is_past = wish.from_date.is_none_or(|from| from <= state.now());
+    errors.check(is_past, "/from_date", "in_the_future", "is not in the future");
+    errors.finish()?;
+    let mut accounts = accounts_of(&state, &caller, &user_id).await?;
+    accounts.retain(|account| wish.token_id.is_none_or(|wanted| wanted == account.id()));
+    if accounts.is_empty() {
+        return Err(Problem::new(&TOKEN_NOT_FOUND));
+    }
+    let asker = Asker { subject: &caller.subject, correlation_id: request_id.as_str() };
+    once.run(async |conn| {
+        let task = syncs::start_events(conn, &state, (&user_id, &accounts), asker, wish.from_date).await;
+        let task_id = task.map_err(|error| Problem::database(&error))?;
+        Answer::accepted(&Started { task_id })
+    })
+    .await
+}
+
+/// The accounts of a user that the caller may see: one at least.
+async fn accounts_of(state: &State, caller: &Caller, user_id: &str) -> Result<Vec<Account>, Problem> {
+    let accounts = if caller.sees(user_id) {
+        accounts::list(state, Some(user_id)).await.map_err(|error| Problem::database(&error))?
+    } else {
+        Vec::new()
+    };
+    if accounts.is_empty() { Err(Problem::new(&NO_ACCOUNT)) } else { Ok(accounts) }
 }
 
 /// How the syncs of a user's accounts go.

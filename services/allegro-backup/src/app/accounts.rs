@@ -6,7 +6,7 @@ use tasks::{Task, schedules};
 use time::OffsetDateTime;
 
 use super::access::{self, CallError};
-use super::work::{follow, full_sync_task, queue};
+use super::work::{self, full_sync_task, queue};
 use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::authorizations;
@@ -148,8 +148,7 @@ pub(crate) async fn begin_following(
 ) -> Result<(), pg::Error> {
     let locked = tokens::lock(conn, id).await?;
     let Some(account) = locked.filter(|it| it.is_active && !it.needs_reauthorization) else { return Ok(()) };
-    let follow = follow((id, &account.user_id), state.events_interval, first_run_at);
-    schedules::put(conn, first_run_at, &follow).await
+    work::begin_following(conn, &state.sync, (id, &account.user_id), first_run_at).await
 }
 
 /// Accounts of one user, or of everybody.

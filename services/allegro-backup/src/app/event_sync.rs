@@ -1,64 +1,105 @@
 //! Following the journal: each event is stored, and the order it names is read and stored with it.
 //!
-//! The cursor moves only over events whose orders landed (stored, or in quarantine), in the same transaction.
+//! The cursor moves only over events whose orders landed (stored, or in quarantine), in the same transaction. Each time
+//! a stretch before the cursor is read again: an event may appear late, before others that were served already.
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::StreamExt;
-use futures_util::stream;
 use serde_json::json;
-use serde_json::value::RawValue;
 use tasks::{Progress, Run, TaskError};
-use time::OffsetDateTime;
+use time::Duration;
 
 use super::access::{CallError, call};
-use super::upsert::{Answers, Counts, Source, store};
+use super::details::{self, Told};
+use super::history::{self, Kind};
+use super::landing::Learned;
+use super::upsert::{Counts, Source};
+use super::work::{full_sync_task, resync_task};
 use crate::clients::allegro::AllegroError;
 use crate::domain::journal::Event;
 use crate::domain::order::Owner;
 use crate::state::State;
-use crate::store::failed::{self, Failed};
+use crate::store::cursors::Cursor;
 use crate::store::{cursors, journal};
 
 /// Events on a page, at most.
 const PAGE: usize = 1000;
-/// Events read again each time: an event may appear late, before others that were served already.
-const OVERLAP: i64 = 50;
-/// Orders fetched at once.
-const FETCHES: usize = 8;
-/// Orders of the quarantine tried again in one run, at most.
-const RETRIES: i64 = 100;
+/// Allegro keeps events for 60 days: a cursor that stood for so long may name one that is gone soon.
+const STALE: Duration = Duration::days(30);
 
-/// How fetching one order ended.
-type Outcome = Result<(Box<RawValue>, OffsetDateTime), CallError>;
+/// Where a reading begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// Before the cursor, by the overlap.
+    Cursor,
+    /// After the event of this id, or at the journal's beginning.
+    After {
+        /// The event.
+        event_id: Option<String>,
+        /// Orders of events that are stored already are read too.
+        again: bool,
+    },
+}
 
-/// Reads the journal to its end, and asks for the next run.
+/// A reading of the journal under way.
+struct Reading<'a> {
+    state: &'a State,
+    run: &'a Run,
+    owner: &'a Owner,
+    /// Orders of events that are stored already are read again.
+    again: bool,
+    events: i64,
+    counts: Counts,
+}
+
+/// Reads the journal to its end.
 ///
 /// # Errors
 /// What the task runner shall do.
-pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner) -> Result<(), TaskError> {
-    retry_failed(state, owner).await?;
+pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner, begin: Begin) -> Result<(), TaskError> {
     let mut conn = state.pool.get().await?;
-    let mut from = match journal::overlap_start(&mut conn, owner.token_id, OVERLAP).await? {
-        Some(start) => Some(start),
-        // Fewer were stored than the overlap reaches back: all of them are read again.
-        None => cursors::read(&mut conn, owner.token_id).await?.anchor_event_id,
+    let cursor = cursors::read(&mut conn, owner.token_id).await?;
+    if !cursor.is_anchored {
+        drop(conn);
+        return list_first(state, run, owner).await;
+    }
+    let (mut from, again) = match begin {
+        Begin::After { event_id, again } => (event_id, again),
+        Begin::Cursor => {
+            let overlap = i64::from(state.sync.events_overlap);
+            let start = journal::overlap_start(&mut conn, owner.token_id, overlap).await?;
+            // Fewer were stored than the overlap reaches back: all of them are read again.
+            (start.or_else(|| cursor.anchor_event_id.clone()), false)
+        }
     };
     drop(conn);
-    let mut events = 0;
-    let mut counts = Counts::default();
+    let mut reading = Reading { state, run, owner, again, events: 0, counts: Counts::default() };
+    let mut is_first = true;
     loop {
         run.check()?;
-        let (allegro, start) = (&state.allegro, from.as_deref());
-        let page =
-            call(state, owner.token_id, |token| async move { allegro.events(&token, start, PAGE).await })
-                .await?;
+        let page = match reading.page(from.as_deref()).await {
+            // It names an event that is gone, perhaps: whatever is left is read from its beginning.
+            Err(CallError::Allegro(AllegroError::Refused { .. } | AllegroError::NotFound))
+                if is_first && from.is_some() =>
+            {
+                tracing::warn!(
+                    from,
+                    "Allegro does not know where to read on; reading the journal from its beginning"
+                );
+                from = None;
+                is_first = false;
+                continue;
+            }
+            page => page?,
+        };
+        if page.is_empty() && is_first && from.is_some() && is_stale(state, &cursor) {
+            from = None;
+            is_first = false;
+            continue;
+        }
+        is_first = false;
         let Some(last) = page.last().map(|event| event.id.clone()) else { break };
-        let landed = land(state, run, owner, &page).await?;
-        events += landed.events;
-        counts.added += landed.counts.added;
-        counts.updated += landed.counts.updated;
-        if let Some(error) = landed.stopped_by {
+        if let Some(error) = reading.land(&page).await? {
             return Err(error.into());
         }
         if page.len() < PAGE {
@@ -66,145 +107,165 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner) -> Result<(), 
         }
         from = Some(last);
     }
-    finish(state, run, owner, events, counts).await
+    reading.finish().await
 }
 
-/// How far a page came.
-struct Landed {
-    events: usize,
-    counts: Counts,
-    /// What stood in the way of the rest.
-    stopped_by: Option<CallError>,
+fn is_stale(state: &State, cursor: &Cursor) -> bool {
+    cursor.last_event_at.is_some_and(|at| state.now() - at > STALE)
 }
 
-/// Fetches the orders of a page's new events and stores both, as far as they came.
-async fn land(state: &State, run: &Run, owner: &Owner, page: &[Event]) -> Result<Landed, TaskError> {
-    let ids: Vec<&str> = page.iter().map(|event| event.id.as_str()).collect();
-    let mut conn = state.pool.get().await?;
-    let known: HashSet<String> = journal::known(&mut conn, owner.token_id, &ids).await?.into_iter().collect();
-    drop(conn);
-    let is_new = |event: &&Event| !known.contains(&event.id);
-    let mut wanted: Vec<String> =
-        page.iter().filter(is_new).filter_map(|event| event.order_id.clone()).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-
-    let mut outcomes = fetch(state, owner, wanted).await;
-    let stops =
-        |event: &Event| event.order_id.as_ref().is_some_and(|id| outcomes.get(id).is_some_and(is_systemic));
-    let leading = page.iter().position(|event| is_new(&event) && stops(event)).unwrap_or(page.len());
-    let run_of_events = page.get(..leading).unwrap_or_default();
-    let stopped_by = page.get(leading).and_then(|event| outcomes.remove(event.order_id.as_ref()?)?.err());
-
-    let new: Vec<&Event> = run_of_events.iter().filter(is_new).collect();
-    let mut answers = Answers::default();
-    let mut taken = HashSet::new();
-    for order_id in new.iter().filter_map(|event| event.order_id.as_deref()) {
-        if taken.insert(order_id) {
-            read(&mut answers, order_id, outcomes.remove(order_id));
-        }
-    }
-    let last = run_of_events.last().map(|event| event.id.clone());
-    let counts = state
+/// The list comes before the journal; whoever follows an account whose list nobody reads begins that.
+async fn list_first(state: &State, run: &Run, owner: &Owner) -> Result<(), TaskError> {
+    state
         .pool
         .transaction(async |conn| {
-            journal::store(conn, owner.token_id, &new).await?;
-            let counts = store(state, conn, owner, &answers, Source::Event).await?;
-            let mut cursor = cursors::read(conn, owner.token_id).await?;
-            // The cursor never goes back into the overlap: it moves when the run reaches beyond it.
-            let stands = page.iter().position(|event| Some(&event.id) == cursor.last_event_id.as_ref());
-            if stands.is_none_or(|at| leading > at + 1) && last.is_some() {
-                cursor.last_event_id = last;
-                cursors::write(conn, owner.token_id, &cursor).await?;
+            let task = full_sync_task((owner.token_id, &owner.user_id), None, None);
+            let task_id = tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await?;
+            run.finish(conn, &json!({ "waits_for": task_id })).await
+        })
+        .await
+}
+
+impl Reading<'_> {
+    async fn page(&self, from: Option<&str>) -> Result<Vec<Event>, CallError> {
+        let allegro = &self.state.allegro;
+        call(self.state, self.owner.token_id, |token| async move { allegro.events(&token, from, PAGE).await })
+            .await
+    }
+
+    /// Fetches the orders of a page's events and stores both, as far as they came. Returns what stood in the way of
+    /// the rest.
+    async fn land(&mut self, page: &[Event]) -> Result<Option<CallError>, TaskError> {
+        let Self { state, run, owner, again, .. } = *self;
+        let ids: Vec<&str> = page.iter().map(|event| event.id.as_str()).collect();
+        let mut conn = state.pool.get().await?;
+        let known: HashSet<String> =
+            journal::known(&mut conn, owner.token_id, &ids).await?.into_iter().collect();
+        drop(conn);
+        let is_new = |event: &&Event| !known.contains(&event.id);
+        let is_wanted = |event: &&Event| again || is_new(event);
+        let mut wanted: Vec<String> =
+            page.iter().filter(is_wanted).filter_map(|event| event.order_id.clone()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+
+        let mut told = details::ask(state, owner, wanted).await?;
+        let (leading, stopped_by) = leading(page, &mut told);
+        let run_of_events = page.get(..leading).unwrap_or_default();
+        let new: Vec<&Event> = run_of_events.iter().filter(is_new).collect();
+        let mut learned = Learned::default();
+        for order_id in run_of_events.iter().filter_map(|event| event.order_id.as_ref()) {
+            if let Some(told) = told.remove(order_id) {
+                learned.add(order_id.clone(), told);
             }
-            let done = i64::try_from(new.len()).unwrap_or_default();
-            let progress = Progress { current: done, total: done, stage: "events".to_owned() };
-            run.progress(conn, &progress).await?;
-            Ok::<_, TaskError>(counts)
-        })
-        .await?;
-    Ok(Landed { events: new.len(), counts, stopped_by })
-}
-
-fn is_systemic(outcome: &Outcome) -> bool {
-    match outcome {
-        // An answer that cannot be read, or an odd refusal, is this order's own: other orders must not wait for it.
-        Ok(_) | Err(CallError::Allegro(AllegroError::Malformed | AllegroError::OAuth { .. })) => false,
-        Err(CallError::Allegro(error)) => error.is_systemic(),
-        Err(_account_or_storage) => true,
-    }
-}
-
-fn read(answers: &mut Answers, order_id: &str, outcome: Option<Outcome>) {
-    match outcome {
-        Some(Ok((raw, asked_at))) => answers.read(&raw, asked_at),
-        Some(Err(error)) => {
-            let class = match &error {
-                CallError::Allegro(AllegroError::NotFound) => "not_found",
-                _ => "refused",
-            };
-            let (order_id, text) = (order_id.to_owned(), error.to_string());
-            answers.failed.push(Failed { order_id, class, text, document: None });
         }
-        None => {}
+        let last = new.last().map(|event| event.id.clone());
+        let landed = i64::try_from(new.len()).unwrap_or_default();
+        let events = self.events + landed;
+        let counts = state
+            .pool
+            .transaction(async |conn| {
+                journal::store(conn, owner.token_id, &new).await?;
+                let counts = learned.store(state, conn, owner, Source::Event).await?;
+                let mut cursor = cursors::read(conn, owner.token_id).await?;
+                // The cursor never goes back into the overlap: it moves when the run reaches beyond it.
+                let stands = page.iter().position(|event| Some(&event.id) == cursor.last_event_id.as_ref());
+                if last.is_some() && stands.is_none_or(|at| leading > at + 1) {
+                    cursor.last_event_id.clone_from(&last);
+                    cursor.last_event_at = Some(state.now());
+                    cursors::write(conn, owner.token_id, &cursor).await?;
+                }
+                if landed > 0 || again {
+                    history::count(conn, state.now(), (run, owner), Kind::Events, counts).await?;
+                }
+                let progress = Progress { current: events, total: events, stage: "events".to_owned() };
+                run.progress(conn, &progress).await?;
+                Ok::<_, TaskError>(counts)
+            })
+            .await?;
+        self.events = events;
+        self.counts += counts;
+        Ok(stopped_by)
+    }
+
+    async fn finish(self) -> Result<(), TaskError> {
+        let Self { state, run, owner, events, counts, .. } = self;
+        let now = state.now();
+        let result = json!({
+            "events": events, "added": counts.added, "updated": counts.updated, "unchanged": counts.unchanged,
+            "failed": counts.failed,
+        });
+        state
+            .pool
+            .transaction(async |conn| {
+                let mut cursor = cursors::read(conn, owner.token_id).await?;
+                // The journal reaches back 60 days: what happened before, it does not tell any more.
+                let is_cut_off = cursor.last_events_sync.is_some_and(|at| now - at > STALE);
+                if is_cut_off {
+                    let task = resync_task((owner.token_id, &owner.user_id), None, None);
+                    tasks::enqueue(conn, state.ids.next_id().into(), now, &task).await?;
+                }
+                cursor.last_events_sync = Some(now);
+                cursors::write(conn, owner.token_id, &cursor).await?;
+                history::complete(state, conn, run, &result).await
+            })
+            .await
     }
 }
 
-async fn fetch(state: &State, owner: &Owner, order_ids: Vec<String>) -> HashMap<String, Outcome> {
-    stream::iter(order_ids)
-        .map(|id| async move {
-            let asked_at = state.now();
-            let (allegro, order_id) = (&state.allegro, id.as_str());
-            let answered =
-                call(state, owner.token_id, |token| async move { allegro.order(&token, order_id).await })
-                    .await;
-            let outcome = answered.map(|raw| (raw, asked_at));
-            (id, outcome)
-        })
-        .buffer_unordered(FETCHES)
-        .collect()
-        .await
+/// How far the leading run goes in which no order may be Allegro's trouble, and what ends it.
+fn leading(page: &[Event], told: &mut HashMap<String, Told>) -> (usize, Option<CallError>) {
+    let stops = |event: &Event| {
+        event.order_id.as_ref().is_some_and(|id| matches!(told.get(id), Some(Told::Unsettled(_))))
+    };
+    let Some(at) = page.iter().position(stops) else { return (page.len(), None) };
+    let stopper = page.get(at).and_then(|event| told.remove(event.order_id.as_ref()?));
+    match stopper {
+        Some(Told::Unsettled(error)) => (at, Some(error)),
+        _ => (at, None),
+    }
 }
 
-/// Tries orders of the quarantine whose time has come. What is systemic is left to the journal's own reading.
-async fn retry_failed(state: &State, owner: &Owner) -> Result<(), TaskError> {
-    let mut conn = state.pool.get().await?;
-    let due = failed::due(&mut conn, owner.token_id, state.now(), RETRIES).await?;
-    drop(conn);
-    if due.is_empty() {
-        return Ok(());
-    }
-    let mut answers = Answers::default();
-    for (order_id, outcome) in fetch(state, owner, due).await {
-        if !is_systemic(&outcome) {
-            read(&mut answers, &order_id, Some(outcome));
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::collections::HashMap;
+
+    use serde_json::json;
+    use time::OffsetDateTime;
+
+    use super::{Told, leading};
+    use crate::app::access::CallError;
+    use crate::clients::allegro::AllegroError;
+    use crate::domain::journal::Event;
+
+    fn event(order_id: Option<&str>) -> Event {
+        Event {
+            id: "1".to_owned(),
+            kind: "BOUGHT".to_owned(),
+            occurred_at: OffsetDateTime::UNIX_EPOCH,
+            order_id: order_id.map(str::to_owned),
+            content: json!({}),
         }
     }
-    state
-        .pool
-        .transaction(async |conn| {
-            store(state, conn, owner, &answers, Source::Event).await?;
-            Ok::<_, TaskError>(())
-        })
-        .await
-}
 
-async fn finish(
-    state: &State,
-    run: &Run,
-    owner: &Owner,
-    events: usize,
-    counts: Counts,
-) -> Result<(), TaskError> {
-    let now = state.now();
-    let result = json!({ "events": events, "added": counts.added, "updated": counts.updated });
-    state
-        .pool
-        .transaction(async |conn| {
-            let mut cursor = cursors::read(conn, owner.token_id).await?;
-            cursor.last_events_sync = Some(now);
-            cursors::write(conn, owner.token_id, &cursor).await?;
-            run.finish(conn, &result).await
-        })
-        .await
+    #[test]
+    fn the_run_ends_before_the_first_event_whose_order_is_unsettled() {
+        let page = [event(Some("a")), event(None), event(Some("b")), event(Some("a"))];
+        let unsettled = || Told::Unsettled(CallError::Allegro(AllegroError::Malformed));
+        let gone = || Told::Gone(OffsetDateTime::UNIX_EPOCH);
+        for (told, expected) in [
+            (vec![("a", gone()), ("b", gone())], (4, false)),
+            (vec![("a", gone()), ("b", unsettled())], (2, true)),
+            (vec![("a", unsettled()), ("b", gone())], (0, true)),
+        ] {
+            let mut told: HashMap<String, Told> =
+                told.into_iter().map(|(id, told)| (id.to_owned(), told)).collect();
+            let (at, error) = leading(&page, &mut told);
+            assert_eq!((at, error.is_some()), expected);
+        }
+        assert_eq!(leading(&[], &mut HashMap::new()).0, 0);
+        assert!(page.first().unwrap().order_id.is_some());
+    }
 }

@@ -1,95 +1,205 @@
-//! Looking back: earlier contents of an order, what changed, what the journal said.
+//! What each reading came to: written down beside its steps, and told when it ends.
 
+use domain::events::{Event, OrderSyncCompleted, OrderSyncFailed, SyncFact};
+use domain::{TaskId, TokenId};
 use serde_json::Value;
+use tasks::{Run, TaskError};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use crate::domain::difference::{self, Change};
-use crate::domain::order::{Order, OrderError};
+use super::upsert::Counts;
+use crate::domain::order::Owner;
 use crate::state::State;
-use crate::store::order_history;
-pub(crate) use crate::store::order_history::{JournalEvent, Version};
-use crate::store::order_list::Listed;
+pub(crate) use crate::store::history::Reading;
+use crate::store::history::{self, NewReading, Tally};
+use crate::store::tokens;
 
-/// Why an earlier content cannot be shown.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HistoryError {
-    /// There is none with this number.
-    #[error("there is no version {0}")]
-    NoVersion(i64),
-    /// The database's.
-    #[error(transparent)]
-    Database(#[from] pg::Error),
-    /// What was stored cannot be read.
-    #[error("a stored content cannot be read")]
-    Stored(#[from] OrderError),
-    /// A difference that does not lead from one to the other.
-    #[error("the difference cannot be told")]
-    Difference(#[from] json_patch::PatchError),
+/// What is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The journal.
+    Events,
+    /// The list, by schedule.
+    List,
+    /// The open orders.
+    Sweep,
+    /// The list, because a person asked.
+    Manual,
 }
 
-/// The contents of an order, the latest first.
+impl Kind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::List => "list",
+            Self::Sweep => "sweep",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// Moments a list is read between.
+pub(crate) type Window = (Option<OffsetDateTime>, Option<OffsetDateTime>);
+
+/// Writes down that a reading has begun, or goes on.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn versions(
-    state: &State,
-    order: &Listed,
-    after: Option<(OffsetDateTime, i64)>,
-    limit: i64,
-) -> Result<Vec<Version>, pg::Error> {
-    let mut conn = state.pool.get().await?;
-    order_history::versions(&mut conn, order.id, after, limit).await
+pub(crate) async fn begin(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    (run, owner): (&Run, &Owner),
+    kind: Kind,
+    window: Window,
+) -> Result<(), pg::Error> {
+    history::count(conn, now, &reading(run, owner, kind, window), &Tally::default()).await
 }
 
-/// What the journal said of an order, the latest first.
+/// Writes down what a step brought, in its transaction; the reading has begun with it, if not before.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn events(
+pub(crate) async fn count(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    (run, owner): (&Run, &Owner),
+    kind: Kind,
+    counts: Counts,
+) -> Result<(), pg::Error> {
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let tally = Tally {
+        processed: number(counts.processed()),
+        added: number(counts.added),
+        updated: number(counts.updated),
+        unchanged: number(counts.unchanged + counts.late),
+        failed: number(counts.failed),
+    };
+    history::count(conn, now, &reading(run, owner, kind, (None, None)), &tally).await
+}
+
+fn reading<'a>(run: &Run, owner: &'a Owner, kind: Kind, window: Window) -> NewReading<'a> {
+    NewReading {
+        task_id: run.id(),
+        token_id: owner.token_id,
+        user_id: &owner.user_id,
+        kind: kind.word(),
+        window,
+    }
+}
+
+/// Ends reading and task well, in the transaction of the last step.
+///
+/// # Errors
+/// [`TaskError::Lost`], or the database's.
+pub(crate) async fn complete(
     state: &State,
-    order: &Listed,
-    after: Option<(OffsetDateTime, i64)>,
+    conn: &mut pg::Connection,
+    run: &Run,
+    result: &Value,
+) -> Result<(), TaskError> {
+    let now = state.now();
+    if let Some(ended) = history::end(conn, now, run.id(), "completed", None).await? {
+        // The journal is read every few minutes: what it brought is told order by order.
+        if ended.kind != Kind::Events.word() {
+            tell(state, conn, run.task().correlation_id.as_deref(), &OrderSyncCompleted(fact(&ended, now)))
+                .await?;
+        }
+    }
+    run.finish(conn, result).await
+}
+
+/// Ends a reading that cannot be done, though its task is still to end.
+///
+/// # Errors
+/// [`TaskError::Lost`], or the database's.
+pub(crate) async fn fail(
+    state: &State,
+    (run, owner): (&Run, &Owner),
+    kind: Kind,
+    error: &str,
+) -> Result<(), TaskError> {
+    run.check()?;
+    let failed = state
+        .pool
+        .transaction(async |conn| {
+            begin(conn, state.now(), (run, owner), kind, (None, None)).await?;
+            end_badly(state, conn, run.id(), "failed", Some(error)).await
+        })
+        .await;
+    Ok(failed?)
+}
+
+/// Ends readings whose tasks have ended without them.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn settle(state: &State) -> Result<(), pg::Error> {
+    let unsettled = history::unsettled(&mut *state.pool.get().await?).await?;
+    for (task_id, status, error) in unsettled {
+        state
+            .pool
+            .transaction(async |conn| end_badly(state, conn, task_id, &status, error.as_deref()).await)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn end_badly(
+    state: &State,
+    conn: &mut pg::Connection,
+    task_id: TaskId,
+    status: &str,
+    error: Option<&str>,
+) -> Result<(), pg::Error> {
+    let now = state.now();
+    let Some(ended) = history::end(conn, now, task_id, status, error).await? else { return Ok(()) };
+    if status == "failed" {
+        tell(state, conn, None, &OrderSyncFailed(fact(&ended, now))).await?;
+    }
+    Ok(())
+}
+
+async fn tell<E: Event>(
+    state: &State,
+    conn: &mut pg::Connection,
+    correlation_id: Option<&str>,
+    event: &E,
+) -> Result<(), pg::Error> {
+    messaging::outbox::push(conn, &[state.wrap(event, correlation_id)?]).await
+}
+
+fn fact(ended: &Reading, now: OffsetDateTime) -> SyncFact {
+    SyncFact {
+        token_id: ended.token_id(),
+        user_id: ended.user_id.clone(),
+        task_id: ended.task_id(),
+        number: ended.seq,
+        kind: ended.kind.clone(),
+        from: ended.sync_from_date,
+        to: ended.sync_to_date,
+        orders_processed: ended.orders_processed,
+        orders_added: ended.orders_added,
+        orders_updated: ended.orders_updated,
+        orders_failed: ended.orders_failed,
+        started_at: ended.sync_started_at,
+        ended_at: now,
+        error: ended.error_message.clone(),
+    }
+}
+
+/// Readings of a user's accounts (or of one of them), newest first; `after` is where the page before ended.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn list(
+    state: &State,
+    user_id: &str,
+    token_id: Option<TokenId>,
+    after: Option<(OffsetDateTime, Uuid)>,
     limit: i64,
-) -> Result<Vec<JournalEvent>, pg::Error> {
+) -> Result<Vec<Reading>, pg::Error> {
     let mut conn = state.pool.get().await?;
-    order_history::events(&mut conn, (order.token_id(), &order.allegro_order_id), after, limit).await
-}
-
-/// The order as it was in an earlier version.
-///
-/// # Errors
-/// [`HistoryError`].
-pub(crate) async fn at_version(state: &State, order: Listed, version: i64) -> Result<Listed, HistoryError> {
-    if order.version == version {
-        return Ok(order);
-    }
-    let mut conn = state.pool.get().await?;
-    let content = order_history::content(&mut conn, order.id, version).await?;
-    let content = Order::read(&content.ok_or(HistoryError::NoVersion(version))?)?;
-    Ok(order.with_content(content, version))
-}
-
-/// The steps from one version of an order to another.
-///
-/// # Errors
-/// [`HistoryError`].
-pub(crate) async fn difference(
-    state: &State,
-    order: &Listed,
-    from: i64,
-    to: i64,
-) -> Result<Vec<Change>, HistoryError> {
-    let mut conn = state.pool.get().await?;
-    let mut compared = Vec::new();
-    for version in [from, to] {
-        let content = order_history::content(&mut conn, order.id, version).await?;
-        let content = content.ok_or(HistoryError::NoVersion(version))?;
-        let content: Value =
-            serde_json::from_str(&content).map_err(|error| OrderError::Unreadable(error.to_string()))?;
-        compared.push(content);
-    }
-    match compared.as_slice() {
-        [older, newer] => Ok(difference::between(older, newer)?),
-        _ => Ok(Vec::new()),
-    }
+    let mut ids = tokens::ids_ever(&mut conn, user_id).await?;
+    ids.retain(|id| token_id.is_none_or(|wanted| *id == wanted));
+    history::list(&mut conn, &ids, after, limit).await
 }

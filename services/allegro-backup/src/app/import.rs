@@ -200,7 +200,7 @@ async fn insert(
     let id = |line: &OrderLine| if taken.contains(&line.id) { source.next_id() } else { line.id };
     let mut fresh: Vec<Content<'_>> =
         waiting.values().copied().map(|restored| content(id(&restored.line).into(), restored)).collect();
-    let inserted = orders::insert(conn, token_id, &fresh).await?;
+    let inserted = orders::insert(conn, token_id, &fresh, false).await?;
     fresh.retain(|content| inserted.iter().any(|id| id == content.order.id.as_str()));
     orders::write_lines(conn, &fresh).await?;
     let there: Vec<(Uuid, &Restored)> = fresh

@@ -1,14 +1,9 @@
 //! Asking Allegro for one order again, because a person wants to see how it stands now.
 
 use domain::{TaskId, TokenId};
-use serde_json::json;
-use tasks::{Run, TaskError};
+use tasks::NewTask;
 
-use super::access::{CallError, call};
-use super::upsert::{Answers, Source, store};
-use super::work::refetch_task;
-use crate::clients::allegro::AllegroError;
-use crate::domain::order::Owner;
+use super::work::{MISSING_ORDERS, missing_orders_task};
 use crate::state::State;
 use crate::store::tokens::{self, Account};
 
@@ -33,39 +28,11 @@ pub(crate) async fn start(
     by: (&str, &str),
 ) -> Result<TaskId, pg::Error> {
     let whose = (account.id(), account.user_id.as_str());
-    let task = refetch_task(whose, order_id, Some(by.0.to_owned()), Some(by.1));
-    tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await
-}
-
-/// Reads an order and stores what was answered. One that Allegro no longer has is told in the task's error: what
-/// became of it is the journal's to find out.
-///
-/// # Errors
-/// What the task runner shall do.
-pub(crate) async fn refetch(
-    state: &State,
-    run: &Run,
-    owner: &Owner,
-    order_id: &str,
-) -> Result<(), TaskError> {
-    let (allegro, asked_at) = (&state.allegro, state.now());
-    let answered =
-        call(state, owner.token_id, |token| async move { allegro.order(&token, order_id).await }).await;
-    let raw = match answered {
-        Ok(raw) => raw,
-        Err(CallError::Allegro(AllegroError::NotFound)) => {
-            return Err(TaskError::Fail("Allegro has no such order".to_owned()));
-        }
-        Err(error) => return Err(error.into()),
+    let task = NewTask {
+        unique_key: Some(format!("{MISSING_ORDERS}:{}:{order_id}", account.id())),
+        requested_by: Some(by.0.to_owned()),
+        correlation_id: Some(by.1.to_owned()),
+        ..missing_orders_task(whose, &[order_id.to_owned()])
     };
-    let mut answers = Answers::default();
-    answers.read(&raw, asked_at);
-    state
-        .pool
-        .transaction(async |conn| {
-            let counts = store(state, conn, owner, &answers, Source::Event).await?;
-            let result = json!({ "order_id": order_id, "updated": counts.added + counts.updated > 0 });
-            run.finish(conn, &result).await
-        })
-        .await
+    tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await
 }

@@ -1,11 +1,20 @@
 //! Starting a sync and looking at how it goes.
 
-use domain::TaskId;
-use tasks::Task;
+use domain::{TaskId, TokenId};
+use serde_json::json;
+use tasks::schedules::Schedule;
+use tasks::{NewTask, Run, Task, TaskError, schedules};
+use time::OffsetDateTime;
 
-use super::work::{FULL_SYNC, full_sync_task, queue};
+pub(crate) use super::upsert::OnDuplicate;
+use super::work::{
+    self, FULL_RESYNC, FULL_SYNC, ORDER_EVENTS, SYNC_USER, begin_following, full_sync_task,
+    manual_events_task, manual_task, process_events_task, queue, resync_task, schedule_name,
+    switch_following,
+};
 use crate::state::State;
 use crate::store::cursors::{self, Cursor};
+use crate::store::journal;
 use crate::store::tokens::{self, Account};
 
 /// How an account's sync goes.
@@ -19,7 +28,39 @@ pub(crate) struct Standing {
     pub(crate) task: Option<Task>,
 }
 
-/// Asks for the whole list to be read again; what is asked for already is not asked for twice.
+/// Who asks for something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    /// The caller.
+    pub(crate) subject: &'a str,
+    /// The request.
+    pub(crate) correlation_id: &'a str,
+}
+
+impl Asker<'_> {
+    fn asks(self, task: NewTask) -> NewTask {
+        NewTask {
+            requested_by: Some(self.subject.to_owned()),
+            correlation_id: Some(self.correlation_id.to_owned()),
+            ..task
+        }
+    }
+}
+
+/// What is to be read of a list.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// Bought from this moment on.
+    pub(crate) from: Option<OffsetDateTime>,
+    /// Bought until this moment.
+    pub(crate) to: Option<OffsetDateTime>,
+    /// The whole list, and what the journal still holds.
+    pub(crate) full: bool,
+    /// What becomes of orders that are stored already.
+    pub(crate) on_duplicate: OnDuplicate,
+}
+
+/// Asks for a list to be read; the same that is asked for already is not asked for twice.
 ///
 /// # Errors
 /// The database's.
@@ -27,12 +68,71 @@ pub(crate) async fn start(
     conn: &mut pg::Connection,
     state: &State,
     account: &Account,
-    requested_by: &str,
-    correlation_id: &str,
+    asker: Asker<'_>,
+    wanted: Wanted,
 ) -> Result<TaskId, pg::Error> {
     let whose = (account.id(), account.user_id.as_str());
-    let task = full_sync_task(whose, Some(requested_by.to_owned()), Some(correlation_id));
-    tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await
+    let is_read = cursors::read(conn, account.id()).await?.last_complete_list_sync.is_some();
+    let task = if wanted.full {
+        resync_task(whose, None, None)
+    } else if is_read || wanted.from.is_some() || wanted.to.is_some() {
+        manual_task(whose, (wanted.from, wanted.to), wanted.on_duplicate)
+    } else {
+        // The first reading is under way, or should be: that is the whole list.
+        full_sync_task(whose, None, None)
+    };
+    tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &asker.asks(task)).await
+}
+
+/// Asks for the journals of accounts to be read.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn start_events(
+    conn: &mut pg::Connection,
+    state: &State,
+    (user_id, accounts): (&str, &[Account]),
+    asker: Asker<'_>,
+    from: Option<OffsetDateTime>,
+) -> Result<TaskId, pg::Error> {
+    let id = TaskId::from(state.ids.next_id());
+    let token_ids: Vec<TokenId> = accounts.iter().map(Account::id).collect();
+    let task = manual_events_task(user_id, &token_ids, from, id);
+    tasks::enqueue(conn, id, state.now(), &asker.asks(task)).await
+}
+
+/// Asks for the journal of each of these accounts to be read, in the account's own queue: from its cursor, or from what
+/// was told before `from` on (Allegro knows no dates), and then every order that is named is read again.
+///
+/// # Errors
+/// What the task runner shall do.
+pub(crate) async fn process_journals(
+    state: &State,
+    run: &Run,
+    token_ids: &[TokenId],
+    from: Option<OffsetDateTime>,
+) -> Result<(), TaskError> {
+    let user_id = run.task().user_id.clone().unwrap_or_default();
+    state
+        .pool
+        .transaction(async |conn| {
+            let mut asked = Vec::new();
+            for token_id in token_ids {
+                let whose = (*token_id, user_id.as_str());
+                let event_id = match from {
+                    Some(from) => journal::last_before(conn, *token_id, from).await?,
+                    None => cursors::read(conn, *token_id).await?.last_event_id,
+                };
+                let task = NewTask {
+                    requested_by: run.task().requested_by.clone(),
+                    correlation_id: run.task().correlation_id.clone(),
+                    ..process_events_task(whose, event_id.as_deref(), from.is_some())
+                };
+                asked.push(tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await?);
+            }
+            run.finish(conn, &json!({ "task_ids": asked })).await
+        })
+        .await
 }
 
 /// How the syncs of a user's accounts go.
@@ -44,8 +144,63 @@ pub(crate) async fn standing(state: &State, user_id: &str) -> Result<Vec<Standin
     let mut standings = Vec::new();
     for account in tokens::list(&mut conn, Some(user_id)).await? {
         let cursor = cursors::read(&mut conn, account.id()).await?;
-        let task = tasks::latest_in_queue(&mut conn, &queue(account.id()), FULL_SYNC).await?;
+        let mut task = None::<Task>;
+        for kind in [FULL_SYNC, SYNC_USER, FULL_RESYNC] {
+            let latest = tasks::latest_in_queue(&mut conn, &queue(account.id()), kind).await?;
+            task = [task, latest].into_iter().flatten().max_by_key(|task| task.id);
+        }
         standings.push(Standing { account, cursor, task });
     }
     Ok(standings)
+}
+
+/// Follows an account at the owner's interval, from now on; in the caller's transaction.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn activate(
+    conn: &mut pg::Connection,
+    state: &State,
+    account: &Account,
+    interval_minutes: u16,
+) -> Result<(), pg::Error> {
+    let now = state.now();
+    cursors::choose_interval(conn, account.id(), i32::from(interval_minutes) * 60).await?;
+    begin_following(conn, &state.sync, (account.id(), &account.user_id), now).await?;
+    switch_following(conn, account.id(), true).await?;
+    schedules::run_now(conn, &schedule_name(ORDER_EVENTS, account.id())).await?;
+    Ok(())
+}
+
+/// Follows an account no longer, until it is activated; what runs goes on. The schedules stay, switched off, so that
+/// nobody takes the account for forgotten.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn deactivate(
+    conn: &mut pg::Connection,
+    state: &State,
+    account: &Account,
+) -> Result<(), pg::Error> {
+    begin_following(conn, &state.sync, (account.id(), &account.user_id), state.now()).await?;
+    switch_following(conn, account.id(), false).await
+}
+
+/// The accounts (of one user, or all) that are followed, with their schedules.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn active(
+    state: &State,
+    user_id: Option<&str>,
+) -> Result<Vec<(Account, Schedule)>, pg::Error> {
+    let mut conn = state.pool.get().await?;
+    let mut active = Vec::new();
+    for account in tokens::list(&mut conn, user_id).await? {
+        let name = work::schedule_name(ORDER_EVENTS, account.id());
+        if let Some(schedule) = schedules::find(&mut conn, &name).await?.filter(|it| it.is_enabled) {
+            active.push((account, schedule));
+        }
+    }
+    Ok(active)
 }

@@ -1,25 +1,45 @@
 //! Storing answers: an order never goes back, replaced contents are kept, and every change is told once.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::AddAssign;
 
 use domain::events::{Envelope, OrderCancelled, OrderCreated, OrderReady, OrderUpdated};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::{Date, OffsetDateTime, UtcOffset};
+use utoipa::ToSchema;
 
 use crate::domain::order::{Order, Owner};
 use crate::domain::replace::{Decision, decide};
 use crate::state::State;
 use crate::store::failed::{self, Failed};
-use crate::store::orders::{self, Content, Locked};
+use crate::store::orders::{self, Content, Locked, Seen};
 
 /// Where answers came from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The list of orders.
     List,
     /// An order an event named.
     Event,
+    /// An order read by itself, because it may have changed unheard.
+    Detail,
+    /// A list that a person asked for.
+    Manual(OnDuplicate),
+}
+
+/// What becomes of an order that is stored already, when a person asks for a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnDuplicate {
+    /// It is brought up to date.
+    #[default]
+    Update,
+    /// It is left as it is.
+    Skip,
 }
 
 impl Source {
@@ -27,7 +47,13 @@ impl Source {
         match self {
             Self::List => "list",
             Self::Event => "event",
+            Self::Detail => "detail",
+            Self::Manual(_) => "manual",
         }
+    }
+
+    const fn is_list(self) -> bool {
+        matches!(self, Self::List | Self::Manual(_))
     }
 }
 
@@ -54,9 +80,26 @@ pub(crate) struct Counts {
     pub(crate) failed: usize,
 }
 
+impl Counts {
+    /// Orders that were looked at.
+    pub(crate) const fn processed(self) -> usize {
+        self.added + self.updated + self.unchanged + self.late + self.failed
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.added += more.added;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+        self.late += more.late;
+        self.failed += more.failed;
+    }
+}
+
 impl Answers {
-    /// Reads an answer to a request started at `asked_at`.
-    pub(crate) fn read(&mut self, raw: &RawValue, asked_at: OffsetDateTime) {
+    /// Reads an answer to a request started at `asked_at`; `in_list` when a list named the order.
+    pub(crate) fn read(&mut self, raw: &RawValue, asked_at: OffsetDateTime, in_list: bool) {
         match Order::read(raw.get()) {
             Ok(order) => self.orders.push((order, asked_at)),
             Err(error) => {
@@ -68,9 +111,20 @@ impl Answers {
                     None => (format!("nameless-{}", hex::encode(hash)), failed::NAMELESS),
                 };
                 let document = Some(raw.get().to_owned());
-                self.failed.push(Failed { order_id, class, text: error.to_string(), document });
+                let (text, day) = (error.to_string(), day_of(raw));
+                self.failed.push(Failed { order_id, class, text, document, day, in_list });
             }
         }
+    }
+
+    /// The orders that were answered.
+    pub(crate) fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.orders.iter().map(|(order, _)| order)
+    }
+
+    /// Allegro's ids of the orders that were answered.
+    pub(crate) fn ids(&self) -> Vec<&str> {
+        self.orders.iter().map(|(order, _)| order.id.as_str()).collect()
     }
 
     /// The latest answer for each order.
@@ -86,9 +140,18 @@ impl Answers {
     }
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Named {
     id: String,
+}
+
+/// The day (UTC) an order was bought on, as far as a document that is not as it should be tells.
+fn day_of(raw: &RawValue) -> Option<Date> {
+    let content: Value = serde_json::from_str(raw.get()).ok()?;
+    let lines = content.get("lineItems")?.as_array()?;
+    let moments = lines.iter().filter_map(|line| line.get("boughtAt")?.as_str());
+    let latest = moments.filter_map(|at| OffsetDateTime::parse(at, &Rfc3339).ok()).max()?;
+    Some(latest.to_offset(UtcOffset::UTC).date())
 }
 
 /// Stores answers and tells what changed, in the caller's transaction.
@@ -127,7 +190,7 @@ pub(crate) async fn store(
         }
         // What another writer put in meanwhile is found, locked, in the next round.
         let inserted: HashSet<String> =
-            orders::insert(conn, owner.token_id, &fresh).await?.into_iter().collect();
+            orders::insert(conn, owner.token_id, &fresh, source.is_list()).await?.into_iter().collect();
         let added: Vec<Content<'_>> =
             fresh.into_iter().filter(|content| inserted.contains(content.order.id.as_str())).collect();
         orders::write_lines(conn, &added).await?;
@@ -145,9 +208,8 @@ pub(crate) async fn store(
         }
     }
     // A list names every order anyhow; only an order asked for by itself leaves quarantine by being answered.
-    if matches!(source, Source::Event) {
-        let stored: Vec<&str> = answers.orders.iter().map(|(order, _)| order.id.as_str()).collect();
-        failed::resolve(conn, owner.token_id, &stored).await?;
+    if !source.is_list() {
+        failed::resolve(conn, owner.token_id, &answers.ids()).await?;
     }
     // Creation comes before what follows from it; ids grow in the order facts are told.
     told.sort_by_key(|event| (event.subject.clone(), event.kind != "order.created"));
@@ -177,17 +239,33 @@ async fn update(
             ready_announced: existing.ready_announced || order.is_ready(),
             cancel_announced: existing.cancel_announced || order.is_cancelled(),
         };
-        match decide(&existing.stored, order, asked_at) {
+        let mut see = |is_current| seen.push(Seen { id: existing.id, asked_at, is_current });
+        if source == Source::Manual(OnDuplicate::Skip) {
+            counts.unchanged += 1;
+            see(false);
+            continue;
+        }
+        // An order that was gone is back: told as any change.
+        let is_back = existing.is_deleted && asked_at > existing.stored.asked_at;
+        let decision = match decide(&existing.stored, order, asked_at) {
+            Decision::Unchanged if is_back => Decision::Replace { loses_data: false },
+            decision => decision,
+        };
+        match decision {
             Decision::Unchanged => {
                 counts.unchanged += 1;
-                seen.push((existing.id, asked_at));
+                see(true);
             }
             Decision::Late => {
                 counts.late += 1;
                 late.push(content(false));
+                see(false);
             }
             Decision::Replace { loses_data } => {
                 counts.updated += 1;
+                if source.is_list() {
+                    see(true);
+                }
                 if loses_data {
                     tracing::warn!(
                         order = order.id.as_str(),
@@ -209,5 +287,5 @@ async fn update(
     orders::replace(conn, owner.token_id, &replaced, source.word()).await?;
     orders::write_lines(conn, &replaced).await?;
     orders::keep_late(conn, &late, source.word()).await?;
-    orders::seen_again(conn, &seen).await
+    orders::seen_again(conn, &seen, source.is_list()).await
 }

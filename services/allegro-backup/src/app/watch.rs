@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use domain::Chain;
+use domain::{Chain, TokenId};
 use tokio_util::sync::CancellationToken;
 
 use super::work::{full_sync_task, poll_task};
-use super::{accounts, refresh};
+use super::{accounts, gauges, history, refresh};
 use crate::state::State;
-use crate::store::authorizations;
 use crate::store::tokens::{self, Forgotten};
+use crate::store::{authorizations, cursors};
 
 /// Allegro takes an interrupted refresh's token for 60 s: it is looked for often.
 const REFRESHES: Duration = Duration::from_secs(5);
@@ -21,7 +21,17 @@ const ACCOUNTS: &str = "allegro_accounts";
 /// Watches until `stop`. Any number of replicas may: what one begins, the others find begun.
 pub(crate) async fn watch(state: State, stop: CancellationToken) {
     let mut looked = None::<Instant>;
+    let mut is_up_to_date = false;
     while !stop.is_cancelled() {
+        if !is_up_to_date {
+            match bring_up_to_date(&state).await {
+                Ok(()) => is_up_to_date = true,
+                Err(error) => tracing::warn!(error = %Chain(&error), "schedules keep their old intervals"),
+            }
+        }
+        if let Err(error) = history::settle(&state).await {
+            tracing::warn!(error = %Chain(&error), "looking for readings without a task failed");
+        }
         if let Err(error) = refresh::retry_interrupted(&state).await {
             tracing::warn!(error = %Chain(&error), "looking for interrupted refreshes failed");
         }
@@ -32,6 +42,9 @@ pub(crate) async fn watch(state: State, stop: CancellationToken) {
             looked = Some(Instant::now());
             if let Err(error) = begin_again(&state).await {
                 tracing::warn!(error = %Chain(&error), "looking for forgotten accounts failed");
+            }
+            if let Err(error) = gauges::measure(&state).await {
+                tracing::warn!(error = %Chain(&error), "measuring failed");
             }
         }
         tokio::select! {
@@ -50,6 +63,20 @@ async fn count(state: &State) -> Result<(), pg::Error> {
     Ok(())
 }
 
+/// Accounts that are followed already get the intervals of this start's settings.
+async fn bring_up_to_date(state: &State) -> Result<(), pg::Error> {
+    let followed = cursors::followed(&mut *state.pool.get().await?).await?;
+    for (token_id, _) in followed {
+        follow(state, token_id).await?;
+    }
+    Ok(())
+}
+
+async fn follow(state: &State, token_id: TokenId) -> Result<(), pg::Error> {
+    let now = state.now();
+    state.pool.transaction(async |conn| accounts::begin_following(conn, state, token_id, now).await).await
+}
+
 /// An account whose task has failed for good is worked for again, and a device flow that still waits is polled again.
 async fn begin_again(state: &State) -> Result<(), pg::Error> {
     let mut conn = state.pool.get().await?;
@@ -58,10 +85,7 @@ async fn begin_again(state: &State) -> Result<(), pg::Error> {
         tracing::warn!(token = %token_id, "nobody was at an account any more; beginning again");
         let whose = (token_id, user_id.as_str());
         if is_read {
-            state
-                .pool
-                .transaction(async |conn| accounts::begin_following(conn, state, token_id, now).await)
-                .await?;
+            follow(state, token_id).await?;
         } else {
             let task = full_sync_task(whose, None, None);
             tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;

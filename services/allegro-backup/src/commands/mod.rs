@@ -2,11 +2,13 @@
 
 mod export;
 mod import;
+mod sync;
 
 use chassis::Commands;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::Config;
+pub(crate) use sync::{SyncCommand, VerifyCommand};
 
 /// Adds them to the command line.
 pub(crate) fn add(commands: &mut Commands<Config>) {

@@ -143,7 +143,7 @@ impl Order {
         if digest(&content, &mut hash).is_err() {
             return Err(OrderError::NulCharacter);
         }
-        let form: Form = serde_json::from_str(raw).map_err(unreadable)?;
+        let form = Form::deserialize(&content).map_err(unreadable)?;
         let bought_at = form.line_items.iter().filter_map(|line| line.bought_at).max();
         let line_items = form
             .line_items
@@ -202,6 +202,7 @@ impl Order {
             total: self.total,
             line_items: self.line_items.clone(),
             backfill: self.bought_at.is_some_and(|at| at < owner.connected_at),
+            merged_into: None,
         }
     }
 }

@@ -86,3 +86,54 @@ pub(crate) async fn store(
     .await?;
     Ok(())
 }
+
+/// The last event that was read before a moment, in the order of reading.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn last_before(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    moment: OffsetDateTime,
+) -> Result<Option<String>, pg::Error> {
+    let row: Option<EventId> = sql_query(
+        "SELECT event_id FROM order_events WHERE token_id = $1 AND received_at < $2 AND occurred_at < $2 \
+         ORDER BY seq DESC LIMIT 1",
+    )
+    .bind::<SqlUuid, _>(token_id.as_uuid())
+    .bind::<Timestamptz, _>(moment)
+    .get_result(conn)
+    .await
+    .optional()?;
+    Ok(row.map(|row| row.event_id))
+}
+
+/// Forgets at most `limit` events read before a moment, but for each account's last `kept`, the one its cursor stands
+/// on, and those whose order is not stored; returns how many.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn forget(
+    conn: &mut pg::Connection,
+    before: OffsetDateTime,
+    kept: i64,
+    limit: i64,
+) -> Result<usize, pg::Error> {
+    let deleted = sql_query(
+        "DELETE FROM order_events WHERE seq IN ( \
+             SELECT e.seq FROM user_tokens t \
+                 CROSS JOIN LATERAL (SELECT seq FROM order_events WHERE token_id = t.id \
+                     ORDER BY seq DESC OFFSET $2 LIMIT 1) AS last \
+                 JOIN order_events e ON e.token_id = t.id AND e.seq <= last.seq \
+             WHERE e.received_at < $1 \
+                 AND NOT EXISTS (SELECT 1 FROM sync_cursors c WHERE c.token_id = t.id \
+                     AND e.event_id IN (c.last_event_id, c.anchor_event_id)) \
+                 AND (e.allegro_order_id IS NULL OR EXISTS (SELECT 1 FROM orders o \
+                     WHERE o.token_id = t.id AND o.allegro_order_id = e.allegro_order_id)) \
+             LIMIT $3)",
+    )
+    .bind::<Timestamptz, _>(before)
+    .bind::<BigInt, _>(kept)
+    .bind::<BigInt, _>(limit);
+    Ok(deleted.execute(conn).await?)
+}

@@ -3,6 +3,7 @@
 pub(crate) mod authorizations;
 pub(crate) mod cursors;
 pub(crate) mod failed;
+pub(crate) mod history;
 pub(crate) mod journal;
 pub(crate) mod order_export;
 mod order_filter;
@@ -10,8 +11,10 @@ pub(crate) mod order_flags;
 pub(crate) mod order_history;
 pub(crate) mod order_import;
 pub(crate) mod order_list;
+pub(crate) mod order_marks;
 pub(crate) mod order_statistics;
 pub(crate) mod orders;
+pub(crate) mod proof;
 pub(crate) mod tokens;
 
 /// Everything sealed here: what `rotate-keys` goes through.

@@ -32,6 +32,8 @@ struct Row {
     ready_announced: bool,
     #[diesel(sql_type = Bool)]
     cancel_announced: bool,
+    #[diesel(sql_type = Bool)]
+    is_deleted: bool,
 }
 
 #[derive(QueryableByName)]
@@ -55,6 +57,8 @@ pub(crate) struct Locked {
     pub(crate) ready_announced: bool,
     /// Whether `order.cancelled` was told.
     pub(crate) cancel_announced: bool,
+    /// Allegro did not have it any more.
+    pub(crate) is_deleted: bool,
 }
 
 /// A content to be written.
@@ -85,7 +89,7 @@ pub(crate) async fn lock(
 ) -> Result<Vec<Locked>, pg::Error> {
     let rows: Vec<Row> = sql_query(
         "SELECT id, allegro_order_id, content_hash, allegro_updated_at, asked_at, line_items, \
-             buyer_login IS NOT NULL AS has_buyer, version, ready_announced, cancel_announced \
+             buyer_login IS NOT NULL AS has_buyer, version, ready_announced, cancel_announced, is_deleted \
          FROM orders WHERE token_id = $1 AND allegro_order_id = ANY($2) ORDER BY allegro_order_id FOR UPDATE",
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
@@ -105,6 +109,7 @@ pub(crate) async fn lock(
         version: row.version,
         ready_announced: row.ready_announced,
         cancel_announced: row.cancel_announced,
+        is_deleted: row.is_deleted,
     });
     Ok(locked.collect())
 }
@@ -159,8 +164,8 @@ macro_rules! bind_contents {
     }};
 }
 
-/// Inserts orders never seen before and returns Allegro's ids of those that went in: another writer may have been
-/// faster with the rest.
+/// Inserts orders never seen before (`in_list`: a list named them) and returns Allegro's ids of those that went in:
+/// another writer may have been faster with the rest.
 ///
 /// # Errors
 /// The database's.
@@ -168,18 +173,20 @@ pub(crate) async fn insert(
     conn: &mut pg::Connection,
     token_id: TokenId,
     contents: &[Content<'_>],
+    in_list: bool,
 ) -> Result<Vec<String>, pg::Error> {
     let statement = format!(
         "INSERT INTO orders (token_id, id, allegro_order_id, status, fulfillment_status, revision, order_date, \
              allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, \
-             asked_at, lost_data, ready_announced, cancel_announced, search) \
+             asked_at, lost_data, ready_announced, cancel_announced, listed_at, search) \
          SELECT $1, id, allegro_order_id, status, fulfillment_status, revision, order_date, allegro_updated_at, \
              buyer_login, total_minor, total_currency, line_items, order_data::jsonb, content_hash, asked_at, \
-             lost_data, ready_announced, cancel_announced, {SEARCH} \
+             lost_data, ready_announced, cancel_announced, CASE WHEN $20 THEN asked_at END, {SEARCH} \
          FROM {ARRAYS} AS {COLUMNS} ORDER BY allegro_order_id \
          ON CONFLICT ON CONSTRAINT orders_once_per_token DO NOTHING RETURNING allegro_order_id"
     );
-    let rows: Vec<Inserted> = bind_contents!(sql_query(statement), token_id, contents).load(conn).await?;
+    let insert = bind_contents!(sql_query(statement), token_id, contents).bind::<Bool, _>(in_list);
+    let rows: Vec<Inserted> = insert.load(conn).await?;
     Ok(rows.into_iter().map(|row| row.allegro_order_id).collect())
 }
 
@@ -211,7 +218,7 @@ pub(crate) async fn replace(
              line_items = u.line_items, order_data = u.order_data::jsonb, content_hash = u.content_hash, \
              asked_at = u.asked_at, lost_data = o.lost_data OR u.lost_data, version = o.version + 1, \
              ready_announced = u.ready_announced, cancel_announced = u.cancel_announced, search = {SEARCH}, \
-             updated_at = now() \
+             updated_at = now(), is_deleted = false, merged_into = NULL \
          FROM {ARRAYS} AS {COLUMNS} WHERE o.token_id = $1 AND o.id = u.id"
     );
     bind_contents!(sql_query(statement), token_id, contents).execute(conn).await?;
@@ -248,23 +255,40 @@ pub(crate) async fn keep_late(
     Ok(())
 }
 
-/// Notes that the current content was seen again by a later request, so that a slower, older one cannot replace it.
+/// An order that was answered, and its content stayed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// Our id of the order.
+    pub(crate) id: OrderId,
+    /// When the request was started.
+    pub(crate) asked_at: OffsetDateTime,
+    /// The answer was the current content, so that a slower, older one must not replace it.
+    pub(crate) is_current: bool,
+}
+
+/// Notes that orders were seen again (`in_list`: a list named them).
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn seen_again(
     conn: &mut pg::Connection,
-    seen: &[(OrderId, OffsetDateTime)],
+    seen: &[Seen],
+    in_list: bool,
 ) -> Result<(), pg::Error> {
     if seen.is_empty() {
         return Ok(());
     }
     sql_query(
-        "UPDATE orders AS o SET asked_at = u.asked_at FROM unnest($1, $2) AS u (id, asked_at) \
-         WHERE o.id = u.id AND o.asked_at < u.asked_at",
+        "UPDATE orders AS o SET \
+             asked_at = CASE WHEN u.is_current THEN greatest(o.asked_at, u.asked_at) ELSE o.asked_at END, \
+             listed_at = CASE WHEN $4 THEN greatest(o.listed_at, u.asked_at) ELSE o.listed_at END \
+         FROM unnest($1, $2, $3) AS u (id, asked_at, is_current) \
+         WHERE o.id = u.id",
     )
-    .bind::<Array<SqlUuid>, _>(seen.iter().map(|(id, _)| id.as_uuid()).collect::<Vec<_>>())
-    .bind::<Array<Timestamptz>, _>(seen.iter().map(|(_, at)| *at).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(seen.iter().map(|it| it.id.as_uuid()).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(seen.iter().map(|it| it.asked_at).collect::<Vec<_>>())
+    .bind::<Array<Bool>, _>(seen.iter().map(|it| it.is_current).collect::<Vec<_>>())
+    .bind::<Bool, _>(in_list)
     .execute(conn)
     .await?;
     Ok(())

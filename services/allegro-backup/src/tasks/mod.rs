@@ -1,19 +1,15 @@
 //! Tasks: what runs later, and again after a crash.
 
 mod authorization;
-mod full_sync;
-mod order_events;
-mod refetch;
 mod refresh_tokens;
+mod sync;
 
 use domain::TokenId;
 use tasks::{Run, TaskError};
 
 pub(crate) use authorization::PollAuthorization;
-pub(crate) use full_sync::FullSync;
-pub(crate) use order_events::OrderEvents;
-pub(crate) use refetch::Refetch;
 pub(crate) use refresh_tokens::RefreshTokens;
+pub(crate) use sync::handlers;
 
 use crate::domain::order::Owner;
 use crate::state::State;

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl;
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use sandbox::{Sandbox, Settings};
 use serde_json::{Value, json};
 use testkit::{Database, Program, Proxy, Telegram, Vhost, eventually};
@@ -78,6 +78,7 @@ impl Shop {
             ("ALLEGRO_API_URL", &url),
             ("ALLEGRO_AUTH_URL", &url),
             ("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", "1"),
+            ("ALLEGRO_BACKUP_RETRY_INTERVAL_SECONDS", "1"),
             ("ALLEGRO_BACKUP_TASK_SILENCE_SECONDS", "2"),
         ];
         environment.extend(told);
@@ -169,6 +170,44 @@ impl Shop {
         ask("token", &[("grant_type", grant), ("device_code", begun["device_code"].as_str().unwrap())])
     }
 
+    /// Runs a command of the service; its exit code and everything it says.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.service.command(arguments, &[]);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    }
+
+    /// Runs one of the service's schedules now, and waits for its end.
+    pub(crate) async fn run_schedule(&self, name: &str) {
+        let last = |shop: &Self| shop.schedule(name)["last_success_at"].clone();
+        let before = last(self);
+        let (status, answer) = self.service.post(&format!("/sync/schedules/{name}/run"), &json!({}));
+        assert_eq!(status, 202, "{answer}");
+        eventually(&format!("{name} to have run"), async || (last(self) != before).then_some(())).await;
+    }
+
+    pub(crate) fn schedule(&self, name: &str) -> Value {
+        let (_, page) = self.service.get("/sync/schedules?limit=200");
+        page["items"].as_array().unwrap().iter().find(|it| it["name"] == name).cloned().unwrap_or_default()
+    }
+
+    /// Starts what the route starts, and waits for its end.
+    pub(crate) async fn start(&self, path: &str, body: &Value) -> Value {
+        let (status, started) = self.service.post(path, body);
+        assert_eq!(status, 202, "{started}");
+        self.ended(started["task_id"].as_str().unwrap()).await
+    }
+
+    /// The task, once it has ended well.
+    pub(crate) async fn ended(&self, task_id: &str) -> Value {
+        let path = format!("/sync/tasks/{task_id}");
+        eventually("the task to end", async || {
+            let (_, task) = self.service.get(&path);
+            (task["status"] == "SUCCESS").then_some(task)
+        })
+        .await
+    }
+
     /// How the shop's sync goes.
     pub(crate) fn standing(&self) -> Value {
         self.service.get(&format!("/sync/status/{USER_PATH}")).1["accounts"][0].clone()
@@ -191,7 +230,7 @@ impl Shop {
 
     pub(crate) async fn run(&self, sql: &str) {
         let mut conn = self.pool.get().await.unwrap();
-        sql_query(sql).execute(&mut *conn).await.unwrap();
+        conn.batch_execute(sql).await.unwrap();
     }
 
     pub(crate) async fn until(&self, from: &str, wanted: i64) {

@@ -12,7 +12,7 @@ use web::{ApiPath, ApiQuery, Caller, Cursor, Limit, Page, Problem};
 
 use super::super::problems::VERSION_NOT_FOUND;
 use super::path::OrderOfUser;
-use crate::app::history::{self, HistoryError, JournalEvent, Version};
+use crate::app::versions::{self, HistoryError, JournalEvent, Version};
 use crate::domain::difference::Change;
 use crate::state::State;
 
@@ -143,7 +143,7 @@ pub(crate) async fn versions(
 ) -> Result<HttpResponse, Problem> {
     let after = part.after()?;
     let order = path.find(&state, &caller, part.token_id).await?;
-    let found = history::versions(&state, &order, after, part.limit.with_probe()).await;
+    let found = versions::versions(&state, &order, after, part.limit.with_probe()).await;
     let rows = found.map_err(|error| Problem::database(&error))?;
     let page = Page::new(rows, part.limit, |last| place(last.seen_at, last.seq)).map(VersionView::from);
     Ok(HttpResponse::Ok().json(VersionPage { items: page.items, next_cursor: page.next_cursor }))
@@ -212,7 +212,7 @@ pub(crate) async fn difference(
     ApiQuery(two): ApiQuery<Two>,
 ) -> Result<HttpResponse, Problem> {
     let order = path.find(&state, &caller, two.token_id).await?;
-    let changes = history::difference(&state, &order, two.from, two.to).await?;
+    let changes = versions::difference(&state, &order, two.from, two.to).await?;
     let changes = changes.into_iter().map(ChangeView::from).collect();
     Ok(HttpResponse::Ok().json(DifferenceView { from: two.from, to: two.to, changes }))
 }
@@ -230,7 +230,7 @@ pub(crate) async fn events(
 ) -> Result<HttpResponse, Problem> {
     let after = part.after()?;
     let order = path.find(&state, &caller, part.token_id).await?;
-    let found = history::events(&state, &order, after, part.limit.with_probe()).await;
+    let found = versions::events(&state, &order, after, part.limit.with_probe()).await;
     let rows = found.map_err(|error| Problem::database(&error))?;
     let page = Page::new(rows, part.limit, |last| place(last.occurred_at, last.seq)).map(EventView::from);
     Ok(HttpResponse::Ok().json(EventPage { items: page.items, next_cursor: page.next_cursor }))

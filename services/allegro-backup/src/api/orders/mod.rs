@@ -19,8 +19,8 @@ use web::{ApiPath, ApiQuery, Caller, Cursor, Limit, Page, Problem};
 
 use self::path::OrderOfUser;
 use self::view::{FullOrderView, OrderPage, OrderView};
-use crate::app::history::at_version;
 use crate::app::orders::{self, Filter};
+use crate::app::versions::at_version;
 use crate::domain::search;
 use crate::state::State;
 

@@ -1,25 +1,27 @@
-//! Reading the whole list of an account: windows by date of purchase, oldest first, each step a checkpoint.
+//! Reading an account's list: windows by date of purchase, oldest first, each step a checkpoint.
 //!
 //! The journal's end is stored before the first list is read: what changes while the list is read is told by events
 //! after that point, and nothing falls between.
 
 use std::time::{Duration as StdDuration, Instant};
 
+use domain::TaskId;
 use futures_util::future::{try_join, try_join_all};
 use serde_json::json;
 use tasks::{Progress, Run, TaskError};
 use time::{Duration, OffsetDateTime};
 
 use super::access::{CallError, call};
-use super::accounts;
-use super::upsert::{Answers, Counts, Source, store};
+use super::history::{self, Kind};
+use super::upsert::{Answers, Counts, OnDuplicate, Source, store};
+use super::{accounts, proof, work};
 use crate::clients::allegro::Window;
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::cursors::{self, Cursor};
 
 /// Allegro lists the last twelve months.
-const HISTORY: Duration = Duration::days(365);
+pub(crate) const HISTORY: Duration = Duration::days(365);
 /// Allegro shows nothing deeper in a list (offset and limit together).
 const MAX_DEPTH: i64 = 10_000;
 /// Orders on a page, at most.
@@ -29,14 +31,63 @@ const PAGES: i64 = 5;
 
 /// How long one account may hold a worker before others have their turn; it goes on from its checkpoint.
 const TURN: StdDuration = StdDuration::from_mins(1);
+/// How long a reading waits before it looks again whether another of the same account has ended.
+const OTHERS: StdDuration = StdDuration::from_secs(2);
+
+/// Which part of the list is read, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// By schedule: its last days, but all of it as long as that was never done.
+    Scheduled,
+    /// All of it, as the account was connected.
+    Connected,
+    /// All of it, and what the journal still holds.
+    Whole,
+    /// What a person asked for.
+    Manual {
+        /// Bought from this moment on; as far back as Allegro lists when absent.
+        from: Option<OffsetDateTime>,
+        /// Bought until this moment; until now when absent.
+        to: Option<OffsetDateTime>,
+        /// What becomes of orders that are stored already.
+        on_duplicate: OnDuplicate,
+    },
+}
+
+impl Wish {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Scheduled | Self::Connected => Kind::List,
+            Self::Whole | Self::Manual { .. } => Kind::Manual,
+        }
+    }
+
+    const fn source(self) -> Source {
+        match self {
+            Self::Scheduled | Self::Connected => Source::List,
+            Self::Whole => Source::Manual(OnDuplicate::Update),
+            Self::Manual { on_duplicate, .. } => Source::Manual(on_duplicate),
+        }
+    }
+}
+
+/// A reading under way.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    state: &'a State,
+    run: &'a Run,
+    owner: &'a Owner,
+    wish: Wish,
+}
 
 /// What one round of fetching brought.
-struct Fetched {
-    answers: Answers,
+pub(crate) struct Fetched {
+    /// The orders.
+    pub(crate) answers: Answers,
     /// Orders on the pages.
-    count: i64,
+    pub(crate) count: i64,
     /// Orders in the window, as the last page said.
-    total: i64,
+    pub(crate) total: i64,
     /// Every page said the same.
     is_steady: bool,
 }
@@ -45,11 +96,12 @@ struct Fetched {
 ///
 /// # Errors
 /// What the task runner shall do.
-pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner) -> Result<(), TaskError> {
-    let mut cursor = begin(state, run, owner).await?;
+pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner, wish: Wish) -> Result<(), TaskError> {
+    let pass = Pass { state, run, owner, wish };
+    let mut cursor = begin(pass).await?;
     let mut counts = Counts::default();
     while let Some(window) = next_window(state, owner, &mut cursor).await? {
-        if !read_window(state, run, owner, (&mut cursor, window), &mut counts).await? {
+        if !read_window(pass, (&mut cursor, window), &mut counts).await? {
             // It has grown beyond what Allegro shows: it is measured again, and read from its beginning.
             cursor.pass_done -= cursor.window_offset;
             cursor = Cursor { window_to: None, window_offset: 0, window_total: None, ..cursor };
@@ -63,42 +115,73 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner) -> Result<(), 
             ..cursor
         };
     }
-    finish(state, run, owner, cursor, counts).await
+    finish(pass, cursor, counts).await
 }
 
 /// Where the pass of this task stands; a new pass begins at the beginning.
-async fn begin(state: &State, run: &Run, owner: &Owner) -> Result<Cursor, TaskError> {
+async fn begin(pass: Pass<'_>) -> Result<Cursor, TaskError> {
+    let Pass { state, run, owner, wish } = pass;
     let mut conn = state.pool.get().await?;
     let mut cursor = cursors::read(&mut conn, owner.token_id).await?;
+    if cursor.pass_task_id == Some(run.id().as_uuid()) {
+        return Ok(cursor);
+    }
+    // One checkpoint for each account: two readings that take turns would each begin again and again.
+    if let Some(other) = cursor.pass_task_id {
+        let other = tasks::find(&mut conn, TaskId::from(other)).await?;
+        if other.is_some_and(|task| !task.status.is_final()) {
+            let reason = "another reading of the list is under way".to_owned();
+            return Err(TaskError::Postpone { after: OTHERS, reason });
+        }
+    }
     drop(conn);
     if !cursor.is_anchored {
         let allegro = &state.allegro;
         let latest = call(state, owner.token_id, |token| async move { allegro.latest_event(&token).await });
         cursor.anchor_event_id = latest.await?;
         cursor.last_event_id.clone_from(&cursor.anchor_event_id);
+        cursor.last_event_at = Some(state.now());
         cursor.is_anchored = true;
     }
-    if cursor.pass_task_id != Some(run.id().as_uuid()) {
-        let now = state.now();
-        cursor = Cursor {
-            is_anchored: true,
-            anchor_event_id: cursor.anchor_event_id,
-            last_event_id: cursor.last_event_id,
-            pass_task_id: Some(run.id().as_uuid()),
-            pass_until: Some(now),
-            window_from: Some(now - HISTORY),
-            last_complete_list_sync: cursor.last_complete_list_sync,
-            last_events_sync: cursor.last_events_sync,
-            ..Cursor::default()
-        };
-    }
-    let mut conn = state.pool.get().await?;
-    cursors::write(&mut conn, owner.token_id, &cursor).await?;
+    let now = state.now();
+    let oldest = now - HISTORY;
+    let (from, until) = match wish {
+        Wish::Scheduled if cursor.last_complete_list_sync.is_some() => {
+            (now - Duration::days(state.sync.full_sync_days.into()), now)
+        }
+        Wish::Scheduled | Wish::Connected | Wish::Whole => (oldest, now),
+        Wish::Manual { from, to, .. } => (from.unwrap_or(oldest).max(oldest), to.unwrap_or(now).min(now)),
+    };
+    cursor = Cursor {
+        pass_task_id: Some(run.id().as_uuid()),
+        pass_started_at: Some(now),
+        pass_from: Some(from),
+        pass_until: Some(until),
+        window_from: Some(from),
+        window_to: None,
+        window_offset: 0,
+        window_total: None,
+        pass_done: 0,
+        pass_total: 0,
+        ..cursor
+    };
+    state
+        .pool
+        .transaction(async |conn| {
+            cursors::write(conn, owner.token_id, &cursor).await?;
+            history::begin(conn, now, (run, owner), wish.kind(), (Some(from), Some(until))).await?;
+            run.progress(conn, &Progress { current: 0, total: 0, stage: "orders".to_owned() }).await
+        })
+        .await?;
     Ok(cursor)
 }
 
 /// The window to read next: as wide as Allegro's depth allows, none when the pass has reached its end.
-async fn next_window(state: &State, owner: &Owner, cursor: &mut Cursor) -> Result<Option<Window>, TaskError> {
+pub(crate) async fn next_window(
+    state: &State,
+    owner: &Owner,
+    cursor: &mut Cursor,
+) -> Result<Option<Window>, TaskError> {
     let (Some(from), Some(until)) = (cursor.window_from, cursor.pass_until) else { return Ok(None) };
     if let Some(to) = cursor.window_to {
         return Ok(Some(Window { from, to }));
@@ -131,12 +214,11 @@ async fn next_window(state: &State, owner: &Owner, cursor: &mut Cursor) -> Resul
 
 /// Reads a window page by page, to its end; false when it must be measured again. The next pages are on their way while the ones before are stored.
 async fn read_window(
-    state: &State,
-    run: &Run,
-    owner: &Owner,
+    pass: Pass<'_>,
     (cursor, window): (&mut Cursor, Window),
     counts: &mut Counts,
 ) -> Result<bool, TaskError> {
+    let Pass { state, run, owner, .. } = pass;
     let started = Instant::now();
     let mut fetched = fetch(state, owner, window, cursor.window_offset).await?;
     loop {
@@ -167,12 +249,8 @@ async fn read_window(
             }
             fetch(state, owner, window, cursor.window_offset).await.map(Some)
         };
-        let (stored, next) = try_join(write(state, run, owner, cursor, &fetched.answers), next).await?;
-        counts.added += stored.added;
-        counts.updated += stored.updated;
-        counts.unchanged += stored.unchanged;
-        counts.late += stored.late;
-        counts.failed += stored.failed;
+        let (stored, next) = try_join(write(pass, cursor, &fetched.answers), next).await?;
+        *counts += stored;
         match next {
             Some(_) if started.elapsed() > TURN => {
                 let reason = "others have their turn".to_owned();
@@ -185,7 +263,12 @@ async fn read_window(
 }
 
 /// Fetches a few pages at once.
-async fn fetch(state: &State, owner: &Owner, window: Window, offset: i64) -> Result<Fetched, TaskError> {
+pub(crate) async fn fetch(
+    state: &State,
+    owner: &Owner,
+    window: Window,
+    offset: i64,
+) -> Result<Fetched, TaskError> {
     let page = i64::try_from(PAGE).unwrap_or(i64::MAX);
     let offsets = (0..PAGES).map(|n| offset + n * page).filter(|offset| offset + page <= MAX_DEPTH);
     let pages =
@@ -204,25 +287,21 @@ async fn fetch(state: &State, owner: &Owner, window: Window, offset: i64) -> Res
         fetched.total = page.total_count;
         fetched.count += i64::try_from(page.checkout_forms.len()).unwrap_or_default();
         for raw in &page.checkout_forms {
-            fetched.answers.read(raw, asked_at);
+            fetched.answers.read(raw, asked_at, true);
         }
     }
     Ok(fetched)
 }
 
 /// One step: orders, facts and checkpoint in one transaction.
-async fn write(
-    state: &State,
-    run: &Run,
-    owner: &Owner,
-    cursor: &Cursor,
-    answers: &Answers,
-) -> Result<Counts, TaskError> {
+async fn write(pass: Pass<'_>, cursor: &Cursor, answers: &Answers) -> Result<Counts, TaskError> {
+    let Pass { state, run, owner, wish } = pass;
     state
         .pool
         .transaction(async |conn| {
-            let counts = store(state, conn, owner, answers, Source::List).await?;
+            let counts = store(state, conn, owner, answers, wish.source()).await?;
             cursors::write(conn, owner.token_id, cursor).await?;
+            history::count(conn, state.now(), (run, owner), wish.kind(), counts).await?;
             let progress =
                 Progress { current: cursor.pass_done, total: cursor.pass_total, stage: "orders".to_owned() };
             run.progress(conn, &progress).await?;
@@ -231,16 +310,20 @@ async fn write(
         .await
 }
 
-/// The pass is complete: from here on the journal is followed.
-async fn finish(
-    state: &State,
-    run: &Run,
-    owner: &Owner,
-    cursor: Cursor,
-    counts: Counts,
-) -> Result<(), TaskError> {
-    let now: OffsetDateTime = state.now();
-    let cursor = Cursor { last_complete_list_sync: Some(now), pass_total: cursor.pass_done, ..cursor };
+/// The pass is complete: what it proves is written down, what it shows to be missing is asked for, and after the first
+/// one the journal is followed.
+async fn finish(pass: Pass<'_>, cursor: Cursor, counts: Counts) -> Result<(), TaskError> {
+    let Pass { state, run, owner, wish } = pass;
+    let now = state.now();
+    let whose = (owner.token_id, owner.user_id.as_str());
+    let is_first = cursor.last_complete_list_sync.is_none();
+    let mut cursor = Cursor { pass_total: cursor.pass_done, ..cursor };
+    // A part of the list that a person asked for is not the list.
+    if !matches!(wish, Wish::Manual { from: Some(_), .. } | Wish::Manual { to: Some(_), .. }) {
+        cursor.last_complete_list_sync = Some(now);
+    }
+    // Where an account was connected again, everything had been stopped.
+    let begins_following = wish == Wish::Connected || (is_first && cursor.last_complete_list_sync.is_some());
     let result = json!({
         "orders": cursor.pass_done, "added": counts.added, "updated": counts.updated,
         "unchanged": counts.unchanged, "late": counts.late, "failed": counts.failed,
@@ -249,8 +332,20 @@ async fn finish(
         .pool
         .transaction(async |conn| {
             cursors::write(conn, owner.token_id, &cursor).await?;
-            accounts::begin_following(conn, state, owner.token_id, now).await?;
-            run.finish(conn, &result).await
+            let missing = proof::after_list(conn, owner.token_id, &cursor).await?;
+            if !missing.is_empty() {
+                tracing::info!(token = %owner.token_id, missing = missing.len(), "the list and what is stored differ");
+                let task = work::missing_orders_task(whose, &missing);
+                tasks::enqueue(conn, state.ids.next_id().into(), now, &task).await?;
+            }
+            if wish == Wish::Whole {
+                let task = work::process_events_task(whose, None, false);
+                tasks::enqueue(conn, state.ids.next_id().into(), now, &task).await?;
+            }
+            if begins_following {
+                accounts::begin_following(conn, state, owner.token_id, now).await?;
+            }
+            history::complete(state, conn, run, &result).await
         })
         .await
 }

@@ -1,0 +1,109 @@
+//! Storing what asking for single orders brought, in one transaction with whatever depends on it.
+
+use std::collections::HashMap;
+
+use domain::events::OrderUpdated;
+use time::OffsetDateTime;
+
+use super::details::Told;
+use super::upsert::{Answers, Counts, Source, store};
+use super::work;
+use crate::domain::order::{Order, Owner};
+use crate::state::State;
+use crate::store::failed::{self, Failed};
+use crate::store::order_marks;
+
+/// What was learned about single orders.
+#[derive(Debug, Default)]
+pub(crate) struct Learned {
+    answers: Answers,
+    gone: Vec<(String, OffsetDateTime)>,
+}
+
+impl Learned {
+    /// Takes what can be stored; what may be Allegro's trouble is given back.
+    pub(crate) fn of(told: HashMap<String, Told>) -> (Self, Option<super::access::CallError>) {
+        let (mut learned, mut unsettled) = (Self::default(), None);
+        for (order_id, told) in told {
+            unsettled = learned.add(order_id, told).or(unsettled);
+        }
+        (learned, unsettled)
+    }
+
+    /// Adds what was learned about one order, unless it may be Allegro's trouble.
+    pub(crate) fn add(&mut self, order_id: String, told: Told) -> Option<super::access::CallError> {
+        match told {
+            Told::Order(raw, asked_at) => self.answers.read(&raw, asked_at, false),
+            Told::Gone(asked_at) => self.gone.push((order_id, asked_at)),
+            Told::Refused(failed) => self.answers.failed.push(failed),
+            Told::Unsettled(error) => return Some(error),
+        }
+        None
+    }
+
+    /// Stores it all in the caller's transaction: answered orders, quarantine, and orders that were merged away. Orders
+    /// that share lines with those that were answered are asked for by a task of their own.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn store(
+        &self,
+        state: &State,
+        conn: &mut pg::Connection,
+        owner: &Owner,
+        source: Source,
+    ) -> Result<Counts, pg::Error> {
+        let mut counts = store(state, conn, owner, &self.answers, source).await?;
+        let mut without_trace = Vec::new();
+        for (order_id, asked_at) in &self.gone {
+            match order_marks::carrier(conn, owner.token_id, order_id).await? {
+                Some(into) => merge(state, conn, owner, (order_id, &into), *asked_at).await?,
+                None => without_trace.push(Failed {
+                    order_id: order_id.clone(),
+                    class: "not_found",
+                    text: "Allegro has no such order, and no other order carries its lines".to_owned(),
+                    document: None,
+                    day: None,
+                    in_list: false,
+                }),
+            }
+        }
+        counts.failed += without_trace.len();
+        failed::quarantine(conn, owner.token_id, &without_trace).await?;
+        let gone: Vec<&str> = without_trace.iter().map(|it| it.order_id.as_str()).collect();
+        order_marks::vanish(conn, owner.token_id, &gone).await?;
+
+        // Only what an event brought: two orders that share lines and both live would ask for each other for ever.
+        let sharers = match source {
+            Source::Event => order_marks::sharers(conn, owner.token_id, &self.answers.ids()).await?,
+            _ => Vec::new(),
+        };
+        if !sharers.is_empty() {
+            let task = work::update_orders_task((owner.token_id, &owner.user_id), &sharers);
+            tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await?;
+        }
+        Ok(counts)
+    }
+}
+
+/// An order became part of another: told as a change of the one that is gone.
+async fn merge(
+    state: &State,
+    conn: &mut pg::Connection,
+    owner: &Owner,
+    (order_id, into): (&str, &str),
+    asked_at: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    tracing::info!(order = order_id, into, "an order was merged into another");
+    failed::merged(conn, owner.token_id, (order_id, into)).await?;
+    let Some((version, content)) =
+        order_marks::merge(conn, owner.token_id, (order_id, into), asked_at).await?
+    else {
+        return Ok(());
+    };
+    // It was read when it was stored.
+    let Ok(order) = Order::read(&content.to_string()) else { return Ok(()) };
+    let mut fact = order.fact(owner, version);
+    fact.merged_into = Some(into.to_owned().into());
+    messaging::outbox::push(conn, &[state.wrap(&OrderUpdated(fact), None)?]).await
+}
