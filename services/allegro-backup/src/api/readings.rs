@@ -212,7 +212,7 @@ pub(crate) struct GapsView {
     open: Vec<OpenView>,
 }
 
-fn day_view(day: Day, open: &[Open]) -> DayView {
+fn day_view(day: &Day, open: &[Open]) -> DayView {
     let count = |why: &str| open.iter().filter(|it| it.day == day.day && it.why == why).count();
     let (missing, unlisted, quarantined) = (count("missing"), count("unlisted"), count("quarantined"));
     let state = match (missing + unlisted + quarantined, day.listed_at) {
@@ -262,7 +262,7 @@ pub(crate) async fn gaps(
     ours.ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))?;
     let report = proof::report(&state, *token_id, (from, to)).await;
     let report = report.map_err(|error| Problem::database(&error))?;
-    let days: Vec<DayView> = report.days.into_iter().map(|day| day_view(day, &report.open)).collect();
+    let days: Vec<DayView> = report.days.iter().map(|day| day_view(day, &report.open)).collect();
     let open = report.open.into_iter().map(|it| OpenView {
         order_id: it.order_id,
         day: it.day.to_string(),

@@ -26,7 +26,7 @@ pub(crate) enum Old {
 /// What the task runner shall do.
 pub(crate) async fn forget(state: &State, run: &Run, old: Old) -> Result<(), TaskError> {
     let settings = &state.sync;
-    let (stage, days) = match old {
+    let (what, days) = match old {
         Old::Readings => ("readings", settings.history_days),
         Old::Events => ("events", settings.events_days),
     };
@@ -46,7 +46,7 @@ pub(crate) async fn forget(state: &State, run: &Run, old: Old) -> Result<(), Tas
         if forgotten < STEP {
             return run.finish(&mut conn, &json!({ "forgotten": total })).await;
         }
-        let progress = Progress { current: total, total, stage: stage.to_owned() };
+        let progress = Progress { current: total, total, stage: what.to_owned() };
         run.progress(&mut conn, &progress).await?;
     }
 }

@@ -71,12 +71,12 @@ impl SyncCommand {
         let wanted =
             Wanted { from: self.from, to: self.to, full: self.full, on_duplicate: OnDuplicate::Update };
         let asker = Asker { subject: "command", correlation_id: &state.ids.next_id().to_string() };
-        let mut asked = Vec::new();
+        let mut task_ids = Vec::new();
         for account in &accounts {
-            asked.push(syncs::start(&mut conn, &state, account, asker, wanted).await?);
+            task_ids.push(syncs::start(&mut conn, &state, account, asker, wanted).await?);
         }
         drop(conn);
-        for (account, task_id) in accounts.iter().zip(asked) {
+        for (account, task_id) in accounts.iter().zip(task_ids) {
             wait(&state, account, task_id).await?;
         }
         Ok(())

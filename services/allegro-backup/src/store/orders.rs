@@ -11,6 +11,7 @@ use crate::domain::order::Order;
 use crate::domain::replace::Stored;
 
 #[derive(QueryableByName)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 struct Row {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
