@@ -13,6 +13,8 @@ use actix_web::http::header::{
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 use bytes::Bytes;
+use futures_util::future::ready;
+use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
 use super::admit::{bearer, is_known_agent};
@@ -258,7 +260,12 @@ async fn truncated(answered: ServiceResponse<BoxBody>) -> Result<ServiceResponse
     let half = body.slice(..body.len() / 2);
     let content_type = head.headers().get(CONTENT_TYPE).cloned();
     let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-    let parts = futures_util::stream::iter([Ok(half), Err(broken)]);
+    // What was sent is on its way before the connection breaks.
+    let breaks = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(broken)
+    };
+    let parts = stream::once(ready(Ok(half))).chain(stream::once(breaks)).boxed_local();
     if let Some(content_type) = content_type {
         head.headers_mut().insert(CONTENT_TYPE, content_type);
     }

@@ -311,6 +311,8 @@ fn environment(
         ("LOG_LEVEL", "DEBUG"),
         ("AUTH_JWT_SECRET", JWT_SECRET),
         ("ENCRYPTION_KEYS", ENCRYPTION_KEYS),
+        // Whoever asks without the scope `service` asks often too.
+        ("RATE_LIMIT_BURST", "100000"),
     ];
     common.iter().chain(settings).map(|(name, value)| ((*name).into(), (*value).into())).collect()
 }

@@ -89,7 +89,7 @@ pub(crate) async fn difference(
         compared.push(content);
     }
     match compared.as_slice() {
-        [older, newer] => Ok(difference::between(older, newer)?),
+        [before, after] => Ok(difference::between(before, after)?),
         _ => Ok(Vec::new()),
     }
 }

@@ -22,7 +22,7 @@ const MOST: f64 = 2200.0;
 
 /// Of ten orders nine are of the first account. Nearly all are ready and taken from stock; a few, all of them old, are
 /// cancelled. Of words and SKUs there are those every order has, those of one order in a hundred, and rare ones.
-const SEED: &str = r#"
+const SEED: &str = r"
     INSERT INTO user_tokens (id, user_id, allegro_seller_id, allegro_login, access_token, refresh_token, scopes,
         expires_at, refresh_expires_at, connected_at)
     SELECT lpad(to_hex(n), 32, '0')::uuid, 'u' || n, n, 'l', '', '', '', now(), now(), now() FROM generate_series(1, 3) n;
@@ -39,7 +39,7 @@ const SEED: &str = r#"
         n >= 100, CASE WHEN n >= 100 THEN now() END
     FROM generate_series(0, ORDERS - 1) n;
     ANALYZE;
-"#;
+";
 
 #[derive(QueryableByName)]
 struct Plan {
@@ -102,7 +102,7 @@ async fn a_page_is_found_without_looking_at_everything() {
             51,
         ),
     ];
-    let mut told = String::new();
+    let mut told = Vec::new();
     let mut worst = Vec::new();
     for (name, filter, expected) in table {
         for ids in [all.as_slice(), all.get(..1).unwrap()] {
@@ -116,16 +116,13 @@ async fn a_page_is_found_without_looking_at_everything() {
             let plan: Plan = conditions.bind(explain).get_result(&mut *conn).await.unwrap();
             let looked: f64 = looked_at(plan.plan.pointer("/0/Plan").unwrap());
             let took = plan.plan.pointer("/0/Execution Time").unwrap();
-            told += &format!(
-                "\n{name}, {} accounts: {} rows, {looked} looked at, {took} ms",
-                ids.len(),
-                rows.len()
-            );
+            let (accounts, found) = (ids.len(), rows.len());
+            told.push(format!("{name}, {accounts} accounts: {found} rows, {looked} looked at, {took} ms"));
             if looked > MOST {
                 worst.push(format!("{name}: {looked}\n{:#}", plan.plan));
             }
         }
     }
-    testkit::tell(&told);
+    testkit::tell(&told.join("\n"));
     assert!(worst.is_empty(), "{}", worst.join("\n"));
 }

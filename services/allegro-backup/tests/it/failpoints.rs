@@ -26,6 +26,13 @@ struct Seller {
 impl Seller {
     /// Does the next thing. The service may be dead or dying: then nothing is done, and it is done later.
     async fn go_on(&mut self, shop: &Shop) {
+        // Tokens that came while the process died are nowhere: the owner is told so, and connects again.
+        if shop.count("authorizations WHERE status = 'failed'").await > 0
+            && shop.count("user_tokens").await + shop.count("authorizations WHERE status = 'pending'").await
+                == 0
+        {
+            self.begun = None;
+        }
         if self.begun.is_none() {
             let wish = json!({ "user_id": USER }).to_string();
             let bearer = format!("Bearer {}", shop.service.token);

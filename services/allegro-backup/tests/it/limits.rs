@@ -22,11 +22,14 @@ fn asked(shop: &Shop) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_share_one_limit_and_wait_for_their_place() {
     // Six at once, and 54 more in the minute.
-    let shop = Shop::open_told(settings(), &[("ALLEGRO_LIMIT_PER_MINUTE", "60")]).await;
+    // Nothing else asks meanwhile.
+    let told = [("ALLEGRO_LIMIT_PER_MINUTE", "60"), ("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", "3600")];
+    let shop = Shop::open_told(settings(), &told).await;
     let replica = shop.service.replica();
     let started = Instant::now();
     let before = asked(&shop);
     let id = shop.connect().await;
+    shop.until_read().await;
     let validate = format!("/tokens/{id}/validate");
     let outcomes: Vec<u16> = std::thread::scope(|scope| {
         let asking: Vec<_> = [&shop.service, &replica]

@@ -9,7 +9,7 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use sandbox::{Sandbox, Settings};
 use serde_json::{Value, json};
-use testkit::{Database, Program, Proxy, Telegram, Vhost, eventually};
+use testkit::{Database, Program, Proxy, Telegram, Vhost, eventually, eventually_within};
 
 pub(crate) const USER: &str = "sklep-ząbek";
 /// As it is written in a path.
@@ -137,11 +137,12 @@ impl Shop {
     /// Waits until connecting has ended, and returns how.
     pub(crate) async fn authorization(&self, begun: &Value) -> Value {
         let path = format!("/tokens/auth/status/{}", begun["authorization_id"].as_str().unwrap());
-        eventually("the authorization to end", async || {
+        let ended = async || {
             let (status, authorization) = self.service.get(&path);
             (status == 200 && authorization["status"] != "pending").then_some(authorization)
-        })
-        .await
+        };
+        // A poller that died keeps its turn for 24 s.
+        eventually_within(Duration::from_mins(1), "the authorization to end", ended).await
     }
 
     /// Connects the shop and returns the account's id.
