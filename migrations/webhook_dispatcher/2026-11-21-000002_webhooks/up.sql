@@ -3,16 +3,47 @@ CREATE TABLE webhook_subscriptions (
     id uuid PRIMARY KEY,
     -- The user whose subscription it is; absent for one of a service's credential.
     owner text,
+    name text,
+    description text,
     url text NOT NULL,
     events text[] NOT NULL,
-    description text,
+    -- Conditions on an event's data; all events of its types when absent.
+    filter jsonb,
+    -- The version of the interface its bodies are written in.
+    api_version text NOT NULL DEFAULT 'v1',
     secret bytea NOT NULL,
+    -- Sealed: keys replaced not long ago, which sign too until their time is over.
+    previous_secrets bytea,
+    -- Sealed: an object of header names and values.
+    headers bytea,
+    -- Sealed: a certificate chain and its key, as PEM.
+    client_certificate bytea,
+    -- PEM: authorities its receiver's certificate may come from, beside the public ones.
+    custom_ca text,
     -- The first so many retries of the schedule; all of them when absent.
     retry_count int CONSTRAINT webhook_subscriptions_retry_count CHECK (retry_count >= 0),
+    -- Seconds to wait before each retry, in place of the usual schedule.
+    retry_schedule int[],
     timeout_seconds int NOT NULL CONSTRAINT webhook_subscriptions_timeout CHECK (timeout_seconds BETWEEN 1 AND 30),
+    rate_limit_per_second int
+        CONSTRAINT webhook_subscriptions_rate CHECK (rate_limit_per_second BETWEEN 1 AND 10000),
+    max_concurrency int CONSTRAINT webhook_subscriptions_concurrency CHECK (max_concurrency BETWEEN 1 AND 64),
+    ordered boolean NOT NULL DEFAULT false,
+    -- Where in the data the key is whose events keep their order; the event's subject when absent.
+    ordering_key text,
+    payload_style text NOT NULL DEFAULT 'standard'
+        CONSTRAINT webhook_subscriptions_style CHECK (payload_style IN ('standard', 'legacy')),
+    seed_signature boolean NOT NULL DEFAULT false,
     is_active boolean NOT NULL DEFAULT true,
     disabled_at timestamptz,
     disabled_reason text,
+    consecutive_failures int NOT NULL DEFAULT 0,
+    last_success_at timestamptz,
+    -- The first failure since the last success.
+    first_failure_at timestamptz,
+    circuit_state text NOT NULL DEFAULT 'closed'
+        CONSTRAINT webhook_subscriptions_circuit CHECK (circuit_state IN ('closed', 'open', 'half_open')),
+    circuit_until timestamptz,
     deleted_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
@@ -39,10 +70,16 @@ CREATE TABLE webhook_deliveries (
     message_id uuid NOT NULL REFERENCES messages,
     subscription_id uuid NOT NULL REFERENCES webhook_subscriptions,
     event_type text NOT NULL,
+    -- Deliveries of one subscription and key go out one after another, by their ids; absent where order is no matter.
+    ordering_key text,
     status text NOT NULL
         CONSTRAINT webhook_deliveries_status
         CHECK (status IN ('pending', 'delivering', 'success', 'failed', 'skipped', 'cancelled')),
     attempts int NOT NULL DEFAULT 0,
+    -- Who set the present run of attempts going, and how many there had been before it.
+    trigger text NOT NULL DEFAULT 'auto'
+        CONSTRAINT webhook_deliveries_trigger CHECK (trigger IN ('auto', 'manual', 'replay', 'test')),
+    attempts_before int NOT NULL DEFAULT 0,
     -- When it is due. While it is being delivered: when whoever delivers it counts as dead.
     next_attempt_at timestamptz,
     -- Grows with each claim: whoever claimed it before must not write any more.
@@ -57,6 +94,8 @@ CREATE TABLE webhook_deliveries (
 ) WITH (fillfactor = 80);
 
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status IN ('pending', 'delivering');
+CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (subscription_id, ordering_key, id)
+    WHERE ordering_key IS NOT NULL AND status IN ('pending', 'delivering');
 CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (subscription_id, created_at DESC, id DESC);
 
 -- Each try.
@@ -66,7 +105,13 @@ CREATE TABLE delivery_attempts (
     attempt int NOT NULL,
     attempted_at timestamptz NOT NULL,
     duration_ms int NOT NULL,
+    -- Who set it going, as in its delivery.
+    trigger text NOT NULL DEFAULT 'auto',
+    -- The address that was connected to.
+    ip text,
     response_status int,
+    -- An object of names and values.
+    response_headers jsonb,
     response_body text,
     error_class text,
     error_message text

@@ -125,15 +125,28 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         if matches!(inner.classify(), Category::Syntax | Category::Eof | Category::Io) {
             return malformed(inner.to_string());
         }
-        let whole = inner.to_string();
-        let place = format!(" at line {} column {}", inner.line(), inner.column());
-        let message = whole.strip_suffix(&place).unwrap_or(&whole);
-        let finding = shape::classify(message);
-        let pointer = shape::pointer(error.path(), finding.field.as_deref());
-        Problem::new(&INVALID_CONTENT).error(pointer, finding.code, message)
+        misshapen(&error)
     })?;
     json.end().map_err(|error| malformed(error.to_string()))?;
     Ok(value)
+}
+
+/// Content that is already parsed, as `T`: what is left of a body when something was merged into it.
+///
+/// # Errors
+/// `invalid_content` with the pointer of what has the wrong shape.
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(|error| misshapen(&error))
+}
+
+fn misshapen(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let inner = error.inner();
+    let whole = inner.to_string();
+    let place = format!(" at line {} column {}", inner.line(), inner.column());
+    let message = whole.strip_suffix(&place).unwrap_or(&whole);
+    let finding = shape::classify(message);
+    let pointer = shape::pointer(error.path(), finding.field.as_deref());
+    Problem::new(&INVALID_CONTENT).error(pointer, finding.code, message)
 }
 
 /// A raw NUL is no JSON at all, so only the escape matters; it is looked for in the tree, because `\\u0000`

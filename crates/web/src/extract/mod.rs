@@ -7,7 +7,7 @@ mod json;
 mod params;
 mod shape;
 
-pub use json::{ApiJson, MAX_BODY_BYTES, OptionalJson};
+pub use json::{ApiJson, MAX_BODY_BYTES, OptionalJson, from_value};
 pub use params::{ApiPath, ApiQuery};
 
 /// The code and message of text that holds U+0000.

@@ -4,7 +4,7 @@ mod deliveries;
 mod problems;
 mod webhooks;
 
-use actix_web::web::{ServiceConfig, get, resource};
+use actix_web::web::{ServiceConfig, get, post, resource};
 use utoipa::OpenApi;
 use web::openapi::to_json;
 
@@ -17,6 +17,7 @@ use web::openapi::to_json;
         webhooks::get,
         webhooks::change,
         webhooks::delete,
+        webhooks::rotate::rotate,
         deliveries::list,
         deliveries::get,
         deliveries::event_types,
@@ -36,6 +37,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(
             resource("/webhooks/{id}").get(webhooks::get).patch(webhooks::change).delete(webhooks::delete),
         )
+        .service(resource("/webhooks/{id}/rotate-secret").route(post().to(webhooks::rotate::rotate)))
         .service(resource("/webhooks/{id}/deliveries").route(get().to(deliveries::list)))
         .service(resource("/deliveries/{id}").route(get().to(deliveries::get)))
         .service(resource("/event-types").route(get().to(deliveries::event_types)));

@@ -1,23 +1,55 @@
 //! Making, changing and removing subscriptions.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
 use domain::SubscriptionId;
 use pg::sealed::SealError;
 use secrecy::SecretString;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+pub(crate) use crate::domain::settings::Settings;
 use crate::domain::signature::SigningKey;
 use crate::state::State;
+use crate::store::changes::{self, SealedSettings};
+use crate::store::sealed::{self, PreviousKey};
 use crate::store::subscriptions;
-pub(crate) use crate::store::subscriptions::{Settings, Subscription};
+pub(crate) use crate::store::subscriptions::Subscription;
 
-/// Why a subscription could not be made.
+/// Keys that sign beside the present one, at most.
+const MAX_PREVIOUS: usize = 10;
+
+/// Why a subscription could not be made or changed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SubscribeError {
+pub(crate) enum WriteError<E> {
     #[error(transparent)]
     Database(#[from] pg::Error),
     #[error(transparent)]
-    Seal(#[from] SealError),
+    Seal(SealError),
+    /// It is not there any more.
+    #[error("the subscription was removed")]
+    Gone,
+    /// What is wished does not go with what is there.
+    #[error("refused")]
+    Refused(E),
+}
+
+/// Settings as they shall be. What is sealed is left as it is unless it was named.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) settings: Settings,
+    pub(crate) names_headers: bool,
+    pub(crate) names_certificate: bool,
+}
+
+/// Why a key could not be replaced.
+#[derive(Debug)]
+pub(crate) enum RotateRefusal {
+    /// Ten others are still good.
+    TooMany,
+    /// It is good already.
+    Known,
 }
 
 /// Makes a subscription; its secret is returned here and never again.
@@ -25,13 +57,17 @@ pub(crate) async fn create(
     conn: &mut pg::Connection,
     state: &State,
     owner: Option<&str>,
-    settings: &Settings,
+    settings: Settings,
     key: &SigningKey,
-) -> Result<(Subscription, SecretString), SubscribeError> {
+) -> Result<(Subscription, SecretString), WriteError<()>> {
     let id = SubscriptionId::from(state.ids.next_id());
-    let sealed = subscriptions::seal(&state.keyring, id, key)?;
-    let made = subscriptions::insert(conn, id, owner, settings, sealed, state.now()).await?;
-    Ok((made, key.shown()))
+    let now = state.now();
+    let sealed = sealed::seal_key(&state.keyring, id, key).map_err(WriteError::Seal)?;
+    changes::insert(conn, id, owner, sealed, now).await?;
+    let change = Change { settings, names_headers: true, names_certificate: true };
+    let sealed = seal(state, id, &change).map_err(WriteError::Seal)?;
+    let made = changes::update(conn, id, &change.settings, sealed, now).await?;
+    Ok((made.ok_or(WriteError::Gone)?, key.shown()))
 }
 
 pub(crate) async fn find(state: &State, id: SubscriptionId) -> Result<Option<Subscription>, pg::Error> {
@@ -47,25 +83,72 @@ pub(crate) async fn list(
     subscriptions::list(&mut *state.pool.get().await?, owner, after, limit).await
 }
 
-/// Changes a subscription under its row's lock, so that two changes of different settings both happen. None when it
-/// was removed meanwhile.
-pub(crate) async fn change(
+/// Changes a subscription under its row's lock, so that two changes of different settings both happen.
+pub(crate) async fn change<E: Debug + Send + 'static>(
     state: &State,
     id: SubscriptionId,
-    edit: impl FnOnce(Settings) -> Settings + Clone + Send,
-) -> Result<Option<Subscription>, pg::Error> {
+    edit: impl FnOnce(&Settings) -> Result<Change, E> + Clone + Send,
+) -> Result<Subscription, WriteError<E>> {
     let now = state.now();
     state
         .pool
         .transaction(async |conn| {
-            let Some(current) = subscriptions::lock(conn, id).await? else { return Ok(None) };
-            subscriptions::update(conn, id, &edit(current.settings()), now).await
+            let current = subscriptions::lock(conn, id).await?.ok_or(WriteError::Gone)?;
+            let change = edit(&current.settings()).map_err(WriteError::Refused)?;
+            let sealed = seal(state, id, &change).map_err(WriteError::Seal)?;
+            let changed = changes::update(conn, id, &change.settings, sealed, now).await?;
+            changed.ok_or(WriteError::Gone)
         })
         .await
+}
+
+fn seal(state: &State, id: SubscriptionId, change: &Change) -> Result<SealedSettings, SealError> {
+    let keyring = &state.keyring;
+    let headers = change.settings.headers.as_ref().filter(|headers: &&BTreeMap<_, _>| !headers.is_empty());
+    let headers = headers.map(|headers| sealed::seal_headers(keyring, id, headers)).transpose()?;
+    let pem = change.settings.client_certificate.as_ref();
+    let pem = pem.map(|pem| sealed::seal_certificate(keyring, id, pem)).transpose()?;
+    Ok(SealedSettings {
+        headers: change.names_headers.then_some(headers),
+        client_certificate: change.names_certificate.then_some(pem),
+    })
+}
+
+/// Replaces the key; the one before signs too for `overlap`. Returns until when, and the new secret, which is
+/// returned here and never again.
+pub(crate) async fn rotate(
+    conn: &mut pg::Connection,
+    state: &State,
+    id: SubscriptionId,
+    key: &SigningKey,
+    overlap: Duration,
+) -> Result<(OffsetDateTime, SecretString), WriteError<RotateRefusal>> {
+    let now = state.now();
+    let current = subscriptions::lock(conn, id).await?.ok_or(WriteError::Gone)?;
+    let keyring = &state.keyring;
+    let live = current.signing_keys(keyring, now).map_err(WriteError::Seal)?;
+    if live.iter().any(|known| known.bytes() == key.bytes()) {
+        return Err(WriteError::Refused(RotateRefusal::Known));
+    }
+    let mut previous = current.previous_keys(keyring).map_err(WriteError::Seal)?;
+    previous.retain(|it| it.expires_at > now);
+    let expires_at = now + overlap;
+    if overlap.is_positive()
+        && let Some(replaced) = live.into_iter().next()
+    {
+        previous.insert(0, PreviousKey { key: replaced, expires_at });
+    }
+    if previous.len() > MAX_PREVIOUS {
+        return Err(WriteError::Refused(RotateRefusal::TooMany));
+    }
+    let sealed_key = sealed::seal_key(keyring, id, key).map_err(WriteError::Seal)?;
+    let sealed_previous = sealed::seal_previous(keyring, id, &previous).map_err(WriteError::Seal)?;
+    changes::replace_key(conn, id, sealed_key, sealed_previous, now).await?;
+    Ok((expires_at, key.shown()))
 }
 
 /// Removes a subscription; false when it is not there.
 pub(crate) async fn delete(state: &State, id: SubscriptionId) -> Result<bool, pg::Error> {
     let now = state.now();
-    state.pool.transaction(async |conn| subscriptions::delete(conn, id, now).await).await
+    state.pool.transaction(async |conn| changes::delete(conn, id, now).await).await
 }

@@ -3,31 +3,24 @@
 use bytes::Bytes;
 use domain::events::Envelope;
 use messaging::{Failure, Handler};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use telemetry::TraceContext;
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
 use crate::dispatch::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
-use crate::domain::pattern;
+use crate::domain::{pattern, payload, settings};
 use crate::state::State;
 use crate::store::fan_out::{self, Interest, Message, NewDelivery};
+
+/// Keys of order that are longer are told by their hash.
+const MAX_KEY: usize = 200;
 
 /// Takes facts in.
 #[derive(Debug)]
 pub(crate) struct FanOut {
     pub(crate) state: State,
     pub(crate) dispatcher: Dispatcher,
-}
-
-/// The body of Standard Webhooks 1.0: what happened, when, and the fact itself.
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    #[serde(with = "time::serde::rfc3339")]
-    timestamp: OffsetDateTime,
-    data: &'a RawValue,
 }
 
 impl Handler for FanOut {
@@ -51,7 +44,10 @@ impl Handler for FanOut {
                         .clone()
                         .unwrap_or_else(|| "the subscription is paused".to_owned())
                 });
-                let slot = if skipped.is_none() { self.dispatcher.load().take(interest.id) } else { None };
+                let ordering_key = interest.ordered.then(|| key_of(interest, event));
+                // Whether an earlier one of its key is under way only the scanner sees.
+                let is_free = skipped.is_none() && ordering_key.is_none();
+                let slot = if is_free { self.dispatcher.load().take(interest.id) } else { None };
                 let lease = Duration::seconds((interest.timeout_seconds + LEASE_MARGIN_SECONDS).into());
                 let leased_until = slot.is_some().then(|| now + lease);
                 if let (Some(slot), Some(leased_until)) = (slot, leased_until) {
@@ -62,6 +58,7 @@ impl Handler for FanOut {
                         body: body.clone(),
                         trace: trace.clone(),
                         attempts: 0,
+                        attempts_before: 0,
                         claim: 1,
                         leased_until,
                         slot,
@@ -72,6 +69,7 @@ impl Handler for FanOut {
                     message_id: message.id,
                     subscription_id: interest.id,
                     kind: message.kind.clone(),
+                    ordering_key,
                     leased_until,
                     skipped,
                 });
@@ -90,8 +88,8 @@ impl Handler for FanOut {
 }
 
 fn message(event: &Envelope) -> Result<Message, Failure> {
-    let body = Body { kind: &event.kind, timestamp: event.time, data: &event.data };
-    let body = serde_json::to_vec(&body).map_err(|error| Failure::Reject(error.to_string()))?;
+    let body = payload::standard(&event.kind, event.time, &event.data);
+    let body = body.map_err(|error| Failure::Reject(error.to_string()))?;
     Ok(Message {
         id: event.id.as_uuid(),
         kind: event.kind.clone(),
@@ -101,6 +99,13 @@ fn message(event: &Envelope) -> Result<Message, Failure> {
         tracestate: event.tracestate.clone(),
         occurred_at: event.time,
     })
+}
+
+fn key_of(interest: &Interest, event: &Envelope) -> String {
+    let data = serde_json::from_str(event.data.get()).unwrap_or_default();
+    let key = settings::ordering_key(interest.ordering_key.as_deref(), &data, &event.subject);
+    // An index holds it.
+    if key.len() > MAX_KEY { hex::encode(Sha256::digest(key.as_bytes())) } else { key }
 }
 
 /// Whose thing the event speaks of, where it says so.

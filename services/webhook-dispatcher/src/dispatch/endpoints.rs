@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pg::sealed::SealError;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use uuid::Uuid;
 
+use crate::domain::schedule::Schedule;
+use crate::domain::settings::PayloadStyle;
 use crate::domain::signature::SigningKey;
 use crate::state::State;
-use crate::store::subscriptions;
+use crate::store::subscriptions::{self, Subscription};
 
 /// A change of a subscription is heeded within this.
 const BELIEVED: Duration = Duration::from_secs(1);
@@ -19,9 +22,15 @@ const BELIEVED: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) url: Url,
-    pub(crate) key: SigningKey,
+    /// What signs, the present key first.
+    pub(crate) keys: Vec<SigningKey>,
+    /// Sent along.
+    pub(crate) headers: HeaderMap,
+    pub(crate) style: PayloadStyle,
+    /// Whether the signature of before the standard is sent too.
+    pub(crate) seed_signature: bool,
     pub(crate) timeout: Duration,
-    pub(crate) retry_count: Option<usize>,
+    pub(crate) schedule: Schedule,
 }
 
 /// Why a receiver cannot be used now; its deliveries wait.
@@ -69,13 +78,34 @@ impl Endpoints {
         let Some(subscription) = found else { return Ok(None) };
         let endpoint = Arc::new(Endpoint {
             url: subscription.url.parse()?,
-            key: subscription.signing_key(&self.state.keyring)?,
+            keys: subscription.signing_keys(&self.state.keyring, self.state.now())?,
+            headers: headers(&subscription.headers(&self.state.keyring)?),
+            style: PayloadStyle::read(&subscription.payload_style),
+            seed_signature: subscription.seed_signature,
             timeout: Duration::from_secs(subscription.timeout_seconds.unsigned_abs().into()),
-            retry_count: subscription.retry_count.and_then(|count| usize::try_from(count).ok()),
+            schedule: schedule(&subscription),
         });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (read_at, _)| read_at.elapsed() < BELIEVED);
         known.insert(id, (Instant::now(), Arc::clone(&endpoint)));
         Ok(Some(endpoint))
     }
+}
+
+fn schedule(subscription: &Subscription) -> Schedule {
+    let waits = subscription.retry_schedule.as_ref();
+    Schedule {
+        retry_count: subscription.retry_count.and_then(|count| usize::try_from(count).ok()),
+        waits: waits.map(|waits| waits.iter().map(|wait| u64::from(wait.unsigned_abs())).collect()),
+    }
+}
+
+/// Those that were accepted are all well formed.
+fn headers(given: &[(String, String)]) -> HeaderMap {
+    let read = |(name, value): &(String, String)| {
+        let mut value = HeaderValue::from_str(value).ok()?;
+        value.set_sensitive(true);
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
+    };
+    given.iter().filter_map(read).collect()
 }

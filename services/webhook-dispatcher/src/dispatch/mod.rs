@@ -34,6 +34,8 @@ pub(crate) struct Job {
     /// The trace the event belongs to.
     pub(crate) trace: Option<TraceContext>,
     pub(crate) attempts: i32,
+    /// Of them, those of earlier runs: the schedule begins after them.
+    pub(crate) attempts_before: i32,
     pub(crate) claim: i32,
     pub(crate) leased_until: OffsetDateTime,
     pub(crate) slot: Slot,

@@ -61,6 +61,7 @@ async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Err
             trace: TraceContext::read(row.traceparent.as_deref(), row.tracestate.as_deref()),
             body: row.body.into(),
             attempts: row.attempts,
+            attempts_before: row.attempts_before,
             claim: row.claim,
             leased_until: row.next_attempt_at,
             slot,

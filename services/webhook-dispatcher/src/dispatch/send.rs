@@ -12,7 +12,8 @@ use tracing::{Instrument, Span};
 
 use super::Job;
 use super::endpoints::Endpoint;
-use crate::domain::schedule;
+use crate::domain::payload;
+use crate::domain::settings::PayloadStyle;
 use crate::store::outcomes::Outcome;
 
 /// What is read of an answer's body.
@@ -67,8 +68,8 @@ pub(super) async fn send(
     } else if is_gone {
         ("failed", None)
     } else {
-        let attempts = usize::try_from(attempt).unwrap_or(usize::MAX);
-        match schedule::next_wait(attempts, endpoint.retry_count, rand::random()) {
+        let attempts = usize::try_from(attempt - job.attempts_before).unwrap_or(usize::MAX);
+        match endpoint.schedule.next_wait(attempts, rand::random()) {
             Some(wait) => {
                 let wait = wait.max(answer.retry_after.unwrap_or_default());
                 ("pending", Some(now + duration + wait))
@@ -144,15 +145,30 @@ fn failed(class: &'static str, text: String) -> Answer {
 
 async fn post(client: &Client, endpoint: &Endpoint, job: &Job, now: OffsetDateTime) -> Answer {
     let (id, timestamp) = (job.message_id.to_string(), now.unix_timestamp());
-    let Some(signature) = endpoint.key.sign(&id, timestamp, &job.body) else {
+    let body = match endpoint.style {
+        PayloadStyle::Standard => job.body.clone(),
+        PayloadStyle::Legacy => match payload::legacy(&job.body) {
+            Ok(body) => body,
+            Err(error) => return failed("payload", error.to_string()),
+        },
+    };
+    let signatures: Option<Vec<String>> =
+        endpoint.keys.iter().map(|key| key.sign(&id, timestamp, &body)).collect();
+    let seed_key = endpoint.keys.first().filter(|_| endpoint.seed_signature);
+    let seed_signature = seed_key.and_then(|key| key.sign_body(&body));
+    let Some(signatures) = signatures else {
         return failed("signature", "the message could not be signed".to_owned());
     };
-    let request = egress::traced(client.post(endpoint.url.clone()))
+    let mut request = egress::traced(client.post(endpoint.url.clone()))
+        .headers(endpoint.headers.clone())
         .header(CONTENT_TYPE, "application/json")
         .header("webhook-id", id)
         .header("webhook-timestamp", timestamp.to_string())
-        .header("webhook-signature", signature)
-        .body(job.body.clone());
+        .header("webhook-signature", signatures.join(" "))
+        .body(body);
+    if let Some(signature) = seed_signature {
+        request = request.header("x-webhook-signature", signature);
+    }
     match request.send().await {
         Ok(response) => {
             let status = response.status();

@@ -1,5 +1,9 @@
 //! Rules of delivery: what is signed and how, when it is tried again, who wants what.
 
+pub(crate) mod headers;
 pub(crate) mod pattern;
+pub(crate) mod payload;
 pub(crate) mod schedule;
+pub(crate) mod settings;
 pub(crate) mod signature;
+pub(crate) mod tls;

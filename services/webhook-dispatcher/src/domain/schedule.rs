@@ -14,20 +14,44 @@ const WAITS: [u64; 10] =
 /// Waits are spread, so that what failed together does not return together.
 const JITTER: f64 = 0.2;
 
-/// How long to wait after `attempts` failed attempts; none when they are used up. `retry_count` takes the first so
-/// many retries of the schedule; `unit` is a random number in `0.0..1.0`.
-pub(crate) fn next_wait(attempts: usize, retry_count: Option<usize>, unit: f64) -> Option<Duration> {
-    let allowed = retry_count.map_or(WAITS.len(), |count| WAITS.len().min(count.saturating_add(1)));
-    let wait = WAITS.get(attempts).filter(|_| attempts < allowed)?;
-    Some(backoff::jitter(Duration::from_secs(*wait), JITTER, unit))
+/// When a subscription's deliveries are tried again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Schedule {
+    /// The first so many retries; all of them when absent.
+    pub(crate) retry_count: Option<usize>,
+    /// Seconds before each retry, in place of the usual ones.
+    pub(crate) waits: Option<Vec<u64>>,
+}
+
+impl Schedule {
+    /// How long to wait after `attempts` failed attempts of one run; none when they are used up. `unit` is a random
+    /// number in `0.0..1.0`.
+    pub(crate) fn next_wait(&self, attempts: usize, unit: f64) -> Option<Duration> {
+        let retry = attempts.checked_sub(1)?;
+        let [_at_once, usual @ ..] = &WAITS;
+        let waits = self.waits.as_deref().unwrap_or(usual);
+        let is_allowed = self.retry_count.is_none_or(|count| retry < count);
+        let wait = waits.get(retry).filter(|_| is_allowed)?;
+        Some(backoff::jitter(Duration::from_secs(*wait), JITTER, unit))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{WAITS, next_wait};
+    use super::{Schedule, WAITS};
+
+    fn waits_of(schedule: &Schedule) -> Vec<u64> {
+        (1..).map_while(|attempts| schedule.next_wait(attempts, 0.5)).map(|wait| wait.as_secs()).collect()
+    }
 
     fn waits(retry_count: Option<usize>) -> Vec<u64> {
-        (1..).map_while(|attempts| next_wait(attempts, retry_count, 0.5)).map(|wait| wait.as_secs()).collect()
+        waits_of(&Schedule { retry_count, waits: None })
+    }
+
+    #[test]
+    fn a_list_of_its_own_takes_the_place_of_the_usual_one() {
+        let own = |retry_count| waits_of(&Schedule { retry_count, waits: Some(vec![1, 60, 3600]) });
+        assert_eq!((own(None), own(Some(2))), (vec![1, 60, 3600], vec![1, 60]));
     }
 
     #[test]
@@ -40,7 +64,7 @@ mod tests {
 
     #[test]
     fn jitter_stays_within_a_fifth() {
-        let (low, high) = (next_wait(1, None, 0.0).map(|it| it.as_millis()), next_wait(1, None, 1.0));
-        assert_eq!((low, high.map(|it| it.as_millis())), (Some(4000), Some(6000)));
+        let wait = |unit| Schedule::default().next_wait(1, unit).map(|wait| wait.as_millis());
+        assert_eq!((wait(0.0), wait(1.0)), (Some(4000), Some(6000)));
     }
 }

@@ -64,6 +64,14 @@ impl SigningKey {
         mac.update(body);
         Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
     }
+
+    /// The `X-Webhook-Signature` receivers knew before there was a standard: `sha256=` and hex of HMAC-SHA256 over the
+    /// body alone.
+    pub(crate) fn sign_body(&self, body: &[u8]) -> Option<String> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        mac.update(body);
+        Some(format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +88,14 @@ mod tests {
         let key = SigningKey::read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let signed = key.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(signed.unwrap(), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    /// RFC 4231, test case 3: twenty bytes of 0xaa, here as a key that was kept.
+    #[test]
+    fn signs_bodies_as_rfc_4231_does() {
+        let key = SigningKey::from_bytes(zeroize::Zeroizing::new(vec![0xaa; 20]));
+        let expected = "sha256=773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe";
+        assert_eq!(key.sign_body(&[0xdd; 50]).unwrap(), expected);
     }
 
     #[test]

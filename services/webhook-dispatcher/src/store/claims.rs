@@ -24,6 +24,8 @@ pub(crate) struct Claimed {
     #[diesel(sql_type = Int4)]
     pub(crate) attempts: i32,
     #[diesel(sql_type = Int4)]
+    pub(crate) attempts_before: i32,
+    #[diesel(sql_type = Int4)]
     pub(crate) claim: i32,
     #[diesel(sql_type = Timestamptz)]
     pub(crate) next_attempt_at: OffsetDateTime,
@@ -47,7 +49,8 @@ pub(crate) async fn claim(
              next_attempt_at = $1 + (s.timeout_seconds + $4) * interval '1 second' \
          FROM due, webhook_subscriptions s, messages m \
          WHERE d.id = due.id AND s.id = d.subscription_id AND m.id = d.message_id \
-         RETURNING d.id, d.subscription_id, d.message_id, m.body, m.traceparent, m.tracestate, d.attempts, d.claim, d.next_attempt_at",
+         RETURNING d.id, d.subscription_id, d.message_id, m.body, m.traceparent, m.tracestate, d.attempts, d.attempts_before, \
+             d.claim, d.next_attempt_at",
     )
     .bind::<Timestamptz, _>(now)
     .bind::<Array<SqlUuid>, _>(saturated)

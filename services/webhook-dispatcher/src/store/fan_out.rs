@@ -34,6 +34,10 @@ pub(crate) struct Interest {
     pub(crate) disabled_reason: Option<String>,
     #[diesel(sql_type = Int4)]
     pub(crate) timeout_seconds: i32,
+    #[diesel(sql_type = Bool)]
+    pub(crate) ordered: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) ordering_key: Option<String>,
 }
 
 /// A delivery to be written.
@@ -43,6 +47,8 @@ pub(crate) struct NewDelivery {
     pub(crate) message_id: Uuid,
     pub(crate) subscription_id: Uuid,
     pub(crate) kind: String,
+    /// Of those with one key one goes out after another.
+    pub(crate) ordering_key: Option<String>,
     /// Until when this process delivers it itself; none when it has no room and whoever has takes it.
     pub(crate) leased_until: Option<OffsetDateTime>,
     /// Why it is not delivered at all.
@@ -52,8 +58,8 @@ pub(crate) struct NewDelivery {
 /// The subscriptions, those that are not active too: their owners are to see what they missed.
 pub(crate) async fn interests(conn: &mut pg::Connection) -> Result<Vec<Interest>, pg::Error> {
     let statement = sql_query(
-        "SELECT id, owner, events, is_active, disabled_reason, timeout_seconds FROM webhook_subscriptions \
-         WHERE deleted_at IS NULL",
+        "SELECT id, owner, events, is_active, disabled_reason, timeout_seconds, ordered, ordering_key \
+         FROM webhook_subscriptions WHERE deleted_at IS NULL",
     );
     Ok(statement.load(conn).await?)
 }
@@ -87,11 +93,12 @@ pub(crate) async fn insert(
     }
     sql_query(
         "INSERT INTO webhook_deliveries (id, message_id, subscription_id, event_type, status, claim, next_attempt_at, \
-             error_message, created_at, updated_at) \
+             error_message, ordering_key, created_at, updated_at) \
          SELECT id, message_id, subscription_id, type, \
              CASE WHEN skipped IS NOT NULL THEN 'skipped' WHEN leased THEN 'delivering' ELSE 'pending' END, \
-             leased::int, CASE WHEN skipped IS NULL THEN coalesce(until, $8) END, skipped, $8, $8 \
-         FROM unnest($1, $2, $3, $4, $5, $6, $7) AS u (id, message_id, subscription_id, type, leased, until, skipped) \
+             leased::int, CASE WHEN skipped IS NULL THEN coalesce(until, $9) END, skipped, ordering_key, $9, $9 \
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) \
+             AS u (id, message_id, subscription_id, type, leased, until, skipped, ordering_key) \
          ON CONFLICT ON CONSTRAINT webhook_deliveries_once DO NOTHING",
     )
     .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.id).collect::<Vec<_>>())
@@ -101,6 +108,9 @@ pub(crate) async fn insert(
     .bind::<Array<Bool>, _>(deliveries.iter().map(|it| it.leased_until.is_some()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Timestamptz>>, _>(deliveries.iter().map(|it| it.leased_until).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(deliveries.iter().map(|it| it.skipped.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(
+        deliveries.iter().map(|it| it.ordering_key.as_deref()).collect::<Vec<_>>(),
+    )
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;

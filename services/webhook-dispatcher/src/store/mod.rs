@@ -1,10 +1,12 @@
 //! The schema `webhook_dispatcher`: the only place with SQL.
 
+pub(crate) mod changes;
 pub(crate) mod claims;
 pub(crate) mod deliveries;
 pub(crate) mod fan_out;
 pub(crate) mod outcomes;
+pub(crate) mod sealed;
 pub(crate) mod subscriptions;
 
 /// Everything sealed here: what `rotate-keys` goes through.
-pub(crate) const SEALED: [pg::SealedTable; 2] = [subscriptions::SEALED, web::idempotency::SEALED];
+pub(crate) const SEALED: [pg::SealedTable; 2] = [sealed::SEALED, web::idempotency::SEALED];

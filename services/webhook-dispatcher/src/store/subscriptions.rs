@@ -1,14 +1,15 @@
-//! `webhook_subscriptions`.
+//! `webhook_subscriptions`, read.
 
 use diesel::sql_types::{Array, BigInt, Bool, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::SubscriptionId;
-use pg::SealedTable;
-use pg::sealed::{Keyring, Place, SealError};
+use pg::sealed::{Keyring, SealError};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::sealed::{self, PreviousKey};
+use crate::domain::settings::{PayloadStyle, ReceiverHealth, Settings};
 use crate::domain::signature::SigningKey;
 
 /// A subscription.
@@ -18,39 +19,64 @@ pub(crate) struct Subscription {
     id: Uuid,
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) owner: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) description: Option<String>,
     #[diesel(sql_type = Text)]
     pub(crate) url: String,
     #[diesel(sql_type = Array<Text>)]
     pub(crate) events: Vec<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub(crate) description: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub(crate) api_version: String,
     #[diesel(sql_type = Bytea)]
     secret: Vec<u8>,
+    #[diesel(sql_type = Nullable<Bytea>)]
+    previous_secrets: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Bytea>)]
+    headers: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Bytea>)]
+    client_certificate: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) custom_ca: Option<String>,
     #[diesel(sql_type = Nullable<Int4>)]
     pub(crate) retry_count: Option<i32>,
+    #[diesel(sql_type = Nullable<Array<Int4>>)]
+    pub(crate) retry_schedule: Option<Vec<i32>>,
     #[diesel(sql_type = Int4)]
     pub(crate) timeout_seconds: i32,
+    #[diesel(sql_type = Nullable<Int4>)]
+    pub(crate) rate_limit_per_second: Option<i32>,
+    #[diesel(sql_type = Nullable<Int4>)]
+    pub(crate) max_concurrency: Option<i32>,
+    #[diesel(sql_type = Bool)]
+    pub(crate) ordered: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) ordering_key: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub(crate) payload_style: String,
+    #[diesel(sql_type = Bool)]
+    pub(crate) seed_signature: bool,
     #[diesel(sql_type = Bool)]
     pub(crate) is_active: bool,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub(crate) disabled_at: Option<OffsetDateTime>,
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) disabled_reason: Option<String>,
+    #[diesel(sql_type = Int4)]
+    pub(crate) consecutive_failures: i32,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(crate) last_success_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(crate) first_failure_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Text)]
+    pub(crate) circuit_state: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(crate) circuit_until: Option<OffsetDateTime>,
     #[diesel(sql_type = Timestamptz)]
     pub(crate) created_at: OffsetDateTime,
     #[diesel(sql_type = Timestamptz)]
     pub(crate) updated_at: OffsetDateTime,
-}
-
-/// What its owner decides about a subscription.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) url: String,
-    pub(crate) events: Vec<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) retry_count: Option<i32>,
-    pub(crate) timeout_seconds: i32,
-    pub(crate) is_active: bool,
 }
 
 impl Subscription {
@@ -58,83 +84,69 @@ impl Subscription {
         self.id.into()
     }
 
-    pub(crate) fn signing_key(&self, keyring: &Keyring) -> Result<SigningKey, SealError> {
-        Ok(SigningKey::from_bytes(keyring.open(&place(self.id), &self.secret)?))
+    /// What signs now: its key, then those replaced not long ago, the newest first.
+    pub(crate) fn signing_keys(
+        &self,
+        keyring: &Keyring,
+        now: OffsetDateTime,
+    ) -> Result<Vec<SigningKey>, SealError> {
+        let current = sealed::open_key(keyring, self.id(), &self.secret)?;
+        let previous = self.previous_keys(keyring)?.into_iter().filter(|it| it.expires_at > now);
+        Ok(std::iter::once(current).chain(previous.map(|it| it.key)).collect())
     }
 
+    /// Keys that were replaced, the newest first.
+    pub(crate) fn previous_keys(&self, keyring: &Keyring) -> Result<Vec<PreviousKey>, SealError> {
+        let Some(value) = &self.previous_secrets else { return Ok(Vec::new()) };
+        sealed::open_previous(keyring, self.id(), value)
+    }
+
+    /// Names and values of the headers sent along.
+    pub(crate) fn headers(&self, keyring: &Keyring) -> Result<Vec<(String, String)>, SealError> {
+        let Some(value) = &self.headers else { return Ok(Vec::new()) };
+        sealed::open_headers(keyring, self.id(), value)
+    }
+
+    pub(crate) const fn has_client_certificate(&self) -> bool {
+        self.client_certificate.is_some()
+    }
+
+    /// What its owner decides, but for what is sealed.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
+            name: self.name.clone(),
+            description: self.description.clone(),
             url: self.url.clone(),
             events: self.events.clone(),
-            description: self.description.clone(),
+            api_version: self.api_version.clone(),
             retry_count: self.retry_count,
+            retry_schedule: self.retry_schedule.clone(),
             timeout_seconds: self.timeout_seconds,
             is_active: self.is_active,
+            rate_limit_per_second: self.rate_limit_per_second,
+            max_concurrency: self.max_concurrency,
+            ordered: self.ordered,
+            ordering_key: self.ordering_key.clone(),
+            payload_style: PayloadStyle::read(&self.payload_style),
+            seed_signature: self.seed_signature,
+            custom_ca: self.custom_ca.clone(),
+            headers: None,
+            client_certificate: None,
+            secret: None,
+            secret_key: None,
         }
     }
-}
 
-/// What is sealed here.
-pub(super) const SEALED: SealedTable = SealedTable { table: "webhook_subscriptions", columns: &["secret"] };
-
-fn place(row: Uuid) -> Place {
-    SEALED.place("secret", row)
-}
-
-/// Seals a subscription's key for its row.
-pub(crate) fn seal(keyring: &Keyring, id: SubscriptionId, key: &SigningKey) -> Result<Vec<u8>, SealError> {
-    keyring.seal(&place(id.as_uuid()), key.bytes())
-}
-
-pub(crate) async fn insert(
-    conn: &mut pg::Connection,
-    id: SubscriptionId,
-    owner: Option<&str>,
-    settings: &Settings,
-    sealed_secret: Vec<u8>,
-    now: OffsetDateTime,
-) -> Result<Subscription, pg::Error> {
-    let statement = sql_query(
-        "INSERT INTO webhook_subscriptions (id, owner, url, events, description, secret, retry_count, \
-             timeout_seconds, is_active, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) RETURNING *",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Nullable<Text>, _>(owner)
-    .bind::<Text, _>(&settings.url)
-    .bind::<Array<Text>, _>(&settings.events)
-    .bind::<Nullable<Text>, _>(&settings.description)
-    .bind::<Bytea, _>(sealed_secret)
-    .bind::<Nullable<Int4>, _>(settings.retry_count)
-    .bind::<Int4, _>(settings.timeout_seconds)
-    .bind::<Bool, _>(settings.is_active)
-    .bind::<Timestamptz, _>(now);
-    Ok(statement.get_result(conn).await?)
-}
-
-/// Changes a subscription. Making it active again forgets why it was disabled.
-pub(crate) async fn update(
-    conn: &mut pg::Connection,
-    id: SubscriptionId,
-    settings: &Settings,
-    now: OffsetDateTime,
-) -> Result<Option<Subscription>, pg::Error> {
-    let statement = sql_query(
-        "UPDATE webhook_subscriptions SET url = $2, events = $3, description = $4, retry_count = $5, \
-             timeout_seconds = $6, is_active = $7, updated_at = $8, \
-             disabled_at = CASE WHEN $7 THEN NULL ELSE disabled_at END, \
-             disabled_reason = CASE WHEN $7 THEN NULL ELSE disabled_reason END \
-         WHERE id = $1 AND deleted_at IS NULL RETURNING *",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Text, _>(&settings.url)
-    .bind::<Array<Text>, _>(&settings.events)
-    .bind::<Nullable<Text>, _>(&settings.description)
-    .bind::<Nullable<Int4>, _>(settings.retry_count)
-    .bind::<Int4, _>(settings.timeout_seconds)
-    .bind::<Bool, _>(settings.is_active)
-    .bind::<Timestamptz, _>(now);
-    Ok(statement.get_result(conn).await.optional()?)
+    /// How its receiver has been lately.
+    pub(crate) fn health(&self) -> ReceiverHealth {
+        ReceiverHealth {
+            consecutive_failures: self.consecutive_failures,
+            last_success_at: self.last_success_at,
+            first_failure_at: self.first_failure_at,
+            circuit_state: self.circuit_state.clone(),
+            circuit_until: self.circuit_until,
+        }
+    }
 }
 
 pub(crate) async fn find(
@@ -175,30 +187,4 @@ pub(crate) async fn list(
     .bind::<Nullable<SqlUuid>, _>(after_id)
     .bind::<BigInt, _>(limit);
     Ok(statement.load(conn).await?)
-}
-
-/// Removes a subscription and calls off what is on its way to it; its history stays. False when it is not there.
-pub(crate) async fn delete(
-    conn: &mut pg::Connection,
-    id: SubscriptionId,
-    now: OffsetDateTime,
-) -> Result<bool, pg::Error> {
-    let deleted = sql_query(
-        "UPDATE webhook_subscriptions SET deleted_at = $2, is_active = false, updated_at = $2 \
-         WHERE id = $1 AND deleted_at IS NULL",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
-    sql_query(
-        "UPDATE webhook_deliveries SET status = 'cancelled', next_attempt_at = NULL, claim = claim + 1, \
-             error_message = 'the subscription was deleted', updated_at = $2 \
-         WHERE subscription_id = $1 AND status IN ('pending', 'delivering')",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
-    Ok(deleted == 1)
 }

@@ -40,6 +40,19 @@ async fn bad_subscriptions_are_refused_with_every_reason() {
         (with("secret_key", json!("whsec_not base64")), vec![("/secret_key", "weak_secret")]),
         (with("timeout_seconds", json!(31)), vec![("/timeout_seconds", "out_of_range")]),
         (with("retry_count", json!(-1)), vec![("/retry_count", "out_of_range")]),
+        (with("retry_schedule", json!([5, 0])), vec![("/retry_schedule/1", "out_of_range")]),
+        (with("retry_schedule", json!([])), vec![("/retry_schedule", "wrong_length")]),
+        (with("rate_limit_per_second", json!(0)), vec![("/rate_limit_per_second", "out_of_range")]),
+        (with("max_concurrency", json!(65)), vec![("/max_concurrency", "out_of_range")]),
+        (with("ordering_key", json!("/id")), vec![("/ordering_key", "not_ordered")]),
+        (with("payload_style", json!("xml")), vec![("/payload_style", "not_allowed")]),
+        (with("api_version", json!("v2")), vec![("/api_version", "unknown_version")]),
+        (with("custom_ca", json!("no pem")), vec![("/custom_ca", "malformed")]),
+        (with("client_certificate", json!("no pem")), vec![("/client_certificate", "malformed")]),
+        (with("headers", json!({ "Host": "other" })), vec![("/headers/Host", "header_refused")]),
+        (with("headers", json!({ "X": "a\nb" })), vec![("/headers/X", "malformed")]),
+        (with("name", json!("n".repeat(101))), vec![("/name", "too_long")]),
+        (with("colour", json!("green")), vec![("/colour", "unknown_field")]),
         (with("description", json!("\u{0}")), vec![("/description", "nul_character")]),
         (
             json!({ "url": "https://10.0.0.1/", "events": ["x"], "timeout_seconds": 0 }),
@@ -78,7 +91,17 @@ async fn subscriptions_are_listed_changed_and_removed() {
     assert_eq!((status, &changed["description"], &changed["retry_count"]), (200, &json!("żółty"), &json!(1)));
     let (_, changed) = desk.service.patch(&path, &json!({ "description": null }));
     assert_eq!((&changed["description"], &changed["retry_count"]), (&json!(null), &json!(1)));
-    assert_eq!(desk.service.patch(&path, &json!({ "events": [] })).0, 400);
+    for (wish, expected) in [
+        (json!({ "events": [] }), ("/events", "wrong_length")),
+        (json!({ "events": null }), ("/events", "wrong_type")),
+        (json!({ "colour": 1 }), ("/colour", "unknown_field")),
+        (json!({ "secret": "whsec_x" }), ("/secret", "not_changeable")),
+        (json!({ "ordering_key": "/id" }), ("/ordering_key", "not_ordered")),
+    ] {
+        let (status, errors) = told(desk.service.patch(&path, &wish));
+        let (at, code) = &errors[0];
+        assert_eq!((status, (at.as_str(), code.as_str())), (400, expected), "{wish}");
+    }
 
     // What is on its way to a removed subscription is called off.
     desk.tell(&[fact(1)]).await;

@@ -8,6 +8,7 @@ mod delivery;
 mod failpoints;
 mod interface;
 mod keys;
+mod settings;
 mod support;
 mod traces;
 mod weather;

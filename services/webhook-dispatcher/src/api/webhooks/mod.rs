@@ -1,0 +1,151 @@
+//! Subscriptions.
+
+pub(super) mod rotate;
+mod rules;
+mod view;
+mod wish;
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use domain::SubscriptionId;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Once, Page, Problem};
+
+use self::view::{CreatedWebhook, WebhookPage, WebhookView};
+use self::wish::ChangeWebhook;
+use super::problems::{self, WEBHOOK_NOT_FOUND};
+use crate::app::subscriptions::{self, Settings, Subscription};
+use crate::state::State;
+
+/// Which page.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wanted {
+    /// At most so many, 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
+    limit: Limit,
+    /// Where the page before ended: its `next_cursor`.
+    #[param(
+        example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
+    )]
+    cursor: Option<String>,
+}
+
+/// Subscribes. The secret in the answer is shown only now.
+#[utoipa::path(post, path = "/api/v1/webhooks", tag = "webhooks", operation_id = "create_webhook",
+    request_body = Settings, responses((status = 201, description = "Made", body = CreatedWebhook)))]
+pub(crate) async fn create(
+    state: Data<State>,
+    caller: Caller,
+    once: Once,
+    ApiJson(settings): ApiJson<Settings>,
+) -> Result<HttpResponse, Problem> {
+    let mut errors = FieldErrors::default();
+    rules::check(&mut errors, &state.guard, &settings);
+    let key = rules::key(&mut errors, settings.secret.as_ref(), settings.secret_key.as_ref());
+    errors.finish()?;
+    let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
+    once.run(async |conn| {
+        let made =
+            subscriptions::create(conn, &state, caller.user_id.as_deref(), settings.clone(), &key).await;
+        let (webhook, secret) = made.map_err(problems::of_write(|()| Problem::new(&WEBHOOK_NOT_FOUND)))?;
+        tracing::info!(webhook = %webhook.id(), "a webhook was made");
+        let secret = secret.expose_secret().to_owned();
+        Answer::created(&CreatedWebhook { webhook: WebhookView::of(&state, webhook)?, secret })
+    })
+    .await
+}
+
+/// The subscriptions, newest first; a caller bound to a user sees that user's.
+#[utoipa::path(get, path = "/api/v1/webhooks", tag = "webhooks", operation_id = "list_webhooks", params(Wanted),
+    responses((status = 200, description = "A page", body = WebhookPage)))]
+pub(crate) async fn list(
+    state: Data<State>,
+    caller: Caller,
+    ApiQuery(wanted): ApiQuery<Wanted>,
+) -> Result<HttpResponse, Problem> {
+    let after = wanted.cursor.as_deref().map(Cursor::decode).transpose()?.map(|it| (it.time, it.id));
+    let owner = caller.user_id.as_deref();
+    let found = subscriptions::list(&state, owner, after, wanted.limit.with_probe()).await;
+    let found = found.map_err(|error| Problem::database(&error))?;
+    let page =
+        Page::new(found, wanted.limit, |last| Cursor { time: last.created_at, id: last.id().as_uuid() });
+    let items: Result<Vec<_>, Problem> =
+        page.items.into_iter().map(|found| WebhookView::of(&state, found)).collect();
+    Ok(HttpResponse::Ok().json(WebhookPage { items: items?, next_cursor: page.next_cursor }))
+}
+
+/// One subscription.
+#[utoipa::path(get, path = "/api/v1/webhooks/{id}", tag = "webhooks", operation_id = "get_webhook",
+    params(("id" = SubscriptionId, Path, description = "The subscription's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")),
+    responses((status = 200, description = "The subscription", body = WebhookView),
+              (status = 404, description = "webhook_not_found")))]
+pub(crate) async fn get(
+    state: Data<State>,
+    caller: Caller,
+    id: ApiPath<SubscriptionId>,
+) -> Result<HttpResponse, Problem> {
+    let found = visible(&state, &caller, *id).await?;
+    Ok(HttpResponse::Ok().json(WebhookView::of(&state, found)?))
+}
+
+/// Changes a subscription: what is named replaces what was there, `null` takes it away. Made active again it begins as
+/// if it had never failed.
+#[utoipa::path(patch, path = "/api/v1/webhooks/{id}", tag = "webhooks", operation_id = "change_webhook",
+    params(("id" = SubscriptionId, Path, description = "The subscription's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")),
+    request_body = ChangeWebhook,
+    responses((status = 200, description = "As it is now", body = WebhookView),
+              (status = 404, description = "webhook_not_found")))]
+pub(crate) async fn change(
+    state: Data<State>,
+    caller: Caller,
+    id: ApiPath<SubscriptionId>,
+    ApiJson(wish): ApiJson<ChangeWebhook>,
+) -> Result<HttpResponse, Problem> {
+    visible(&state, &caller, *id).await?;
+    let edit = |current: &Settings| {
+        let change = wish.apply(current)?;
+        let mut errors = FieldErrors::default();
+        rules::check(&mut errors, &state.guard, &change.settings);
+        errors.finish().map(|()| change)
+    };
+    let changed = subscriptions::change(&state, *id, edit).await;
+    let changed = changed.map_err(problems::of_write(|problem| problem))?;
+    Ok(HttpResponse::Ok().json(WebhookView::of(&state, changed)?))
+}
+
+/// Removes a subscription; what is on its way to it is called off.
+#[utoipa::path(delete, path = "/api/v1/webhooks/{id}", tag = "webhooks", operation_id = "remove_webhook",
+    params(("id" = SubscriptionId, Path, description = "The subscription's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")),
+    responses((status = 204, description = "Removed"), (status = 404, description = "webhook_not_found")))]
+pub(crate) async fn delete(
+    state: Data<State>,
+    caller: Caller,
+    id: ApiPath<SubscriptionId>,
+) -> Result<HttpResponse, Problem> {
+    visible(&state, &caller, *id).await?;
+    let deleted = subscriptions::delete(&state, *id).await.map_err(|error| Problem::database(&error))?;
+    if !deleted {
+        return Err(Problem::new(&WEBHOOK_NOT_FOUND));
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The subscription, where the caller may see it: one bound to a user sees that user's, others all.
+pub(super) async fn visible(
+    state: &State,
+    caller: &Caller,
+    id: SubscriptionId,
+) -> Result<Subscription, Problem> {
+    let found = subscriptions::find(state, id).await.map_err(|error| Problem::database(&error))?;
+    let found = found.filter(|it| is_visible(caller, it.owner.as_deref()));
+    found.ok_or_else(|| Problem::new(&WEBHOOK_NOT_FOUND))
+}
+
+pub(super) fn is_visible(caller: &Caller, owner: Option<&str>) -> bool {
+    caller.user_id.is_none() || caller.user_id.as_deref() == owner
+}

@@ -1,0 +1,141 @@
+//! What settings must be like.
+
+use std::ops::RangeInclusive;
+
+use egress::ssrf::Guard;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+use web::FieldErrors;
+
+use crate::app::subscriptions::Settings;
+use crate::domain::settings::is_pointer;
+use crate::domain::signature::SigningKey;
+use crate::domain::{headers, pattern, tls};
+
+const MAX_URL: usize = 2048;
+const MAX_EVENTS: usize = 100;
+const MAX_NAME: usize = 100;
+const MAX_DESCRIPTION: usize = 1000;
+const RETRIES: RangeInclusive<usize> = 1..=20;
+const MAX_RETRY_COUNT: i32 = 20;
+/// A week.
+const RETRY_SECONDS: RangeInclusive<i32> = 1..=604_800;
+const MAX_POINTER: usize = 200;
+const MAX_PEM: usize = 32 * 1024;
+
+/// Notes everything that is wrong with settings, but for the secret.
+pub(super) fn check(errors: &mut FieldErrors, guard: &Guard, settings: &Settings) {
+    check_url(errors, guard, &settings.url);
+    check_events(errors, &settings.events);
+    check_retries(errors, settings);
+    in_range(errors, "/timeout_seconds", Some(settings.timeout_seconds), 1..=30);
+    in_range(errors, "/rate_limit_per_second", settings.rate_limit_per_second, 1..=10_000);
+    in_range(errors, "/max_concurrency", settings.max_concurrency, 1..=64);
+    short(errors, "/name", settings.name.as_deref(), MAX_NAME);
+    short(errors, "/description", settings.description.as_deref(), MAX_DESCRIPTION);
+    errors.check(settings.knows_version(), "/api_version", "unknown_version", "is v1");
+    if let Some(pointer) = &settings.ordering_key {
+        let is_fine = pointer.len() <= MAX_POINTER && is_pointer(pointer);
+        errors.check(
+            is_fine,
+            "/ordering_key",
+            "malformed",
+            "is a JSON pointer (RFC 6901) of at most 200 bytes",
+        );
+        let message = "is of use only where ordered is true";
+        errors.check(settings.ordered, "/ordering_key", "not_ordered", message);
+    }
+    check_headers(errors, settings);
+    if let Some(pem) = &settings.custom_ca {
+        check_pem(errors, "/custom_ca", pem, tls::check_authorities);
+    }
+    if let Some(pem) = &settings.client_certificate {
+        check_pem(errors, "/client_certificate", pem.expose_secret(), tls::check_identity);
+    }
+}
+
+/// The key a wish names in one of two ways, or a fresh one.
+pub(super) fn key(
+    errors: &mut FieldErrors,
+    secret: Option<&SecretString>,
+    secret_key: Option<&SecretString>,
+) -> Option<SigningKey> {
+    let (pointer, given) = match (secret, secret_key) {
+        (Some(_), Some(_)) => {
+            errors.push("/secret_key", "ambiguous", "is the same as secret; give one of them");
+            return None;
+        }
+        (Some(secret), None) => ("/secret", secret),
+        (None, Some(secret)) => ("/secret_key", secret),
+        (None, None) => return Some(SigningKey::fresh()),
+    };
+    let key = SigningKey::read(given.expose_secret());
+    if key.is_none() {
+        errors.push(pointer, "weak_secret", "is whsec_ and the base64 of 24 to 64 bytes");
+    }
+    key
+}
+
+fn check_url(errors: &mut FieldErrors, guard: &Guard, text: &str) {
+    errors.check(text.len() <= MAX_URL, "/url", "too_long", "is at most 2048 bytes long");
+    match text.parse::<Url>() {
+        Err(_no_url) => errors.push("/url", "malformed", "is not an absolute URL"),
+        Ok(url) => {
+            if let Err(refused) = guard.check_url(&url) {
+                errors.push("/url", "address_refused", refused.to_string());
+            }
+        }
+    }
+}
+
+fn check_events(errors: &mut FieldErrors, events: &[String]) {
+    let is_well_sized = (1..=MAX_EVENTS).contains(&events.len());
+    errors.check(is_well_sized, "/events", "wrong_length", "holds 1 to 100 event types");
+    for (at, event) in events.iter().enumerate().take(MAX_EVENTS) {
+        if !pattern::is_known(event) {
+            let message = "is no event type; GET /api/v1/event-types lists them; noun.* and * are understood";
+            errors.push(format!("/events/{at}"), "unknown_event_type", message);
+        }
+    }
+}
+
+fn check_retries(errors: &mut FieldErrors, settings: &Settings) {
+    in_range(errors, "/retry_count", settings.retry_count, 0..=MAX_RETRY_COUNT);
+    let Some(waits) = &settings.retry_schedule else { return };
+    errors.check(RETRIES.contains(&waits.len()), "/retry_schedule", "wrong_length", "holds 1 to 20 waits");
+    for (at, wait) in waits.iter().enumerate().take(*RETRIES.end()) {
+        in_range(errors, &format!("/retry_schedule/{at}"), Some(*wait), RETRY_SECONDS);
+    }
+}
+
+fn check_headers(errors: &mut FieldErrors, settings: &Settings) {
+    let Some(given) = &settings.headers else { return };
+    errors.check(given.len() <= headers::MAX_HEADERS, "/headers", "wrong_length", "holds at most 20 headers");
+    for (name, code, message) in headers::check(given).into_iter().take(headers::MAX_HEADERS) {
+        let token = name.replace('~', "~0").replace('/', "~1");
+        errors.push(format!("/headers/{token}"), code, message);
+    }
+}
+
+fn check_pem(
+    errors: &mut FieldErrors,
+    pointer: &str,
+    pem: &str,
+    check: impl FnOnce(&str) -> Result<(), String>,
+) {
+    if pem.len() > MAX_PEM {
+        errors.push(pointer, "too_long", "is at most 32 KiB long");
+    } else if let Err(wrong) = check(pem) {
+        errors.push(pointer, "malformed", wrong);
+    }
+}
+
+fn in_range(errors: &mut FieldErrors, pointer: &str, value: Option<i32>, range: RangeInclusive<i32>) {
+    let message = format!("is between {} and {}", range.start(), range.end());
+    errors.check(value.is_none_or(|value| range.contains(&value)), pointer, "out_of_range", &message);
+}
+
+fn short(errors: &mut FieldErrors, pointer: &str, text: Option<&str>, limit: usize) {
+    let is_short = text.is_none_or(|text| text.chars().count() <= limit);
+    errors.check(is_short, pointer, "too_long", &format!("is at most {limit} characters long"));
+}

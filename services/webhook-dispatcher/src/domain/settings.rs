@@ -1,0 +1,218 @@
+//! What the owner of a subscription decides about it.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+/// The version of the interface there is.
+const API_VERSION: &str = "v1";
+const TIMEOUT_SECONDS: i32 = 10;
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PayloadStyle {
+    /// Standard Webhooks: `{"type","timestamp","data"}`.
+    #[default]
+    Standard,
+    /// As before there was a standard: `{"event","data","timestamp"}`, with `batch_created` for `batch.created`.
+    Legacy,
+}
+
+impl PayloadStyle {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Legacy => "legacy",
+        }
+    }
+
+    /// Reads the word in the table, which holds no others than these two.
+    pub(crate) fn read(word: &str) -> Self {
+        if word == Self::Legacy.as_str() { Self::Legacy } else { Self::Standard }
+    }
+}
+
+/// A wish to be told of events. What is `null` or absent has its default.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "name": "Magazyn", "url": "https://shop.example/hooks", "events": ["order.created", "order.cancelled"],
+    "rate_limit_per_second": 20, "headers": { "X-Tenant": "zielony" },
+}))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// What people call it; at most 100 characters.
+    pub(crate) name: Option<String>,
+    /// At most 1000 characters.
+    pub(crate) description: Option<String>,
+    /// Where the receiver listens.
+    #[schema(example = "https://shop.example/hooks")]
+    pub(crate) url: String,
+    /// Event types, `<noun>.*`, or `*`.
+    #[schema(example = json!(["order.created", "order.cancelled"]))]
+    pub(crate) events: Vec<String>,
+    /// The version of the interface its bodies are written in: `v1`.
+    #[serde(default = "api_version", deserialize_with = "api_version_or_null")]
+    #[schema(default = "v1")]
+    pub(crate) api_version: String,
+    /// Retries after the first attempt; all of the schedule when absent.
+    #[schema(minimum = 0, maximum = 20)]
+    pub(crate) retry_count: Option<i32>,
+    /// Seconds to wait before each retry, 1 to 20 of them, each 1 to 604800 (a week); the usual schedule when absent.
+    #[schema(example = json!([5, 60, 600]))]
+    pub(crate) retry_schedule: Option<Vec<i32>>,
+    /// How long an attempt may take, 1 to 30.
+    #[serde(default = "timeout_seconds", deserialize_with = "timeout_or_null")]
+    #[schema(default = 10, minimum = 1, maximum = 30)]
+    pub(crate) timeout_seconds: i32,
+    /// False pauses it: what it misses is seen among its deliveries as `skipped`.
+    #[serde(default = "yes", deserialize_with = "yes_or_null")]
+    #[schema(default = true)]
+    pub(crate) is_active: bool,
+    /// Attempts in one second, 1 to 10000; not limited when absent.
+    #[schema(minimum = 1, maximum = 10000)]
+    pub(crate) rate_limit_per_second: Option<i32>,
+    /// Attempts at once, 1 to 64; chosen for you when absent.
+    #[schema(minimum = 1, maximum = 64)]
+    pub(crate) max_concurrency: Option<i32>,
+    /// Events of one key go out one after another: while one is retried, the later ones of its key wait.
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(default = false)]
+    pub(crate) ordered: bool,
+    /// Where in the event's data that key is (RFC 6901); the event's subject when absent.
+    #[schema(example = "/order_id")]
+    pub(crate) ordering_key: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(crate) payload_style: PayloadStyle,
+    /// Also `X-Webhook-Signature: sha256=<hex of HMAC-SHA256 over the body>`.
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(default = false)]
+    pub(crate) seed_signature: bool,
+    /// PEM: authorities the receiver's certificate may come from, beside the public ones.
+    pub(crate) custom_ca: Option<String>,
+    /// Sent along, at most 20; shown never again. They may not be those every request has by itself.
+    #[serde(default, serialize_with = "hidden")]
+    #[schema(write_only, value_type = Option<BTreeMap<String, String>>)]
+    pub(crate) headers: Option<BTreeMap<String, SecretString>>,
+    /// PEM: a certificate chain and its key, shown to the receiver; never shown again.
+    #[serde(default, serialize_with = "hidden")]
+    #[schema(write_only, value_type = Option<String>)]
+    pub(crate) client_certificate: Option<SecretString>,
+    /// `whsec_` and base64 of 24 to 64 bytes; made for you when absent. Changed by `rotate-secret` only.
+    #[serde(default, serialize_with = "hidden")]
+    #[schema(write_only, value_type = Option<String>)]
+    pub(crate) secret: Option<SecretString>,
+    /// The same as `secret`.
+    #[serde(default, serialize_with = "hidden")]
+    #[schema(write_only, value_type = Option<String>)]
+    pub(crate) secret_key: Option<SecretString>,
+}
+
+impl Settings {
+    pub(crate) fn knows_version(&self) -> bool {
+        self.api_version == API_VERSION
+    }
+}
+
+/// How a receiver has been lately.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "consecutive_failures": 0, "last_success_at": "2026-11-21T08:00:01Z", "first_failure_at": null,
+    "circuit_state": "closed", "circuit_until": null,
+}))]
+pub(crate) struct ReceiverHealth {
+    pub(crate) consecutive_failures: i32,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) last_success_at: Option<OffsetDateTime>,
+    /// The first failure since the last success.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) first_failure_at: Option<OffsetDateTime>,
+    /// `closed`: it is sent to; `open`: not before `circuit_until`; `half_open`: it is tried.
+    #[schema(example = "closed")]
+    pub(crate) circuit_state: String,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) circuit_until: Option<OffsetDateTime>,
+}
+
+/// The key whose events keep their order: what stands at `pointer` in the data, or the subject.
+pub(crate) fn ordering_key(pointer: Option<&str>, data: &Value, subject: &str) -> String {
+    let found = pointer.and_then(|pointer| data.pointer(pointer));
+    match found {
+        None | Some(Value::Null) => subject.to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    }
+}
+
+/// RFC 6901: empty, or tokens that each begin with a slash, with `~` only as `~0` and `~1`.
+pub(crate) fn is_pointer(text: &str) -> bool {
+    let is_begun = text.is_empty() || text.starts_with('/');
+    is_begun && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
+}
+
+/// What is secret is written nowhere but sealed.
+fn hidden<T, S: Serializer>(_secret: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_none()
+}
+
+fn api_version() -> String {
+    API_VERSION.to_owned()
+}
+
+const fn timeout_seconds() -> i32 {
+    TIMEOUT_SECONDS
+}
+
+const fn yes() -> bool {
+    true
+}
+
+fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+fn api_version_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(api_version))
+}
+
+fn timeout_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<i32, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(TIMEOUT_SECONDS))
+}
+
+fn yes_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{is_pointer, ordering_key};
+
+    #[test]
+    fn the_key_is_found_by_pointer_or_is_the_subject() {
+        let data = json!({ "order": { "a/b": "7" }, "n": 5, "none": null });
+        for (pointer, expected) in [
+            (None, "s"),
+            (Some("/order/a~1b"), "7"),
+            (Some("/n"), "5"),
+            (Some("/none"), "s"),
+            (Some("/absent"), "s"),
+        ] {
+            assert_eq!(ordering_key(pointer, &data, "s"), expected, "{pointer:?}");
+        }
+    }
+
+    #[test]
+    fn pointers_are_rfc_6901() {
+        for (text, expected) in
+            [("", true), ("/a~0b/~1", true), ("/", true), ("a", false), ("/a~", false), ("/~2", false)]
+        {
+            assert_eq!(is_pointer(text), expected, "{text}");
+        }
+    }
+}

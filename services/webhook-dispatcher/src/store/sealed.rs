@@ -1,0 +1,129 @@
+//! What of a subscription lies sealed.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use domain::SubscriptionId;
+use pg::SealedTable;
+use pg::sealed::{Keyring, SealError};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::domain::signature::SigningKey;
+
+const SECRET: &str = "secret";
+const PREVIOUS: &str = "previous_secrets";
+const HEADERS: &str = "headers";
+const CERTIFICATE: &str = "client_certificate";
+
+/// What is sealed here.
+pub(super) const SEALED: SealedTable =
+    SealedTable { table: "webhook_subscriptions", columns: &[SECRET, PREVIOUS, HEADERS, CERTIFICATE] };
+
+/// A key that was replaced and signs for a while yet.
+#[derive(Debug)]
+pub(crate) struct PreviousKey {
+    pub(crate) key: SigningKey,
+    pub(crate) expires_at: OffsetDateTime,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    key: Zeroizing<String>,
+    expires_at: i64,
+}
+
+/// Seals a subscription's key for its row.
+pub(crate) fn seal_key(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    key: &SigningKey,
+) -> Result<Vec<u8>, SealError> {
+    keyring.seal(&SEALED.place(SECRET, id.as_uuid()), key.bytes())
+}
+
+pub(super) fn open_key(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    sealed: &[u8],
+) -> Result<SigningKey, SealError> {
+    Ok(SigningKey::from_bytes(keyring.open(&SEALED.place(SECRET, id.as_uuid()), sealed)?))
+}
+
+/// Seals the keys that were replaced.
+pub(crate) fn seal_previous(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    keys: &[PreviousKey],
+) -> Result<Vec<u8>, SealError> {
+    let kept = |it: &PreviousKey| Kept {
+        key: Zeroizing::new(STANDARD.encode(it.key.bytes())),
+        expires_at: it.expires_at.unix_timestamp(),
+    };
+    seal(keyring, PREVIOUS, id, &keys.iter().map(kept).collect::<Vec<_>>())
+}
+
+pub(super) fn open_previous(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    sealed: &[u8],
+) -> Result<Vec<PreviousKey>, SealError> {
+    let kept: Vec<Kept> = open(keyring, PREVIOUS, id, sealed)?;
+    let read = |it: Kept| {
+        let key = STANDARD.decode(&*it.key).ok()?;
+        let expires_at = OffsetDateTime::from_unix_timestamp(it.expires_at).ok()?;
+        Some(PreviousKey { key: SigningKey::from_bytes(Zeroizing::new(key)), expires_at })
+    };
+    kept.into_iter().map(read).collect::<Option<_>>().ok_or(SealError::Damaged)
+}
+
+/// Seals headers; their values may be credentials.
+pub(crate) fn seal_headers(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    headers: &BTreeMap<String, SecretString>,
+) -> Result<Vec<u8>, SealError> {
+    let shown: BTreeMap<&str, &str> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+    seal(keyring, HEADERS, id, &shown)
+}
+
+pub(super) fn open_headers(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    sealed: &[u8],
+) -> Result<Vec<(String, String)>, SealError> {
+    let headers: BTreeMap<String, String> = open(keyring, HEADERS, id, sealed)?;
+    Ok(headers.into_iter().collect())
+}
+
+/// Seals a client's certificate with its key.
+pub(crate) fn seal_certificate(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    pem: &SecretString,
+) -> Result<Vec<u8>, SealError> {
+    keyring.seal(&SEALED.place(CERTIFICATE, id.as_uuid()), pem.expose_secret().as_bytes())
+}
+
+fn seal(
+    keyring: &Keyring,
+    column: &'static str,
+    id: SubscriptionId,
+    value: &impl Serialize,
+) -> Result<Vec<u8>, SealError> {
+    let json = serde_json::to_vec(value).map_err(|_hidden| SealError::CannotSeal)?;
+    keyring.seal(&SEALED.place(column, id.as_uuid()), &Zeroizing::new(json))
+}
+
+fn open<T: for<'de> Deserialize<'de>>(
+    keyring: &Keyring,
+    column: &'static str,
+    id: SubscriptionId,
+    sealed: &[u8],
+) -> Result<T, SealError> {
+    let json = keyring.open(&SEALED.place(column, id.as_uuid()), sealed)?;
+    serde_json::from_slice(&json).map_err(|_hidden| SealError::Damaged)
+}
