@@ -1,1 +1,1 @@
-DROP TABLE idempotency_keys, inbox, outbox;
+DROP TABLE idempotency_keys, schedules, task_history, inbox, outbox;

@@ -1,1 +1,1 @@
-DROP TABLE delivery_attempts, webhook_deliveries, messages, webhook_subscriptions;
+DROP TABLE delivery_totals, delivery_attempts, webhook_deliveries, messages, webhook_subscriptions;

@@ -56,13 +56,16 @@ CREATE TABLE messages (
     id uuid PRIMARY KEY,
     type text NOT NULL,
     subject text NOT NULL,
-    body bytea NOT NULL,
+    -- Absent when it is kept no longer.
+    body bytea,
     -- The trace the event belongs to (W3C Trace Context): every attempt goes on with it.
     traceparent text,
     tracestate text,
     occurred_at timestamptz NOT NULL,
     received_at timestamptz NOT NULL
 );
+
+CREATE INDEX messages_kept ON messages (received_at, id) WHERE body IS NOT NULL;
 
 -- One event on its way to one subscription.
 CREATE TABLE webhook_deliveries (
@@ -97,6 +100,9 @@ CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHER
 CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (subscription_id, ordering_key, id)
     WHERE ordering_key IS NOT NULL AND status IN ('pending', 'delivering');
 CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (subscription_id, created_at DESC, id DESC);
+-- Those that did not arrive are few and looked for: what succeeds at once is never in here.
+CREATE INDEX webhook_deliveries_undelivered ON webhook_deliveries (subscription_id, status, created_at DESC, id DESC)
+    WHERE status IN ('failed', 'skipped', 'cancelled');
 
 -- Each try.
 CREATE TABLE delivery_attempts (
@@ -118,3 +124,12 @@ CREATE TABLE delivery_attempts (
 );
 
 CREATE INDEX delivery_attempts_of ON delivery_attempts (delivery_id, id);
+
+-- What became of deliveries that are kept no longer, and how many events a filter left out; for ever.
+CREATE TABLE delivery_totals (
+    subscription_id uuid NOT NULL REFERENCES webhook_subscriptions,
+    outcome text NOT NULL
+        CONSTRAINT delivery_totals_outcome CHECK (outcome IN ('success', 'failed', 'skipped', 'cancelled', 'filtered')),
+    count bigint NOT NULL,
+    PRIMARY KEY (subscription_id, outcome)
+);

@@ -12,12 +12,14 @@ mod dispatch;
 mod domain;
 mod state;
 mod store;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::domain::topology::WEBHOOK_DISPATCHER;
 use ::domain::{SystemClock, UuidV7Source};
+use ::tasks::{Runner, Scheduler, Settings, TaskHandler};
 use chassis::config::Reader;
 use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -32,6 +34,7 @@ pub use crate::config::Config;
 use crate::consumers::FanOut;
 use crate::dispatch::Dispatcher;
 use crate::state::State;
+use crate::tasks::{CancelDeliveries, ReplayDeliveries, Retention};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/webhook_dispatcher");
@@ -85,6 +88,7 @@ impl Service for WebhookDispatcher {
             ids: Arc::new(UuidV7Source),
             keyring: Keyring::new(config.encryption.into_keys())?,
             guard: Guard::new(config.allowed_networks, config.allow_http),
+            outside_types: config.outside_types.into(),
         };
         if context.roles.worker {
             let settings = egress::Settings {
@@ -97,11 +101,25 @@ impl Service for WebhookDispatcher {
             life.spawn("dispatcher", dispatch::run(state.clone(), client, jobs, life.stopping()));
             life.spawn("scanner", dispatch::scan(state.clone(), dispatcher.clone(), life.stopping()));
             let fan_out = FanOut { state: state.clone(), dispatcher };
+            let handlers: [Arc<dyn TaskHandler>; 3] = [
+                Arc::new(ReplayDeliveries(state.clone())),
+                Arc::new(CancelDeliveries(state.clone())),
+                Arc::new(Retention { state: state.clone(), keep: config.keep }),
+            ];
+            let settings =
+                Settings { workers: config.workers, queues: context.queues.clone(), ..Settings::default() };
+            let runner = Runner::new(pool.clone(), handlers, settings);
+            life.spawn("gauges", app::gauges::measure(state.clone(), life.stopping()));
+            life.spawn("tasks", runner.run(life.stopping()));
             life.spawn("consumer", CONSUMER.run(broker.clone(), pool.clone(), fan_out, life.stopping()));
+        }
+        if context.roles.scheduler {
+            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), vec![Retention::schedule()]);
+            life.spawn("scheduler", scheduler.run(life.stopping()));
         }
         let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));
         if context.roles.worker {
-            let forgets = vec![FORGET_ANSWERS, FORGET_FACTS];
+            let forgets = vec![FORGET_ANSWERS, FORGET_FACTS, ::tasks::FORGET];
             life.spawn("housekeeping", pg::housekeeping(pool.clone(), forgets, life.stopping()));
         }
         let health = Health::new()
@@ -109,7 +127,11 @@ impl Service for WebhookDispatcher {
             .required("rabbitmq", &broker, |broker| async move { broker.ping().await });
         let redis = config.redis.as_ref().map(|redis| &redis.url);
         Ok(web::listen::<Self>(context, redis, |server| {
-            server.health(health).state(state).state(idempotency).routes(api::routes)
+            server
+                .health(health)
+                .state(state)
+                .state(idempotency)
+                .routes(move |routes| api::routes(routes, &pool))
         })?)
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) keyring: Keyring,
     /// Which addresses receivers may have.
     pub(crate) guard: Guard,
+    /// Patterns of the event types outside producers may tell.
+    pub(crate) outside_types: Arc<[String]>,
 }
 
 impl State {

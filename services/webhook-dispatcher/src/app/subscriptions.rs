@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::replays;
 pub(crate) use crate::domain::settings::Settings;
 use crate::domain::signature::SigningKey;
 use crate::state::State;
@@ -150,5 +151,14 @@ pub(crate) async fn rotate(
 /// Removes a subscription; false when it is not there.
 pub(crate) async fn delete(state: &State, id: SubscriptionId) -> Result<bool, pg::Error> {
     let now = state.now();
-    state.pool.transaction(async |conn| changes::delete(conn, id, now).await).await
+    state
+        .pool
+        .transaction(async |conn| {
+            let deleted = changes::delete(conn, id, now).await?;
+            if deleted {
+                replays::ask_to_cancel(conn, state, id).await?;
+            }
+            Ok(deleted)
+        })
+        .await
 }

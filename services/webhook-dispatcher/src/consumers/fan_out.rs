@@ -3,18 +3,13 @@
 use bytes::Bytes;
 use domain::events::Envelope;
 use messaging::{Failure, Handler};
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use telemetry::TraceContext;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
+use crate::app::fan_out::{Audience, Fact, Plan};
 use crate::dispatch::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
-use crate::domain::{pattern, payload, settings};
 use crate::state::State;
-use crate::store::fan_out::{self, Interest, Message, NewDelivery};
-
-/// Keys of order that are longer are told by their hash.
-const MAX_KEY: usize = 200;
+use crate::store::fan_out;
 
 /// Takes facts in.
 #[derive(Debug)]
@@ -28,55 +23,16 @@ impl Handler for FanOut {
     type Effect = Vec<Job>;
 
     async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<Vec<Job>, Failure> {
-        let interests = fan_out::interests(conn).await?;
+        let audience = Audience::read(conn).await?;
         let now = self.state.now();
-        let (mut messages, mut deliveries, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut plans, mut jobs) = (Vec::new(), Vec::new());
         for event in events {
-            let message = message(event)?;
-            let body = Bytes::from(message.body.clone());
-            let trace = TraceContext::read(message.traceparent.as_deref(), message.tracestate.as_deref());
-            let user = user_of(event);
-            for interest in interests.iter().filter(|it| wants(it, event, user.as_deref())) {
-                let id = self.state.ids.next_id();
-                let skipped = (!interest.is_active).then(|| {
-                    interest
-                        .disabled_reason
-                        .clone()
-                        .unwrap_or_else(|| "the subscription is paused".to_owned())
-                });
-                let ordering_key = interest.ordered.then(|| key_of(interest, event));
-                // Whether an earlier one of its key is under way only the scanner sees.
-                let is_free = skipped.is_none() && ordering_key.is_none();
-                let slot = if is_free { self.dispatcher.load().take(interest.id) } else { None };
-                let lease = Duration::seconds((interest.timeout_seconds + LEASE_MARGIN_SECONDS).into());
-                let leased_until = slot.is_some().then(|| now + lease);
-                if let (Some(slot), Some(leased_until)) = (slot, leased_until) {
-                    jobs.push(Job {
-                        delivery_id: id,
-                        subscription_id: interest.id,
-                        message_id: message.id,
-                        body: body.clone(),
-                        trace: trace.clone(),
-                        attempts: 0,
-                        attempts_before: 0,
-                        claim: 1,
-                        leased_until,
-                        slot,
-                    });
-                }
-                deliveries.push(NewDelivery {
-                    id,
-                    message_id: message.id,
-                    subscription_id: interest.id,
-                    kind: message.kind.clone(),
-                    ordering_key,
-                    leased_until,
-                    skipped,
-                });
-            }
-            messages.push(message);
+            let plan = audience.plan(&self.state, &Fact::from(*event));
+            let mut plan = plan.map_err(|error| Failure::Reject(error.to_string()))?;
+            self.take(&mut plan, now, &mut jobs);
+            plans.push(plan);
         }
-        fan_out::insert(conn, &messages, &deliveries, now).await?;
+        fan_out::insert(conn, &plans, now).await?;
         Ok(jobs)
     }
 
@@ -87,38 +43,33 @@ impl Handler for FanOut {
     }
 }
 
-fn message(event: &Envelope) -> Result<Message, Failure> {
-    let body = payload::standard(&event.kind, event.time, &event.data);
-    let body = body.map_err(|error| Failure::Reject(error.to_string()))?;
-    Ok(Message {
-        id: event.id.as_uuid(),
-        kind: event.kind.clone(),
-        subject: event.subject.clone(),
-        body,
-        traceparent: event.traceparent.clone(),
-        tracestate: event.tracestate.clone(),
-        occurred_at: event.time,
-    })
-}
-
-fn key_of(interest: &Interest, event: &Envelope) -> String {
-    let data = serde_json::from_str(event.data.get()).unwrap_or_default();
-    let key = settings::ordering_key(interest.ordering_key.as_deref(), &data, &event.subject);
-    // An index holds it.
-    if key.len() > MAX_KEY { hex::encode(Sha256::digest(key.as_bytes())) } else { key }
-}
-
-/// Whose thing the event speaks of, where it says so.
-fn user_of(event: &Envelope) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        user_id: Option<String>,
+impl FanOut {
+    /// Takes deliveries into this process's hands, as far as there is room. Whether an earlier one of its key is under
+    /// way only the scanner sees, so that those with a key are left to it.
+    fn take(&self, plan: &mut Plan, now: OffsetDateTime, jobs: &mut Vec<Job>) {
+        let message = &plan.message;
+        let body = Bytes::from(message.body.clone());
+        let trace = TraceContext::read(message.traceparent.as_deref(), message.tracestate.as_deref());
+        for delivery in &mut plan.deliveries {
+            if delivery.skipped.is_some() || delivery.ordering_key.is_some() {
+                continue;
+            }
+            let Some(slot) = self.dispatcher.load().take(delivery.subscription_id) else { continue };
+            let leased_until =
+                now + Duration::seconds((delivery.timeout_seconds + LEASE_MARGIN_SECONDS).into());
+            delivery.leased_until = Some(leased_until);
+            jobs.push(Job {
+                delivery_id: delivery.id,
+                subscription_id: delivery.subscription_id,
+                message_id: delivery.message_id,
+                body: body.clone(),
+                trace: trace.clone(),
+                attempts: 0,
+                attempts_before: 0,
+                claim: 1,
+                leased_until,
+                slot,
+            });
+        }
     }
-    serde_json::from_str::<Named>(event.data.get()).ok()?.user_id
-}
-
-/// A subscription of a user is told of that user's things only; one of a service's credential of everything.
-fn wants(interest: &Interest, event: &Envelope, user: Option<&str>) -> bool {
-    let is_theirs = interest.owner.is_none() || interest.owner.as_deref() == user;
-    is_theirs && interest.events.iter().any(|wanted| pattern::covers(wanted, &event.kind))
 }

@@ -2,6 +2,8 @@
 
 use domain::events::CATALOGUE;
 
+const MAX_TYPE: usize = 100;
+
 /// True when `pattern` (a type, `<noun>.*` or `*`) covers this event type.
 pub(crate) fn covers(pattern: &str, event_type: &str) -> bool {
     match pattern.strip_suffix('*') {
@@ -11,9 +13,20 @@ pub(crate) fn covers(pattern: &str, event_type: &str) -> bool {
     }
 }
 
-/// True when some event that is told today is covered: anything else is a typing error.
-pub(crate) fn is_known(pattern: &str) -> bool {
-    CATALOGUE.iter().any(|event| covers(pattern, event.name))
+/// True when some event may be told that is covered: one of ours, or one that may come from `outside`. Anything else is
+/// a typing error.
+pub(crate) fn is_known(pattern: &str, outside: &[String]) -> bool {
+    let is_ours = CATALOGUE.iter().any(|event| covers(pattern, event.name));
+    let is_outside = |allowed: &String| covers(allowed, pattern) && (is_type(pattern) || pattern == allowed);
+    is_ours || outside.iter().any(is_outside)
+}
+
+/// True for the name of an event type: words of small letters, digits and underscores, joined by full stops.
+pub(crate) fn is_type(name: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    name.len() <= MAX_TYPE && name.contains('.') && name.split('.').all(is_word)
 }
 
 #[cfg(test)]
@@ -37,7 +50,16 @@ mod tests {
 
     #[test]
     fn what_covers_nothing_is_unknown() {
-        assert!(is_known("order.ready") && is_known("account.*") && is_known("*"));
-        assert!(!is_known("order.shipped") && !is_known("orders.*") && !is_known("*.created"));
+        let outside = ["custom.*".to_owned(), "erp.stock_counted".to_owned()];
+        let known =
+            ["order.ready", "account.*", "*", "custom.parcel_weighed", "custom.*", "erp.stock_counted"];
+        let unknown =
+            ["order.shipped", "orders.*", "*.created", "custom.Wrong", "erp.*", "erp.other", "custom*"];
+        for (patterns, expected) in [(known.as_slice(), true), (&unknown, false)] {
+            for pattern in patterns {
+                assert_eq!(is_known(pattern, &outside), expected, "{pattern}");
+            }
+        }
+        assert!(is_known("order.*", &[]) && !is_known("custom.x", &[]));
     }
 }

@@ -55,6 +55,10 @@ pub(crate) struct Settings {
     /// Event types, `<noun>.*`, or `*`.
     #[schema(example = json!(["order.created", "order.cancelled"]))]
     pub(crate) events: Vec<String>,
+    /// Conditions on an event's data, for example `{"path": "/status", "eq": "READY"}`; docs/WEBHOOKS.md tells all. What
+    /// it leaves out is counted, see `GET /api/v1/webhooks/{id}/stats`.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) filter: Option<Value>,
     /// The version of the interface its bodies are written in: `v1`.
     #[serde(default = "api_version", deserialize_with = "api_version_or_null")]
     #[schema(default = "v1")]

@@ -1,6 +1,6 @@
 //! `webhook_subscriptions`, written.
 
-use diesel::sql_types::{Array, Bool, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Bytea, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::SubscriptionId;
@@ -52,7 +52,7 @@ pub(crate) async fn update(
              max_concurrency = $11, ordered = $12, ordering_key = $13, payload_style = $14, seed_signature = $15, \
              custom_ca = $16, headers = CASE WHEN $17 THEN $18 ELSE headers END, \
              client_certificate = CASE WHEN $19 THEN $20 ELSE client_certificate END, \
-             is_active = $21, updated_at = $22, \
+             is_active = $21, updated_at = $22, filter = $23, \
              disabled_at = CASE WHEN $21 THEN NULL ELSE disabled_at END, \
              disabled_reason = CASE WHEN $21 THEN NULL ELSE disabled_reason END, \
              consecutive_failures = CASE WHEN $21 AND NOT is_active THEN 0 ELSE consecutive_failures END, \
@@ -82,7 +82,8 @@ pub(crate) async fn update(
     .bind::<Bool, _>(sealed.client_certificate.is_some())
     .bind::<Nullable<Bytea>, _>(sealed.client_certificate.flatten())
     .bind::<Bool, _>(settings.is_active)
-    .bind::<Timestamptz, _>(now);
+    .bind::<Timestamptz, _>(now)
+    .bind::<Nullable<Jsonb>, _>(&settings.filter);
     Ok(statement.get_result(conn).await.optional()?)
 }
 
@@ -106,7 +107,8 @@ pub(crate) async fn replace_key(
     Ok(())
 }
 
-/// Removes a subscription and calls off what is on its way to it; its history stays. False when it is not there.
+/// Removes a subscription; its history stays, and what is on its way to it is called off in the background. False when
+/// it is not there.
 pub(crate) async fn delete(
     conn: &mut pg::Connection,
     id: SubscriptionId,
@@ -115,15 +117,6 @@ pub(crate) async fn delete(
     let deleted = sql_query(
         "UPDATE webhook_subscriptions SET deleted_at = $2, is_active = false, updated_at = $2 \
          WHERE id = $1 AND deleted_at IS NULL",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
-    sql_query(
-        "UPDATE webhook_deliveries SET status = 'cancelled', next_attempt_at = NULL, claim = claim + 1, \
-             error_message = 'the subscription was deleted', updated_at = $2 \
-         WHERE subscription_id = $1 AND status IN ('pending', 'delivering')",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
     .bind::<Timestamptz, _>(now)

@@ -1,10 +1,14 @@
 //! Reading deliveries and attempts back.
 
-use diesel::sql_types::{BigInt, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::pg::Pg;
+use diesel::sql_types::{BigInt, Bool, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::{DeliveryId, SubscriptionId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A delivery.
@@ -20,6 +24,13 @@ pub(crate) struct Delivery {
     pub(crate) event_type: String,
     #[diesel(sql_type = Text)]
     pub(crate) status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) ordering_key: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub(crate) trigger: String,
+    /// An earlier one of its key has not ended.
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_blocked: bool,
     #[diesel(sql_type = Int4)]
     pub(crate) attempts: i32,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -45,6 +56,12 @@ pub(crate) struct Attempt {
     pub(crate) attempted_at: OffsetDateTime,
     #[diesel(sql_type = Int4)]
     pub(crate) duration_ms: i32,
+    #[diesel(sql_type = Text)]
+    pub(crate) trigger: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) ip: Option<String>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub(crate) response_headers: Option<Value>,
     #[diesel(sql_type = Nullable<Int4>)]
     pub(crate) response_status: Option<i32>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -55,39 +72,110 @@ pub(crate) struct Attempt {
     pub(crate) error_message: Option<String>,
 }
 
-/// Which deliveries of a subscription.
-#[derive(Debug, Default)]
-pub(crate) struct Filter {
-    pub(crate) status: Option<String>,
-    pub(crate) event_type: Option<String>,
-    pub(crate) after: Option<(OffsetDateTime, Uuid)>,
+/// A state a delivery may be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
+    Pending,
+    Delivering,
+    Success,
+    Failed,
+    Skipped,
+    Cancelled,
 }
 
-/// Deliveries of a subscription, newest first.
+impl Status {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Pending, Self::Delivering, Self::Success, Self::Failed, Self::Skipped, Self::Cancelled];
+
+    /// Reads the word in the table.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// The word in the table.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivering => "delivering",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Which deliveries of a subscription.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Filter {
+    pub(crate) status: Option<Status>,
+    pub(crate) event_type: Option<String>,
+    /// Made at this moment or later.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) from: Option<OffsetDateTime>,
+    /// Made before this moment.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) to: Option<OffsetDateTime>,
+    /// Of this event.
+    pub(crate) message: Option<Uuid>,
+}
+
+/// A delivery's columns and whether it waits for an earlier one.
+const COLUMNS: &str = "d.*, d.status = 'pending' AND d.ordering_key IS NOT NULL AND EXISTS ( \
+         SELECT 1 FROM webhook_deliveries e WHERE e.subscription_id = d.subscription_id \
+             AND e.ordering_key = d.ordering_key AND e.id < d.id AND e.status IN ('pending', 'delivering') \
+     ) AS is_blocked";
+
+/// Deliveries of a subscription, newest first. Only what is asked for stands in the statement, so that the planner
+/// finds the index that fits.
 pub(crate) async fn list(
     conn: &mut pg::Connection,
     subscription_id: SubscriptionId,
     filter: &Filter,
+    after: Option<(OffsetDateTime, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Delivery>, pg::Error> {
-    let (after_date, after_id) = filter.after.unzip();
-    let statement = sql_query(
-        "SELECT * FROM webhook_deliveries WHERE subscription_id = $1 AND ($2 IS NULL OR status = $2) \
-             AND ($3 IS NULL OR event_type = $3) AND ($4 IS NULL OR (created_at, id) < ($4, $5)) \
-         ORDER BY created_at DESC, id DESC LIMIT $6",
-    )
+    let mut statement = sql_query(format!(
+        "SELECT {COLUMNS} FROM webhook_deliveries d WHERE d.subscription_id = $1 AND ($2 IS NULL OR d.event_type = $2)"
+    ))
+    .into_boxed::<Pg>()
     .bind::<SqlUuid, _>(subscription_id.as_uuid())
-    .bind::<Nullable<Text>, _>(&filter.status)
-    .bind::<Nullable<Text>, _>(&filter.event_type)
-    .bind::<Nullable<Timestamptz>, _>(after_date)
-    .bind::<Nullable<SqlUuid>, _>(after_id)
-    .bind::<BigInt, _>(limit);
+    .bind::<Nullable<Text>, _>(filter.event_type.clone());
+    let mut bound = 2;
+    let mut next = || {
+        bound += 1;
+        bound
+    };
+    if let Some(status) = filter.status {
+        statement = statement.sql(format!(" AND d.status = '{}'", status.as_str()));
+    }
+    if let Some(message) = filter.message {
+        statement = statement.sql(format!(" AND d.message_id = ${}", next())).bind::<SqlUuid, _>(message);
+    }
+    for (sign, moment) in [(">=", filter.from), ("<", filter.to)] {
+        if let Some(moment) = moment {
+            let place = next();
+            statement =
+                statement.sql(format!(" AND d.created_at {sign} ${place}")).bind::<Timestamptz, _>(moment);
+        }
+    }
+    if let Some((moment, id)) = after {
+        let (first, second) = (next(), next());
+        statement = statement
+            .sql(format!(" AND (d.created_at, d.id) < (${first}, ${second})"))
+            .bind::<Timestamptz, _>(moment)
+            .bind::<SqlUuid, _>(id);
+    }
+    let statement = statement
+        .sql(format!(" ORDER BY d.created_at DESC, d.id DESC LIMIT ${}", next()))
+        .bind::<BigInt, _>(limit);
     Ok(statement.load(conn).await?)
 }
 
 pub(crate) async fn find(conn: &mut pg::Connection, id: DeliveryId) -> Result<Option<Delivery>, pg::Error> {
-    let statement =
-        sql_query("SELECT * FROM webhook_deliveries WHERE id = $1").bind::<SqlUuid, _>(id.as_uuid());
+    let statement = sql_query(format!("SELECT {COLUMNS} FROM webhook_deliveries d WHERE d.id = $1"))
+        .bind::<SqlUuid, _>(id.as_uuid());
     Ok(statement.get_result(conn).await.optional()?)
 }
 

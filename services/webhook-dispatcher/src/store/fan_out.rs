@@ -1,10 +1,13 @@
 //! One transaction from events to deliveries.
 
-use diesel::sql_types::{Array, Bool, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Bytea, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use crate::app::fan_out::Plan;
 
 /// An event, as it will be sent.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Interest {
     pub(crate) ordered: bool,
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) ordering_key: Option<String>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub(crate) filter: Option<Value>,
 }
 
 /// A delivery to be written.
@@ -47,6 +52,9 @@ pub(crate) struct NewDelivery {
     pub(crate) message_id: Uuid,
     pub(crate) subscription_id: Uuid,
     pub(crate) kind: String,
+    pub(crate) timeout_seconds: i32,
+    /// `auto`, or `test`.
+    pub(crate) trigger: &'static str,
     /// Of those with one key one goes out after another.
     pub(crate) ordering_key: Option<String>,
     /// Until when this process delivers it itself; none when it has no room and whoever has takes it.
@@ -58,17 +66,42 @@ pub(crate) struct NewDelivery {
 /// The subscriptions, those that are not active too: their owners are to see what they missed.
 pub(crate) async fn interests(conn: &mut pg::Connection) -> Result<Vec<Interest>, pg::Error> {
     let statement = sql_query(
-        "SELECT id, owner, events, is_active, disabled_reason, timeout_seconds, ordered, ordering_key \
+        "SELECT id, owner, events, is_active, disabled_reason, timeout_seconds, ordered, ordering_key, \
+             filter \
          FROM webhook_subscriptions WHERE deleted_at IS NULL",
     );
     Ok(statement.load(conn).await?)
 }
 
-/// Writes events and their deliveries.
+/// Writes events, their deliveries, and how many were left out.
 pub(crate) async fn insert(
     conn: &mut pg::Connection,
-    messages: &[Message],
-    deliveries: &[NewDelivery],
+    plans: &[Plan],
+    now: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    let messages: Vec<&Message> = plans.iter().map(|it| &it.message).collect();
+    let deliveries: Vec<&NewDelivery> = plans.iter().flat_map(|it| &it.deliveries).collect();
+    let filtered: Vec<Uuid> = plans.iter().flat_map(|it| &it.filtered).copied().collect();
+    insert_messages(conn, &messages, now).await?;
+    insert_deliveries(conn, &deliveries, now).await?;
+    if filtered.is_empty() {
+        return Ok(());
+    }
+    // In the order of ids: two that count at once wait for each other and never in a circle.
+    sql_query(
+        "INSERT INTO delivery_totals (subscription_id, outcome, count) \
+         SELECT id, 'filtered', count(*) FROM unnest($1) AS u (id) GROUP BY id ORDER BY id \
+         ON CONFLICT (subscription_id, outcome) DO UPDATE SET count = delivery_totals.count + excluded.count",
+    )
+    .bind::<Array<SqlUuid>, _>(filtered)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert_messages(
+    conn: &mut pg::Connection,
+    messages: &[&Message],
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
     if messages.is_empty() {
@@ -88,17 +121,27 @@ pub(crate) async fn insert(
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// Writes deliveries of messages that are there; one there is already of an event and a subscription stays.
+async fn insert_deliveries(
+    conn: &mut pg::Connection,
+    deliveries: &[&NewDelivery],
+    now: OffsetDateTime,
+) -> Result<(), pg::Error> {
     if deliveries.is_empty() {
         return Ok(());
     }
     sql_query(
         "INSERT INTO webhook_deliveries (id, message_id, subscription_id, event_type, status, claim, next_attempt_at, \
-             error_message, ordering_key, created_at, updated_at) \
+             error_message, ordering_key, trigger, created_at, updated_at) \
          SELECT id, message_id, subscription_id, type, \
              CASE WHEN skipped IS NOT NULL THEN 'skipped' WHEN leased THEN 'delivering' ELSE 'pending' END, \
-             leased::int, CASE WHEN skipped IS NULL THEN coalesce(until, $9) END, skipped, ordering_key, $9, $9 \
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) \
-             AS u (id, message_id, subscription_id, type, leased, until, skipped, ordering_key) \
+             leased::int, CASE WHEN skipped IS NULL THEN coalesce(until, $10) END, skipped, ordering_key, trigger, \
+             $10, $10 \
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             AS u (id, message_id, subscription_id, type, leased, until, skipped, ordering_key, trigger) \
          ON CONFLICT ON CONSTRAINT webhook_deliveries_once DO NOTHING",
     )
     .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.id).collect::<Vec<_>>())
@@ -111,6 +154,7 @@ pub(crate) async fn insert(
     .bind::<Array<Nullable<Text>>, _>(
         deliveries.iter().map(|it| it.ordering_key.as_deref()).collect::<Vec<_>>(),
     )
+    .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.trigger).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;

@@ -1,11 +1,15 @@
 //! The schema `webhook_dispatcher`: the only place with SQL.
 
+pub(crate) mod again;
 pub(crate) mod changes;
 pub(crate) mod claims;
 pub(crate) mod deliveries;
 pub(crate) mod fan_out;
+pub(crate) mod gauges;
 pub(crate) mod outcomes;
+pub(crate) mod retention;
 pub(crate) mod sealed;
+pub(crate) mod stats;
 pub(crate) mod subscriptions;
 
 /// Everything sealed here: what `rotate-keys` goes through.

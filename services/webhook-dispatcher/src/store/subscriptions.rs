@@ -1,10 +1,13 @@
 //! `webhook_subscriptions`, read.
 
-use diesel::sql_types::{Array, BigInt, Bool, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Bytea, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::SubscriptionId;
 use pg::sealed::{Keyring, SealError};
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -27,6 +30,8 @@ pub(crate) struct Subscription {
     pub(crate) url: String,
     #[diesel(sql_type = Array<Text>)]
     pub(crate) events: Vec<String>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub(crate) filter: Option<Value>,
     #[diesel(sql_type = Text)]
     pub(crate) api_version: String,
     #[diesel(sql_type = Bytea)]
@@ -118,6 +123,7 @@ impl Subscription {
             description: self.description.clone(),
             url: self.url.clone(),
             events: self.events.clone(),
+            filter: self.filter.clone(),
             api_version: self.api_version.clone(),
             retry_count: self.retry_count,
             retry_schedule: self.retry_schedule.clone(),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod again;
 mod bad_input;
 mod conformance;
 mod delivery;
@@ -11,4 +12,5 @@ mod keys;
 mod settings;
 mod support;
 mod traces;
+mod wanted;
 mod weather;

@@ -45,7 +45,7 @@ pub(crate) async fn create(
     ApiJson(settings): ApiJson<Settings>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
-    rules::check(&mut errors, &state.guard, &settings);
+    rules::check(&mut errors, &state, &settings);
     let key = rules::key(&mut errors, settings.secret.as_ref(), settings.secret_key.as_ref());
     errors.finish()?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
@@ -110,7 +110,7 @@ pub(crate) async fn change(
     let edit = |current: &Settings| {
         let change = wish.apply(current)?;
         let mut errors = FieldErrors::default();
-        rules::check(&mut errors, &state.guard, &change.settings);
+        rules::check(&mut errors, &state, &change.settings);
         errors.finish().map(|()| change)
     };
     let changed = subscriptions::change(&state, *id, edit).await;

@@ -8,9 +8,11 @@ use url::Url;
 use web::FieldErrors;
 
 use crate::app::subscriptions::Settings;
+use crate::domain::filter::Filter;
 use crate::domain::settings::is_pointer;
 use crate::domain::signature::SigningKey;
 use crate::domain::{headers, pattern, tls};
+use crate::state::State;
 
 const MAX_URL: usize = 2048;
 const MAX_EVENTS: usize = 100;
@@ -24,9 +26,12 @@ const MAX_POINTER: usize = 200;
 const MAX_PEM: usize = 32 * 1024;
 
 /// Notes everything that is wrong with settings, but for the secret.
-pub(super) fn check(errors: &mut FieldErrors, guard: &Guard, settings: &Settings) {
-    check_url(errors, guard, &settings.url);
-    check_events(errors, &settings.events);
+pub(super) fn check(errors: &mut FieldErrors, state: &State, settings: &Settings) {
+    check_url(errors, &state.guard, &settings.url);
+    check_events(errors, &settings.events, &state.outside_types);
+    if let Some(Err(mistake)) = settings.filter.as_ref().map(Filter::read) {
+        errors.push(format!("/filter{}", mistake.pointer), mistake.code, mistake.message);
+    }
     check_retries(errors, settings);
     in_range(errors, "/timeout_seconds", Some(settings.timeout_seconds), 1..=30);
     in_range(errors, "/rate_limit_per_second", settings.rate_limit_per_second, 1..=10_000);
@@ -88,11 +93,11 @@ fn check_url(errors: &mut FieldErrors, guard: &Guard, text: &str) {
     }
 }
 
-fn check_events(errors: &mut FieldErrors, events: &[String]) {
+fn check_events(errors: &mut FieldErrors, events: &[String], outside: &[String]) {
     let is_well_sized = (1..=MAX_EVENTS).contains(&events.len());
     errors.check(is_well_sized, "/events", "wrong_length", "holds 1 to 100 event types");
     for (at, event) in events.iter().enumerate().take(MAX_EVENTS) {
-        if !pattern::is_known(event) {
+        if !pattern::is_known(event, outside) {
             let message = "is no event type; GET /api/v1/event-types lists them; noun.* and * are understood";
             errors.push(format!("/events/{at}"), "unknown_event_type", message);
         }

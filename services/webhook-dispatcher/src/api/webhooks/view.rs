@@ -2,6 +2,7 @@
 
 use domain::SubscriptionId;
 use serde::Serialize;
+use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use web::Problem;
@@ -14,7 +15,7 @@ use crate::state::State;
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "owner": "sklep-zielony", "name": "Magazyn", "description": null,
-    "url": "https://shop.example/hooks", "events": ["order.created", "order.cancelled"], "api_version": "v1",
+    "url": "https://shop.example/hooks", "events": ["order.created", "order.cancelled"], "filter": null, "api_version": "v1",
     "retry_count": null, "retry_schedule": null, "timeout_seconds": 10, "rate_limit_per_second": 20,
     "max_concurrency": null, "ordered": false, "ordering_key": null, "payload_style": "standard",
     "seed_signature": false, "custom_ca": null, "header_names": ["X-Tenant"], "has_client_certificate": false,
@@ -31,6 +32,8 @@ pub(crate) struct WebhookView {
     description: Option<String>,
     url: String,
     events: Vec<String>,
+    #[schema(value_type = Option<Object>)]
+    filter: Option<Value>,
     api_version: String,
     retry_count: Option<i32>,
     retry_schedule: Option<Vec<i32>>,
@@ -83,6 +86,7 @@ impl WebhookView {
             description: settings.description,
             url: settings.url,
             events: settings.events,
+            filter: settings.filter,
             api_version: settings.api_version,
             retry_count: settings.retry_count,
             retry_schedule: settings.retry_schedule,

@@ -1,0 +1,138 @@
+//! From a fact to the deliveries it makes: the one place that decides who is told.
+
+use domain::events::Envelope;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::filter::Filter;
+use crate::domain::{pattern, payload, settings};
+use crate::state::State;
+use crate::store::fan_out::{self, Interest, Message, NewDelivery};
+
+/// Keys of order that are longer are told by their hash: an index holds them.
+const MAX_KEY: usize = 200;
+/// Facts about subscriptions begin so; their subject is the subscription.
+const ABOUT_US: &str = "webhook.";
+
+/// A fact to be told.
+#[derive(Debug)]
+pub(crate) struct Fact<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) kind: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) time: OffsetDateTime,
+    pub(crate) data: &'a RawValue,
+    pub(crate) traceparent: Option<&'a str>,
+    pub(crate) tracestate: Option<&'a str>,
+    /// Whose thing it speaks of, where that is known without looking into the data.
+    pub(crate) user: Option<&'a str>,
+}
+
+/// What a fact becomes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) message: Message,
+    pub(crate) deliveries: Vec<NewDelivery>,
+    /// Subscriptions whose filter leaves it out.
+    pub(crate) filtered: Vec<Uuid>,
+}
+
+/// Everybody who may be told.
+#[derive(Debug)]
+pub(crate) struct Audience(Vec<(Interest, Option<Filter>)>);
+
+impl<'a> From<&'a Envelope> for Fact<'a> {
+    fn from(event: &'a Envelope) -> Self {
+        Self {
+            id: event.id.as_uuid(),
+            kind: &event.kind,
+            subject: &event.subject,
+            time: event.time,
+            data: &event.data,
+            traceparent: event.traceparent.as_deref(),
+            tracestate: event.tracestate.as_deref(),
+            user: None,
+        }
+    }
+}
+
+impl Audience {
+    /// Reads who may be told.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn read(conn: &mut pg::Connection) -> Result<Self, pg::Error> {
+        let interests = fan_out::interests(conn).await?;
+        Ok(Self(interests.into_iter().map(with_filter).collect()))
+    }
+
+    /// The deliveries of a fact. None of them is handed over yet.
+    ///
+    /// # Errors
+    /// When the fact cannot be written as a body.
+    pub(crate) fn plan(&self, state: &State, fact: &Fact<'_>) -> Result<Plan, serde_json::Error> {
+        let data: Value = serde_json::from_str(fact.data.get())?;
+        let user = fact.user.or_else(|| data.get("user_id")?.as_str());
+        let (mut deliveries, mut filtered) = (Vec::new(), Vec::new());
+        for (interest, filter) in self.0.iter().filter(|(interest, _)| wants(interest, fact, user)) {
+            if filter.as_ref().is_some_and(|filter| !filter.admits(&data)) {
+                filtered.push(interest.id);
+                continue;
+            }
+            let skipped = (!interest.is_active).then(|| {
+                let reason = interest.disabled_reason.as_deref();
+                reason.unwrap_or("the subscription is paused").to_owned()
+            });
+            deliveries.push(NewDelivery {
+                id: state.ids.next_id(),
+                message_id: fact.id,
+                subscription_id: interest.id,
+                kind: fact.kind.to_owned(),
+                timeout_seconds: interest.timeout_seconds,
+                ordering_key: interest.ordered.then(|| key_of(interest, &data, fact.subject)),
+                trigger: "auto",
+                leased_until: None,
+                skipped,
+            });
+        }
+        let message = Message {
+            id: fact.id,
+            kind: fact.kind.to_owned(),
+            subject: fact.subject.to_owned(),
+            body: payload::standard(fact.kind, fact.time, fact.data)?,
+            traceparent: fact.traceparent.map(str::to_owned),
+            tracestate: fact.tracestate.map(str::to_owned),
+            occurred_at: fact.time,
+        };
+        Ok(Plan { message, deliveries, filtered })
+    }
+}
+
+fn with_filter(mut interest: Interest) -> (Interest, Option<Filter>) {
+    let filter = interest.filter.take().map(|filter| Filter::read(&filter));
+    let filter = filter.and_then(|filter| match filter {
+        Ok(filter) => Some(filter),
+        Err(mistake) => {
+            // Refused when it was written, so this is our own mistake: rather too much is told than too little.
+            tracing::error!(webhook = %interest.id, ?mistake, "a stored filter cannot be read");
+            None
+        }
+    });
+    (interest, filter)
+}
+
+/// A subscription of a user is told of that user's things only; one of a service's credential of everything; none of
+/// itself.
+fn wants(interest: &Interest, fact: &Fact<'_>, user: Option<&str>) -> bool {
+    let is_theirs = interest.owner.is_none() || interest.owner.as_deref() == user;
+    let is_itself = fact.kind.starts_with(ABOUT_US) && fact.subject.parse() == Ok(interest.id);
+    is_theirs && !is_itself && interest.events.iter().any(|wanted| pattern::covers(wanted, fact.kind))
+}
+
+fn key_of(interest: &Interest, data: &Value, subject: &str) -> String {
+    let key = settings::ordering_key(interest.ordering_key.as_deref(), data, subject);
+    if key.len() > MAX_KEY { hex::encode(Sha256::digest(key.as_bytes())) } else { key }
+}

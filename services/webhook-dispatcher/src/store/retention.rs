@@ -1,0 +1,157 @@
+//! What is kept no longer. Nothing goes that has not ended; what goes is counted in `delivery_totals` first.
+//!
+//! Each step takes the next so many rows of an index in order, so that neither its locks nor its time grow with the
+//! table, and says where it stopped. Ids of deliveries and attempts grow with time: no further index is needed.
+
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::again::At;
+
+#[derive(QueryableByName)]
+struct Message {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Timestamptz)]
+    received_at: OffsetDateTime,
+}
+
+/// How a step among deliveries ended.
+#[derive(Debug)]
+pub(crate) struct DeliveryStep {
+    pub(crate) last: Option<Uuid>,
+    pub(crate) deleted: i64,
+}
+
+#[derive(QueryableByName)]
+struct Delivery {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    message_id: Uuid,
+    #[diesel(sql_type = Bool)]
+    is_old: bool,
+    #[diesel(sql_type = Bool)]
+    has_ended: bool,
+}
+
+/// How a step among attempts ended.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct AttemptStep {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) last: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) deleted: i64,
+}
+
+/// Forgets the payloads of the next so many messages received before `cutoff`, and the messages nobody wanted. Returns
+/// where it stopped; none at the end.
+pub(crate) async fn expunge(
+    conn: &mut pg::Connection,
+    cutoff: OffsetDateTime,
+    after: At,
+    limit: i64,
+) -> Result<Option<At>, pg::Error> {
+    let held: Vec<Message> = sql_query(
+        "SELECT id, received_at FROM messages \
+         WHERE body IS NOT NULL AND received_at < $1 AND (received_at, id) > ($2, $3) \
+         ORDER BY received_at, id LIMIT $4 FOR UPDATE",
+    )
+    .bind::<Timestamptz, _>(cutoff)
+    .bind::<Timestamptz, _>(after.0)
+    .bind::<SqlUuid, _>(after.1)
+    .bind::<BigInt, _>(limit)
+    .load(conn)
+    .await?;
+    let Some(last) = held.last().map(|it| (it.received_at, it.id)) else { return Ok(None) };
+    let ids: Vec<Uuid> = held.iter().map(|it| it.id).collect();
+    // Only a statement that begins after the rows are held sees every delivery that was set going before.
+    sql_query(
+        "UPDATE messages m SET body = NULL WHERE m.id = ANY($1) AND NOT EXISTS ( \
+             SELECT 1 FROM webhook_deliveries d WHERE d.message_id = m.id AND d.status IN ('pending', 'delivering'))",
+    )
+    .bind::<Array<SqlUuid>, _>(&ids)
+    .execute(conn)
+    .await?;
+    sql_query(
+        "DELETE FROM messages m WHERE m.id = ANY($1) AND NOT EXISTS ( \
+             SELECT 1 FROM webhook_deliveries d WHERE d.message_id = m.id)",
+    )
+    .bind::<Array<SqlUuid>, _>(&ids)
+    .execute(conn)
+    .await?;
+    Ok(Some(last))
+}
+
+/// Deletes those of the next so many attempts that were made before `cutoff` and whose delivery has ended.
+pub(crate) async fn delete_attempts(
+    conn: &mut pg::Connection,
+    cutoff: OffsetDateTime,
+    after: i64,
+    limit: i64,
+) -> Result<AttemptStep, pg::Error> {
+    let statement = sql_query(
+        "WITH next AS ( \
+             SELECT id, delivery_id, attempted_at FROM delivery_attempts WHERE id > $2 ORDER BY id LIMIT $3), \
+         gone AS ( \
+             DELETE FROM delivery_attempts a USING next, webhook_deliveries d \
+             WHERE a.id = next.id AND next.attempted_at < $1 AND d.id = next.delivery_id \
+                 AND d.status NOT IN ('pending', 'delivering') RETURNING 1) \
+         SELECT CASE WHEN min(next.attempted_at) < $1 THEN max(next.id) END AS last, \
+             (SELECT count(*) FROM gone) AS deleted FROM next",
+    )
+    .bind::<Timestamptz, _>(cutoff)
+    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(limit);
+    Ok(statement.get_result(conn).await?)
+}
+
+/// Deletes those of the next so many deliveries that were made and ended before `cutoff`, with their attempts, and the
+/// messages that have no other; what became of them is counted.
+pub(crate) async fn delete_deliveries(
+    conn: &mut pg::Connection,
+    cutoff: OffsetDateTime,
+    after: Uuid,
+    limit: i64,
+) -> Result<DeliveryStep, pg::Error> {
+    let next: Vec<Delivery> = sql_query(
+        "SELECT d.id, d.message_id, d.created_at < $1 AS is_old, \
+             d.updated_at < $1 AND d.status NOT IN ('pending', 'delivering') AS has_ended \
+         FROM webhook_deliveries d WHERE d.id > $2 ORDER BY d.id LIMIT $3 FOR UPDATE",
+    )
+    .bind::<Timestamptz, _>(cutoff)
+    .bind::<SqlUuid, _>(after)
+    .bind::<BigInt, _>(limit)
+    .load(conn)
+    .await?;
+    let old = next.iter().filter(|it| it.is_old && it.has_ended);
+    let (ids, messages): (Vec<Uuid>, Vec<Uuid>) = old.map(|it| (it.id, it.message_id)).unzip();
+    let last = next.last().filter(|_| next.iter().any(|it| it.is_old)).map(|it| it.id);
+    let deleted = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    sql_query("DELETE FROM delivery_attempts WHERE delivery_id = ANY($1)")
+        .bind::<Array<SqlUuid>, _>(&ids)
+        .execute(conn)
+        .await?;
+    sql_query(
+        "WITH gone AS (DELETE FROM webhook_deliveries WHERE id = ANY($1) RETURNING subscription_id, status) \
+         INSERT INTO delivery_totals (subscription_id, outcome, count) \
+         SELECT subscription_id, status, count(*) FROM gone GROUP BY subscription_id, status \
+         ORDER BY subscription_id, status \
+         ON CONFLICT (subscription_id, outcome) DO UPDATE SET count = delivery_totals.count + excluded.count",
+    )
+    .bind::<Array<SqlUuid>, _>(&ids)
+    .execute(conn)
+    .await?;
+    sql_query(
+        "DELETE FROM messages m WHERE m.id = ANY($1) AND m.received_at < $2 AND NOT EXISTS ( \
+             SELECT 1 FROM webhook_deliveries d WHERE d.message_id = m.id)",
+    )
+    .bind::<Array<SqlUuid>, _>(&messages)
+    .bind::<Timestamptz, _>(cutoff)
+    .execute(conn)
+    .await?;
+    Ok(DeliveryStep { last, deleted })
+}

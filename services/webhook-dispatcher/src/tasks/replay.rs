@@ -1,0 +1,73 @@
+//! Deliveries set going again.
+
+use ::tasks::{Outcome, Progress, Run, TaskError, TaskHandler};
+use domain::Chain;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::json;
+
+use super::STEP;
+use crate::app::replays::{Order, REPLAY};
+use crate::state::State;
+use crate::store::again::{self, FIRST};
+use crate::store::subscriptions;
+
+/// Sets deliveries going that had ended before it was asked for.
+#[derive(Debug)]
+pub(crate) struct ReplayDeliveries(pub(crate) State);
+
+impl TaskHandler for ReplayDeliveries {
+    fn kind(&self) -> &'static str {
+        REPLAY
+    }
+
+    fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, TaskError>> {
+        self.replay(run).boxed()
+    }
+}
+
+impl ReplayDeliveries {
+    async fn replay(&self, run: &Run) -> Result<Outcome, TaskError> {
+        let order: Order = serde_json::from_value(run.task().payload.clone())
+            .map_err(|error| TaskError::Fail(Chain(&error).to_string()))?;
+        let (state, id, asked_at) = (&self.0, order.webhook_id, run.task().created_at);
+        // What an earlier try did is not found again: it is counted where it stopped.
+        let mut done = run.task().progress.as_ref().map_or(0, |progress| progress.current);
+        let mut total = done;
+        let mut conn = state.pool.get().await?;
+        for filter in &order.filters {
+            total += again::count(&mut conn, id, filter, asked_at).await?;
+        }
+        drop(conn);
+        let mut expired = 0;
+        for filter in &order.filters {
+            let mut after = FIRST;
+            loop {
+                run.check()?;
+                let step = state
+                    .pool
+                    .transaction(async |conn| {
+                        let found = subscriptions::find(conn, id).await?.filter(|it| it.is_active);
+                        if found.is_none() {
+                            let reason = "the subscription was removed or is not active";
+                            return Err(TaskError::Fail(reason.to_owned()));
+                        }
+                        let now = state.now();
+                        let step = again::replay(conn, id, filter, asked_at, after, STEP, now).await?;
+                        let current = done + step.changed + step.expired;
+                        let progress =
+                            Progress { current, total: total.max(current), stage: "deliveries".to_owned() };
+                        run.progress(conn, &progress).await?;
+                        Ok(step)
+                    })
+                    .await?;
+                failpoint::hit("webhook.after_replay_step");
+                done += step.changed + step.expired;
+                expired += step.expired;
+                let Some(last) = step.last() else { break };
+                after = last;
+            }
+        }
+        Ok(Outcome::Success(json!({ "replayed": done - expired, "expired": expired })))
+    }
+}
