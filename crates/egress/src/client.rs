@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Identity};
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::ssrf::{Guard, GuardedResolver};
+use crate::ssrf::Resolver;
 
 /// Idle connections are closed before the usual 60 s of servers and balancers, so that none is used half-closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// What the headers of an answer may take over HTTP/2; over HTTP/1.1 the library's own bound is 400 KiB and a hundred.
+const HEADER_BYTES: u32 = 64 * 1024;
 
 /// How a client behaves.
 #[derive(Debug, Clone)]
@@ -20,6 +24,15 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a whole request may take, the body's last byte included.
     pub timeout: Duration,
+}
+
+/// Whom a client believes, and who it is, where that is not the usual.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// The only authorities believed, as PEM.
+    pub custom_ca: Option<String>,
+    /// Our own certificate, its chain and its key, as PEM.
+    pub client_certificate: Option<SecretString>,
 }
 
 /// Why there is no client.
@@ -35,15 +48,27 @@ pub fn client(settings: &Settings) -> Result<Client, Error> {
     Ok(builder(settings).build()?)
 }
 
-/// A client for addresses that came from outside. The addresses `guard` permits are the ones connected to: names
-/// are looked up by the guard itself, once per connection, so that an answer cannot change in between.
+/// A client for addresses that came from outside. The addresses the resolver permits are the ones connected to: names
+/// are looked up by the guard itself, once per connection, so that an answer cannot change in between. What is read is
+/// what was sent: nothing is unpacked, and nothing is sent twice.
 ///
-/// The URL must have passed [`Guard::check_url`] too: an address written as a literal is never looked up.
+/// The URL must have passed [`crate::ssrf::Guard::check_url`] too: an address written as a literal is never looked up.
 ///
 /// # Errors
-/// As [`client`].
-pub fn guarded_client(settings: &Settings, guard: &Guard) -> Result<Client, Error> {
-    Ok(builder(settings).dns_resolver(Arc::new(GuardedResolver::new(guard.clone()))).build()?)
+/// As [`client`]; and when a certificate or key of `tls` is none.
+pub fn guarded_client(settings: &Settings, resolver: &Resolver, tls: &Tls) -> Result<Client, Error> {
+    let mut builder = builder(settings)
+        .dns_resolver(Arc::new(resolver.clone()))
+        .no_gzip()
+        .retry(reqwest::retry::never())
+        .http2_max_header_list_size(HEADER_BYTES);
+    if let Some(custom_ca) = &tls.custom_ca {
+        builder = builder.tls_certs_only(Certificate::from_pem_bundle(custom_ca.as_bytes())?);
+    }
+    if let Some(certificate) = &tls.client_certificate {
+        builder = builder.identity(Identity::from_pem(certificate.expose_secret().as_bytes())?);
+    }
+    Ok(builder.build()?)
 }
 
 fn builder(settings: &Settings) -> ClientBuilder {

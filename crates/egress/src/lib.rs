@@ -6,6 +6,6 @@ mod redact;
 pub mod ssrf;
 mod trace;
 
-pub use client::{Error, Settings, client, guarded_client};
+pub use client::{Error, Settings, Tls, client, guarded_client};
 pub use redact::redact;
 pub use trace::traced;

@@ -1,9 +1,11 @@
 //! What the service is told by its environment.
 
+use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use chassis::config::{Amqp, Database, Encryption, Reader, Redis};
-use ipnet::IpNet;
+use egress::ssrf::{Rules, USUAL_PORTS};
 
 use crate::domain::pattern::is_type;
 use crate::tasks::Keep;
@@ -16,8 +18,10 @@ pub struct Config {
     /// Where replicas share rate limits.
     pub(crate) redis: Option<Redis>,
     pub(crate) encryption: Encryption,
-    pub(crate) allowed_networks: Vec<IpNet>,
-    pub(crate) allow_http: bool,
+    /// Who may be called.
+    pub(crate) rules: Rules,
+    /// Who is asked for receivers' addresses; the system's name servers when there is none.
+    pub(crate) name_servers: Vec<SocketAddr>,
     pub(crate) outside_types: Vec<String>,
     pub(crate) keep: Keep,
     pub(crate) workers: usize,
@@ -25,20 +29,6 @@ pub struct Config {
 
 impl Config {
     pub(crate) fn read(reader: &mut Reader) -> Self {
-        let networks = reader.optional_text(
-            "WEBHOOK_ALLOWED_NETWORKS",
-            "Private networks receivers may live in, as CIDR, separated by commas; for development.",
-        );
-        let mut allowed_networks = Vec::new();
-        for text in networks.iter().flat_map(|networks| networks.split(',')) {
-            match text.trim().parse() {
-                Ok(network) => allowed_networks.push(network),
-                Err(_no_network) => {
-                    let mistake = format!("{text:?} is no network; write 10.0.0.0/8,127.0.0.0/8");
-                    reader.mistake("WEBHOOK_ALLOWED_NETWORKS", mistake);
-                }
-            }
-        }
         let types = reader.text(
             "WEBHOOK_OUTSIDE_EVENTS",
             "custom.*",
@@ -79,12 +69,35 @@ impl Config {
             amqp: reader.amqp(),
             redis: reader.optional_redis(),
             encryption: reader.encryption(),
-            allowed_networks,
-            allow_http: reader.flag(
-                "WEBHOOK_ALLOW_HTTP",
-                false,
-                "Whether receivers may be reached without TLS; for development.",
-            ),
+            rules: Rules {
+                allowed_networks: list(
+                    reader,
+                    "WEBHOOK_ALLOWED_NETWORKS",
+                    "no network; write 10.0.0.0/8,127.0.0.0/8",
+                    "Private networks receivers may live in, as CIDR, separated by commas; for development.",
+                )
+                .unwrap_or_default(),
+                allow_http: reader.flag(
+                    "WEBHOOK_ALLOW_HTTP",
+                    false,
+                    "Whether receivers may be reached without TLS; for development.",
+                ),
+                ports: list(
+                    reader,
+                    "WEBHOOK_ALLOWED_PORTS",
+                    "no port; write 443,8443",
+                    "Ports receivers may listen on outside the allowed networks, separated by commas; 80, 443, 8080 and \
+                     8443 when absent.",
+                )
+                .unwrap_or_else(|| USUAL_PORTS.to_vec()),
+            },
+            name_servers: list(
+                reader,
+                "WEBHOOK_NAME_SERVERS",
+                "no name server; write 10.0.0.2:53,10.0.0.3:53",
+                "Name servers asked for receivers' addresses, separated by commas; the system's when absent.",
+            )
+            .unwrap_or_default(),
         }
     }
 }
@@ -92,4 +105,22 @@ impl Config {
 /// A name, or the beginning of names: never everything, which would take in our own.
 fn is_allowed(pattern: &str) -> bool {
     is_type(pattern) || pattern.strip_suffix(".*").is_some_and(|noun| is_type(&format!("{noun}.x")))
+}
+
+/// Values separated by commas; none when the setting is absent.
+fn list<T: FromStr>(
+    reader: &mut Reader,
+    name: &'static str,
+    rule: &str,
+    meaning: &'static str,
+) -> Option<Vec<T>> {
+    let given = reader.optional_text(name, meaning)?;
+    let mut values = Vec::new();
+    for text in given.split(',') {
+        match text.trim().parse() {
+            Ok(value) => values.push(value),
+            Err(_malformed) => reader.mistake(name, format!("{text:?} is {rule}")),
+        }
+    }
+    Some(values)
 }

@@ -23,7 +23,7 @@ use ::tasks::{Runner, Scheduler, Settings, TaskHandler};
 use chassis::config::Reader;
 use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use egress::ssrf::Guard;
+use egress::ssrf::{Guard, Resolver};
 use messaging::dead::DeadCommand;
 use messaging::{Broker, Consumer, FORGET_FACTS};
 use pg::RotateKeys;
@@ -87,7 +87,7 @@ impl Service for WebhookDispatcher {
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7Source),
             keyring: Keyring::new(config.encryption.into_keys())?,
-            guard: Guard::new(config.allowed_networks, config.allow_http),
+            guard: Guard::new(config.rules),
             outside_types: config.outside_types.into(),
         };
         if context.roles.worker {
@@ -96,7 +96,8 @@ impl Service for WebhookDispatcher {
                 connect_timeout: LONGEST_ATTEMPT,
                 timeout: LONGEST_ATTEMPT,
             };
-            let client = egress::guarded_client(&settings, &state.guard)?;
+            let resolver = Resolver::new(state.guard.clone(), &config.name_servers)?;
+            let client = egress::guarded_client(&settings, &resolver, &egress::Tls::default())?;
             let (dispatcher, jobs) = Dispatcher::new();
             life.spawn("dispatcher", dispatch::run(state.clone(), client, jobs, life.stopping()));
             life.spawn("scanner", dispatch::scan(state.clone(), dispatcher.clone(), life.stopping()));

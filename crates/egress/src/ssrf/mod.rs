@@ -1,0 +1,120 @@
+//! The guard against requests to our own networks (server-side request forgery).
+//!
+//! An address from outside may be a private one, a name that resolves to one, or a name that resolves to a public
+//! address when it is checked and to a private one when it is connected to. So the check stands at two doors: the
+//! URL's own literal, and the resolver the connection itself uses.
+
+mod addresses;
+mod resolver;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+pub use resolver::{Resolver, ResolverError};
+
+/// Ports receivers usually listen on.
+pub const USUAL_PORTS: [u16; 4] = [80, 443, 8080, 8443];
+
+/// What is permitted besides public addresses over TLS.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// Private networks that may be called, on any port when they are written as an address.
+    pub allowed_networks: Vec<IpNet>,
+    /// Whether receivers may be called without TLS.
+    pub allow_http: bool,
+    /// The ports that may be called elsewhere.
+    pub ports: Vec<u16>,
+}
+
+/// Who may be called. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Guard(Arc<Rules>);
+
+/// Why an address may not be called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Neither https nor, where allowed, http.
+    #[error("the scheme {0:?} is not allowed; use https")]
+    Scheme(String),
+    /// Credentials in the URL.
+    #[error("a URL must not hold a user name or password")]
+    UserInfo,
+    /// No host at all.
+    #[error("the URL has no host")]
+    NoHost,
+    /// A port nobody serves webhooks on.
+    #[error("port {0} is not allowed")]
+    Port(u16),
+    /// An address of a private or special network.
+    #[error("the address {0} belongs to a private or special network")]
+    Address(IpAddr),
+    /// The name leads to an address that is not permitted.
+    #[error("the name {0:?} leads to a private or special network")]
+    Name(String),
+    /// The name leads nowhere, or nobody says where within the time there is.
+    #[error("the name {0:?} has no address")]
+    Unknown(String),
+}
+
+impl Guard {
+    /// A guard that permits public addresses, and what these rules add.
+    pub fn new(rules: Rules) -> Self {
+        Self(Arc::new(rules))
+    }
+
+    /// Checks all of a URL that can be checked without looking up its name.
+    ///
+    /// # Errors
+    /// The first rule the URL breaks.
+    pub fn check_url(&self, url: &Url) -> Result<(), Refused> {
+        match url.scheme() {
+            "https" => {}
+            "http" if self.0.allow_http => {}
+            other => return Err(Refused::Scheme(other.to_owned())),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refused::UserInfo);
+        }
+        // The parser has turned decimal, octal, hexadecimal and shortened forms into plain addresses (WHATWG URL).
+        let literal: Option<IpAddr> = match url.host() {
+            None => return Err(Refused::NoHost),
+            Some(Host::Ipv4(address)) => Some(address.into()),
+            Some(Host::Ipv6(address)) => Some(address.into()),
+            Some(Host::Domain(name)) => {
+                let name = name.trim_end_matches('.').to_ascii_lowercase();
+                let is_local = name == "localhost" || name.ends_with(".localhost");
+                if is_local && !self.is_allowed(Ipv4Addr::LOCALHOST.into()) {
+                    return Err(Refused::Name(name));
+                }
+                is_local.then_some(Ipv4Addr::LOCALHOST.into())
+            }
+        };
+        if let Some(address) = literal {
+            self.check_address(address)?;
+        }
+        let port = url.port_or_known_default().unwrap_or_default();
+        let in_allowed_network = literal.is_some_and(|address| self.is_allowed(address));
+        if self.0.ports.contains(&port) || in_allowed_network { Ok(()) } else { Err(Refused::Port(port)) }
+    }
+
+    /// Checks one address.
+    ///
+    /// # Errors
+    /// [`Refused::Address`].
+    pub fn check_address(&self, address: IpAddr) -> Result<(), Refused> {
+        if self.is_allowed(address) || addresses::is_public(address) {
+            Ok(())
+        } else {
+            Err(Refused::Address(address))
+        }
+    }
+
+    fn is_allowed(&self, address: IpAddr) -> bool {
+        self.0.allowed_networks.iter().any(|network| network.contains(&address))
+    }
+}

@@ -1,0 +1,108 @@
+//! Names are looked up by the guard itself, and the addresses it has checked are the ones connected to.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
+};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::{Guard, Refused};
+
+/// An answer is believed for no longer, whatever it says: a receiver that moves is found again.
+const BELIEVED: Duration = Duration::from_mins(1);
+/// That there is no such name is believed for no longer.
+const UNKNOWN: Duration = Duration::from_secs(10);
+/// One question to one name server, and how often it is asked: less than any request may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+const TRIES: usize = 2;
+/// Questions under way to one name server.
+const QUESTIONS: usize = 256;
+
+/// Looks names up and returns only permitted addresses; a connection goes to one of them and nowhere else. Cheap to
+/// clone; the clones share what they know.
+#[derive(Clone)]
+pub struct Resolver {
+    guard: Guard,
+    names: TokioResolver,
+}
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolver").field("guard", &self.guard).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no resolver.
+#[derive(Debug, thiserror::Error)]
+#[error("names cannot be looked up: the system's name servers are not known")]
+pub struct ResolverError(#[from] NetError);
+
+impl Resolver {
+    /// A resolver that asks these name servers; when there are none, those of the system.
+    ///
+    /// # Errors
+    /// When the system's name servers cannot be read.
+    pub fn new(guard: Guard, name_servers: &[SocketAddr]) -> Result<Self, ResolverError> {
+        let mut builder = if name_servers.is_empty() {
+            TokioResolver::builder_tokio()?
+        } else {
+            let servers = name_servers.iter().map(|server| name_server(*server)).collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let options = builder.options_mut();
+        // All of a name's addresses are seen: one that is not permitted condemns the name.
+        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+        options.timeout = PATIENCE;
+        options.attempts = TRIES;
+        options.max_active_requests = QUESTIONS;
+        options.positive_max_ttl = Some(BELIEVED);
+        options.negative_max_ttl = Some(UNKNOWN);
+        if !name_servers.is_empty() {
+            options.use_hosts_file = ResolveHosts::Never;
+        }
+        Ok(Self { guard, names: builder.build()? })
+    }
+
+    /// The addresses of a name, all of them permitted.
+    ///
+    /// # Errors
+    /// When it has none, or one that is not permitted while none of them is of an explicitly allowed network.
+    pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, Refused> {
+        let unknown = |_error: NetError| Refused::Unknown(name.to_owned());
+        // With the dot the name is complete: no search domain of our own network is tried with it.
+        let complete = format!("{}.", name.trim_end_matches('.'));
+        let found: Vec<IpAddr> = self.names.lookup_ip(complete).await.map_err(unknown)?.iter().collect();
+        let is_vouched_for = found.iter().any(|address| self.guard.is_allowed(*address));
+        let (permitted, refused): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|address| self.guard.check_address(*address).is_ok());
+        if permitted.is_empty() || (!refused.is_empty() && !is_vouched_for) {
+            return Err(Refused::Name(name.to_owned()));
+        }
+        // The port is the caller's to set.
+        Ok(permitted.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+    }
+}
+
+fn name_server(server: SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+        connection.port = server.port();
+        connection
+    });
+    NameServerConfig::new(server.ip(), true, connections.to_vec())
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = self.clone();
+        Box::pin(async move {
+            let addresses: Addrs = Box::new(resolver.addresses(name.as_str()).await?.into_iter());
+            Ok(addresses)
+        })
+    }
+}

@@ -1,0 +1,270 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use testkit::NameServer;
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::{Guard, Refused, Resolver, Rules, USUAL_PORTS};
+
+fn open_to(networks: &[&str]) -> Guard {
+    let allowed_networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+    Guard::new(Rules { allowed_networks, allow_http: true, ports: USUAL_PORTS.to_vec() })
+}
+
+fn strict() -> Guard {
+    Guard::new(Rules { ports: USUAL_PORTS.to_vec(), ..Rules::default() })
+}
+
+fn check(guard: &Guard, url: &str) -> Result<(), Refused> {
+    guard.check_url(&Url::parse(url).unwrap())
+}
+
+/// Addresses that lead to where nobody outside has business, one for each rule and for each end of a range.
+const SPECIAL: [&str; 62] = [
+    "0.0.0.0",
+    "0.255.255.255",
+    "10.0.0.1",
+    "10.255.255.255",
+    "100.64.0.1",
+    "100.100.100.200",
+    "100.127.255.255",
+    "127.0.0.1",
+    "127.255.255.254",
+    "169.254.0.1",
+    "169.254.169.254",
+    "169.254.170.2",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.1",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.88.99.1",
+    "192.168.0.1",
+    "192.168.255.255",
+    "198.18.0.1",
+    "198.19.255.255",
+    "198.51.100.7",
+    "203.0.113.7",
+    "224.0.0.1",
+    "239.255.255.250",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::10.0.0.1",
+    "::8.8.8.8",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:8.8.8.8",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b::8.8.8.8",
+    "64:ff9b:1::10.0.0.1",
+    "64:ff9b:1:ffff::1",
+    "100::1",
+    "2001::1",
+    "2001:0:4136:e378:8000:63bf:80ff:fffe",
+    "2001:2::1",
+    "2001:10::1",
+    "2001:20::1",
+    "2001:db8::1",
+    "2002:7f00:1::",
+    "2002:a00:1::1",
+    "2002:808:808::1",
+    "2606:4700::5efe:10.0.0.1",
+    "2606:4700::200:5efe:192.168.0.1",
+    "3fff:1::1",
+    "5f00::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fec0::1",
+    "ff02::1",
+];
+
+/// Hosts as an attacker writes them: all of them mean an address of the table above, or nothing at all.
+const TRICKS: [&str; 34] = [
+    "2130706433",
+    "3232235521",
+    "2852039166",
+    "0x7f000001",
+    "0x7F.0.0.1",
+    "0x7f.1",
+    "0xA9FEA9FE",
+    "0xa9.0xfe.0xa9.0xfe",
+    "017700000001",
+    "0177.0.0.1",
+    "0177.0.0.01",
+    "0000000177.0.0.1",
+    "0251.0376.0251.0376",
+    "127.1",
+    "127.0.1",
+    "10.1",
+    "192.168.257",
+    "0",
+    "0x0",
+    "127.0.0.1.",
+    "0x7f000001.",
+    "127。0。0。1",
+    "①②⑦.⓪.⓪.①",
+    "１２７.0.0.1",
+    "%31%32%37.0.0.1",
+    "[::ffff:7f00:1]",
+    "[::FFFF:127.0.0.1]",
+    "[0:0:0:0:0:ffff:a9fe:a9fe]",
+    "[0000:0000:0000:0000:0000:0000:0000:0001]",
+    "[64:ff9b:0:0:0:0:7f00:1]",
+    "[fe80::1%25eth0]",
+    "127.0.0.256",
+    "0x100000000",
+    "1.2.3.4.5",
+];
+
+#[test]
+fn special_addresses_are_refused_as_literals_however_they_are_written() {
+    let guard = open_to(&[]);
+    for address in SPECIAL {
+        let parsed: IpAddr = address.parse().unwrap();
+        let host = if parsed.is_ipv6() { format!("[{address}]") } else { address.to_owned() };
+        assert_eq!(check(&guard, &format!("http://{host}/hook")), Err(Refused::Address(parsed)), "{address}");
+    }
+    for host in TRICKS {
+        // What the parser does not take cannot be subscribed.
+        let Ok(url) = Url::parse(&format!("http://{host}/hook")) else { continue };
+        let refused = guard.check_url(&url);
+        assert!(matches!(refused, Err(Refused::Address(_))), "{host}: {refused:?}");
+    }
+}
+
+#[test]
+fn names_of_this_machine_user_info_schemes_and_ports_are_refused() {
+    let guard = open_to(&[]);
+    for name in [
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "a.localhost",
+        "a.b.localhost.",
+        "ｌｏｃａｌｈｏｓｔ",
+        "%6cocalhost",
+    ] {
+        let refused = check(&guard, &format!("http://{name}/"));
+        assert!(matches!(refused, Err(Refused::Name(_))), "{name}: {refused:?}");
+    }
+    for url in ["https://a:b@shop.example/", "https://8.8.8.8@127.0.0.1/", "https://:b@shop.example/"] {
+        assert_eq!(check(&guard, url), Err(Refused::UserInfo), "{url}");
+    }
+    // A host is where the parser says, not where a reader might look for it.
+    for url in ["http://127.0.0.1#@shop.example/", "http://127.0.0.1\\@shop.example/", "http:127.0.0.1/"] {
+        assert!(matches!(check(&guard, url), Err(Refused::Address(_))), "{url}");
+    }
+    for port in [0, 22, 25, 2375, 5432, 5672, 6379, 9200] {
+        assert_eq!(check(&guard, &format!("http://shop.example:{port}/")), Err(Refused::Port(port)));
+    }
+    for scheme in ["http", "ftp", "file", "gopher", "ws", "unix", "data"] {
+        let refused = check(&strict(), &format!("{scheme}://shop.example/"));
+        assert_eq!(refused, Err(Refused::Scheme(scheme.to_owned())));
+    }
+}
+
+#[test]
+fn public_addresses_and_names_pass_and_an_allowed_network_is_open_on_every_port() {
+    for host in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "[2606:4700::1111]", "shop.example", "żółw.example"]
+    {
+        assert_eq!(check(&strict(), &format!("https://{host}/hook")), Ok(()), "{host}");
+    }
+    assert_eq!(check(&strict(), "https://shop.example:8443/"), Ok(()));
+    let guard = open_to(&["127.0.0.0/8"]);
+    assert_eq!(check(&guard, "http://127.0.0.1:41234/hook"), Ok(()));
+    assert_eq!(check(&guard, "http://localhost:41234/hook"), Ok(()));
+    assert_eq!(check(&guard, "http://10.0.0.1/"), Err(Refused::Address([10, 0, 0, 1].into())));
+}
+
+/// A server that gives the n-th name (`n0.test`, `n1.test`, …) the n-th address, and `both.test` a public and a
+/// private one.
+fn table() -> NameServer {
+    NameServer::start(|name| {
+        let addresses: Vec<&str> = match name {
+            "both.test" => vec!["8.8.8.8", "10.0.0.1"],
+            "both-kinds.test" => vec!["8.8.8.8", "::1"],
+            "public.test" => vec!["8.8.8.8", "2606:4700::1111"],
+            "xn--w-uga1v8h.test" => vec!["169.254.169.254"],
+            "silent.test" => return None,
+            _ => {
+                let number: Option<usize> =
+                    name.strip_prefix('n').and_then(|rest| rest.strip_suffix(".test")?.parse().ok());
+                number.and_then(|number| SPECIAL.get(number)).into_iter().copied().collect()
+            }
+        };
+        Some(addresses.iter().map(|address| address.parse().unwrap()).collect())
+    })
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_any_special_address_has_none() {
+    let server = table();
+    let resolver = Resolver::new(open_to(&[]), &[server.address()]).unwrap();
+    let names = (0..SPECIAL.len()).map(|number| format!("n{number}.test"));
+    for name in
+        names.chain(["both.test", "both-kinds.test", "N1.TEST", "xn--w-uga1v8h.test"].map(str::to_owned))
+    {
+        let found = resolver.addresses(&name).await;
+        assert!(matches!(found, Err(Refused::Name(_))), "{name}: {found:?}");
+    }
+    assert_eq!(resolver.addresses("public.test").await.unwrap().len(), 2);
+    assert_eq!(resolver.addresses("absent.test").await, Err(Refused::Unknown("absent.test".to_owned())));
+    // Where an operator has vouched for a network, only that one's addresses are used.
+    let resolver = Resolver::new(open_to(&["10.0.0.0/24"]), &[server.address()]).unwrap();
+    let found = resolver.addresses("both.test").await.unwrap();
+    assert!(
+        found.iter().all(|it| ["8.8.8.8:0", "10.0.0.1:0"].contains(&it.to_string().as_str())),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_nobody_answers_for_takes_seconds_and_no_longer() {
+    let server = table();
+    let resolver = Resolver::new(open_to(&[]), &[server.address()]).unwrap();
+    let found =
+        tokio::time::timeout(Duration::from_secs(9), resolver.addresses("silent.test")).await.unwrap();
+    assert_eq!(found, Err(Refused::Unknown("silent.test".to_owned())));
+}
+
+/// The name is public when it is looked up first, and this machine ever after.
+#[tokio::test]
+async fn a_name_whose_answer_changes_is_connected_to_where_it_was_checked_or_not_at_all() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = AtomicUsize::new(0);
+    let server = NameServer::start(move |_name| {
+        let is_first = asked.fetch_add(1, Ordering::SeqCst) < 2;
+        Some(vec![if is_first { [192, 0, 43, 8].into() } else { IpAddr::from([127, 0, 0, 1]) }])
+    });
+    let guard = Guard::new(Rules { allow_http: true, ports: vec![port], ..Rules::default() });
+    let resolver = Resolver::new(guard.clone(), &[server.address()]).unwrap();
+    let url = format!("http://rebound.test:{port}/");
+    assert_eq!(check(&guard, &url), Ok(()));
+    assert!(resolver.addresses("rebound.test").await.is_ok(), "the check an attacker waits for");
+
+    let settings = crate::Settings {
+        user_agent: "test".to_owned(),
+        connect_timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+    };
+    let client = crate::guarded_client(&settings, &resolver, &crate::Tls::default()).unwrap();
+    for _ in 0..3 {
+        client.get(&url).send().await.unwrap_err();
+    }
+    let refused = resolver.addresses("rebound.test").await;
+    assert_eq!(refused, Err(Refused::Name("rebound.test".to_owned())), "the answer has changed");
+    let nobody = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+    assert!(nobody.is_err(), "this machine was connected to");
+}
