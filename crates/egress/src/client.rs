@@ -29,7 +29,7 @@ pub struct Settings {
 /// Whom a client believes, and who it is, where that is not the usual.
 #[derive(Debug, Clone, Default)]
 pub struct Tls {
-    /// The only authorities believed, as PEM.
+    /// Authorities believed beside the public ones, as PEM.
     pub custom_ca: Option<String>,
     /// Our own certificate, its chain and its key, as PEM.
     pub client_certificate: Option<SecretString>,
@@ -48,27 +48,55 @@ pub fn client(settings: &Settings) -> Result<Client, Error> {
     Ok(builder(settings).build()?)
 }
 
-/// A client for addresses that came from outside. The addresses the resolver permits are the ones connected to: names
+/// Clients for addresses that came from outside. The addresses the resolver permits are the ones connected to: names
 /// are looked up by the guard itself, once per connection, so that an answer cannot change in between. What is read is
 /// what was sent: nothing is unpacked, and nothing is sent twice.
 ///
 /// The URL must have passed [`crate::ssrf::Guard::check_url`] too: an address written as a literal is never looked up.
-///
-/// # Errors
-/// As [`client`]; and when a certificate or key of `tls` is none.
-pub fn guarded_client(settings: &Settings, resolver: &Resolver, tls: &Tls) -> Result<Client, Error> {
-    let mut builder = builder(settings)
+#[derive(Debug, Clone)]
+pub struct Clients {
+    settings: Settings,
+    resolver: Resolver,
+    usual: Client,
+}
+
+impl Clients {
+    /// Makes the usual client.
+    ///
+    /// # Errors
+    /// As [`client`].
+    pub fn new(settings: Settings, resolver: Resolver) -> Result<Self, Error> {
+        let usual = guarded(&settings, &resolver).build()?;
+        Ok(Self { settings, resolver, usual })
+    }
+
+    /// The client everybody shares, with its open connections.
+    pub fn usual(&self) -> Client {
+        self.usual.clone()
+    }
+
+    /// A client of somebody's own, with connections of its own.
+    ///
+    /// # Errors
+    /// When a certificate or a key is none.
+    pub fn with(&self, tls: &Tls) -> Result<Client, Error> {
+        let mut builder = guarded(&self.settings, &self.resolver);
+        if let Some(custom_ca) = &tls.custom_ca {
+            builder = builder.tls_certs_merge(Certificate::from_pem_bundle(custom_ca.as_bytes())?);
+        }
+        if let Some(certificate) = &tls.client_certificate {
+            builder = builder.identity(Identity::from_pem(certificate.expose_secret().as_bytes())?);
+        }
+        Ok(builder.build()?)
+    }
+}
+
+fn guarded(settings: &Settings, resolver: &Resolver) -> ClientBuilder {
+    builder(settings)
         .dns_resolver(Arc::new(resolver.clone()))
         .no_gzip()
         .retry(reqwest::retry::never())
-        .http2_max_header_list_size(HEADER_BYTES);
-    if let Some(custom_ca) = &tls.custom_ca {
-        builder = builder.tls_certs_only(Certificate::from_pem_bundle(custom_ca.as_bytes())?);
-    }
-    if let Some(certificate) = &tls.client_certificate {
-        builder = builder.identity(Identity::from_pem(certificate.expose_secret().as_bytes())?);
-    }
-    Ok(builder.build()?)
+        .http2_max_header_list_size(HEADER_BYTES)
 }
 
 fn builder(settings: &Settings) -> ClientBuilder {

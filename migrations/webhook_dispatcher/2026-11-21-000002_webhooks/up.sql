@@ -43,7 +43,12 @@ CREATE TABLE webhook_subscriptions (
     first_failure_at timestamptz,
     circuit_state text NOT NULL DEFAULT 'closed'
         CONSTRAINT webhook_subscriptions_circuit CHECK (circuit_state IN ('closed', 'open', 'half_open')),
+    -- While it is open: until when nothing is sent. While it is half open: until when the one try must have ended.
     circuit_until timestamptz,
+    -- How often it has opened since it was last closed: each time it stays open for longer.
+    circuit_openings int NOT NULL DEFAULT 0,
+    -- Until when the rate's allowance is used up.
+    rate_used_until timestamptz,
     deleted_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
@@ -96,7 +101,8 @@ CREATE TABLE webhook_deliveries (
     CONSTRAINT webhook_deliveries_once UNIQUE (message_id, subscription_id)
 ) WITH (fillfactor = 80);
 
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status IN ('pending', 'delivering');
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (subscription_id, next_attempt_at)
+    WHERE ordering_key IS NULL AND status IN ('pending', 'delivering');
 CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (subscription_id, ordering_key, id)
     WHERE ordering_key IS NOT NULL AND status IN ('pending', 'delivering');
 CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (subscription_id, created_at DESC, id DESC);

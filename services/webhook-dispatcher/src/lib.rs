@@ -97,9 +97,9 @@ impl Service for WebhookDispatcher {
                 timeout: LONGEST_ATTEMPT,
             };
             let resolver = Resolver::new(state.guard.clone(), &config.name_servers)?;
-            let client = egress::guarded_client(&settings, &resolver, &egress::Tls::default())?;
+            let clients = egress::Clients::new(settings, resolver)?;
             let (dispatcher, jobs) = Dispatcher::new();
-            life.spawn("dispatcher", dispatch::run(state.clone(), client, jobs, life.stopping()));
+            life.spawn("dispatcher", dispatch::run(state.clone(), clients, jobs, life.stopping()));
             life.spawn("scanner", dispatch::scan(state.clone(), dispatcher.clone(), life.stopping()));
             let fan_out = FanOut { state: state.clone(), dispatcher };
             let handlers: [Arc<dyn TaskHandler>; 3] = [

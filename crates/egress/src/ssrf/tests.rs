@@ -259,7 +259,7 @@ async fn a_name_whose_answer_changes_is_connected_to_where_it_was_checked_or_not
         connect_timeout: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
     };
-    let client = crate::guarded_client(&settings, &resolver, &crate::Tls::default()).unwrap();
+    let client = crate::Clients::new(settings, resolver.clone()).unwrap().usual();
     for _ in 0..3 {
         client.get(&url).send().await.unwrap_err();
     }

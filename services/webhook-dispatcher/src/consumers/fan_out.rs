@@ -20,9 +20,10 @@ pub(crate) struct FanOut {
 
 impl Handler for FanOut {
     const NAME: &'static str = "webhooks";
-    type Effect = Vec<Job>;
+    /// What this process delivers itself, and whether the scanner has something to find.
+    type Effect = (Vec<Job>, bool);
 
-    async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<Vec<Job>, Failure> {
+    async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<Self::Effect, Failure> {
         let audience = Audience::read(conn).await?;
         let now = self.state.now();
         let (mut plans, mut jobs) = (Vec::new(), Vec::new());
@@ -33,10 +34,15 @@ impl Handler for FanOut {
             plans.push(plan);
         }
         fan_out::insert(conn, &plans, now).await?;
-        Ok(jobs)
+        let is_left = |it: &NewDelivery| it.skipped.is_none() && it.leased_until.is_none();
+        let is_left = plans.iter().flat_map(|plan| &plan.deliveries).any(is_left);
+        Ok((jobs, is_left))
     }
 
-    async fn committed(&self, jobs: Vec<Job>) {
+    async fn committed(&self, (jobs, is_left): Self::Effect) {
+        if is_left {
+            self.dispatcher.load().nudge();
+        }
         for job in jobs {
             self.dispatcher.hand_over(job);
         }
@@ -45,16 +51,16 @@ impl Handler for FanOut {
 
 impl FanOut {
     /// Takes deliveries into this process's hands, as far as there is room. Whether an earlier one of its key is under
-    /// way only the scanner sees, so that those with a key are left to it.
+    /// way, and what all replicas together may send, only the claim sees: such ones are left to it.
     fn take(&self, plan: &mut Plan, now: OffsetDateTime, jobs: &mut Vec<Job>) {
         let message = &plan.message;
         let body = Bytes::from(message.body.clone());
         let trace = TraceContext::read(message.traceparent.as_deref(), message.tracestate.as_deref());
         for delivery in &mut plan.deliveries {
-            if delivery.skipped.is_some() || delivery.ordering_key.is_some() {
+            if delivery.skipped.is_some() || delivery.ordering_key.is_some() || delivery.is_limited {
                 continue;
             }
-            let Some(slot) = self.dispatcher.load().take(delivery.subscription_id) else { continue };
+            let Some(slot) = self.dispatcher.load().take(delivery.subscription_id, body.len()) else { continue };
             let leased_until =
                 now + Duration::seconds((delivery.timeout_seconds + LEASE_MARGIN_SECONDS).into());
             delivery.leased_until = Some(leased_until);
@@ -66,6 +72,7 @@ impl FanOut {
                 trace: trace.clone(),
                 attempts: 0,
                 attempts_before: 0,
+                is_in_order: false,
                 claim: 1,
                 leased_until,
                 slot,

@@ -1,10 +1,12 @@
 //! Where deliveries go: settings and opened keys, asked for again after a second.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use egress::Clients;
 use pg::sealed::SealError;
+use reqwest::Client;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use uuid::Uuid;
@@ -13,14 +15,20 @@ use crate::domain::schedule::Schedule;
 use crate::domain::settings::PayloadStyle;
 use crate::domain::signature::SigningKey;
 use crate::state::State;
-use crate::store::subscriptions::{self, Subscription};
+use crate::store::subscriptions::{self, SealedTls, Subscription};
 
 /// A change of a subscription is heeded within this.
 const BELIEVED: Duration = Duration::from_secs(1);
 
+/// How long a client of a subscription's own is kept that nothing is sent through.
+const KEPT: Duration = Duration::from_mins(1);
+
 /// A receiver.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
+    pub(crate) client: Client,
+    /// What the client was made from, if it is one of its own.
+    tls: Option<SealedTls>,
     pub(crate) url: Url,
     /// What signs, the present key first.
     pub(crate) keys: Vec<SigningKey>,
@@ -31,6 +39,8 @@ pub(crate) struct Endpoint {
     pub(crate) seed_signature: bool,
     pub(crate) timeout: Duration,
     pub(crate) schedule: Schedule,
+    /// Requests at once; as it turns out when absent.
+    pub(crate) max_concurrency: Option<usize>,
 }
 
 /// Why a receiver cannot be used now; its deliveries wait.
@@ -45,18 +55,22 @@ pub(crate) enum LookupError {
     /// What is stored is no address.
     #[error("the stored address is malformed")]
     Url(#[from] url::ParseError),
+    /// What is stored is no certificate.
+    #[error(transparent)]
+    Tls(#[from] egress::Error),
 }
 
 /// Receivers by subscription.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     state: State,
+    clients: Clients,
     known: Mutex<HashMap<Uuid, (Instant, Arc<Endpoint>)>>,
 }
 
 impl Endpoints {
-    pub(crate) fn new(state: State) -> Self {
-        Self { state, known: Mutex::default() }
+    pub(crate) fn new(state: State, clients: Clients) -> Self {
+        Self { state, clients, known: Mutex::default() }
     }
 
     /// The receiver of a subscription; none when it was removed or is not active.
@@ -64,19 +78,21 @@ impl Endpoints {
     /// # Errors
     /// When it cannot be looked up now.
     pub(crate) async fn get(&self, id: Uuid) -> Result<Option<Arc<Endpoint>>, LookupError> {
+        let before = self.lock().get(&id).cloned();
+        if let Some((read_at, endpoint)) = &before
+            && read_at.elapsed() < BELIEVED
         {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((read_at, endpoint)) = known.get(&id)
-                && read_at.elapsed() < BELIEVED
-            {
-                return Ok(Some(Arc::clone(endpoint)));
-            }
+            return Ok(Some(Arc::clone(endpoint)));
         }
         let mut conn = self.state.pool.get().await?;
         let found = subscriptions::find(&mut conn, id.into()).await?.filter(|it| it.is_active);
         drop(conn);
         let Some(subscription) = found else { return Ok(None) };
+        let (client, tls) = self.client(&subscription, before.map(|(_, endpoint)| endpoint))?;
         let endpoint = Arc::new(Endpoint {
+            client,
+            tls,
+            max_concurrency: subscription.max_concurrency.and_then(|most| usize::try_from(most).ok()),
             url: subscription.url.parse()?,
             keys: subscription.signing_keys(&self.state.keyring, self.state.now())?,
             headers: headers(&subscription.headers(&self.state.keyring)?),
@@ -85,10 +101,28 @@ impl Endpoints {
             timeout: Duration::from_secs(subscription.timeout_seconds.unsigned_abs().into()),
             schedule: schedule(&subscription),
         });
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, (read_at, _)| read_at.elapsed() < BELIEVED);
+        let mut known = self.lock();
+        known.retain(|_, (read_at, _)| read_at.elapsed() < KEPT);
         known.insert(id, (Instant::now(), Arc::clone(&endpoint)));
         Ok(Some(endpoint))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (Instant, Arc<Endpoint>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client everybody shares, or one of its own; the one from before while nothing about it has changed, with its
+    /// open connections.
+    fn client(
+        &self,
+        subscription: &Subscription,
+        before: Option<Arc<Endpoint>>,
+    ) -> Result<(Client, Option<SealedTls>), LookupError> {
+        let Some(tls) = subscription.sealed_tls() else { return Ok((self.clients.usual(), None)) };
+        if let Some(before) = before.filter(|before| before.tls.as_ref() == Some(&tls)) {
+            return Ok((before.client.clone(), Some(tls)));
+        }
+        Ok((self.clients.with(&subscription.tls(&self.state.keyring)?)?, Some(tls)))
     }
 }
 

@@ -13,6 +13,8 @@ const CAPACITY: usize = 10_000;
 const PER_SUBSCRIPTION: usize = 1_000;
 /// Of one subscription, always: what it can have under way, and as much again.
 const ALWAYS: usize = 16;
+/// Bytes of bodies in hand; one of each subscription may come on top, up to as much again.
+const BYTES: usize = 24 * 1024 * 1024;
 /// The part of the room that is left that one subscription may take.
 const SHARE: usize = 4;
 
@@ -28,8 +30,14 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Counts {
-    total: usize,
-    of: HashMap<Uuid, usize>,
+    total: Weight,
+    of: HashMap<Uuid, Weight>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Weight {
+    number: usize,
+    bytes: usize,
 }
 
 /// A place in hand; free again when dropped.
@@ -37,6 +45,16 @@ struct Counts {
 pub(crate) struct Slot {
     load: Load,
     subscription_id: Uuid,
+    bytes: usize,
+}
+
+/// What may be added.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) number: usize,
+    pub(crate) bytes: usize,
+    /// Subscriptions that have something in hand, and what each may still have.
+    pub(crate) of: Vec<(Uuid, usize)>,
 }
 
 impl Load {
@@ -44,30 +62,49 @@ impl Load {
         self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a delivery of this subscription, if there is one.
-    pub(crate) fn take(&self, subscription_id: Uuid) -> Option<Slot> {
+    /// A place for a delivery of this subscription with a body of so many bytes, if there is one.
+    pub(crate) fn take(&self, subscription_id: Uuid, bytes: usize) -> Option<Slot> {
         let mut counts = self.lock();
-        let limit = counts.limit();
+        let (limit, bytes_limit, total) = (counts.limit(), counts.bytes_limit(), counts.total);
         let of = counts.of.entry(subscription_id).or_default();
-        if *of >= limit {
+        let is_first = of.number == 0 && total.bytes + bytes <= 2 * BYTES;
+        if of.number >= limit || !(is_first || of.bytes + bytes <= bytes_limit) {
             return None;
         }
-        *of += 1;
-        counts.total += 1;
-        Some(Slot { load: self.clone(), subscription_id })
+        of.number += 1;
+        of.bytes += bytes;
+        counts.total.number += 1;
+        counts.total.bytes += bytes;
+        Some(Slot { load: self.clone(), subscription_id, bytes })
     }
 
-    /// Places left in all, and the subscriptions that have none left.
-    pub(crate) fn room(&self) -> (usize, Vec<Uuid>) {
+    /// What may be added now.
+    pub(crate) fn room(&self) -> Room {
         let counts = self.lock();
-        let enough = counts.limit() / 2;
-        let saturated = counts.of.iter().filter(|(_, of)| **of >= enough).map(|(id, _)| *id);
-        (CAPACITY.saturating_sub(counts.total), saturated.collect())
+        let limit = counts.limit();
+        let left =
+            |of: &Weight| if of.bytes < counts.bytes_limit() { limit.saturating_sub(of.number) } else { 0 };
+        Room {
+            number: CAPACITY.saturating_sub(counts.total.number),
+            bytes: BYTES.saturating_sub(counts.total.bytes) / SHARE,
+            of: counts.of.iter().map(|(id, of)| (*id, left(of))).collect(),
+        }
     }
 
-    /// Returns when a subscription that had no place left has some again.
+    /// Whether anything of this subscription is in hand.
+    pub(crate) fn has(&self, subscription_id: Uuid) -> bool {
+        self.lock().of.contains_key(&subscription_id)
+    }
+
+    /// Returns when it is worth looking for something due: there is room again where there was none, or somebody knows
+    /// of something.
     pub(crate) async fn eased(&self) {
         self.0.eased.notified().await;
+    }
+
+    /// Lets [`Load::eased`] return.
+    pub(crate) fn nudge(&self) {
+        self.0.eased.notify_one();
     }
 }
 
@@ -75,23 +112,36 @@ impl Counts {
     /// What one subscription may have in hand now: less and less as it fills, so that however many are slow, others
     /// find a place.
     fn limit(&self) -> usize {
-        (CAPACITY.saturating_sub(self.total) / SHARE).clamp(ALWAYS, PER_SUBSCRIPTION)
+        (CAPACITY.saturating_sub(self.total.number) / SHARE).clamp(ALWAYS, PER_SUBSCRIPTION)
+    }
+
+    fn bytes_limit(&self) -> usize {
+        BYTES.saturating_sub(self.total.bytes) / SHARE
+    }
+}
+
+impl Slot {
+    /// As [`Load::nudge`].
+    pub(crate) fn nudge(&self) {
+        self.load.nudge();
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut counts = self.load.lock();
-        counts.total = counts.total.saturating_sub(1);
+        counts.total.number = counts.total.number.saturating_sub(1);
+        counts.total.bytes = counts.total.bytes.saturating_sub(self.bytes);
         let Some(of) = counts.of.get_mut(&self.subscription_id) else { return };
-        *of -= 1;
-        let left = *of;
+        of.number -= 1;
+        of.bytes = of.bytes.saturating_sub(self.bytes);
+        let left = of.number;
         if left == 0 {
             counts.of.remove(&self.subscription_id);
         }
         drop(counts);
         if left == PER_SUBSCRIPTION / 2 || left == ALWAYS / 2 {
-            self.load.0.eased.notify_one();
+            self.load.nudge();
         }
     }
 }
@@ -100,28 +150,40 @@ impl Drop for Slot {
 mod tests {
     use uuid::Uuid;
 
-    use super::{CAPACITY, Load, PER_SUBSCRIPTION};
+    use super::{BYTES, CAPACITY, Load, PER_SUBSCRIPTION, Room, SHARE, Slot};
+
+    fn fill(load: &Load, hog: Uuid, bytes: usize) -> Vec<Slot> {
+        (0..PER_SUBSCRIPTION + 5).map_while(|_| load.take(hog, bytes)).collect()
+    }
 
     #[test]
     fn however_many_are_slow_another_finds_a_place() {
         let load = Load::default();
-        let hogs = (1..=50).map(Uuid::from_u128);
-        let slots: Vec<_> = hogs
-            .flat_map(|hog| (0..PER_SUBSCRIPTION).filter_map(|_| load.take(hog)).collect::<Vec<_>>())
-            .collect();
+        let slots: Vec<_> = (1..=50).flat_map(|hog| fill(&load, Uuid::from_u128(hog), 0)).collect();
         assert!(slots.len() > CAPACITY * 9 / 10);
-        assert!(load.take(Uuid::from_u128(99)).is_some());
+        assert!(load.take(Uuid::from_u128(99), 0).is_some());
     }
 
     #[test]
     fn one_subscription_cannot_take_all_places_and_dropped_ones_are_free_again() {
         let load = Load::default();
         let hog = Uuid::from_u128(1);
-        let slots: Vec<_> = (0..PER_SUBSCRIPTION + 5).filter_map(|_| load.take(hog)).collect();
+        let slots = fill(&load, hog, 0);
         assert_eq!(slots.len(), PER_SUBSCRIPTION);
-        assert!(load.take(Uuid::from_u128(2)).is_some());
-        assert_eq!(load.room(), (CAPACITY - PER_SUBSCRIPTION, vec![hog]));
+        assert!(load.take(Uuid::from_u128(2), 0).is_some());
+        let bytes = BYTES / SHARE;
+        assert_eq!(load.room(), Room { number: CAPACITY - PER_SUBSCRIPTION, bytes, of: vec![(hog, 0)] });
         drop(slots);
-        assert_eq!(load.room(), (CAPACITY, vec![]));
+        assert_eq!(load.room(), Room { number: CAPACITY, bytes, of: vec![] });
+        assert!(!load.has(hog));
+    }
+
+    #[test]
+    fn large_bodies_are_bounded_by_their_bytes_and_each_subscription_still_has_one() {
+        let load = Load::default();
+        const LARGE: usize = 1024 * 1024;
+        let slots: Vec<_> = (1..=200).flat_map(|hog| fill(&load, Uuid::from_u128(hog), LARGE)).collect();
+        assert!(slots.len() * LARGE <= 2 * BYTES, "{} bodies", slots.len());
+        assert!(load.has(Uuid::from_u128(15)), "another finds a place");
     }
 }

@@ -1,10 +1,13 @@
 //! From a delivery in hand to a recorded outcome.
 //!
 //! Accepted deliveries are handed over in memory, their rows leased; the [`scanner`] takes up what was not: retries,
-//! what found no room, and what a dead process left. An endpoint has so many attempts under way and no more, and a
-//! place among them is free again only when the outcome is recorded: a crash repeats no more than that many.
+//! what found no room, and what a dead process left. Each endpoint has a [`lane`], which bounds what is under way to it and
+//! what of it is in doubt: a crash repeats no more than that many. Outcomes of all are recorded together.
 
+mod answer;
+mod endings;
 mod endpoints;
+mod lane;
 mod load;
 mod recorder;
 mod run;
@@ -16,6 +19,8 @@ use telemetry::TraceContext;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+
+use crate::store::outcomes::{Answer, Ending, Outcome};
 
 pub(crate) use load::{Load, Slot};
 pub(crate) use run::run;
@@ -37,8 +42,27 @@ pub(crate) struct Job {
     /// Of them, those of earlier runs: the schedule begins after them.
     pub(crate) attempts_before: i32,
     pub(crate) claim: i32,
+    /// Whether others of its key wait for its end.
+    pub(crate) is_in_order: bool,
     pub(crate) leased_until: OffsetDateTime,
     pub(crate) slot: Slot,
+}
+
+impl Job {
+    /// An outcome of this job, of no attempt.
+    fn outcome(&self, ending: Ending, now: OffsetDateTime) -> Outcome {
+        Outcome {
+            delivery_id: self.delivery_id,
+            subscription_id: self.subscription_id,
+            claim: self.claim,
+            attempt: 0,
+            attempted_at: now,
+            duration_ms: 0,
+            ending,
+            answer: Answer::default(),
+            pause_seconds: None,
+        }
+    }
 }
 
 /// Where jobs are handed over.
@@ -50,9 +74,10 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     /// The two ends of the hand-over. It is bounded by [`Load`]: there is no job without a slot.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Job>) {
+    pub(crate) fn new() -> (Self, (mpsc::UnboundedReceiver<Job>, Load)) {
         let (jobs, received) = mpsc::unbounded_channel();
-        (Self { jobs, load: Load::default() }, received)
+        let load = Load::default();
+        (Self { jobs, load: load.clone() }, (received, load))
     }
 
     /// What is in hand.

@@ -3,17 +3,30 @@
 use std::time::Duration;
 
 use domain::{Chain, backoff};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use super::{Slot, endings};
 use crate::state::State;
-use crate::store::outcomes::{self, Outcome};
+use crate::store::outcomes::Outcome;
 
 /// Outcomes in one statement, at most.
 const BATCH: usize = 1000;
 
 /// Where outcomes are handed in. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Recorder(mpsc::UnboundedSender<(Outcome, oneshot::Sender<()>)>);
+pub(super) struct Recorder(mpsc::UnboundedSender<Handed>);
+
+/// An outcome on its way to be recorded.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) outcome: Outcome,
+    /// Whether another delivery may wait for this one's end.
+    pub(super) is_in_order: bool,
+    /// Free when it is recorded.
+    pub(super) slot: Slot,
+    /// Who is told that it is recorded.
+    pub(super) recorded: mpsc::UnboundedSender<()>,
+}
 
 impl Recorder {
     /// The hand-in, and the work behind it, which ends when every hand-in is gone.
@@ -22,38 +35,35 @@ impl Recorder {
         (Self(handed_in), write(state, received))
     }
 
-    /// Returns when the outcome is recorded.
-    pub(super) async fn record(&self, outcome: Outcome) {
-        let (done, recorded) = oneshot::channel();
-        if self.0.send((outcome, done)).is_ok() {
-            // A recorder that ended has recorded what it could.
-            let _recorded = recorded.await;
-        }
+    /// Hands an outcome in. It is bounded by what may be in doubt of each subscription.
+    pub(super) fn hand_in(&self, handed: Handed) {
+        // A recorder that ended has recorded what it could.
+        let _ended = self.0.send(handed);
     }
 }
 
-async fn write(state: State, mut received: mpsc::UnboundedReceiver<(Outcome, oneshot::Sender<()>)>) {
+async fn write(state: State, mut received: mpsc::UnboundedReceiver<Handed>) {
     let mut batch = Vec::with_capacity(BATCH);
     while received.recv_many(&mut batch, BATCH).await > 0 {
-        let (outcomes, waiting): (Vec<Outcome>, Vec<_>) = batch.drain(..).unzip();
+        let (outcomes, waiting): (Vec<Outcome>, Vec<_>) =
+            batch.drain(..).map(|it| (it.outcome, (it.slot, it.recorded, it.is_in_order))).unzip();
         let mut failures = 0_u32;
         // Until it is recorded nothing more is sent to these receivers: what is not known to be delivered would
         // be delivered again.
-        while let Err(error) = once(&state, &outcomes).await {
+        while let Err(error) = endings::write(&state, &outcomes).await {
             failures += 1;
             tracing::warn!(error = %Chain(&error), outcomes = outcomes.len(), "outcomes wait to be recorded");
             let pause = backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(5));
             tokio::time::sleep(pause).await;
         }
         failpoint::hit("webhook.after_record");
-        for done in waiting {
+        for (slot, recorded, is_in_order) in waiting {
+            if is_in_order {
+                slot.nudge();
+            }
+            drop(slot);
             // Nobody waits any more when the process ends.
-            let _gone = done.send(());
+            let _gone = recorded.send(());
         }
     }
-}
-
-async fn once(state: &State, outcomes: &[Outcome]) -> Result<(), pg::Error> {
-    let now = state.now();
-    state.pool.transaction(async |conn| outcomes::record(conn, outcomes, now).await).await
 }

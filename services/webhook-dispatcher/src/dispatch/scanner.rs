@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
 use crate::state::State;
-use crate::store::claims;
+use crate::store::claims::{self, Claimed, Wanted};
 
 const POLL: Duration = Duration::from_millis(250);
-/// Rows in one claim, at most.
-// A subscription that is not saturated has at least this many places.
+/// Rows in one claim, at most, and of one subscription.
 const BATCH: usize = 500;
+const BATCH_OF_ONE: i32 = 250;
 
 /// Scans until `stop`.
 pub(crate) async fn scan(state: State, dispatcher: Dispatcher, stop: CancellationToken) {
@@ -42,30 +42,46 @@ pub(crate) async fn scan(state: State, dispatcher: Dispatcher, stop: Cancellatio
     }
 }
 
-/// Claims a set and hands it over; true when there may be more.
+/// Claims a set of each kind and hands it over; true when there may be more.
 async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Error> {
-    let (room, saturated) = dispatcher.load().room();
-    let limit = room.clamp(1, BATCH);
-    let wanted = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut conn = state.pool.get().await?;
-    let claimed = claims::claim(&mut conn, &saturated, wanted, LEASE_MARGIN_SECONDS, state.now()).await?;
-    drop(conn);
-    let is_full = claimed.len() == limit;
-    for row in claimed {
-        // Without a place the lease ends by itself: half of a subscription's places were free a moment ago.
-        let Some(slot) = dispatcher.load().take(row.subscription_id) else { continue };
-        dispatcher.hand_over(Job {
-            delivery_id: row.id,
-            subscription_id: row.subscription_id,
-            message_id: row.message_id,
-            trace: TraceContext::read(row.traceparent.as_deref(), row.tracestate.as_deref()),
-            body: row.body.into(),
-            attempts: row.attempts,
-            attempts_before: row.attempts_before,
-            claim: row.claim,
-            leased_until: row.next_attempt_at,
-            slot,
-        });
+    let mut has_more = false;
+    for is_in_order in [false, true] {
+        let room = dispatcher.load().room();
+        let limit = room.number.clamp(1, BATCH);
+        let number = |of: usize| i32::try_from(of).unwrap_or(i32::MAX);
+        let wanted = Wanted {
+            rows: number(limit).into(),
+            rows_of_one: BATCH_OF_ONE,
+            rooms: room.of.iter().map(|(id, left)| (*id, number(*left))).collect(),
+            bytes: i64::try_from(room.bytes).unwrap_or(i64::MAX),
+            margin_seconds: LEASE_MARGIN_SECONDS,
+        };
+        let mut conn = state.pool.get().await?;
+        let claimed = claims::claim(&mut conn, &wanted, is_in_order, state.now()).await?;
+        drop(conn);
+        // As many as one subscription gets at once: it may have more, and a limited rate never gives so many twice.
+        has_more |= claimed.len() >= limit.min(BATCH_OF_ONE.unsigned_abs().try_into().unwrap_or(BATCH));
+        for row in claimed {
+            hand_over(dispatcher, row, is_in_order);
+        }
     }
-    Ok(is_full)
+    Ok(has_more)
+}
+
+fn hand_over(dispatcher: &Dispatcher, row: Claimed, is_in_order: bool) {
+    // Without a place the lease ends by itself: there was one a moment ago.
+    let Some(slot) = dispatcher.load().take(row.subscription_id, row.body.len()) else { return };
+    dispatcher.hand_over(Job {
+        delivery_id: row.id,
+        subscription_id: row.subscription_id,
+        message_id: row.message_id,
+        trace: TraceContext::read(row.traceparent.as_deref(), row.tracestate.as_deref()),
+        body: row.body.into(),
+        attempts: row.attempts,
+        attempts_before: row.attempts_before,
+        claim: row.claim,
+        is_in_order,
+        leased_until: row.next_attempt_at,
+        slot,
+    });
 }

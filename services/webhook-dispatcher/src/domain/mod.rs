@@ -3,6 +3,7 @@
 pub(crate) mod catalogue;
 pub(crate) mod filter;
 pub(crate) mod headers;
+pub(crate) mod health;
 pub(crate) mod pattern;
 pub(crate) mod payload;
 pub(crate) mod schedule;

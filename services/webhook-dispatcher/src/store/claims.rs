@@ -1,4 +1,10 @@
 //! Claiming what is due: any number of replicas, each row to one of them.
+//!
+//! Each subscription's rows are looked at by themselves, the first few by an index: a million that wait for one hold up
+//! no other. What all replicas have to agree on, a rate limit and the one try of a half-open circuit, is decided here,
+//! under the subscription's row lock.
+
+use std::sync::LazyLock;
 
 use diesel::sql_types::{Array, BigInt, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
@@ -31,30 +37,131 @@ pub(crate) struct Claimed {
     pub(crate) next_attempt_at: OffsetDateTime,
 }
 
-/// Claims what is due, oldest first, leaving out subscriptions that have enough in hand. A delivery whose lease has
-/// ended is due: whoever had it is dead. `margin` is added to each subscription's own timeout.
+/// How much may be claimed.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Rows in all, and of one subscription.
+    pub(crate) rows: i64,
+    pub(crate) rows_of_one: i32,
+    /// Subscriptions that have rows in hand already, and how many more they may have.
+    pub(crate) rooms: Vec<(Uuid, i32)>,
+    /// Bytes of bodies; a first one is taken whatever its size.
+    pub(crate) bytes: i64,
+    /// Added to each subscription's own timeout.
+    pub(crate) margin_seconds: i32,
+}
+
+/// Deliveries of which any may go first.
+const ANY: &str = "ordering_key IS NULL";
+/// Deliveries that go one after another within a key.
+const IN_ORDER: &str = "ordering_key IS NOT NULL";
+const UNFINISHED: &str = "status IN ('pending', 'delivering')";
+
+static CLAIM_ANY: LazyLock<String> = LazyLock::new(|| {
+    claim_of(
+        ANY,
+        &format!(
+            "SELECT d.id, d.message_id FROM webhook_deliveries d \
+             WHERE d.subscription_id = g.id AND {ANY} AND {UNFINISHED} AND d.next_attempt_at <= $1 \
+             ORDER BY d.next_attempt_at LIMIT g.quota FOR UPDATE SKIP LOCKED"
+        ),
+    )
+});
+
+/// Only the first unfinished one of a key is looked at, so those blocked behind it cost nothing.
+static CLAIM_IN_ORDER: LazyLock<String> = LazyLock::new(|| {
+    let unfinished_of_it =
+        format!("FROM webhook_deliveries WHERE subscription_id = g.id AND {IN_ORDER} AND {UNFINISHED}");
+    claim_of(
+        IN_ORDER,
+        &format!(
+            "WITH RECURSIVE heads AS ( \
+                 (SELECT ordering_key, id, next_attempt_at {unfinished_of_it} ORDER BY ordering_key, id LIMIT 1) \
+                 UNION ALL \
+                 SELECT n.* FROM heads h CROSS JOIN LATERAL ( \
+                     SELECT ordering_key, id, next_attempt_at {unfinished_of_it} AND ordering_key > h.ordering_key \
+                     ORDER BY ordering_key, id LIMIT 1) n) \
+             SELECT d.id, d.message_id FROM heads h JOIN webhook_deliveries d ON d.id = h.id \
+             WHERE h.next_attempt_at <= $1 AND {UNFINISHED} AND d.next_attempt_at <= $1 \
+             LIMIT g.quota FOR UPDATE OF d SKIP LOCKED"
+        ),
+    )
+});
+
+/// The statement that claims `which` deliveries, where `due` are those of the subscription `g`.
+///
+/// `waiting` jumps from one subscription with unfinished deliveries to the next. A limited rate has a moment until which
+/// its allowance is used up (GCRA); half a second's allowance, or one delivery, may go at once. An open circuit whose
+/// time is over lets one through and is half open until that one's end.
+fn claim_of(which: &str, due: &str) -> String {
+    let of_some = format!("FROM webhook_deliveries WHERE {which} AND {UNFINISHED}");
+    let window = "greatest(0.5, 1.0 / s.rate_limit_per_second) * interval '1 second'";
+    let used_until = format!("greatest(s.rate_used_until, $1 - {window})");
+    format!(
+        "WITH RECURSIVE waiting AS ( \
+             (SELECT subscription_id AS id {of_some} ORDER BY subscription_id LIMIT 1) \
+             UNION ALL \
+             SELECT (SELECT subscription_id {of_some} AND subscription_id > w.id ORDER BY subscription_id LIMIT 1) \
+             FROM waiting w WHERE w.id IS NOT NULL), \
+         limited AS ( \
+             SELECT s.id, s.timeout_seconds, least( \
+                 CASE WHEN s.circuit_state = 'closed' THEN $5 ELSE 1 END, \
+                 CASE WHEN s.rate_limit_per_second IS NULL THEN $5 \
+                      ELSE floor(extract(epoch FROM $1 - {used_until}) * s.rate_limit_per_second + 0.001) END)::int \
+                 AS allowed \
+             FROM webhook_subscriptions s JOIN waiting USING (id) \
+             WHERE (s.rate_limit_per_second IS NOT NULL OR s.circuit_state <> 'closed') \
+                 AND (s.circuit_until IS NULL OR s.circuit_until <= $1) \
+             FOR NO KEY UPDATE OF s SKIP LOCKED), \
+         open AS ( \
+             SELECT s.id, s.timeout_seconds, $5 AS allowed FROM webhook_subscriptions s JOIN waiting USING (id) \
+             WHERE s.rate_limit_per_second IS NULL AND s.circuit_state = 'closed' \
+             UNION ALL SELECT * FROM limited), \
+         gates AS ( \
+             SELECT open.id, timeout_seconds, least(allowed, coalesce(room, allowed)) AS quota \
+             FROM open LEFT JOIN unnest($2, $3) AS hand (id, room) USING (id) ORDER BY random()), \
+         picked AS ( \
+             SELECT due.id, due.message_id, g.timeout_seconds \
+             FROM gates g CROSS JOIN LATERAL ({due}) due WHERE g.quota > 0 LIMIT $4), \
+         sized AS ( \
+             SELECT p.id, p.timeout_seconds, m.body, m.traceparent, m.tracestate, \
+                 sum(octet_length(m.body)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes, row_number() OVER () AS number \
+             FROM picked p JOIN messages m ON m.id = p.message_id), \
+         taken AS ( \
+             UPDATE webhook_deliveries AS d SET status = 'delivering', claim = d.claim + 1, updated_at = $1, \
+                 next_attempt_at = $1 + (sized.timeout_seconds + $6) * interval '1 second' \
+             FROM sized WHERE d.id = sized.id AND (sized.bytes <= $7 OR sized.number = 1) \
+             RETURNING d.id, d.subscription_id, d.message_id, sized.body, sized.traceparent, sized.tracestate, \
+                 d.attempts, d.attempts_before, d.claim, d.next_attempt_at), \
+         spent AS ( \
+             UPDATE webhook_subscriptions AS s SET \
+                 rate_used_until = CASE WHEN s.rate_limit_per_second IS NOT NULL THEN coalesce({used_until}, $1) \
+                     + number * interval '1 second' / s.rate_limit_per_second END, \
+                 circuit_state = CASE WHEN s.circuit_state = 'closed' THEN 'closed' ELSE 'half_open' END, \
+                 circuit_until = CASE WHEN s.circuit_state <> 'closed' \
+                     THEN $1 + (s.timeout_seconds + $6) * interval '1 second' END \
+             FROM (SELECT subscription_id, count(*) AS number FROM taken GROUP BY subscription_id) AS t \
+             WHERE s.id = t.subscription_id AND (s.rate_limit_per_second IS NOT NULL OR s.circuit_state <> 'closed')) \
+         SELECT * FROM taken"
+    )
+}
+
+/// Claims what is due. A delivery whose lease has ended is due: whoever had it is dead.
 pub(crate) async fn claim(
     conn: &mut pg::Connection,
-    saturated: &[Uuid],
-    limit: i64,
-    margin_seconds: i32,
+    wanted: &Wanted,
+    is_in_order: bool,
     now: OffsetDateTime,
 ) -> Result<Vec<Claimed>, pg::Error> {
-    let statement = sql_query(
-        "WITH due AS ( \
-             SELECT id FROM webhook_deliveries \
-             WHERE status IN ('pending', 'delivering') AND next_attempt_at <= $1 AND subscription_id <> ALL($2) \
-             ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) \
-         UPDATE webhook_deliveries AS d SET status = 'delivering', claim = d.claim + 1, updated_at = $1, \
-             next_attempt_at = $1 + (s.timeout_seconds + $4) * interval '1 second' \
-         FROM due, webhook_subscriptions s, messages m \
-         WHERE d.id = due.id AND s.id = d.subscription_id AND m.id = d.message_id \
-         RETURNING d.id, d.subscription_id, d.message_id, m.body, m.traceparent, m.tracestate, d.attempts, d.attempts_before, \
-             d.claim, d.next_attempt_at",
-    )
-    .bind::<Timestamptz, _>(now)
-    .bind::<Array<SqlUuid>, _>(saturated)
-    .bind::<BigInt, _>(limit)
-    .bind::<Int4, _>(margin_seconds);
+    let (ids, rooms): (Vec<Uuid>, Vec<i32>) = wanted.rooms.iter().copied().unzip();
+    let statement = if is_in_order { &*CLAIM_IN_ORDER } else { &*CLAIM_ANY };
+    let statement = sql_query(statement.as_str())
+        .bind::<Timestamptz, _>(now)
+        .bind::<Array<SqlUuid>, _>(ids)
+        .bind::<Array<Int4>, _>(rooms)
+        .bind::<BigInt, _>(wanted.rows)
+        .bind::<Int4, _>(wanted.rows_of_one)
+        .bind::<Int4, _>(wanted.margin_seconds)
+        .bind::<BigInt, _>(wanted.bytes);
     Ok(statement.load(conn).await?)
 }

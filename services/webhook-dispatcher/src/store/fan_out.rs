@@ -37,6 +37,9 @@ pub(crate) struct Interest {
     pub(crate) disabled_reason: Option<String>,
     #[diesel(sql_type = Int4)]
     pub(crate) timeout_seconds: i32,
+    /// A rate, or a circuit that is not closed: what goes out is decided by claims alone.
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_limited: bool,
     #[diesel(sql_type = Bool)]
     pub(crate) ordered: bool,
     #[diesel(sql_type = Nullable<Text>)]
@@ -53,6 +56,8 @@ pub(crate) struct NewDelivery {
     pub(crate) subscription_id: Uuid,
     pub(crate) kind: String,
     pub(crate) timeout_seconds: i32,
+    /// As [`Interest::is_limited`].
+    pub(crate) is_limited: bool,
     /// `auto`, or `test`.
     pub(crate) trigger: &'static str,
     /// Of those with one key one goes out after another.
@@ -67,7 +72,7 @@ pub(crate) struct NewDelivery {
 pub(crate) async fn interests(conn: &mut pg::Connection) -> Result<Vec<Interest>, pg::Error> {
     let statement = sql_query(
         "SELECT id, owner, events, is_active, disabled_reason, timeout_seconds, ordered, ordering_key, \
-             filter \
+             filter, rate_limit_per_second IS NOT NULL OR circuit_state <> 'closed' AS is_limited \
          FROM webhook_subscriptions WHERE deleted_at IS NULL",
     );
     Ok(statement.load(conn).await?)

@@ -6,6 +6,7 @@ pub(crate) mod claims;
 pub(crate) mod deliveries;
 pub(crate) mod fan_out;
 pub(crate) mod gauges;
+pub(crate) mod health;
 pub(crate) mod outcomes;
 pub(crate) mod retention;
 pub(crate) mod sealed;

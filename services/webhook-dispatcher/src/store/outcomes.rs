@@ -1,8 +1,9 @@
 //! Writing down how attempts ended, many at once.
 
 use diesel::sql_query;
-use diesel::sql_types::{Array, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -17,15 +18,65 @@ pub(crate) struct Outcome {
     pub(crate) attempt: i32,
     pub(crate) attempted_at: OffsetDateTime,
     pub(crate) duration_ms: i32,
-    /// `success`, `failed`, `cancelled`, or `pending` for another try.
-    pub(crate) status: &'static str,
-    pub(crate) next_attempt_at: Option<OffsetDateTime>,
-    pub(crate) response_status: Option<i32>,
-    pub(crate) response_body: Option<String>,
-    pub(crate) error_class: Option<&'static str>,
-    pub(crate) error_message: Option<String>,
-    /// The receiver wants no more (410).
-    pub(crate) is_gone: bool,
+    pub(crate) ending: Ending,
+    pub(crate) answer: Answer,
+    /// The endpoint asked to be left alone for so many seconds.
+    pub(crate) pause_seconds: Option<i32>,
+}
+
+/// What becomes of the delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Success,
+    /// Tried for the last time.
+    Failed,
+    /// The receiver wants no more of anything (410).
+    Gone,
+    Cancelled,
+    /// Due again.
+    Again(OffsetDateTime),
+    /// Not tried now, and due again as soon as the circuit lets it through.
+    Postponed,
+}
+
+/// What came back.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answer {
+    pub(crate) status: Option<i32>,
+    pub(crate) headers: Option<Value>,
+    pub(crate) body: Option<String>,
+    /// The address that was connected to.
+    pub(crate) ip: Option<String>,
+    pub(crate) error: Option<(&'static str, String)>,
+}
+
+impl Ending {
+    /// As it is counted.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Again(_) => "retried",
+            Self::Postponed => "postponed",
+            other => other.status(),
+        }
+    }
+
+    const fn status(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed | Self::Gone => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Again(_) | Self::Postponed => "pending",
+        }
+    }
+
+    const fn next_attempt_at(self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        match self {
+            Self::Again(at) => Some(at),
+            Self::Postponed => Some(now),
+            _ => None,
+        }
+    }
 }
 
 struct Columns<'a>(&'a [Outcome]);
@@ -37,57 +88,48 @@ impl<'a> Columns<'a> {
 }
 
 /// Writes outcomes and their attempts in one statement; those of a claim that is not the current one any more are
-/// dropped. Then disables subscriptions whose receiver is gone.
+/// dropped.
 pub(crate) async fn record(
     conn: &mut pg::Connection,
     outcomes: &[Outcome],
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
     let columns = Columns(outcomes);
+    // What was postponed keeps what is known of it.
     sql_query(
         "WITH u AS ( \
-             SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+             SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                  AS u (id, claim, attempt, attempted_at, duration_ms, status, next_attempt_at, response_status, \
-                       response_body, error_class, error_message)), \
+                       response_headers, response_body, ip, error_class, error_message)), \
          recorded AS ( \
              UPDATE webhook_deliveries AS d SET status = u.status, attempts = greatest(d.attempts, u.attempt), \
-                 next_attempt_at = u.next_attempt_at, response_status = u.response_status, \
-                 response_body = u.response_body, error_message = u.error_message, updated_at = $12, \
+                 next_attempt_at = u.next_attempt_at, updated_at = $14, \
+                 response_status = CASE WHEN u.attempt = 0 THEN d.response_status ELSE u.response_status END, \
+                 response_body = CASE WHEN u.attempt = 0 THEN d.response_body ELSE u.response_body END, \
+                 error_message = CASE WHEN u.attempt = 0 THEN coalesce(u.error_message, d.error_message) \
+                     ELSE u.error_message END, \
                  delivered_at = CASE WHEN u.status = 'success' THEN u.attempted_at END \
-             FROM u WHERE d.id = u.id AND d.claim = u.claim AND d.status = 'delivering' RETURNING d.id) \
-         INSERT INTO delivery_attempts (delivery_id, attempt, attempted_at, duration_ms, response_status, \
-             response_body, error_class, error_message) \
-         SELECT u.id, u.attempt, u.attempted_at, u.duration_ms, u.response_status, u.response_body, u.error_class, \
-             u.error_message \
-         FROM u JOIN recorded USING (id) WHERE u.attempt > 0",
+             FROM u WHERE d.id = u.id AND d.claim = u.claim AND d.status = 'delivering' \
+             RETURNING d.id, d.trigger) \
+         INSERT INTO delivery_attempts (delivery_id, attempt, attempted_at, duration_ms, trigger, ip, response_status, \
+             response_headers, response_body, error_class, error_message) \
+         SELECT u.id, u.attempt, u.attempted_at, u.duration_ms, r.trigger, u.ip, u.response_status, \
+             u.response_headers, u.response_body, u.error_class, u.error_message \
+         FROM u JOIN recorded r USING (id) WHERE u.attempt > 0",
     )
     .bind::<Array<SqlUuid>, _>(columns.of(|it| it.delivery_id))
     .bind::<Array<Int4>, _>(columns.of(|it| it.claim))
     .bind::<Array<Int4>, _>(columns.of(|it| it.attempt))
     .bind::<Array<Timestamptz>, _>(columns.of(|it| it.attempted_at))
     .bind::<Array<Int4>, _>(columns.of(|it| it.duration_ms))
-    .bind::<Array<Text>, _>(columns.of(|it| it.status))
-    .bind::<Array<Nullable<Timestamptz>>, _>(columns.of(|it| it.next_attempt_at))
-    .bind::<Array<Nullable<Int4>>, _>(columns.of(|it| it.response_status))
-    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.response_body.as_deref()))
-    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.error_class))
-    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.error_message.as_deref()))
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
-    let gone: Vec<&Outcome> = outcomes.iter().filter(|it| it.is_gone).collect();
-    if gone.is_empty() {
-        return Ok(());
-    }
-    // Unless its owner has changed it since: then another receiver was meant.
-    sql_query(
-        "UPDATE webhook_subscriptions AS s SET is_active = false, disabled_at = $3, updated_at = $3, \
-             disabled_reason = 'the receiver answered 410 Gone' \
-         FROM unnest($1, $2) AS u (id, attempted_at) \
-         WHERE s.id = u.id AND s.is_active AND s.updated_at <= u.attempted_at",
-    )
-    .bind::<Array<SqlUuid>, _>(gone.iter().map(|it| it.subscription_id).collect::<Vec<_>>())
-    .bind::<Array<Timestamptz>, _>(gone.iter().map(|it| it.attempted_at).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(columns.of(|it| it.ending.status()))
+    .bind::<Array<Nullable<Timestamptz>>, _>(columns.of(|it| it.ending.next_attempt_at(now)))
+    .bind::<Array<Nullable<Int4>>, _>(columns.of(|it| it.answer.status))
+    .bind::<Array<Nullable<Jsonb>>, _>(columns.of(|it| it.answer.headers.as_ref()))
+    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.body.as_deref()))
+    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.ip.as_deref()))
+    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.error.as_ref().map(|(class, _)| *class)))
+    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.error.as_ref().map(|(_, text)| text.as_str())))
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;

@@ -108,6 +108,15 @@ pub(crate) fn seal_certificate(
     keyring.seal(&SEALED.place(CERTIFICATE, id.as_uuid()), pem.expose_secret().as_bytes())
 }
 
+pub(super) fn open_certificate(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    sealed: &[u8],
+) -> Result<SecretString, SealError> {
+    let pem = keyring.open(&SEALED.place(CERTIFICATE, id.as_uuid()), sealed)?;
+    Ok(std::str::from_utf8(&pem).map_err(|_hidden| SealError::Damaged)?.into())
+}
+
 fn seal(
     keyring: &Keyring,
     column: &'static str,

@@ -15,6 +15,9 @@ use super::sealed::{self, PreviousKey};
 use crate::domain::settings::{PayloadStyle, ReceiverHealth, Settings};
 use crate::domain::signature::SigningKey;
 
+/// Authorities, and a certificate that lies sealed.
+pub(crate) type SealedTls = (Option<String>, Option<Vec<u8>>);
+
 /// A subscription.
 #[derive(Debug, Clone, QueryableByName)]
 pub(crate) struct Subscription {
@@ -110,6 +113,19 @@ impl Subscription {
     pub(crate) fn headers(&self, keyring: &Keyring) -> Result<Vec<(String, String)>, SealError> {
         let Some(value) = &self.headers else { return Ok(Vec::new()) };
         sealed::open_headers(keyring, self.id(), value)
+    }
+
+    /// Whom its client is to believe and who it is, if not the usual, as it lies sealed: to see whether it has changed.
+    pub(crate) fn sealed_tls(&self) -> Option<SealedTls> {
+        let tls = (self.custom_ca.clone(), self.client_certificate.clone());
+        (tls != (None, None)).then_some(tls)
+    }
+
+    /// The same, opened.
+    pub(crate) fn tls(&self, keyring: &Keyring) -> Result<egress::Tls, SealError> {
+        let open = |value: &Vec<u8>| sealed::open_certificate(keyring, self.id(), value);
+        let client_certificate = self.client_certificate.as_ref().map(open).transpose()?;
+        Ok(egress::Tls { custom_ca: self.custom_ca.clone(), client_certificate })
     }
 
     pub(crate) const fn has_client_certificate(&self) -> bool {

@@ -45,8 +45,8 @@ async fn weather(name: &str, worsen: impl Fn(&Proxy)) {
     let hits = receiver.hits();
     let ids: BTreeSet<&str> = hits.iter().map(super::support::Hit::id).collect();
     assert_eq!(ids.len(), facts.len(), "all arrived");
-    // A delivery sent and not recorded when the network broke is sent again: eight may be under way.
-    assert!(hits.len() <= facts.len() + 8, "{} requests for {} facts", hits.len(), facts.len());
+    // A delivery sent and not recorded when the network broke is sent again: so many may be in doubt.
+    assert!(hits.len() <= facts.len() + 128, "{} requests for {} facts", hits.len(), facts.len());
     tell(&format!("{name}: {} facts, {} requests", ids.len(), hits.len()));
 }
 

@@ -1,0 +1,31 @@
+//! Why a request came to nothing.
+
+use std::error::Error;
+use std::io;
+
+use crate::redact;
+use crate::ssrf::Refused;
+
+/// What kind of failure it was, as it is written down, and the innermost cause in words: the outer ones repeat the
+/// address. Anything like a secret is left out.
+pub fn cause(error: &reqwest::Error) -> (&'static str, String) {
+    let mut class = if error.is_connect() { "connect" } else { "network" };
+    let mut cause: &dyn Error = error;
+    loop {
+        class = class_of(cause).unwrap_or(class);
+        // An I/O error is no link of the chain of its own: what it wraps is reached only this way.
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match wrapped.map(|it| -> &dyn Error { it }).or_else(|| cause.source()) {
+            Some(inner) => cause = inner,
+            None => return (class, redact(&cause.to_string())),
+        }
+    }
+}
+
+fn class_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    match cause.downcast_ref::<Refused>() {
+        Some(Refused::Unknown(_)) => Some("dns"),
+        Some(_) => Some("address"),
+        None => cause.is::<rustls::Error>().then_some("tls"),
+    }
+}

@@ -1,0 +1,129 @@
+//! What is kept of a receiver's answer: a hostile one may send anything, for as long as it likes.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use serde_json::{Map, Value};
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
+
+/// What is read of a body. One that is longer costs the connection.
+const READ_BYTES: usize = 64 * 1024;
+/// What is kept of it, and of the headers.
+const KEPT_BYTES: usize = 4 * 1024;
+/// The longest a receiver may ask us to wait.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+/// How long an endpoint that is overloaded and does not say for how long is left alone.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The first part of a body as text, and whether the answer broke off before its end.
+pub(super) async fn excerpt(response: &mut Response) -> (Option<String>, Option<reqwest::Error>) {
+    let (mut kept, mut length) = (Vec::new(), 0);
+    let broken = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                length += chunk.len();
+                let room = (KEPT_BYTES + 4_usize).saturating_sub(kept.len());
+                kept.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+                if length >= READ_BYTES {
+                    break None;
+                }
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    (Some(text(&kept)).filter(|text| !text.is_empty()), broken)
+}
+
+/// Postgres's text holds valid UTF-8 without U+0000.
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
+    text.truncate(text.floor_char_boundary(KEPT_BYTES));
+    text
+}
+
+/// The headers as an object, as many as there is room for.
+pub(super) fn headers(headers: &HeaderMap) -> Value {
+    let mut kept = Map::new();
+    let mut room = KEPT_BYTES;
+    for (name, value) in headers {
+        let value = text(value.as_bytes());
+        let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { break };
+        room = left;
+        kept.insert(name.to_string(), Value::String(value));
+    }
+    Value::Object(kept)
+}
+
+/// How long the endpoint is to be left alone, if it is: what it says (RFC 9110 §10.2.3, in seconds or as a date), or a
+/// moment when it is overloaded and does not say.
+pub(super) fn pause(status: StatusCode, headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
+    let is_overloaded = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+    let asked = headers.get(RETRY_AFTER).and_then(|value| read_retry_after(value.to_str().ok()?.trim(), now));
+    let pause = asked.or_else(|| is_overloaded.then_some(SHORT_PAUSE))?;
+    (!status.is_success()).then(|| pause.clamp(SHORT_PAUSE, LONGEST_WAIT))
+}
+
+fn read_retry_after(text: &str, now: OffsetDateTime) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let format = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let at = PrimitiveDateTime::parse(text, format).ok()?.assume_utc();
+    Some((at - now).try_into().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
+
+    use reqwest::StatusCode;
+    use reqwest::header::{HeaderMap, RETRY_AFTER};
+    use time::macros::datetime;
+
+    use super::{KEPT_BYTES, headers, pause, text};
+
+    #[test]
+    fn endpoints_are_left_alone_for_as_long_as_they_ask() {
+        let now = datetime!(1994-11-06 08:49:37 UTC);
+        for (status, value, expected) in [
+            (429, Some("120"), Some(120)),
+            (503, Some("Sun, 06 Nov 1994 08:51:37 GMT"), Some(120)),
+            (503, Some("Sun, 06 Nov 1994 08:00:00 GMT"), Some(1)),
+            (429, Some("soon"), Some(1)),
+            (429, Some("99999999999999999999"), Some(1)),
+            (429, Some("99999999"), Some(86_400)),
+            (502, None, Some(1)),
+            (504, None, Some(1)),
+            (500, None, None),
+            (500, Some("7"), Some(7)),
+            (200, Some("7"), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.extend(value.map(|value| (RETRY_AFTER, value.parse().unwrap())));
+            let found = pause(StatusCode::from_u16(status).unwrap(), &headers, now);
+            assert_eq!(found, expected.map(Duration::from_secs), "{status} {value:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_short_valid_text() {
+        assert_eq!(text(b"a\0\xff\xc5\xbb"), "a\u{fffd}\u{fffd}Ż");
+        let long = text("ż".repeat(KEPT_BYTES).as_bytes());
+        assert!(long.len() <= KEPT_BYTES && long.ends_with('ż'));
+        let mut many = HeaderMap::new();
+        (0..100).for_each(|number| {
+            many.insert(
+                reqwest::header::HeaderName::from_bytes(format!("x-{number}").as_bytes()).unwrap(),
+                "v".repeat(100).parse().unwrap(),
+            );
+        });
+        assert!(serde_json::to_string(&headers(&many)).unwrap().len() < 2 * KEPT_BYTES);
+    }
+}

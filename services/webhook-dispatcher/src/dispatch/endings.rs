@@ -1,0 +1,66 @@
+//! What a set of outcomes means: for the deliveries, for their endpoints, and for whoever is to be told.
+
+use std::collections::BTreeMap;
+
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::domain::health::Course;
+use crate::state::State;
+use crate::store::health;
+use crate::store::outcomes::{self, Ending, Outcome};
+
+/// Why an endpoint is sent nothing any more.
+const GONE: &str = "the receiver answered 410 Gone";
+const GIVEN_UP: &str = "the receiver has only failed for five days";
+
+/// Writes outcomes down, which stand in the order in which they ended. All of it or nothing.
+pub(super) async fn write(state: &State, outcomes: &[Outcome]) -> Result<(), pg::Error> {
+    let now = state.now();
+    state
+        .pool
+        .transaction(async |conn| {
+            outcomes::record(conn, outcomes, now).await?;
+            note(conn, outcomes, now).await
+        })
+        .await
+}
+
+/// Notes how the endpoints are doing: opens and closes circuits, and disables those that are gone or have failed for too
+/// long.
+async fn note(conn: &mut pg::Connection, outcomes: &[Outcome], now: OffsetDateTime) -> Result<(), pg::Error> {
+    let mut courses: BTreeMap<Uuid, Course> = BTreeMap::new();
+    let mut gone: BTreeMap<Uuid, OffsetDateTime> = BTreeMap::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.attempt > 0) {
+        let course = courses.entry(outcome.subscription_id).or_default();
+        if outcome.ending == Ending::Success {
+            course.succeeded(outcome.attempted_at);
+        } else {
+            course.failed(outcome.attempted_at, outcome.pause_seconds.map(|it| Duration::seconds(it.into())));
+        }
+        if outcome.ending == Ending::Gone {
+            gone.insert(outcome.subscription_id, outcome.attempted_at);
+        }
+    }
+    // Most endpoints are well, and nothing about them is written: only the others' rows are locked.
+    let ids: Vec<Uuid> = courses.keys().copied().collect();
+    let course = |id: &Uuid| courses.get(id).cloned().unwrap_or_default();
+    let moved: Vec<Uuid> = health::peek(conn, &ids)
+        .await?
+        .iter()
+        .filter(|it| it.health().is_moved_by(&course(&it.id)))
+        .map(|it| it.id)
+        .collect();
+    if moved.is_empty() {
+        return Ok(());
+    }
+    for watched in health::lock(conn, &moved).await? {
+        let after = watched.health().after(&course(&watched.id), now);
+        // Gone only when its owner has not changed it since: then another receiver was meant.
+        let is_gone = gone.get(&watched.id).is_some_and(|at| watched.updated_at <= *at);
+        let reason = if is_gone { Some(GONE) } else { after.is_given_up(now).then_some(GIVEN_UP) };
+        let reason = reason.filter(|_| watched.is_active);
+        health::write(conn, watched.id, &after, reason, now).await?;
+    }
+    Ok(())
+}

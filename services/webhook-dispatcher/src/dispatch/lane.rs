@@ -1,0 +1,196 @@
+//! One endpoint's share of the work.
+//!
+//! Two things are bounded: the requests under way, and those in doubt: sent, and not yet known to be recorded. The first
+//! is how much the endpoint may be asked to do at once, the second is what a crash repeats. Both begin small and grow
+//! while the endpoint answers at once; the first failure makes them small again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Chain;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Job;
+use super::endpoints::{Endpoint, Endpoints};
+use super::recorder::{Handed, Recorder};
+use super::send::{Sender, Sent};
+use crate::domain::health::OPENS_AFTER;
+use crate::state::State;
+use crate::store::outcomes::{Ending, Outcome};
+
+/// In doubt at least, and at most, when an endpoint answers at once.
+const FEWEST: usize = 8;
+const MOST: usize = 128;
+/// Of those in doubt, the part that may be under way, but never less than [`FEWEST`].
+const UNDER_WAY: usize = 4;
+/// An answer within this is one at once; one that takes longer than [`SLOW`] is like a failure.
+const AT_ONCE: Duration = Duration::from_millis(100);
+const SLOW: Duration = Duration::from_secs(1);
+
+/// What is left of a lease when an attempt ends in the worst case: time to record it.
+const RECORDING: Duration = Duration::from_secs(5);
+
+/// What every lane works with.
+#[derive(Debug, Clone)]
+pub(super) struct Tools {
+    pub(super) state: State,
+    pub(super) sender: Sender,
+    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) recorder: Recorder,
+    pub(super) stop: CancellationToken,
+}
+
+struct Lane {
+    tools: Tools,
+    id: Uuid,
+    waiting: VecDeque<Job>,
+    under_way: JoinSet<Sent>,
+    recorded: mpsc::UnboundedSender<()>,
+    in_doubt: usize,
+    /// How many may be in doubt.
+    credit: usize,
+    failures: i32,
+}
+
+/// Delivers one subscription's jobs, until their sender is gone and all are delivered, or until the stop: then what is
+/// under way is ended and handed in, and what waits is left to whoever finds its lease ended.
+pub(super) async fn work(tools: Tools, id: Uuid, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    let (recorded, mut told) = mpsc::unbounded_channel();
+    let stop = tools.stop.clone();
+    let mut lane = Lane {
+        tools,
+        id,
+        waiting: VecDeque::new(),
+        under_way: JoinSet::new(),
+        recorded,
+        in_doubt: 0,
+        credit: FEWEST,
+        failures: 0,
+    };
+    let mut notes = Vec::new();
+    let mut is_open = true;
+    while is_open || !lane.waiting.is_empty() || lane.in_doubt > 0 {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            job = jobs.recv(), if is_open => match job {
+                Some(job) => {
+                    lane.waiting.push_back(job);
+                    while let Ok(job) = jobs.try_recv() {
+                        lane.waiting.push_back(job);
+                    }
+                }
+                None => is_open = false,
+            },
+            Some(ended) = lane.under_way.join_next() => lane.ended(ended),
+            number = told.recv_many(&mut notes, MOST) => {
+                notes.clear();
+                lane.in_doubt = lane.in_doubt.saturating_sub(number);
+            }
+        }
+        lane.start().await;
+    }
+    while let Some(ended) = lane.under_way.join_next().await {
+        lane.ended(ended);
+    }
+}
+
+impl Lane {
+    /// Starts what may be started.
+    async fn start(&mut self) {
+        if self.waiting.is_empty() || self.in_doubt >= self.credit {
+            return;
+        }
+        let endpoint = match self.tools.endpoints.get(self.id).await {
+            Ok(Some(endpoint)) => endpoint,
+            Ok(None) => {
+                self.give_back(Ending::Cancelled, Some(("inactive", "the subscription is not active")));
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "a receiver cannot be looked up; its deliveries wait");
+                // Their leases end by themselves. Not at once again: everything handed over would run through here.
+                self.waiting.clear();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return;
+            }
+        };
+        let places = if self.failures >= OPENS_AFTER {
+            // What was handed over before its circuit was seen to be open: no more than one of it is tried.
+            1
+        } else {
+            endpoint.max_concurrency.unwrap_or_else(|| (self.credit / UNDER_WAY).max(FEWEST))
+        };
+        while self.under_way.len() < places
+            && self.in_doubt < self.credit
+            && let Some(job) = self.waiting.pop_front()
+        {
+            let now = self.tools.state.now();
+            if now + endpoint.timeout + RECORDING > job.leased_until {
+                // It waited too long here: another may take it before we are done. Whoever takes it then, sends it.
+                continue;
+            }
+            self.in_doubt += 1;
+            self.send(&endpoint, job);
+        }
+    }
+
+    fn send(&mut self, endpoint: &Arc<Endpoint>, job: Job) {
+        failpoint::hit("webhook.before_send");
+        let (sender, endpoint, now) =
+            (self.tools.sender.clone(), Arc::clone(endpoint), self.tools.state.now());
+        self.under_way.spawn(async move { sender.send(&endpoint, job, now).await });
+    }
+
+    /// Hands the outcome in, and learns from it.
+    fn ended(&mut self, ended: Result<Sent, tokio::task::JoinError>) {
+        let sent = match ended {
+            Ok(sent) => sent,
+            Err(error) => {
+                tracing::error!(%error, "an attempt panicked; its lease ends by itself");
+                self.in_doubt = self.in_doubt.saturating_sub(1);
+                return;
+            }
+        };
+        failpoint::hit("webhook.after_send");
+        let is_success = sent.outcome.ending == Ending::Success;
+        if is_success && sent.took <= AT_ONCE {
+            self.credit = (self.credit + 1).min(MOST);
+        } else if !is_success || sent.took > SLOW {
+            self.credit = FEWEST;
+        }
+        self.failures = match sent.outcome.pause_seconds {
+            _ if is_success => 0,
+            Some(_pause) => self.failures.max(OPENS_AFTER),
+            None => self.failures.saturating_add(1),
+        };
+        self.hand_in(sent.job, sent.outcome);
+        if self.failures >= OPENS_AFTER {
+            // The circuit opens with this outcome; what waits here is let through by it, in its turn.
+            self.give_back(Ending::Postponed, None);
+        }
+    }
+
+    /// Hands in all that waits here as not tried.
+    fn give_back(&mut self, ending: Ending, error: Option<(&'static str, &str)>) {
+        let now = self.tools.state.now();
+        while let Some(job) = self.waiting.pop_front() {
+            let mut outcome = job.outcome(ending, now);
+            outcome.answer.error = error.map(|(class, text)| (class, text.to_owned()));
+            self.in_doubt += 1;
+            self.hand_in(job, outcome);
+        }
+    }
+
+    fn hand_in(&self, job: Job, outcome: Outcome) {
+        self.tools.recorder.hand_in(Handed {
+            outcome,
+            is_in_order: job.is_in_order,
+            slot: job.slot,
+            recorded: self.recorded.clone(),
+        });
+    }
+}

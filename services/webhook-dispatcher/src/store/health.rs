@@ -1,0 +1,103 @@
+//! How endpoints are doing, as it stands in their subscriptions' rows.
+
+use diesel::sql_types::{Array, Bool, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::health::{Circuit, Health};
+
+/// A subscription and how its endpoint is doing; the row is locked.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Watched {
+    #[diesel(sql_type = SqlUuid)]
+    pub(crate) id: Uuid,
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_active: bool,
+    #[diesel(sql_type = Timestamptz)]
+    pub(crate) updated_at: OffsetDateTime,
+    #[diesel(sql_type = Text)]
+    circuit_state: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    circuit_until: Option<OffsetDateTime>,
+    #[diesel(sql_type = Int4)]
+    circuit_openings: i32,
+    #[diesel(sql_type = Int4)]
+    consecutive_failures: i32,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    last_success_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    first_failure_at: Option<OffsetDateTime>,
+}
+
+const COLUMNS: &str = "id, is_active, updated_at, circuit_state, circuit_until, circuit_openings, \
+                       consecutive_failures, last_success_at, first_failure_at";
+
+impl Watched {
+    pub(crate) fn health(&self) -> Health {
+        let circuit = match (self.circuit_state.as_str(), self.circuit_until) {
+            ("open", Some(until)) => Circuit::Open(until),
+            ("half_open", Some(until)) => Circuit::HalfOpen(until),
+            _ => Circuit::Closed,
+        };
+        Health {
+            circuit,
+            openings: self.circuit_openings,
+            consecutive_failures: self.consecutive_failures,
+            last_success_at: self.last_success_at,
+            first_failure_at: self.first_failure_at,
+        }
+    }
+}
+
+/// These subscriptions as they stand, not locked.
+pub(crate) async fn peek(conn: &mut pg::Connection, ids: &[Uuid]) -> Result<Vec<Watched>, pg::Error> {
+    let statement = sql_query(format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE id = ANY($1)"))
+        .bind::<Array<SqlUuid>, _>(ids);
+    Ok(statement.load(conn).await?)
+}
+
+/// The same, locked, in the order of their ids everywhere.
+pub(crate) async fn lock(conn: &mut pg::Connection, ids: &[Uuid]) -> Result<Vec<Watched>, pg::Error> {
+    let statement = sql_query(format!(
+        "SELECT {COLUMNS} FROM webhook_subscriptions WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"
+    ))
+    .bind::<Array<SqlUuid>, _>(ids);
+    Ok(statement.load(conn).await?)
+}
+
+/// Writes how an endpoint is doing, and why it is sent nothing any more if that is so.
+pub(crate) async fn write(
+    conn: &mut pg::Connection,
+    id: Uuid,
+    health: &Health,
+    disabled_reason: Option<&str>,
+    now: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    let (state, until) = match health.circuit {
+        Circuit::Closed => ("closed", None),
+        Circuit::Open(until) => ("open", Some(until)),
+        Circuit::HalfOpen(until) => ("half_open", Some(until)),
+    };
+    sql_query(
+        "UPDATE webhook_subscriptions SET circuit_state = $2, circuit_until = $3, circuit_openings = $4, \
+             consecutive_failures = $5, last_success_at = $6, first_failure_at = $7, \
+             is_active = is_active AND $8 IS NULL, disabled_reason = coalesce($8, disabled_reason), \
+             disabled_at = CASE WHEN $8 IS NULL THEN disabled_at ELSE $9 END, \
+             updated_at = CASE WHEN $8 IS NULL THEN updated_at ELSE $9 END \
+         WHERE id = $1",
+    )
+    .bind::<SqlUuid, _>(id)
+    .bind::<Text, _>(state)
+    .bind::<Nullable<Timestamptz>, _>(until)
+    .bind::<Int4, _>(health.openings)
+    .bind::<Int4, _>(health.consecutive_failures)
+    .bind::<Nullable<Timestamptz>, _>(health.last_success_at)
+    .bind::<Nullable<Timestamptz>, _>(health.first_failure_at)
+    .bind::<Nullable<Text>, _>(disabled_reason)
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Receivers that do what they should not: each attempt ends in time, says why, and costs little.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::NameServer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{Desk, LOCAL, fact};
+
+/// Serves every connection with `behave`, after its request's first bytes were read.
+async fn raw<F>(behave: impl Fn(TcpStream) -> F + Send + Sync + Clone + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let behave = behave.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                if stream.read(&mut buffer).await.is_ok() {
+                    behave(stream).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Writes `piece` again and again, until nobody listens.
+async fn drip(mut stream: TcpStream, first: &[u8], piece: &[u8], pause: Duration) {
+    let mut sent = stream.write_all(first).await;
+    while sent.is_ok() {
+        tokio::time::sleep(pause).await;
+        sent = stream.write_all(piece).await;
+    }
+}
+
+/// The one try of a delivery to this address, which has two seconds.
+async fn try_of(desk: &Desk, url: &str) -> Value {
+    let wish = json!({ "url": url, "events": ["*"], "retry_count": 0, "timeout_seconds": 2 });
+    let (id, _) = desk.subscribe(&wish);
+    desk.tell(&[fact(1)]).await;
+    let started = Instant::now();
+    let delivery = desk.delivery(&id, "failed").await;
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    desk.service.delete(&format!("/webhooks/{id}"));
+    delivery["tries"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_attempt_ends_in_time_and_says_why() {
+    const TICK: Duration = Duration::from_millis(50);
+    let desk = Desk::open().await;
+    let silent = raw(|stream| async move {
+        let _kept = stream;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let slow_headers = raw(|stream| drip(stream, b"HTTP/1.1 200 OK\r\n", b"x: y\r\n", TICK)).await;
+    let slow_body =
+        raw(|stream| drip(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n", b"a", TICK)).await;
+    let headers = raw(|stream| drip(stream, b"HTTP/1.1 200 OK\r\n", &[b'x'; 8192], Duration::ZERO)).await;
+    let broken = raw(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
+    })
+    .await;
+    let garbage = raw(|mut stream| async move {
+        stream.write_all(b"\0\0\0 220 smtp ready\r\n").await.unwrap();
+    })
+    .await;
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    // TLS that nobody vouches for, over what is no TLS at all.
+    let no_tls = garbage;
+    for (url, class) in [
+        (format!("http://{silent}/"), "timeout"),
+        (format!("http://{slow_headers}/"), "timeout"),
+        (format!("http://{slow_body}/"), "timeout"),
+        (format!("http://{broken}/"), "incomplete"),
+        (format!("http://{garbage}/"), "network"),
+        (format!("http://{closed}/"), "connect"),
+        (format!("https://{no_tls}/"), "tls"),
+    ] {
+        let tried = try_of(&desk, &url).await;
+        assert_eq!(tried["error_class"], class, "{url}: {tried}");
+    }
+    let tried = try_of(&desk, &format!("http://{headers}/")).await;
+    assert!(["network", "timeout"].contains(&tried["error_class"].as_str().unwrap()), "{tried}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_end_is_read_no_further_than_it_is_kept() {
+    let desk = Desk::open().await;
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let endless = raw(move |mut stream| {
+        let told = told.clone();
+        async move {
+            let mut sent = 0_usize;
+            stream.write_all(b"HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+            let chunk = [b"1000\r\n".as_slice(), &[0xff; 4096], b"\r\n"].concat();
+            while stream.write_all(&chunk).await.is_ok() {
+                sent += chunk.len();
+            }
+            told.send(sent).unwrap();
+        }
+    })
+    .await;
+    let tried = try_of(&desk, &format!("http://{endless}/")).await;
+    assert_eq!((&tried["error_class"], &tried["response_status"]), (&json!("status"), &json!(500)));
+    let kept = tried["response_body"].as_str().unwrap();
+    assert!(kept.len() <= 4096 && kept.starts_with('\u{fffd}'), "{} bytes kept", kept.len());
+    // What it could send went into the buffers of two sockets.
+    let sent = heard.recv().await.unwrap();
+    assert!(sent < 16 * 1024 * 1024, "{sent} bytes were taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_looked_up_in_time_and_lead_to_no_private_network() {
+    let server = NameServer::start(|name| match name {
+        "silent.test" => None,
+        "inside.test" => Some(vec!["10.0.0.1".parse().unwrap()]),
+        "both.test" => Some(vec!["8.8.8.8".parse().unwrap(), "169.254.169.254".parse().unwrap()]),
+        _ => Some(Vec::new()),
+    });
+    let address = server.address().to_string();
+    let settings = [LOCAL.as_slice(), &[("WEBHOOK_NAME_SERVERS", address.as_str())]].concat();
+    let desk = Desk::open_with(&settings).await;
+    for (name, classes) in [
+        ("silent.test", ["dns", "timeout"]),
+        ("absent.test", ["dns", "dns"]),
+        ("inside.test", ["address", "address"]),
+        ("both.test", ["address", "address"]),
+    ] {
+        let tried = try_of(&desk, &format!("http://{name}/")).await;
+        assert!(classes.contains(&tried["error_class"].as_str().unwrap()), "{name}: {tried}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_used_again() {
+    let desk = Desk::open().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let connections = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 16 * 1024];
+                // The requests here are smaller than a segment: one read is one request.
+                while stream.read(&mut buffer).await.is_ok_and(|length| length > 0) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                }
+            });
+        }
+    });
+    desk.subscribe(&json!({ "url": url, "events": ["*"], "max_concurrency": 1 }));
+    desk.tell(&(0..50).map(fact).collect::<Vec<_>>()).await;
+    desk.until("webhook_deliveries WHERE status = 'success'", 50).await;
+    assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 1);
+}

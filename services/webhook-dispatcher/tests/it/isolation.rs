@@ -1,0 +1,167 @@
+//! What one endpoint does is felt by no other: rates, order, circuits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use domain::events::Envelope;
+use serde_json::json;
+use testkit::eventually;
+
+use crate::support::{Desk, Receiver, all_to, fact};
+
+/// Answers what it is told to, until it is told otherwise.
+fn changeable(status: u16) -> (Receiver, Arc<AtomicU16>) {
+    let answer = Arc::new(AtomicU16::new(status));
+    let shared = Arc::clone(&answer);
+    (Receiver::new(move |_| (shared.load(Ordering::SeqCst), None)), answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_together_keep_to_a_rate() {
+    let desk = Desk::open().await;
+    let _replica = desk.service.replica();
+    let receiver = Receiver::answering(200);
+    desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "rate_limit_per_second": 10 }));
+    let facts: Vec<Envelope> = (0..40).map(fact).collect();
+    desk.tell(&facts).await;
+    receiver.until_hits(1).await;
+    let started = Instant::now();
+    desk.until("webhook_deliveries WHERE status = 'success'", 40).await;
+    // Half a second's worth may go at once; the other 35 take three and a half seconds.
+    assert!(started.elapsed() >= Duration::from_millis(3000), "{:?}", started.elapsed());
+    assert_eq!(receiver.hits().len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bounded_concurrency_is_never_exceeded() {
+    let desk = Desk::open().await;
+    let receiver = Receiver::answering(200);
+    receiver.close_gate();
+    desk.subscribe(
+        &json!({ "url": receiver.url, "events": ["*"], "max_concurrency": 2, "timeout_seconds": 30 }),
+    );
+    desk.tell(&(0..20).map(fact).collect::<Vec<_>>()).await;
+    desk.until("webhook_deliveries WHERE status IN ('delivering', 'pending')", 20).await;
+    receiver.until_hits(2).await;
+    assert_eq!(receiver.hits().len(), 2);
+    receiver.open_gate();
+    desk.until("webhook_deliveries WHERE status = 'success'", 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_endpoint_is_left_alone_and_its_deliveries_keep_their_attempts() {
+    let desk = Desk::open().await;
+    let (receiver, answer) = changeable(500);
+    let (id, _) = desk.subscribe(&all_to(&receiver));
+    desk.tell(&(0..200).map(fact).collect::<Vec<_>>()).await;
+    desk.until("webhook_subscriptions WHERE circuit_state = 'open' AND circuit_until > now()", 1).await;
+    desk.until("webhook_deliveries", 200).await;
+    // What was under way when it opened may still come: ten open it, eight are sent at once, and of each set of facts
+    // that was accepted meanwhile one is tried.
+    let untried = format!("webhook_deliveries WHERE subscription_id = '{id}' AND attempts = 0");
+    assert!(desk.count(&untried).await >= 200 - 40, "{} untried", desk.count(&untried).await);
+    answer.store(200, Ordering::SeqCst);
+    // Its time is over: one is tried, succeeds, and the others follow.
+    desk.execute("UPDATE webhook_subscriptions SET circuit_until = now()").await;
+    desk.until(&untried, 0).await;
+    desk.until("webhook_subscriptions WHERE circuit_state = 'closed' AND consecutive_failures = 0", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_delivery_at_a_time_tries_a_half_open_circuit() {
+    let desk = Desk::open().await;
+    let _replica = desk.service.replica();
+    let receiver = Receiver::answering(500);
+    desk.subscribe(&all_to(&receiver));
+    desk.tell(&(0..50).map(fact).collect::<Vec<_>>()).await;
+    desk.until("webhook_subscriptions WHERE circuit_state = 'open' AND circuit_until > now()", 1).await;
+    desk.until("webhook_deliveries WHERE status = 'delivering'", 0).await;
+    let before = receiver.hits().len();
+    desk.execute("UPDATE webhook_subscriptions SET circuit_until = now()").await;
+    desk.until("webhook_subscriptions WHERE circuit_state = 'open' AND circuit_openings = 2", 1).await;
+    assert_eq!(receiver.hits().len(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overloaded_endpoint_is_left_alone_as_a_whole() {
+    let desk = Desk::open().await;
+    let (receiver, answer) = changeable(429);
+    let (id, _) = desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "max_concurrency": 1 }));
+    desk.tell(&(0..50).map(fact).collect::<Vec<_>>()).await;
+    desk.until("webhook_subscriptions WHERE circuit_state <> 'closed'", 1).await;
+    // One answer was enough; after a second, another one is tried.
+    let first = receiver.hits().len();
+    assert!(first <= 2, "{first} requests");
+    answer.store(200, Ordering::SeqCst);
+    desk.until(&format!("webhook_deliveries WHERE subscription_id = '{id}' AND attempts = 0"), 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facts_of_one_key_keep_their_order_and_other_keys_go_on() {
+    let desk = Desk::open().await;
+    // The first request of all fails, whichever key it is of.
+    let receiver = Receiver::new(|number| (if number == 0 { 500 } else { 200 }, None));
+    let (id, _) = desk.subscribe(&json!({
+        "url": receiver.url, "events": ["*"], "ordered": true, "retry_schedule": [8],
+    }));
+    // Ten facts of each of five keys, the keys taking turns.
+    let facts: Vec<Envelope> = (0..50).map(|number| fact(number % 5)).collect();
+    desk.tell(&facts).await;
+    // Order is that of acceptance, which one replica alone decides here; both deliver.
+    desk.until("webhook_deliveries", 50).await;
+    let _replica = desk.service.replica();
+    let failed = eventually("the first one to fail", async || {
+        let hits = receiver.hits();
+        Some(hits.first()?.content()["data"]["token_id"].to_string())
+    })
+    .await;
+    desk.until(&format!("webhook_deliveries WHERE subscription_id = '{id}' AND status = 'success'"), 50)
+        .await;
+
+    let mut order: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut ended: Vec<String> = Vec::new();
+    for hit in receiver.hits() {
+        let key = hit.content()["data"]["token_id"].to_string();
+        ended.push(key.clone());
+        order.entry(key).or_default().push(hit.id().to_owned());
+    }
+    for (key, mut ids) in order {
+        // A repeated one is the first of the key that failed.
+        ids.dedup();
+        let told: Vec<String> =
+            facts.iter().filter(|told| key.contains(&told.subject)).map(|told| told.id.to_string()).collect();
+        assert_eq!(ids, told, "{key}");
+    }
+    let others = ended.iter().skip(1).position(|key| *key == failed).unwrap();
+    assert_eq!(others, 40, "the other keys were done before the failed one was tried again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_that_wait_for_one_hold_up_no_other() {
+    let desk = Desk::open().await;
+    let (hanging, healthy) = (Receiver::answering(200), Receiver::answering(200));
+    hanging.close_gate();
+    let (stuck, _) =
+        desk.subscribe(&json!({ "url": hanging.url, "events": ["order.*"], "timeout_seconds": 30 }));
+    desk.subscribe(&all_to(&healthy));
+    desk.execute(
+        "INSERT INTO messages (id, type, subject, body, occurred_at, received_at) \
+         SELECT gen_random_uuid(), 'order.created', 'x', '{}', now(), now() FROM generate_series(1, 50000)",
+    )
+    .await;
+    desk.execute(&format!(
+        "INSERT INTO webhook_deliveries (id, message_id, subscription_id, event_type, status, next_attempt_at, \
+             created_at, updated_at) \
+         SELECT gen_random_uuid(), id, '{stuck}', type, 'pending', now() - interval '1 hour', now(), now() \
+         FROM messages"
+    ))
+    .await;
+    hanging.until_hits(8).await;
+    desk.tell(&[fact(1)]).await;
+    healthy.until_hits(1).await;
+    assert!(hanging.hits().len() <= 8);
+    let in_hand = format!("webhook_deliveries WHERE subscription_id = '{stuck}' AND status = 'delivering'");
+    assert!(desk.count(&in_hand).await <= 1000);
+}
