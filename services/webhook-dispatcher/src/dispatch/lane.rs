@@ -53,6 +53,8 @@ struct Lane {
     in_doubt: usize,
     /// How many may be in doubt.
     credit: usize,
+    /// Whether the last answer came at once.
+    is_quick: bool,
     failures: i32,
 }
 
@@ -69,6 +71,7 @@ pub(super) async fn work(tools: Tools, id: Uuid, mut jobs: mpsc::UnboundedReceiv
         recorded,
         in_doubt: 0,
         credit: FEWEST,
+        is_quick: false,
         failures: 0,
     };
     let mut notes = Vec::new();
@@ -88,7 +91,7 @@ pub(super) async fn work(tools: Tools, id: Uuid, mut jobs: mpsc::UnboundedReceiv
             Some(ended) = lane.under_way.join_next() => lane.ended(ended),
             number = told.recv_many(&mut notes, MOST) => {
                 notes.clear();
-                lane.in_doubt = lane.in_doubt.saturating_sub(number);
+                lane.recorded_so_many(number);
             }
         }
         lane.start().await;
@@ -145,6 +148,14 @@ impl Lane {
         self.under_way.spawn(async move { sender.send(&endpoint, job, now).await });
     }
 
+    /// Only what is recorded makes room for more: before anything is, a crash repeats the fewest.
+    fn recorded_so_many(&mut self, number: usize) {
+        self.in_doubt = self.in_doubt.saturating_sub(number);
+        if self.is_quick {
+            self.credit = (self.credit + number).min(MOST);
+        }
+    }
+
     /// Hands the outcome in, and learns from it.
     fn ended(&mut self, ended: Result<Sent, tokio::task::JoinError>) {
         let sent = match ended {
@@ -157,9 +168,8 @@ impl Lane {
         };
         failpoint::hit("webhook.after_send");
         let is_success = sent.outcome.ending == Ending::Success;
-        if is_success && sent.took <= AT_ONCE {
-            self.credit = (self.credit + 1).min(MOST);
-        } else if !is_success || sent.took > SLOW {
+        self.is_quick = is_success && sent.took <= AT_ONCE;
+        if !is_success || sent.took > SLOW {
             self.credit = FEWEST;
         }
         self.failures = match sent.outcome.pause_seconds {

@@ -152,6 +152,8 @@ mod tests {
 
     use super::{BYTES, CAPACITY, Load, PER_SUBSCRIPTION, Room, SHARE, Slot};
 
+    const LARGE: usize = 1024 * 1024;
+
     fn fill(load: &Load, hog: Uuid, bytes: usize) -> Vec<Slot> {
         (0..PER_SUBSCRIPTION + 5).map_while(|_| load.take(hog, bytes)).collect()
     }
@@ -181,7 +183,6 @@ mod tests {
     #[test]
     fn large_bodies_are_bounded_by_their_bytes_and_each_subscription_still_has_one() {
         let load = Load::default();
-        const LARGE: usize = 1024 * 1024;
         let slots: Vec<_> = (1..=200).flat_map(|hog| fill(&load, Uuid::from_u128(hog), LARGE)).collect();
         assert!(slots.len() * LARGE <= 2 * BYTES, "{} bodies", slots.len());
         assert!(load.has(Uuid::from_u128(15)), "another finds a place");

@@ -57,7 +57,7 @@ impl Sender {
         if let Err(refused) = self.guard.check_url(&endpoint.url) {
             heard.fail("address", refused.to_string());
         } else {
-            match request(endpoint, &job, now) {
+            match span.in_scope(|| request(endpoint, &job, now)) {
                 Ok(request) => {
                     let heard = &mut heard;
                     let posted = heard.post(request, now).instrument(span.clone());

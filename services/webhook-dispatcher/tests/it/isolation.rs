@@ -30,7 +30,7 @@ async fn two_replicas_together_keep_to_a_rate() {
     let started = Instant::now();
     desk.until("webhook_deliveries WHERE status = 'success'", 40).await;
     // Half a second's worth may go at once; the other 35 take three and a half seconds.
-    assert!(started.elapsed() >= Duration::from_millis(3000), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_secs(3), "{:?}", started.elapsed());
     assert_eq!(receiver.hits().len(), 40);
 }
 
