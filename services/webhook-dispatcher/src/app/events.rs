@@ -108,6 +108,7 @@ pub(crate) async fn test(
         subscription_id: subscription_id.as_uuid(),
         kind: TEST.to_owned(),
         timeout_seconds: subscription.timeout_seconds,
+        is_limited: true,
         ordering_key: None,
         trigger: "test",
         leased_until: None,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::filter::Filter;
 use crate::domain::{pattern, payload, settings};
 use crate::state::State;
+pub(crate) use crate::store::fan_out::Plan;
 use crate::store::fan_out::{self, Interest, Message, NewDelivery};
 
 /// Keys of order that are longer are told by their hash: an index holds them.
@@ -29,15 +30,6 @@ pub(crate) struct Fact<'a> {
     pub(crate) tracestate: Option<&'a str>,
     /// Whose thing it speaks of, where that is known without looking into the data.
     pub(crate) user: Option<&'a str>,
-}
-
-/// What a fact becomes.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) message: Message,
-    pub(crate) deliveries: Vec<NewDelivery>,
-    /// Subscriptions whose filter leaves it out.
-    pub(crate) filtered: Vec<Uuid>,
 }
 
 /// Everybody who may be told.
@@ -92,6 +84,7 @@ impl Audience {
                 subscription_id: interest.id,
                 kind: fact.kind.to_owned(),
                 timeout_seconds: interest.timeout_seconds,
+                is_limited: interest.is_limited,
                 ordering_key: interest.ordered.then(|| key_of(interest, &data, fact.subject)),
                 trigger: "auto",
                 leased_until: None,

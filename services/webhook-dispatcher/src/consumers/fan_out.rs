@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 use crate::app::fan_out::{Audience, Fact, Plan};
 use crate::dispatch::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
 use crate::state::State;
-use crate::store::fan_out;
+use crate::store::fan_out::{self, NewDelivery};
 
 /// Takes facts in.
 #[derive(Debug)]
@@ -60,7 +60,9 @@ impl FanOut {
             if delivery.skipped.is_some() || delivery.ordering_key.is_some() || delivery.is_limited {
                 continue;
             }
-            let Some(slot) = self.dispatcher.load().take(delivery.subscription_id, body.len()) else { continue };
+            let Some(slot) = self.dispatcher.load().take(delivery.subscription_id, body.len()) else {
+                continue;
+            };
             let leased_until =
                 now + Duration::seconds((delivery.timeout_seconds + LEASE_MARGIN_SECONDS).into());
             delivery.leased_until = Some(leased_until);

@@ -7,8 +7,6 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::app::fan_out::Plan;
-
 /// An event, as it will be sent.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -66,6 +64,15 @@ pub(crate) struct NewDelivery {
     pub(crate) leased_until: Option<OffsetDateTime>,
     /// Why it is not delivered at all.
     pub(crate) skipped: Option<String>,
+}
+
+/// What a fact becomes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) message: Message,
+    pub(crate) deliveries: Vec<NewDelivery>,
+    /// Subscriptions whose filter leaves it out.
+    pub(crate) filtered: Vec<Uuid>,
 }
 
 /// The subscriptions, those that are not active too: their owners are to see what they missed.
