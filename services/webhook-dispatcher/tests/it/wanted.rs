@@ -30,8 +30,8 @@ async fn what_a_filter_leaves_out_is_counted() {
         .collect();
     sellers.sort_unstable();
     assert_eq!(sellers, [90, 91, 92, 93, 94, 97, 98, 99]);
-    let (_, stats) = desk.service.get(&format!("/webhooks/{id}/stats"));
-    assert_eq!(stats["ever"], json!({ "filtered": 92, "success": 8 }));
+    let (_, counted) = desk.service.get(&format!("/webhooks/{id}/stats"));
+    assert_eq!(counted["ever"], json!({ "filtered": 92, "success": 8 }));
 
     let wrong = json!({ "filter": { "any": [{ "path": "seller", "eq": 1 }] } });
     let (status, problem) = desk.service.patch(&format!("/webhooks/{id}"), &wrong);
@@ -91,13 +91,13 @@ async fn an_outside_event_is_taken_in_once_and_reaches_whom_it_concerns() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(answers.iter().all(|(status, _)| [202, 409].contains(status)), "{answers:?}");
-    let (_, taken) = answers.iter().find(|(status, _)| *status == 202).unwrap();
-    assert_eq!(taken["deliveries"], 2);
+    let (_, accepted) = answers.iter().find(|(status, _)| *status == 202).unwrap();
+    assert_eq!(accepted["deliveries"], 2);
     for receiver in [&all, &of_anna] {
         let hit = &receiver.until_hits(1).await[0];
         assert_eq!(
             (hit.id(), &hit.content()["timestamp"]),
-            (taken["id"].as_str().unwrap(), &json!("2026-11-21T08:00:00Z"))
+            (accepted["id"].as_str().unwrap(), &json!("2026-11-21T08:00:00Z"))
         );
     }
     desk.until("webhook_deliveries WHERE status = 'success'", 2).await;
