@@ -203,7 +203,7 @@ async fn many(desk: &Desk, id: &str, status: &str, count: i32) {
     .await;
     desk.execute(
         "INSERT INTO delivery_attempts (delivery_id, attempt, attempted_at, duration_ms) \
-         SELECT id, 1, created_at, 5 FROM webhook_deliveries",
+         SELECT id, 1, created_at, 5 FROM webhook_deliveries WHERE event_type = 'order.created'",
     )
     .await;
 }
