@@ -244,7 +244,7 @@ async fn an_export_takes_no_memory_and_who_goes_away_takes_the_query_along() {
 
     let (mut socket, mut part) = (ask(&shop), vec![0; 1 << 20]);
     let (mut bytes, mut most) = (0, 0);
-    while let Some(read @ 1..) = socket.read(&mut part).ok() {
+    while let Ok(read @ 1..) = socket.read(&mut part) {
         bytes += read;
         most = most.max(resident());
     }
