@@ -4,7 +4,9 @@
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use url::{Url, form_urlencoded};
+use url::{ParseError, Url, form_urlencoded};
+
+const NO_HOST: &str = "must name a host";
 
 /// What may stand in an address of one kind of server.
 pub(super) struct Grammar {
@@ -75,8 +77,9 @@ impl Grammar {
         if !scheme.is_some_and(|scheme| self.schemes.contains(&scheme)) {
             return Err(format!("must begin with {}", self.kind().replace('…', "")));
         }
-        let url = Url::parse(text).map_err(|error| {
-            format!("is no address ({error}); a user and a password must be percent-encoded")
+        let url = Url::parse(text).map_err(|error| match error {
+            ParseError::EmptyHost => NO_HOST.to_owned(),
+            _ => format!("is no address ({error}); a user and a password must be percent-encoded"),
         })?;
         // The part with the password ends at `/`, `?` or `#`: what comes after one of them was meant to be in it.
         if [Some(url.path()), url.query(), url.fragment()]
@@ -87,7 +90,7 @@ impl Grammar {
             return Err("must have its password percent-encoded: an @ stands where none may".to_owned());
         }
         if url.host_str().is_none_or(str::is_empty) {
-            return Err("must name a host".to_owned());
+            return Err(NO_HOST.to_owned());
         }
         if url.port() == Some(0) {
             return Err("must have a port from 1 to 65535, or none".to_owned());
