@@ -58,7 +58,12 @@ CREATE INDEX task_history_due ON task_history (run_at, id) WHERE status IN ('que
 CREATE INDEX task_history_by_queue ON task_history (queue, kind, id DESC);
 CREATE INDEX task_history_listed ON task_history (created_at DESC, id DESC);
 CREATE INDEX task_history_listed_of_user ON task_history (user_id, created_at DESC, id DESC) WHERE user_id IS NOT NULL;
-CREATE INDEX task_history_listed_failed ON task_history (created_at DESC, id DESC) WHERE status = 'failed';
+CREATE INDEX task_history_listed_of_kind ON task_history (kind, created_at DESC, id DESC);
+CREATE INDEX task_history_listed_of_queue ON task_history (queue, created_at DESC, id DESC);
+-- The states few tasks are in, so that the few are found among the many that succeeded.
+CREATE INDEX task_history_listed_live ON task_history (created_at DESC, id DESC)
+    WHERE status IN ('queued', 'running', 'retrying');
+CREATE INDEX task_history_listed_failed ON task_history (created_at DESC, id DESC) WHERE status IN ('failed', 'cancelled');
 CREATE INDEX task_history_finished ON task_history (finished_at) WHERE finished_at IS NOT NULL;
 -- Tasks that are asked for again and again: the row is the truth, any number of processes may look at it.
 CREATE TABLE schedules (

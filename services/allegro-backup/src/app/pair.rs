@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::access::CallError;
 use crate::clients::allegro::{AllegroError, Claims, Me};
 use crate::state::State;
-use crate::store::tokens::Pair;
+pub(crate) use crate::store::tokens::Pair;
 
 /// Allegro's access tokens live so long, unless they or their bringer say otherwise.
 const LIFE: Duration = Duration::from_secs(43_199);

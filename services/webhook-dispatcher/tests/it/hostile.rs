@@ -34,8 +34,9 @@ where
 /// Writes `piece` again and again, until nobody listens.
 async fn drip(mut stream: TcpStream, first: &[u8], piece: &[u8], pause: Duration) {
     let mut sent = stream.write_all(first).await;
+    let mut pace = tokio::time::interval(pause.max(Duration::from_micros(100)));
     while sent.is_ok() {
-        tokio::time::sleep(pause).await;
+        pace.tick().await;
         sent = stream.write_all(piece).await;
     }
 }

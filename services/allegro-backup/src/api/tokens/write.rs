@@ -12,10 +12,9 @@ use super::view::TokenView;
 use super::{check_names, visible};
 use crate::api::problems::{self, ACCOUNT_REMOVED};
 use crate::app::accounts::{self, Asked, Change, Identity};
-use crate::app::pair::{self, Brought, PairError};
+use crate::app::pair::{self, Brought, Pair, PairError};
 use crate::clients::allegro::Me;
 use crate::state::State;
-use crate::store::tokens::Pair;
 
 /// Far more than any token of Allegro's.
 const MAX_TOKEN: usize = 16 * 1024;
