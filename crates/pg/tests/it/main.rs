@@ -7,13 +7,17 @@ mod pool;
 mod rotate;
 mod tls;
 
+use std::iter::successors;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use domain::Hopeless;
 use pg::{Error, Pool};
+use secrecy::SecretString;
 use testkit::Database;
 use tokio::sync::Notify;
 
@@ -54,6 +58,18 @@ async fn replicas_that_migrate_at_once_apply_each_migration_once() {
     let applied: Vec<String> =
         futures_util::future::try_join_all(runs).await.unwrap().into_iter().flatten().collect();
     assert_eq!(applied, ["20260101000001", "20260101000002"]);
+}
+
+#[tokio::test]
+async fn what_does_not_heal_is_told_apart_from_a_server_that_is_away() {
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (query, is_hopeless) in [("", false), ("?sslmode=verify-full&sslrootcert=/nowhere/root.pem", true)] {
+        let url = SecretString::from(format!("postgres://somebody@127.0.0.1:{port}/zaplecze{query}"));
+        let error = pg::migrate(&url, &MIGRATIONS).await.unwrap_err();
+        let causes = successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
+        assert_eq!(causes.into_iter().any(|cause| cause.is::<Hopeless>()), is_hopeless, "{error:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
