@@ -95,7 +95,7 @@ impl Grammar {
         if url.port() == Some(0) {
             return Err("must have a port from 1 to 65535, or none".to_owned());
         }
-        self.path.check(url.path().trim_start_matches('/'))?;
+        self.path.check(url.path().strip_prefix('/').unwrap_or_default())?;
         if url.fragment().is_some() {
             return Err("must not hold #".to_owned());
         }
@@ -207,7 +207,9 @@ mod tests {
             (&AMQP, "amqp://u:hunter2@h//", "must have one name after the host"),
             (&AMQP, "amqp://h/v?heartbeat=soon", "heartbeat must be a whole number from 0 to 65535"),
         ] {
-            let told = grammar.check(url).unwrap_err();
+            let checked = grammar.check(url);
+            assert!(checked.is_err(), "{url}");
+            let told = checked.unwrap_err();
             assert!(told.starts_with(rule), "{url}: {told}");
             assert!(!told.contains("hunter"), "{url}: {told}");
         }
