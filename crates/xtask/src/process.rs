@@ -14,6 +14,9 @@ use nix::unistd::Pid;
 
 use crate::reaper::Reaper;
 
+/// More than the reaper takes to end everything.
+const LAST_WAIT: Duration = Duration::from_mins(2);
+
 /// Starts a long-running process in a group of its own, with its output in a file.
 fn start(command: &mut Command, log: &Path, reaper: &mut Reaper) -> Result<Child> {
     let output = File::options()
@@ -80,10 +83,16 @@ impl Server {
 }
 
 /// Waits for the end of all, in whatever order they end: a process that has ended is still there for the reaper until
-/// its parent has asked for it.
+/// its parent has asked for it. Kills what is left after a while: the reaper may have been killed itself.
 pub(crate) fn wait_for_all<'a>(servers: impl IntoIterator<Item = &'a mut Server>) {
     let mut left: Vec<&mut Server> = servers.into_iter().collect();
+    let deadline = Instant::now() + LAST_WAIT;
     while !left.is_empty() {
+        if Instant::now() > deadline {
+            for server in &mut left {
+                let _already_gone = server.kill();
+            }
+        }
         left.retain_mut(|server| !server.has_ended());
         sleep(Duration::from_millis(20));
     }
