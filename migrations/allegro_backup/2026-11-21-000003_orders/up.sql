@@ -17,6 +17,8 @@ CREATE TABLE orders (
     version bigint NOT NULL DEFAULT 1,
     -- When the request that brought this content was started: a slower, older answer never replaces it.
     asked_at timestamptz NOT NULL,
+    -- How this content came: event, list, detail, manual or import.
+    source text NOT NULL DEFAULT 'list',
     -- A content with fewer line items, or without its buyer, replaced a fuller one.
     lost_data boolean NOT NULL DEFAULT false,
     ready_announced boolean NOT NULL DEFAULT false,

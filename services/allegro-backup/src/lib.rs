@@ -25,14 +25,12 @@ use chassis::config::{Alerts, Database, Encryption, Reader, Redis};
 use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::{Broker, Relay};
-use pg::RotateKeys;
 use pg::sealed::Keyring;
 use web::{FORGET_ANSWERS, Health, Idempotency};
 
 use crate::clients::allegro::{
     AllegroClient, Application, Limits, Pause, Quotas, REQUEST_TIMEOUT, UserAgent,
 };
-use crate::commands::{SyncCommand, VerifyCommand};
 pub use crate::config::Config;
 use crate::settings::SyncSettings;
 use crate::state::State;
@@ -65,14 +63,7 @@ impl Service for AllegroBackup {
     }
 
     fn commands(commands: &mut Commands<Config>) {
-        commands.add("rotate-keys", async |config: Config, rotate: RotateKeys| {
-            let keyring = Keyring::new(config.encryption.into_keys())?;
-            Ok(rotate.run(&config.database.url, &keyring, &store::SEALED).await?)
-        });
         commands::add(commands);
-        commands.add("sync", async |config: Config, sync: SyncCommand| sync.run(state_of(config)?).await);
-        commands
-            .add("verify", async |config: Config, verify: VerifyCommand| verify.run(state_of(config)?).await);
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {

@@ -23,6 +23,8 @@ pub(crate) enum Change {
     MoveAddress,
     /// The buyer's data and all lines but one are gone, as when an account is deleted.
     LoseData,
+    /// The first offer's name is so many bytes long, in the order and in its events.
+    Bloat(usize),
 }
 
 impl Change {
@@ -34,7 +36,7 @@ impl Change {
             Self::BuyerCancel => Some("BUYER_CANCELLED"),
             Self::AutoCancel => Some("AUTO_CANCELLED"),
             Self::Fulfill(_) => Some("FULFILLMENT_STATUS_CHANGED"),
-            Self::MoveAddress | Self::LoseData => Some("BUYER_MODIFIED"),
+            Self::MoveAddress | Self::LoseData | Self::Bloat(_) => Some("BUYER_MODIFIED"),
             Self::Return | Self::Sent(_) => None,
         }
     }
@@ -74,6 +76,7 @@ impl Change {
                     lines.truncate(1);
                 }
             }
+            Self::Bloat(bytes) => set(form, "/lineItems/0/offer/name", json!("x".repeat(*bytes))),
         }
         if self.moves_updated_at() {
             set(form, "/updatedAt", json!(moment));

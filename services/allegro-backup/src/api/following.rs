@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use web::{Answer, ApiJson, Caller, FieldErrors, Once, Problem};
 
-use super::problems::TOKEN_NOT_FOUND;
+use super::problems::{TOKEN_NOT_FOUND, connected};
 use crate::app::accounts::{self, Account};
 use crate::app::syncs;
 use crate::state::State;
@@ -89,7 +89,8 @@ impl From<(Account, Schedule)> for ActiveView {
 #[utoipa::path(post, path = "/api/v1/sync/activate", tag = "sync", operation_id = "activate_sync",
     request_body = Activate,
     responses((status = 200, description = "It is followed", body = Switched),
-              (status = 404, description = "token_not_found")))]
+              (status = 404, description = "token_not_found"),
+              (status = 409, description = "needs_reauthorization")))]
 pub(crate) async fn activate(
     state: Data<State>,
     caller: Caller,
@@ -104,6 +105,7 @@ pub(crate) async fn activate(
     errors.check(minutes.is_some(), "/interval_minutes", "out_of_range", "is a whole number from 1 to 1440");
     errors.finish()?;
     let account = account(&state, &caller, wish.token_id).await?;
+    connected(&account)?;
     once.run(async |conn| {
         let done = syncs::activate(conn, &state, &account, minutes.unwrap_or(1)).await;
         done.map_err(|error| Problem::database(&error))?;

@@ -4,6 +4,7 @@ use domain::Chain;
 use web::Problem;
 
 use crate::app::access::{CallError, TokenStoreError};
+use crate::app::accounts::Account;
 use crate::clients::allegro::AllegroError;
 
 web::error_codes! {
@@ -30,13 +31,18 @@ web::error_codes! {
         "Allegro does not accept this application; its id or secret is wrong, or it is not a device application.";
 }
 
+/// Refuses accounts for which nothing can be read before their owner has connected them again.
+pub(crate) fn connected(account: &Account) -> Result<(), Problem> {
+    if account.needs_reauthorization { Err(Problem::new(&NEEDS_REAUTHORIZATION)) } else { Ok(()) }
+}
+
 /// A call to Allegro failed while its caller waited.
 pub(crate) fn allegro(error: &CallError) -> Problem {
     match error {
         CallError::Allegro(AllegroError::Paused(after)) => {
             Problem::unavailable("allegro", error).retry_after(*after)
         }
-        CallError::Allegro(AllegroError::Unavailable { .. } | AllegroError::Malformed) => {
+        CallError::Allegro(AllegroError::Unavailable { .. } | AllegroError::Malformed { .. }) => {
             Problem::unavailable("allegro", error)
         }
         CallError::Allegro(_) => {

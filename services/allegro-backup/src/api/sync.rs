@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use web::{Answer, ApiPath, Caller, FieldErrors, Once, OptionalJson, Problem, RequestId};
 
-use super::problems::{NO_ACCOUNT, SEVERAL_ACCOUNTS, TOKEN_NOT_FOUND};
+use super::problems::{NO_ACCOUNT, SEVERAL_ACCOUNTS, TOKEN_NOT_FOUND, connected};
 use crate::app::accounts::{self, Account};
 use crate::app::syncs::{self, Asker, OnDuplicate, Standing, Wanted};
 use crate::state::State;
@@ -24,10 +24,10 @@ use crate::state::State;
 pub(crate) struct Start {
     /// Needed where the user has several accounts.
     token_id: Option<TokenId>,
-    /// Orders bought from this moment on; twelve months back, as far as Allegro lists, when left out.
+    /// Orders bought from this moment on; twelve months back, as far as Allegro lists, when left out or earlier.
     #[serde(default, with = "time::serde::rfc3339::option")]
     from: Option<OffsetDateTime>,
-    /// Orders bought until this moment; until now when left out.
+    /// Orders bought until this moment, within the last twelve months; until now when left out.
     #[serde(default, with = "time::serde::rfc3339::option")]
     to: Option<OffsetDateTime>,
     /// True reads the whole list, and then what Allegro's journal still holds and we have not; without `from` and `to`.
@@ -41,14 +41,13 @@ pub(crate) struct Start {
 impl Start {
     fn wanted(&self, now: OffsetDateTime) -> Result<Wanted, Problem> {
         let Self { from, to, full, on_duplicate, .. } = *self;
+        let wanted = Wanted { from, to, full, on_duplicate };
         let mut errors = FieldErrors::default();
-        errors.check(from.is_none_or(|from| from <= now), "/from", "in_the_future", "is not in the future");
-        let in_order = from.zip(to).is_none_or(|(from, to)| from < to);
-        errors.check(in_order, "/to", "before_from", "is after `from`");
-        let alone = !full || (from.is_none() && to.is_none());
-        errors.check(alone, "/full", "excludes_dates", "goes without `from` and `to`");
+        for fault in wanted.faults(now) {
+            errors.push(format!("/{}", fault.field), fault.code, fault.text);
+        }
         errors.finish()?;
-        Ok(Wanted { from, to, full, on_duplicate })
+        Ok(wanted)
     }
 }
 
@@ -139,7 +138,7 @@ pub(crate) struct StandingList {
     request_body = Start,
     responses((status = 202, description = "Asked for", body = Started),
               (status = 404, description = "no_account, token_not_found"),
-              (status = 409, description = "several_accounts")))]
+              (status = 409, description = "several_accounts, needs_reauthorization")))]
 pub(crate) async fn start(
     state: Data<State>,
     caller: Caller,
@@ -160,6 +159,7 @@ pub(crate) async fn start(
         (None, _) => return Err(Problem::new(&SEVERAL_ACCOUNTS)),
     };
     let account = account.ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))?;
+    connected(account)?;
     let asker = Asker { subject: &caller.subject, correlation_id: request_id.as_str() };
     once.run(async |conn| {
         let task = syncs::start(conn, &state, account, asker, wanted).await;
@@ -174,7 +174,8 @@ pub(crate) async fn start(
     params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
     request_body = StartEvents,
     responses((status = 202, description = "Asked for", body = Started),
-              (status = 404, description = "no_account, token_not_found")))]
+              (status = 404, description = "no_account, token_not_found"),
+              (status = 409, description = "needs_reauthorization")))]
 pub(crate) async fn start_events(
     state: Data<State>,
     caller: Caller,
@@ -195,6 +196,13 @@ pub(crate) async fn start_events(
     if accounts.is_empty() {
         return Err(Problem::new(&TOKEN_NOT_FOUND));
     }
+    // Of several, those that can be read are.
+    if let [account, ..] = accounts.as_slice()
+        && accounts.iter().all(|it| it.needs_reauthorization)
+    {
+        connected(account)?;
+    }
+    accounts.retain(|account| !account.needs_reauthorization);
     let asker = Asker { subject: &caller.subject, correlation_id: request_id.as_str() };
     once.run(async |conn| {
         let task = syncs::start_events(conn, &state, (&user_id, &accounts), asker, wish.from_date).await;

@@ -157,7 +157,7 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
             authorizations::end_turn(&mut *state.pool.get().await?, id, interval, true).await?;
             return Err(TaskError::Postpone { after, reason: "Allegro's limit was met".to_owned() });
         }
-        Err(error @ (AllegroError::Unavailable { .. } | AllegroError::Malformed)) => {
+        Err(error @ (AllegroError::Unavailable { .. } | AllegroError::Malformed { .. })) => {
             // RFC 8628 §3.5: on a connection timeout the client must poll less often.
             tracing::warn!(%error, "Allegro does not answer the poll; asking again");
             interval = (interval + SLOWER).min(SLOWEST.max(interval));

@@ -78,7 +78,7 @@ fn look(answer: &Answer) -> Look {
         Ok(_) => Look::Answered,
         Err(CallError::Allegro(AllegroError::NotFound)) => Look::Gone,
         Err(CallError::Allegro(
-            AllegroError::Refused { .. } | AllegroError::Malformed | AllegroError::OAuth { .. },
+            AllegroError::Refused { .. } | AllegroError::Malformed { .. } | AllegroError::OAuth { .. },
         )) => Look::Refused,
         Err(CallError::Allegro(AllegroError::Unavailable { .. })) => Look::Silent,
         Err(_pause_account_or_storage) => Look::Systemic,
@@ -116,6 +116,9 @@ async fn judge(
         let told = match (answer, look) {
             (Ok(raw), _) => Told::Order(raw, asked_at),
             (Err(_), Look::Gone) => Told::Gone(asked_at),
+            (Err(error @ CallError::Allegro(AllegroError::Malformed { .. })), _) if others_answer => {
+                Told::Refused(own(&id, "unreadable", &error))
+            }
             (Err(error), Look::Refused) if others_answer => Told::Refused(own(&id, "refused", &error)),
             (Err(error), Look::Silent) if blamed.contains(&id) => {
                 Told::Refused(own(&id, "unavailable", &error))

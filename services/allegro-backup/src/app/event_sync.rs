@@ -9,10 +9,11 @@ use serde_json::json;
 use tasks::{Progress, Run, TaskError};
 use time::Duration;
 
-use super::access::{CallError, call};
+use super::access::CallError;
 use super::details::{self, Told};
 use super::history::{self, Kind};
 use super::landing::Learned;
+use super::narrowing;
 use super::upsert::{Counts, Source};
 use super::work::{full_sync_task, resync_task};
 use crate::clients::allegro::AllegroError;
@@ -128,9 +129,7 @@ async fn list_first(state: &State, run: &Run, owner: &Owner) -> Result<(), TaskE
 
 impl Reading<'_> {
     async fn page(&self, from: Option<&str>) -> Result<Vec<Event>, CallError> {
-        let allegro = &self.state.allegro;
-        call(self.state, self.owner.token_id, |token| async move { allegro.events(&token, from, PAGE).await })
-            .await
+        narrowing::events(self.state, self.owner, from, PAGE).await
     }
 
     /// Fetches the orders of a page's events and stores both, as far as they came. Returns what stood in the way of
@@ -253,7 +252,7 @@ mod tests {
     #[test]
     fn the_run_ends_before_the_first_event_whose_order_is_unsettled() {
         let page = [event(Some("a")), event(None), event(Some("b")), event(Some("a"))];
-        let unsettled = || Told::Unsettled(CallError::Allegro(AllegroError::Malformed));
+        let unsettled = || Told::Unsettled(CallError::Allegro(AllegroError::malformed()));
         let gone = || Told::Gone(OffsetDateTime::UNIX_EPOCH);
         for (told, expected) in [
             (vec![("a", gone()), ("b", gone())], (4, false)),

@@ -73,6 +73,11 @@ impl Export {
         Ok(Self { snapshot, format, accounts, current: None, heading, orders: 0 })
     }
 
+    /// True when there is no account to write of.
+    pub(crate) fn is_of_nobody(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
     /// How many orders there are to write.
     ///
     /// # Errors
@@ -146,6 +151,7 @@ fn line(account: Uuid, row: Row) -> Result<OrderLine, serde_json::Error> {
         allegro_order_id: row.allegro_order_id,
         version: row.version,
         seen_at: row.asked_at,
+        source: row.source,
         lost_data: row.lost_data,
         ready_announced: row.ready_announced,
         cancel_announced: row.cancel_announced,

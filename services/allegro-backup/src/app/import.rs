@@ -18,7 +18,7 @@ use crate::store::order_import::{self, Earlier};
 use crate::store::orders::{self, Content};
 use crate::store::tokens::TokenStoreError;
 
-/// How contents came that a file brought.
+/// How contents came that a file brought to an order that is there; of others it says itself.
 const SOURCE: &str = "import";
 /// Where another writer inserted the same orders meanwhile, they are looked at once more, so often at most.
 const ROUNDS: usize = 3;
@@ -200,7 +200,7 @@ async fn insert(
     let id = |line: &OrderLine| if taken.contains(&line.id) { source.next_id() } else { line.id };
     let mut fresh: Vec<Content<'_>> =
         waiting.values().copied().map(|restored| content(id(&restored.line).into(), restored)).collect();
-    let inserted = orders::insert(conn, token_id, &fresh, false).await?;
+    let inserted = orders::insert(conn, token_id, &fresh, (SOURCE, false)).await?;
     fresh.retain(|content| inserted.iter().any(|id| id == content.order.id.as_str()));
     orders::write_lines(conn, &fresh).await?;
     let there: Vec<(Uuid, &Restored)> = fresh

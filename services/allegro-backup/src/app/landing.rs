@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 
 use domain::events::OrderUpdated;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::details::Told;
+use super::list_window::HISTORY;
 use super::upsert::{Answers, Counts, Source, store};
 use super::work;
 use crate::domain::order::{Order, Owner};
 use crate::state::State;
 use crate::store::failed::{self, Failed};
 use crate::store::order_marks;
+
+/// Allegro's edge is not ours to the minute.
+const EDGE: Duration = Duration::days(1);
 
 /// What was learned about single orders.
 #[derive(Debug, Default)]
@@ -41,6 +45,23 @@ impl Learned {
         None
     }
 
+    /// Orders that are older than Allegro shows any: they are not gone, and nothing is wrong with them.
+    async fn aged(
+        &self,
+        state: &State,
+        conn: &mut pg::Connection,
+        owner: &Owner,
+    ) -> Result<Vec<String>, pg::Error> {
+        let ids: Vec<&str> = self.gone.iter().map(|(order_id, _)| order_id.as_str()).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let aged =
+            order_marks::bought_before(conn, owner.token_id, &ids, state.now() - HISTORY + EDGE).await?;
+        failed::resolve(conn, owner.token_id, &aged.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        Ok(aged)
+    }
+
     /// Stores it all in the caller's transaction: answered orders, quarantine, and orders that were merged away. Orders
     /// that share lines with those that were answered are asked for by a task of their own.
     ///
@@ -55,7 +76,8 @@ impl Learned {
     ) -> Result<Counts, pg::Error> {
         let mut counts = store(state, conn, owner, &self.answers, source).await?;
         let mut without_trace = Vec::new();
-        for (order_id, asked_at) in &self.gone {
+        let aged = self.aged(state, conn, owner).await?;
+        for (order_id, asked_at) in self.gone.iter().filter(|(order_id, _)| !aged.contains(order_id)) {
             match order_marks::carrier(conn, owner.token_id, order_id).await? {
                 Some(into) => merge(state, conn, owner, (order_id, &into), *asked_at).await?,
                 None => without_trace.push(Failed {

@@ -6,28 +6,20 @@
 use std::time::{Duration as StdDuration, Instant};
 
 use domain::TaskId;
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join;
 use serde_json::json;
 use tasks::{Progress, Run, TaskError};
 use time::{Duration, OffsetDateTime};
 
-use super::access::{CallError, call};
+use super::access::call;
 use super::history::{self, Kind};
+use super::list_window::{HISTORY, MAX_DEPTH, fetch, next_window};
 use super::upsert::{Answers, Counts, OnDuplicate, Source, store};
 use super::{accounts, proof, work};
 use crate::clients::allegro::Window;
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::cursors::{self, Cursor};
-
-/// Allegro lists the last twelve months.
-pub(crate) const HISTORY: Duration = Duration::days(365);
-/// Allegro shows nothing deeper in a list (offset and limit together).
-const MAX_DEPTH: i64 = 10_000;
-/// Orders on a page, at most.
-const PAGE: usize = 100;
-/// Pages fetched at once and stored in one transaction.
-const PAGES: i64 = 5;
 
 /// How long one account may hold a worker before others have their turn; it goes on from its checkpoint.
 const TURN: StdDuration = StdDuration::from_mins(1);
@@ -78,18 +70,6 @@ struct Pass<'a> {
     run: &'a Run,
     owner: &'a Owner,
     wish: Wish,
-}
-
-/// What one round of fetching brought.
-pub(crate) struct Fetched {
-    /// The orders.
-    pub(crate) answers: Answers,
-    /// Orders on the pages.
-    pub(crate) count: i64,
-    /// Orders in the window, as the last page said.
-    pub(crate) total: i64,
-    /// Every page said the same.
-    is_steady: bool,
 }
 
 /// Reads the list from where the pass stands to its end.
@@ -176,42 +156,6 @@ async fn begin(pass: Pass<'_>) -> Result<Cursor, TaskError> {
     Ok(cursor)
 }
 
-/// The window to read next: as wide as Allegro's depth allows, none when the pass has reached its end.
-pub(crate) async fn next_window(
-    state: &State,
-    owner: &Owner,
-    cursor: &mut Cursor,
-) -> Result<Option<Window>, TaskError> {
-    let (Some(from), Some(until)) = (cursor.window_from, cursor.pass_until) else { return Ok(None) };
-    if let Some(to) = cursor.window_to {
-        return Ok(Some(Window { from, to }));
-    }
-    if from >= until {
-        return Ok(None);
-    }
-    let mut to = until;
-    loop {
-        let window = Window { from, to };
-        let allegro = &state.allegro;
-        let first =
-            call(state, owner.token_id, |token| async move { allegro.orders(&token, window, 0, 1).await });
-        let total = first.await?.total_count;
-        if to == until {
-            cursor.pass_total = cursor.pass_done + total;
-        }
-        if total <= MAX_DEPTH {
-            cursor.window_to = Some(to);
-            cursor.window_total = Some(total);
-            return Ok(Some(window));
-        }
-        to = from + (to - from) / 2;
-        if to - from < Duration::MILLISECOND {
-            let reason = format!("more than {MAX_DEPTH} orders were bought at {from}");
-            return Err(TaskError::Fail(reason));
-        }
-    }
-}
-
 /// Reads a window page by page, to its end; false when it must be measured again. The next pages are on their way while the ones before are stored.
 async fn read_window(
     pass: Pass<'_>,
@@ -260,37 +204,6 @@ async fn read_window(
             None => return Ok(true),
         }
     }
-}
-
-/// Fetches a few pages at once.
-pub(crate) async fn fetch(
-    state: &State,
-    owner: &Owner,
-    window: Window,
-    offset: i64,
-) -> Result<Fetched, TaskError> {
-    let page = i64::try_from(PAGE).unwrap_or(i64::MAX);
-    let offsets = (0..PAGES).map(|n| offset + n * page).filter(|offset| offset + page <= MAX_DEPTH);
-    let pages =
-        offsets.map(|offset| async move {
-            let asked_at = state.now();
-            let allegro = &state.allegro;
-            let answered = call(state, owner.token_id, |token| async move {
-                allegro.orders(&token, window, offset, PAGE).await
-            });
-            Ok::<_, CallError>((answered.await?, asked_at))
-        });
-    let pages = try_join_all(pages).await?;
-    let mut fetched = Fetched { answers: Answers::default(), count: 0, total: 0, is_steady: true };
-    for (at, (page, asked_at)) in pages.into_iter().enumerate() {
-        fetched.is_steady &= at == 0 || page.total_count == fetched.total;
-        fetched.total = page.total_count;
-        fetched.count += i64::try_from(page.checkout_forms.len()).unwrap_or_default();
-        for raw in &page.checkout_forms {
-            fetched.answers.read(raw, asked_at, true);
-        }
-    }
-    Ok(fetched)
 }
 
 /// One step: orders, facts and checkpoint in one transaction.

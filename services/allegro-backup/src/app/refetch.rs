@@ -3,7 +3,7 @@
 use domain::{TaskId, TokenId};
 use tasks::NewTask;
 
-use super::work::{MISSING_ORDERS, missing_orders_task};
+use super::work::{MISSING_ORDERS, asked_order_task};
 use crate::state::State;
 use crate::store::tokens::{self, Account};
 
@@ -32,7 +32,7 @@ pub(crate) async fn start(
         unique_key: Some(format!("{MISSING_ORDERS}:{}:{order_id}", account.id())),
         requested_by: Some(by.0.to_owned()),
         correlation_id: Some(by.1.to_owned()),
-        ..missing_orders_task(whose, &[order_id.to_owned()])
+        ..asked_order_task(whose, order_id)
     };
     tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await
 }

@@ -75,7 +75,8 @@ async fn attempt(state: State, account: Account) -> Result<bool, CallError> {
             Ok(true)
         }
         Err(error) => {
-            let is_unanswered = matches!(error, AllegroError::Unavailable { .. } | AllegroError::Malformed);
+            let is_unanswered =
+                matches!(error, AllegroError::Unavailable { .. } | AllegroError::Malformed { .. });
             let mut conn = state.pool.get().await?;
             if is_unanswered {
                 // Allegro may have given a new pair that never arrived.

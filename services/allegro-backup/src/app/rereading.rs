@@ -16,7 +16,7 @@ use crate::store::{cursors, failed, order_marks};
 /// Orders asked for and stored in one step.
 const STEP: usize = 100;
 
-/// Reads these orders. A step that meets trouble of Allegro's stores what it could and is done again.
+/// Reads these orders, because `source` says so. A step that meets trouble of Allegro's stores what it could and is done again.
 ///
 /// # Errors
 /// What the task runner shall do.
@@ -24,13 +24,12 @@ pub(crate) async fn orders(
     state: &State,
     run: &Run,
     owner: &Owner,
-    order_ids: &[String],
+    (order_ids, source): (&[String], Source),
 ) -> Result<(), TaskError> {
     // A try after one that was interrupted goes on behind what that has done.
     let done =
         run.task().progress.as_ref().map_or(0, |progress| usize::try_from(progress.current).unwrap_or(0));
-    let mut reading =
-        Reading { state, run, owner, kind: None, done, total: order_ids.len(), counts: Counts::default() };
+    let mut reading = Reading { total: order_ids.len(), done, source, ..Reading::new(state, run, owner) };
     for step in order_ids.get(done..).unwrap_or_default().chunks(STEP) {
         reading.step(step.to_vec()).await?;
     }
@@ -42,7 +41,7 @@ pub(crate) async fn orders(
 /// # Errors
 /// What the task runner shall do.
 pub(crate) async fn due(state: &State, run: &Run, owner: &Owner) -> Result<(), TaskError> {
-    let mut reading = Reading { state, run, owner, kind: None, done: 0, total: 0, counts: Counts::default() };
+    let mut reading = Reading::new(state, run, owner);
     let limit = i64::try_from(STEP).unwrap_or(i64::MAX);
     loop {
         let mut conn = state.pool.get().await?;
@@ -63,8 +62,7 @@ pub(crate) async fn due(state: &State, run: &Run, owner: &Owner) -> Result<(), T
 pub(crate) async fn sweep(state: &State, run: &Run, owner: &Owner) -> Result<(), TaskError> {
     let began_at = run.task().created_at;
     let most = usize::try_from(state.sync.sweep_orders).unwrap_or(usize::MAX);
-    let mut reading =
-        Reading { state, run, owner, kind: Some(Kind::Sweep), done: 0, total: 0, counts: Counts::default() };
+    let mut reading = Reading { kind: Some(Kind::Sweep), ..Reading::new(state, run, owner) };
     state
         .pool
         .transaction(async |conn| {
@@ -112,15 +110,21 @@ struct Reading<'a> {
     owner: &'a Owner,
     /// As what it is written down, if it is.
     kind: Option<Kind>,
+    source: Source,
     done: usize,
     total: usize,
     counts: Counts,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn new(state: &'a State, run: &'a Run, owner: &'a Owner) -> Self {
+        let counts = Counts::default();
+        Self { state, run, owner, kind: None, source: Source::Detail, done: 0, total: 0, counts }
+    }
+
     async fn step(&mut self, order_ids: Vec<String>) -> Result<(), TaskError> {
         self.run.check()?;
-        let Self { state, run, owner, kind, .. } = *self;
+        let Self { state, run, owner, kind, source, .. } = *self;
         let asked = order_ids.len();
         let told = details::ask(state, owner, order_ids).await?;
         let (learned, unsettled) = Learned::of(told);
@@ -131,7 +135,7 @@ impl Reading<'_> {
         let counts = state
             .pool
             .transaction(async |conn| {
-                let counts = learned.store(state, conn, owner, Source::Detail).await?;
+                let counts = learned.store(state, conn, owner, source).await?;
                 if let Some(kind) = kind {
                     history::count(conn, state.now(), (run, owner), kind, counts).await?;
                 }

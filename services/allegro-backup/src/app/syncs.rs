@@ -7,6 +7,7 @@ use tasks::{NewTask, Run, Task, TaskError, schedules};
 use time::OffsetDateTime;
 
 pub(crate) use super::upsert::OnDuplicate;
+pub(crate) use super::wanted::Wanted;
 use super::work::{
     self, FULL_RESYNC, FULL_SYNC, ORDER_EVENTS, SYNC_USER, begin_following, full_sync_task,
     manual_events_task, manual_task, process_events_task, queue, resync_task, schedule_name,
@@ -45,19 +46,6 @@ impl Asker<'_> {
             ..task
         }
     }
-}
-
-/// What is to be read of a list.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wanted {
-    /// Bought from this moment on.
-    pub(crate) from: Option<OffsetDateTime>,
-    /// Bought until this moment.
-    pub(crate) to: Option<OffsetDateTime>,
-    /// The whole list, and what the journal still holds.
-    pub(crate) full: bool,
-    /// What becomes of orders that are stored already.
-    pub(crate) on_duplicate: OnDuplicate,
 }
 
 /// Asks for a list to be read; the same that is asked for already is not asked for twice.
@@ -183,6 +171,8 @@ pub(crate) async fn deactivate(
     account: &Account,
 ) -> Result<(), pg::Error> {
     begin_following(conn, &state.sync, (account.id(), &account.user_id), state.now()).await?;
+    // Nor when it is connected again, where it waits for that.
+    tokens::take_paused(conn, account.id()).await?;
     switch_following(conn, account.id(), false).await
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Source {
     Detail,
     /// A list that a person asked for.
     Manual(OnDuplicate),
+    /// An order that a person asked for.
+    Asked,
 }
 
 /// What becomes of an order that is stored already, when a person asks for a list.
@@ -48,7 +50,7 @@ impl Source {
             Self::List => "list",
             Self::Event => "event",
             Self::Detail => "detail",
-            Self::Manual(_) => "manual",
+            Self::Manual(_) | Self::Asked => "manual",
         }
     }
 
@@ -190,7 +192,10 @@ pub(crate) async fn store(
         }
         // What another writer put in meanwhile is found, locked, in the next round.
         let inserted: HashSet<String> =
-            orders::insert(conn, owner.token_id, &fresh, source.is_list()).await?.into_iter().collect();
+            orders::insert(conn, owner.token_id, &fresh, (source.word(), source.is_list()))
+                .await?
+                .into_iter()
+                .collect();
         let added: Vec<Content<'_>> =
             fresh.into_iter().filter(|content| inserted.contains(content.order.id.as_str())).collect();
         orders::write_lines(conn, &added).await?;

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::access::CallError;
 use super::details::{self, Told};
-use super::list_sync::{self, HISTORY};
+use super::list_window::{self, HISTORY};
 use crate::domain::order::{Order, Owner};
 use crate::state::State;
 use crate::store::cursors::Cursor;
@@ -65,10 +65,10 @@ pub(crate) async fn verify(
     let now = state.now();
     let mut cursor = Cursor { window_from: Some(now - HISTORY), pass_until: Some(now), ..Cursor::default() };
     let (mut listed, mut suspects) = (HashSet::new(), Vec::new());
-    while let Some(window) = list_sync::next_window(state, owner, &mut cursor).await? {
+    while let Some(window) = list_window::next_window(state, owner, &mut cursor).await? {
         let mut offset = 0;
         loop {
-            let fetched = list_sync::fetch(state, owner, window, offset).await?;
+            let fetched = list_window::fetch(state, owner, window, offset).await?;
             if fetched.count == 0 {
                 break;
             }

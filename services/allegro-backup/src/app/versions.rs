@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use crate::domain::difference::{self, Change};
 use crate::domain::order::{Order, OrderError};
+pub(crate) use crate::domain::version_key::VersionKey;
 use crate::state::State;
 use crate::store::order_history;
 pub(crate) use crate::store::order_history::{JournalEvent, Version};
@@ -13,9 +14,9 @@ use crate::store::order_list::Listed;
 /// Why an earlier content cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HistoryError {
-    /// There is none with this number.
+    /// There is none of this name.
     #[error("there is no version {0}")]
-    NoVersion(i64),
+    NoVersion(VersionKey),
     /// The database's.
     #[error(transparent)]
     Database(#[from] pg::Error),
@@ -59,14 +60,22 @@ pub(crate) async fn events(
 ///
 /// # Errors
 /// [`HistoryError`].
-pub(crate) async fn at_version(state: &State, order: Listed, version: i64) -> Result<Listed, HistoryError> {
-    if order.version == version {
+pub(crate) async fn at_version(
+    state: &State,
+    order: Listed,
+    version: VersionKey,
+) -> Result<Listed, HistoryError> {
+    let number = match version {
+        VersionKey::Number(number) => Some(number),
+        VersionKey::Late(_) => None,
+    };
+    if number.is_some() && order.version == number {
         return Ok(order);
     }
     let mut conn = state.pool.get().await?;
     let content = order_history::content(&mut conn, order.id, version).await?;
     let content = Order::read(&content.ok_or(HistoryError::NoVersion(version))?)?;
-    Ok(order.with_content(content, version))
+    Ok(order.with_content(content, number))
 }
 
 /// The steps from one version of an order to another.
@@ -76,8 +85,8 @@ pub(crate) async fn at_version(state: &State, order: Listed, version: i64) -> Re
 pub(crate) async fn difference(
     state: &State,
     order: &Listed,
-    from: i64,
-    to: i64,
+    from: VersionKey,
+    to: VersionKey,
 ) -> Result<Vec<Change>, HistoryError> {
     let mut conn = state.pool.get().await?;
     let mut compared = Vec::new();

@@ -155,6 +155,11 @@ pub(crate) fn missing_orders_task(whose: Whose<'_>, order_ids: &[String]) -> New
     account_task(MISSING_ORDERS, whose, json!({ "order_ids": order_ids }))
 }
 
+/// Reading an order that a person asked for.
+pub(crate) fn asked_order_task(whose: Whose<'_>, order_id: &str) -> NewTask {
+    account_task(MISSING_ORDERS, whose, json!({ "order_ids": [order_id], "by_hand": true }))
+}
+
 /// Reading the orders of the quarantine whose time has come.
 pub(crate) fn due_orders_task(whose: Whose<'_>) -> NewTask {
     NewTask {

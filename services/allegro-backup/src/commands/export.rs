@@ -4,31 +4,41 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::moment::moment;
+use super::progress::bar;
 use crate::app::export::{Export, Format, Scope};
 use crate::config::Config;
 
+const EXAMPLES: &str = "\
+Examples:
+  export --user sklep-zielony --output orders.ndjson
+  export --format csv --from 2026-11-01 --to 2026-12-01 > november.csv
+  export | zstd > everything.ndjson.zst
+
+Tokens are never in it. `import` restores it.";
+
 /// Write orders to a file or to standard output, as they stand at one moment
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// Only of this user; of everybody unless given
     #[arg(long)]
     user: Option<String>,
-    /// Only orders bought at or after this moment, e.g. 2026-11-01T00:00:00Z
-    #[arg(long, value_parser = moment)]
+    /// Only orders bought from this day or moment on, e.g. 2026-11-01 or 2026-11-01T08:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     from: Option<OffsetDateTime>,
-    /// Only orders bought before this moment
-    #[arg(long, value_parser = moment)]
+    /// Only orders bought before this day or moment
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     to: Option<OffsetDateTime>,
     /// ndjson holds everything and is what `import` reads; csv is a table for spreadsheets
     #[arg(long, value_enum, default_value = "ndjson")]
     format: Word,
     /// Where to; the file appears when it is complete. Standard output unless given
-    #[arg(long, short)]
+    #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
@@ -38,23 +48,27 @@ enum Word {
     Csv,
 }
 
-fn moment(text: &str) -> Result<OffsetDateTime, time::error::Parse> {
-    OffsetDateTime::parse(text, &Rfc3339)
-}
-
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
     let pool = pg::Pool::new(&config.database.url, 1, "export")?;
+    let user = arguments.user.clone();
     let scope = Scope { user_id: arguments.user, from: arguments.from, to: arguments.to, ..Scope::default() };
     let format = match arguments.format {
         Word::Ndjson => Format::Ndjson,
         Word::Csv => Format::Csv,
     };
     let mut export = Export::begin(&pool, scope, format).await?;
-    match arguments.output {
-        Some(path) => to_file(&mut export, &path).await?,
-        None => write(&mut export, &mut BufWriter::new(io::stdout())).await?,
+    // An empty file would be taken for a backup.
+    if let Some(user) = user.filter(|_| export.is_of_nobody()) {
+        bail!("the user {user:?} has no account, and never had one");
     }
-    writeln!(io::stderr(), "{} orders", export.orders)?;
+    let place = if let Some(path) = arguments.output {
+        to_file(&mut export, &path).await?;
+        format!(" written to {}", path.display())
+    } else {
+        write(&mut export, &mut BufWriter::new(io::stdout())).await?;
+        String::new()
+    };
+    writeln!(io::stderr(), "{} orders{place}", export.orders)?;
     Ok(())
 }
 
@@ -74,12 +88,12 @@ async fn to_file(export: &mut Export, path: &Path) -> anyhow::Result<()> {
 
 async fn write(export: &mut Export, to: &mut impl Write) -> anyhow::Result<()> {
     let total = u64::try_from(export.count().await?).unwrap_or_default();
-    let bar = super::bar(total, "{bar:40} {pos}/{len} orders, {per_sec}, {eta} left")?;
+    let shown = bar(total, "{bar:40} {pos}/{len} orders, {per_sec}, {eta} left")?;
     while let Some(part) = export.next().await? {
         to.write_all(&part)?;
-        bar.set_position(u64::try_from(export.orders).unwrap_or_default());
+        shown.set_position(u64::try_from(export.orders).unwrap_or_default());
     }
     to.flush()?;
-    bar.finish_and_clear();
+    shown.finish_and_clear();
     Ok(())
 }

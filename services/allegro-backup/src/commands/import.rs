@@ -11,6 +11,7 @@ use domain::{TokenId, UuidV7Source};
 use pg::sealed::Keyring;
 use uuid::Uuid;
 
+use super::progress::bar;
 use crate::app::import::{self, Counts, Restored};
 use crate::config::Config;
 use crate::domain::archive::{AccountLine, Line, OrderLine};
@@ -24,8 +25,17 @@ const LONGEST_LINE: u64 = 256 << 20;
 /// Lines that are told to be wrong one by one, at most; the others are counted.
 const TOLD: usize = 100;
 
+const EXAMPLES: &str = "\
+It may run while the service does. An order that is newer here stays, flags of orders that are here stay, and nothing is told to
+anybody. Lines that cannot be restored are named, the others are restored, and the exit code is 1.
+
+Examples:
+  import orders.ndjson
+  zstd -dc everything.ndjson.zst | import -";
+
 /// Restore an export (ndjson) into an empty or a living database; may be run again, whatever it died of
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The export; `-` is standard input
     file: PathBuf,
@@ -50,7 +60,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         let file = opened.with_context(|| format!("cannot open {}", arguments.file.display()))?;
         (file.metadata()?.len(), Box::new(BufReader::new(file)))
     };
-    let bar = super::bar(size, "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")?;
+    let bar = bar(size, "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")?;
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
         line.clear();

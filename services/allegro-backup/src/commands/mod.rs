@@ -2,21 +2,26 @@
 
 mod export;
 mod import;
+mod moment;
+mod progress;
 mod sync;
+mod verify;
 
 use chassis::Commands;
-use indicatif::{ProgressBar, ProgressStyle};
+use pg::RotateKeys;
+use pg::sealed::Keyring;
 
 use crate::config::Config;
-pub(crate) use sync::{SyncCommand, VerifyCommand};
+use crate::store;
 
 /// Adds them to the command line.
 pub(crate) fn add(commands: &mut Commands<Config>) {
+    commands.add("sync", sync::run);
+    commands.add("verify", verify::run);
     commands.add("export", export::run);
     commands.add("import", import::run);
-}
-
-/// A bar on standard error, when a person looks at it.
-fn bar(total: u64, template: &str) -> anyhow::Result<ProgressBar> {
-    Ok(ProgressBar::new(total).with_style(ProgressStyle::with_template(template)?))
+    commands.add("rotate-keys", async |config: Config, rotate: RotateKeys| {
+        let keyring = Keyring::new(config.encryption.into_keys())?;
+        Ok(rotate.run(&config.database.url, &keyring, &store::SEALED).await?)
+    });
 }

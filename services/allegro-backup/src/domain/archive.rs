@@ -60,6 +60,8 @@ pub(crate) struct OrderLine {
     /// When the request that brought the current content was started.
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) seen_at: OffsetDateTime,
+    /// How it came.
+    pub(crate) source: String,
     /// Some content said less than the one before.
     pub(crate) lost_data: bool,
     /// `order.ready` was told.

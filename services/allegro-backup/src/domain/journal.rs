@@ -3,6 +3,9 @@
 use serde_json::Value;
 use time::OffsetDateTime;
 
+/// The kind of an event of which nothing but its id could be read.
+pub(crate) const UNREADABLE: &str = "UNREADABLE";
+
 /// One line of the journal. Only its id must be there: one odd event must not hold up the others.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {

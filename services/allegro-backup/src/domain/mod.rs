@@ -9,3 +9,4 @@ pub(crate) mod periods;
 pub(crate) mod replace;
 pub(crate) mod search;
 pub(crate) mod table;
+pub(crate) mod version_key;

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use domain::TokenId;
 use time::OffsetDateTime;
 
-use crate::domain::journal::Event;
+use crate::domain::journal::{Event, UNREADABLE};
 
 #[derive(QueryableByName)]
 struct EventId {
@@ -14,7 +14,8 @@ struct EventId {
     event_id: String,
 }
 
-/// The event `back` places before the last one that was stored: where the overlap begins. Never reckoned from ids.
+/// The event `back` places before the last one that was stored: where the overlap begins. Never reckoned from ids, and not
+/// before an event that could not be read: that one costs dearly each time.
 ///
 /// # Errors
 /// The database's.
@@ -24,10 +25,13 @@ pub(crate) async fn overlap_start(
     back: i64,
 ) -> Result<Option<String>, pg::Error> {
     let row: Option<EventId> = sql_query(
-        "SELECT event_id FROM order_events WHERE token_id = $1 ORDER BY seq DESC OFFSET $2 LIMIT 1",
+        "SELECT event_id FROM (SELECT event_id, seq, type, row_number() OVER (ORDER BY seq DESC) - 1 AS place \
+             FROM (SELECT event_id, seq, type FROM order_events WHERE token_id = $1 ORDER BY seq DESC LIMIT $2 + 1) AS last \
+         ) AS counted WHERE place = $2 OR type = $3 ORDER BY seq DESC LIMIT 1",
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
     .bind::<BigInt, _>(back)
+    .bind::<Text, _>(UNREADABLE)
     .get_result(conn)
     .await
     .optional()?;

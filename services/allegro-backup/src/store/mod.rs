@@ -11,6 +11,7 @@ pub(crate) mod order_flags;
 pub(crate) mod order_history;
 pub(crate) mod order_import;
 pub(crate) mod order_list;
+mod order_lock;
 pub(crate) mod order_marks;
 pub(crate) mod order_statistics;
 pub(crate) mod orders;

@@ -54,6 +54,9 @@ pub(crate) struct Row {
     /// When the request that brought the current content was started.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) asked_at: OffsetDateTime,
+    /// How the current content came.
+    #[diesel(sql_type = Text)]
+    pub(crate) source: String,
     /// Some content said less than the one before.
     #[diesel(sql_type = Bool)]
     pub(crate) lost_data: bool,
@@ -194,7 +197,7 @@ impl Snapshot {
         let (after_date, after_id) = after.unzip();
         // An open end is an end too: the index is walked between the two.
         let found = sql_query(format!(
-            "SELECT id, allegro_order_id, order_date, version, asked_at, lost_data, ready_announced, \
+            "SELECT id, allegro_order_id, order_date, version, asked_at, source, lost_data, ready_announced, \
                  cancel_announced, is_deleted, merged_into, is_stock_updated, stock_updated_at, has_invoice_created, \
                  invoice_id, created_at, updated_at, encode(content_hash, 'hex') AS content_hash, \
                  order_data::text AS order_data, {versions} AS versions \

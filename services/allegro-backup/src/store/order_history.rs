@@ -8,6 +8,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::domain::version_key::VersionKey;
+
 /// A content of an order, without the content.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Version {
@@ -20,9 +22,9 @@ pub(crate) struct Version {
     /// When the request that brought it was started.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) seen_at: OffsetDateTime,
-    /// How it came; unknown for the current one.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub(crate) source: Option<String>,
+    /// How it came.
+    #[diesel(sql_type = Text)]
+    pub(crate) source: String,
     /// It is how the order stands.
     #[diesel(sql_type = Bool)]
     pub(crate) is_current: bool,
@@ -78,7 +80,7 @@ pub(crate) async fn versions(
         "SELECT * FROM ( \
              SELECT version, revision, seen_at, source, false AS is_current, seq FROM order_versions WHERE order_id = $1 \
              UNION ALL \
-             SELECT version, revision, asked_at, NULL, true, 9223372036854775807 FROM orders WHERE id = $1 \
+             SELECT version, revision, asked_at, source, true, 9223372036854775807 FROM orders WHERE id = $1 \
          ) AS contents \
          WHERE $2 IS NULL OR (seen_at, seq) < ($2, $3) ORDER BY seen_at DESC, seq DESC LIMIT $4",
     )
@@ -89,6 +91,13 @@ pub(crate) async fn versions(
     Ok(found.load(conn).await?)
 }
 
+impl Version {
+    /// What it is asked for by.
+    pub(crate) fn key(&self) -> VersionKey {
+        self.version.map_or(VersionKey::Late(self.seq), VersionKey::Number)
+    }
+}
+
 /// One content of an order, as JSON.
 ///
 /// # Errors
@@ -96,15 +105,22 @@ pub(crate) async fn versions(
 pub(crate) async fn content(
     conn: &mut pg::Connection,
     order: Uuid,
-    version: i64,
+    version: VersionKey,
 ) -> Result<Option<String>, pg::Error> {
+    let (number, late) = match version {
+        VersionKey::Number(number) => (Some(number), None),
+        VersionKey::Late(seq) => (None, Some(seq)),
+    };
     let found: Option<Content> = sql_query(
         "SELECT order_data::text AS order_data FROM orders WHERE id = $1 AND version = $2 \
          UNION ALL \
-         SELECT order_data::text FROM order_versions WHERE order_id = $1 AND version = $2",
+         SELECT order_data::text FROM order_versions WHERE order_id = $1 AND version = $2 \
+         UNION ALL \
+         SELECT order_data::text FROM order_versions WHERE order_id = $1 AND seq = $3 AND version IS NULL",
     )
     .bind::<SqlUuid, _>(order)
-    .bind::<BigInt, _>(version)
+    .bind::<Nullable<BigInt>, _>(number)
+    .bind::<Nullable<BigInt>, _>(late)
     .get_result(conn)
     .await
     .optional()?;

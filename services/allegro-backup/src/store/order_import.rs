@@ -76,7 +76,7 @@ pub(crate) async fn account(
     Ok(Some(line.id.into()))
 }
 
-/// What a file says of orders that were just inserted, beside their content: version, flags and moments.
+/// What a file says of orders that were just inserted, beside their content: version, source, flags and moments.
 ///
 /// # Errors
 /// The database's.
@@ -91,9 +91,9 @@ pub(crate) async fn complete(
         "UPDATE orders AS o SET version = u.version, lost_data = u.lost_data, is_deleted = u.is_deleted, \
              merged_into = u.merged_into, is_stock_updated = u.is_stock_updated, \
              stock_updated_at = u.stock_updated_at, has_invoice_created = u.has_invoice_created, \
-             invoice_id = u.invoice_id, created_at = u.created_at, updated_at = u.updated_at \
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS u (id, version, lost_data, is_deleted, \
-             merged_into, is_stock_updated, stock_updated_at, has_invoice_created, invoice_id, created_at, updated_at) \
+             invoice_id = u.invoice_id, created_at = u.created_at, updated_at = u.updated_at, source = u.source \
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS u (id, version, lost_data, is_deleted, \
+             merged_into, is_stock_updated, stock_updated_at, has_invoice_created, invoice_id, created_at, updated_at, source) \
          WHERE o.id = u.id",
     )
     .bind::<Array<SqlUuid>, _>(lines.iter().map(|(id, _)| *id).collect::<Vec<_>>())
@@ -107,6 +107,7 @@ pub(crate) async fn complete(
     .bind::<Array<Nullable<Text>>, _>(lines.iter().map(|(_, it)| it.invoice_id.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(lines.iter().map(|(_, it)| it.created_at).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(lines.iter().map(|(_, it)| it.updated_at).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(lines.iter().map(|(_, it)| it.source.as_str()).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())

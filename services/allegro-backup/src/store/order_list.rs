@@ -32,9 +32,9 @@ pub(crate) struct Listed {
     /// Allegro's version mark.
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) revision: Option<String>,
-    /// Our version.
-    #[diesel(sql_type = BigInt)]
-    pub(crate) version: i64,
+    /// Our version; none of a content that came too late.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) version: Option<i64>,
     /// When it was bought.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) order_date: OffsetDateTime,
@@ -86,8 +86,8 @@ impl Listed {
         self.token_id.into()
     }
 
-    /// The order as an earlier content had it. What we know beside the content stays.
-    pub(crate) fn with_content(self, content: Order, version: i64) -> Self {
+    /// The order as another content had it; one that came too late has no version. What we know beside the content stays.
+    pub(crate) fn with_content(self, content: Order, version: Option<i64>) -> Self {
         Self {
             version,
             status: content.status,

@@ -99,7 +99,7 @@ pub(crate) async fn merge(
         "WITH old AS (SELECT * FROM orders WHERE token_id = $1 AND allegro_order_id = $2 \
                  AND NOT is_deleted AND asked_at <= $4 FOR UPDATE), \
          kept AS (INSERT INTO order_versions (order_id, version, revision, seen_at, source, content_hash, order_data) \
-             SELECT id, version, revision, asked_at, 'merge', content_hash, order_data FROM old) \
+             SELECT id, version, revision, asked_at, source, content_hash, order_data FROM old) \
          UPDATE orders o SET is_deleted = true, merged_into = $3, version = o.version + 1, asked_at = $4, updated_at = now() \
          FROM old WHERE o.id = old.id RETURNING o.version, o.order_data",
     )
@@ -134,6 +134,27 @@ pub(crate) async fn vanish(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Of these orders, those that are stored and were bought before a moment.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn bought_before(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    order_ids: &[&str],
+    moment: OffsetDateTime,
+) -> Result<Vec<String>, pg::Error> {
+    let rows: Vec<Id> = sql_query(
+        "SELECT allegro_order_id FROM orders WHERE token_id = $1 AND allegro_order_id = ANY($2) AND order_date < $3",
+    )
+    .bind::<SqlUuid, _>(token_id.as_uuid())
+    .bind::<Array<Text>, _>(order_ids)
+    .bind::<Timestamptz, _>(moment)
+    .load(conn)
+    .await?;
+    Ok(ids(rows))
 }
 
 /// An order that may still change.

@@ -5,61 +5,14 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::{Money, OrderId, TokenId};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
+pub(crate) use super::order_lock::{Locked, lock};
 use crate::domain::order::Order;
-use crate::domain::replace::Stored;
-
-#[derive(QueryableByName)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
-struct Row {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = Text)]
-    allegro_order_id: String,
-    #[diesel(sql_type = Bytea)]
-    content_hash: Vec<u8>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    allegro_updated_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Timestamptz)]
-    asked_at: OffsetDateTime,
-    #[diesel(sql_type = Int4)]
-    line_items: i32,
-    #[diesel(sql_type = Bool)]
-    has_buyer: bool,
-    #[diesel(sql_type = BigInt)]
-    version: i64,
-    #[diesel(sql_type = Bool)]
-    ready_announced: bool,
-    #[diesel(sql_type = Bool)]
-    cancel_announced: bool,
-    #[diesel(sql_type = Bool)]
-    is_deleted: bool,
-}
 
 #[derive(QueryableByName)]
 struct Inserted {
     #[diesel(sql_type = Text)]
     allegro_order_id: String,
-}
-
-/// An order that is stored, its row locked.
-#[derive(Debug, Clone)]
-pub(crate) struct Locked {
-    /// Our id.
-    pub(crate) id: OrderId,
-    /// Allegro's id.
-    pub(crate) allegro_order_id: String,
-    /// What the decision needs.
-    pub(crate) stored: Stored,
-    /// The current content's version.
-    pub(crate) version: i64,
-    /// Whether `order.ready` was told.
-    pub(crate) ready_announced: bool,
-    /// Whether `order.cancelled` was told.
-    pub(crate) cancel_announced: bool,
-    /// Allegro did not have it any more.
-    pub(crate) is_deleted: bool,
 }
 
 /// A content to be written.
@@ -77,42 +30,6 @@ pub(crate) struct Content<'a> {
     pub(crate) ready_announced: bool,
     /// `order.cancelled` is told by now.
     pub(crate) cancel_announced: bool,
-}
-
-/// Locks the orders that are stored already, in sorted order so that two writers cannot deadlock.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn lock(
-    conn: &mut pg::Connection,
-    token_id: TokenId,
-    order_ids: &[&str],
-) -> Result<Vec<Locked>, pg::Error> {
-    let rows: Vec<Row> = sql_query(
-        "SELECT id, allegro_order_id, content_hash, allegro_updated_at, asked_at, line_items, \
-             buyer_login IS NOT NULL AS has_buyer, version, ready_announced, cancel_announced, is_deleted \
-         FROM orders WHERE token_id = $1 AND allegro_order_id = ANY($2) ORDER BY allegro_order_id FOR UPDATE",
-    )
-    .bind::<SqlUuid, _>(token_id.as_uuid())
-    .bind::<Array<Text>, _>(order_ids)
-    .load(conn)
-    .await?;
-    let locked = rows.into_iter().map(|row| Locked {
-        id: row.id.into(),
-        allegro_order_id: row.allegro_order_id,
-        stored: Stored {
-            content_hash: row.content_hash,
-            updated_at: row.allegro_updated_at,
-            asked_at: row.asked_at,
-            line_items: row.line_items,
-            has_buyer: row.has_buyer,
-        },
-        version: row.version,
-        ready_announced: row.ready_announced,
-        cancel_announced: row.cancel_announced,
-        is_deleted: row.is_deleted,
-    });
-    Ok(locked.collect())
 }
 
 /// The columns of a set of contents, one array each.
@@ -165,8 +82,8 @@ macro_rules! bind_contents {
     }};
 }
 
-/// Inserts orders never seen before (`in_list`: a list named them) and returns Allegro's ids of those that went in:
-/// another writer may have been faster with the rest.
+/// Inserts orders never seen before, and how they came (`in_list`: a list named them), and returns Allegro's ids of those
+/// that went in: another writer may have been faster with the rest.
 ///
 /// # Errors
 /// The database's.
@@ -174,24 +91,26 @@ pub(crate) async fn insert(
     conn: &mut pg::Connection,
     token_id: TokenId,
     contents: &[Content<'_>],
-    in_list: bool,
+    (source, in_list): (&str, bool),
 ) -> Result<Vec<String>, pg::Error> {
     let statement = format!(
         "INSERT INTO orders (token_id, id, allegro_order_id, status, fulfillment_status, revision, order_date, \
              allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, \
-             asked_at, lost_data, ready_announced, cancel_announced, listed_at, search) \
+             asked_at, lost_data, ready_announced, cancel_announced, listed_at, source, search) \
          SELECT $1, id, allegro_order_id, status, fulfillment_status, revision, order_date, allegro_updated_at, \
              buyer_login, total_minor, total_currency, line_items, order_data::jsonb, content_hash, asked_at, \
-             lost_data, ready_announced, cancel_announced, CASE WHEN $20 THEN asked_at END, {SEARCH} \
+             lost_data, ready_announced, cancel_announced, CASE WHEN $20 THEN asked_at END, $21, {SEARCH} \
          FROM {ARRAYS} AS {COLUMNS} ORDER BY allegro_order_id \
          ON CONFLICT ON CONSTRAINT orders_once_per_token DO NOTHING RETURNING allegro_order_id"
     );
-    let insert = bind_contents!(sql_query(statement), token_id, contents).bind::<Bool, _>(in_list);
+    let insert = bind_contents!(sql_query(statement), token_id, contents)
+        .bind::<Bool, _>(in_list)
+        .bind::<Text, _>(source);
     let rows: Vec<Inserted> = insert.load(conn).await?;
     Ok(rows.into_iter().map(|row| row.allegro_order_id).collect())
 }
 
-/// Replaces contents, the ones before kept as versions. The rows are locked by the caller.
+/// Replaces contents with some that came by `source`, the ones before kept as versions. The rows are locked by the caller.
 ///
 /// # Errors
 /// The database's.
@@ -206,10 +125,9 @@ pub(crate) async fn replace(
     }
     sql_query(
         "INSERT INTO order_versions (order_id, version, revision, seen_at, source, content_hash, order_data) \
-         SELECT id, version, revision, asked_at, $2, content_hash, order_data FROM orders WHERE id = ANY($1)",
+         SELECT id, version, revision, asked_at, source, content_hash, order_data FROM orders WHERE id = ANY($1)",
     )
     .bind::<Array<SqlUuid>, _>(contents.iter().map(|it| it.id.as_uuid()).collect::<Vec<_>>())
-    .bind::<Text, _>(source)
     .execute(conn)
     .await?;
     let statement = format!(
@@ -219,10 +137,10 @@ pub(crate) async fn replace(
              line_items = u.line_items, order_data = u.order_data::jsonb, content_hash = u.content_hash, \
              asked_at = u.asked_at, lost_data = o.lost_data OR u.lost_data, version = o.version + 1, \
              ready_announced = u.ready_announced, cancel_announced = u.cancel_announced, search = {SEARCH}, \
-             updated_at = now(), is_deleted = false, merged_into = NULL \
+             updated_at = now(), is_deleted = false, merged_into = NULL, source = $20 \
          FROM {ARRAYS} AS {COLUMNS} WHERE o.token_id = $1 AND o.id = u.id"
     );
-    bind_contents!(sql_query(statement), token_id, contents).execute(conn).await?;
+    bind_contents!(sql_query(statement), token_id, contents).bind::<Text, _>(source).execute(conn).await?;
     Ok(())
 }
 

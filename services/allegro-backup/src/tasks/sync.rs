@@ -13,7 +13,7 @@ use crate::app::cleanup::Old;
 use crate::app::event_sync::Begin;
 use crate::app::history::Kind;
 use crate::app::list_sync::Wish;
-use crate::app::upsert::OnDuplicate;
+use crate::app::upsert::{OnDuplicate, Source};
 use crate::app::work::{
     CLEANUP_EVENTS, CLEANUP_HISTORY, FULL_RESYNC, FULL_SYNC, MANUAL_EVENTS, MISSING_ORDERS, ORDER_EVENTS,
     PROCESS_EVENTS, RETRY_FAILED, SWEEP, SYNC_USER, UPDATE_ORDERS,
@@ -79,6 +79,8 @@ struct Orders {
     order_ids: Vec<String>,
     #[serde(default)]
     are_due: bool,
+    #[serde(default)]
+    by_hand: bool,
 }
 
 #[derive(Deserialize)]
@@ -114,7 +116,10 @@ impl OfAccount {
             SWEEP => rereading::sweep(state, run, owner).await,
             UPDATE_ORDERS | MISSING_ORDERS => match payload(run)? {
                 Orders { are_due: true, .. } => rereading::due(state, run, owner).await,
-                Orders { order_ids, .. } => rereading::orders(state, run, owner, &order_ids).await,
+                Orders { order_ids, by_hand, .. } => {
+                    let source = if by_hand { Source::Asked } else { Source::Detail };
+                    rereading::orders(state, run, owner, (&order_ids, source)).await
+                }
             },
             _order_events => event_sync::sync(state, run, owner, Begin::Cursor).await,
         }

@@ -143,6 +143,36 @@ async fn what_nobody_is_at_any_more_is_begun_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_removed_while_it_is_read_is_let_go_at_once() {
+    let shop = Shop::open().await;
+    let _replica = shop.service.replica();
+    shop.admin("POST", "/orders", &json!({ "count": 3000 }));
+    shop.admin("PUT", "/faults", &json!({ "delay_ms": 300, "routes": ["orders"] }));
+    let token_id = shop.connect().await;
+    eventually("some progress", async || (shop.standing()["orders_read"].as_i64()? >= 1).then_some(())).await;
+    assert_eq!(shop.service.delete(&format!("/tokens/{token_id}")).0, 204);
+    let stood = shop.count("orders").await;
+    assert!((500..3000).contains(&stood), "{stood}");
+    shop.until("task_history WHERE queue LIKE 'sync_%' AND status IN ('queued', 'running', 'retrying')", 0)
+        .await;
+    shop.until("sync_history WHERE status = 'cancelled'", 1).await;
+    shop.admin("DELETE", "/faults", &json!({}));
+    // Whoever was at it hears of it at the next step at the latest, and writes nothing.
+    shop.run_schedule("retry_failed_orders").await;
+    let asked = || shop.admin("GET", "/stats", &json!({}))["requests"]["GET orders"]["200"].clone();
+    let before = asked();
+    shop.run_schedule("cleanup_old_sync_history").await;
+    assert_eq!((shop.count("orders").await, asked()), (stood, before));
+    assert_eq!(shop.count("schedules WHERE queue LIKE 'sync_%'").await, 0);
+    for (path, expected) in [
+        (format!("/sync/manual/{USER_PATH}"), "no_account"),
+        (format!("/sync/events/{USER_PATH}"), "no_account"),
+    ] {
+        assert_eq!(shop.service.post(&path, &json!({})).1["code"], expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_removed_account_is_left_alone_and_its_orders_stay() {
     let shop = Shop::open().await;
     shop.admin("POST", "/orders", &json!({ "count": 20 }));

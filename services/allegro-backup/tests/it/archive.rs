@@ -1,19 +1,17 @@
 //! Export, and what an import makes of it: whatever dies, nothing twice, nothing back.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use testkit::{eventually, tell};
+use testkit::eventually;
 
 use crate::support::{Shop, USER, USER_PATH};
 
 /// A file that goes with the value.
-struct File(PathBuf);
+pub(crate) struct File(PathBuf);
 
 impl File {
-    fn holding(content: &[u8]) -> Self {
+    pub(crate) fn holding(content: &[u8]) -> Self {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("orders-{}-{number}.ndjson", std::process::id()));
@@ -21,7 +19,7 @@ impl File {
         Self(path)
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
 }
@@ -212,70 +210,4 @@ async fn a_table_is_safe_to_open_and_others_see_nothing() {
     assert!(ask(&shop, USER_PATH, "", "").body.is_empty());
     shop.service.token = admin;
     assert!(ask(&shop, "nobody", "", "").body.is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_takes_no_memory_and_who_goes_away_takes_the_query_along() {
-    let shop = Shop::open().await;
-    shop.admin("POST", "/orders", &json!({ "count": 100 }));
-    shop.connect().await;
-    shop.until_read().await;
-    // More than sockets hold: 20,000 orders of 3 KB.
-    shop.run(
-        "INSERT INTO orders (id, token_id, allegro_order_id, status, order_date, line_items, order_data, content_hash, \
-             asked_at) \
-         SELECT gen_random_uuid(), token_id, 'copy-' || n || '-' || allegro_order_id, status, order_date, line_items, \
-             order_data || jsonb_build_object('copy', n), content_hash, asked_at FROM orders, generate_series(1, 200) n",
-    )
-    .await;
-    let held = "pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
-    let before = resident();
-    // More than may run at once, one after the other: each gives its place back.
-    for _ in 0..4 {
-        let mut socket = ask(&shop);
-        let mut begun = [0; 12];
-        socket.read_exact(&mut begun).unwrap();
-        assert_eq!(&begun, b"HTTP/1.1 200");
-        eventually("the export to wait for its reader", async || (shop.count(held).await == 1).then_some(()))
-            .await;
-        drop(socket);
-        eventually("its transaction to end", async || (shop.count(held).await == 0).then_some(())).await;
-    }
-
-    let (mut socket, mut part) = (ask(&shop), vec![0; 1 << 20]);
-    let (mut bytes, mut most) = (0, 0);
-    while let Ok(read @ 1..) = socket.read(&mut part) {
-        bytes += read;
-        most = most.max(resident());
-    }
-    tell(&format!(
-        "{} KiB exported; the service held {before} KiB before and {most} KiB at most",
-        bytes >> 10
-    ));
-    assert!(bytes > 40 << 20, "{bytes}");
-    assert!(most < before + (24 << 10), "{before} KiB before, {most} KiB at most");
-}
-
-/// Begins an export, which ends with the connection.
-fn ask(shop: &Shop) -> TcpStream {
-    let mut socket = TcpStream::connect(shop.service.url().trim_start_matches("http://")).unwrap();
-    let token = &shop.service.token;
-    write!(
-        socket,
-        "GET /api/v1/orders/{USER_PATH}/export HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
-         Authorization: Bearer {token}\r\n\r\n"
-    )
-    .unwrap();
-    socket
-}
-
-/// What the service this test has started holds in memory, in KiB.
-fn resident() -> u64 {
-    let parent = format!("PPid:\t{}\n", std::process::id());
-    let of_children = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let status = std::fs::read_to_string(entry.ok()?.path().join("status")).ok()?;
-        let held = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        status.contains(&parent).then(|| held.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap())
-    });
-    of_children.max().unwrap()
 }

@@ -56,6 +56,56 @@ async fn bad_input_is_told_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dates_that_cannot_be_read_are_named_and_early_ones_are_cut() {
+    let shop = Shop::open().await;
+    shop.admin("POST", "/orders", &json!({ "count": 5 }));
+    let token_id = shop.connect().await;
+    shop.until_read().await;
+    let manual = format!("/sync/manual/{USER_PATH}");
+    let huge = "9".repeat(100_000);
+    for (body, expected) in [
+        (json!({ "from": "yesterday" }), vec!["/from"]),
+        (json!({ "from": "2026-11-01" }), vec!["/from"]),
+        (json!({ "from": "2026-02-30T00:00:00Z" }), vec!["/from"]),
+        (json!({ "from": 1_700_000_000 }), vec!["/from"]),
+        (json!({ "from": "" }), vec!["/from"]),
+        (json!({ "from": huge }), vec!["/from"]),
+        (json!({ "to": "2026-13-01T00:00:00Z" }), vec!["/to"]),
+        (json!({ "to": "ёлка" }), vec!["/to"]),
+        (json!({ "from": "2999-01-01T00:00:00Z" }), vec!["/from"]),
+        (json!({ "to": "2001-01-01T00:00:00Z" }), vec!["/to"]),
+        (json!({ "from": "2001-01-02T00:00:00Z", "to": "2001-01-01T00:00:00Z" }), vec!["/to", "/to"]),
+        (json!({ "from": "2026-11-01T00:00:00Z", "full": true }), vec!["/full"]),
+        (json!({ "on_duplicate": "delete" }), vec!["/on_duplicate"]),
+        (json!({ "since": "2026-11-01T00:00:00Z" }), vec!["/since"]),
+        (json!({ "token_id": "7" }), vec!["/token_id"]),
+    ] {
+        let (status, code, pointers) = told(shop.service.post(&manual, &body));
+        let pointers: Vec<&str> = pointers.iter().map(String::as_str).collect();
+        assert_eq!((status, code.as_str(), pointers), (400, "invalid_content", expected), "{body:.80}");
+    }
+    let events = format!("/sync/events/{USER_PATH}");
+    for body in [json!({ "from_date": "x" }), json!({ "from_date": "2999-01-01T00:00:00Z" })] {
+        let (status, _, pointers) = told(shop.service.post(&events, &body));
+        assert_eq!((status, pointers), (400, vec!["/from_date".to_owned()]), "{body}");
+    }
+
+    // Allegro lists twelve months: what is asked for beyond is not, and the history says from when on was read.
+    let body = json!({ "token_id": token_id, "from": "-0001-01-01T00:00:00Z" });
+    assert_eq!(shop.service.post(&manual, &body).0, 400);
+    for from in ["0001-01-01T00:00:00Z", "2020-01-01T00:00:00+05:45"] {
+        let task = shop.start(&manual, &json!({ "from": from })).await;
+        assert_eq!(task["result"]["orders"], 5, "{task}");
+        let (_, history) = shop.service.get(&format!("/sync/history/{USER_PATH}"));
+        let read = &history["items"][0];
+        assert_eq!(read["task_id"], task["task_id"]);
+        let begun = shop.lines("SELECT (sync_started_at - interval '365 days')::timestamptz(0) = sync_from_date::timestamptz(0) \
+             FROM sync_history ORDER BY seq DESC LIMIT 1").await;
+        assert_eq!(begun, ["(t)"], "{read}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn callers_see_what_is_theirs_and_nothing_without_a_credential() {
     let mut shop = Shop::open().await;
     shop.admin("POST", "/orders", &json!({ "count": 5 }));

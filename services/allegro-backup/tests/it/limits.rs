@@ -95,6 +95,107 @@ async fn after_429_nobody_asks_for_as_long_as_allegro_wants() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_block_without_a_word_of_its_end_is_waited_out_and_never_lengthened() {
+    let shop = Shop::open().await;
+    let id = shop.connect().await;
+    shop.until_read().await;
+    shop.admin("PATCH", "/rules", &json!({ "limits": { "requests_per_minute": 20 } }));
+    let bearer = format!("Bearer {}", shop.service.token);
+    let path = format!("/api/v1/tokens/{id}/validate");
+    let refused = eventually("the block", async || {
+        let answer = shop.service.request("POST", &path, &[("Authorization", &bearer)], b"{}").unwrap();
+        (answer.status == 503).then_some(answer)
+    })
+    .await;
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((55..=60).contains(&wait), "{wait}");
+    let blocked = || {
+        let stats = shop.admin("GET", "/stats", &json!({}));
+        let routes = stats["requests"].as_object().unwrap().values();
+        routes.filter_map(|route| route["429"].as_u64()).sum::<u64>()
+    };
+    // What was on its way already could not be called back: the journal's and this one.
+    let before = blocked();
+    assert!((1..=2).contains(&before), "{before}");
+    for _ in 0..10 {
+        assert_eq!(shop.service.post(&format!("/tokens/{id}/validate"), &json!({})).0, 503);
+    }
+    assert_eq!(blocked(), before, "nobody asks within the block");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_requests_has_a_limit_of_its_own_where_one_is_set() {
+    let told = [
+        ("ALLEGRO_LIMIT_GENERAL_PER_MINUTE", "20"),
+        ("ALLEGRO_LIMIT_DEVICE_PER_MINUTE", "10"),
+        ("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", "3600"),
+    ];
+    let shop = Shop::open_told(settings(), &told).await;
+    shop.admin("POST", "/orders", &json!({ "count": 900 }));
+    let pair = shop.pair("1000001");
+    let wish = json!({
+        "user_id": crate::support::USER, "access_token": pair["access_token"], "refresh_token": pair["refresh_token"],
+    });
+    let (status, account) = shop.service.post("/tokens", &wish);
+    assert_eq!(status, 201, "{account}");
+    shop.until_read().await;
+    // Pages of the list were none of them: they had no limit. Accounts have, and so has the device flow.
+    let many = |path: &str, body: &Value| -> Vec<u16> {
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..12).map(|_| scope.spawn(|| shop.service.post(path, body).0)).collect();
+            asking.into_iter().map(|it| it.join().unwrap()).collect()
+        })
+    };
+    let validate = format!("/tokens/{}/validate", account["id"].as_str().unwrap());
+    let begin = json!({ "user_id": "someone" });
+    for (path, body, good) in [(validate.as_str(), json!({}), 200), ("/tokens/auth/initialize", begin, 202)] {
+        let outcomes = many(path, &body);
+        assert!(outcomes.contains(&503), "{path}: {outcomes:?}");
+        assert!(outcomes.iter().all(|status| [good, 503].contains(status)), "{path}: {outcomes:?}");
+    }
+    let listed = shop.start(&format!("/sync/manual/{}", crate::support::USER_PATH), &json!({})).await;
+    assert_eq!(listed["result"]["orders"], 900);
+    let metrics = shop.service.request("GET", "/metrics", &[], &[]).unwrap();
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    for limit in ["all", "general", "device"] {
+        assert!(metrics.contains(&format!("allegro_limit_headroom{{limit=\"{limit}\"}}")), "{limit}");
+    }
+    assert!(!metrics.contains(r#"allegro_limit_headroom{limit="orders"}"#));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_we_say_we_are_is_what_allegro_wants() {
+    let shop = Shop::open().await;
+    let rules =
+        json!({ "api": { "check_user_agent": true, "check_accept": true, "check_content_type": true } });
+    shop.admin("PATCH", "/rules", &rules);
+    shop.admin("POST", "/orders", &json!({ "count": 10 }));
+    shop.connect().await;
+    shop.until_read().await;
+    shop.admin("POST", "/live", &json!({ "count": 3, "rate_per_second": 1000 }));
+    shop.until("orders", 13).await;
+    let stats = shop.admin("GET", "/stats", &json!({}));
+    for route in ["GET me", "GET events", "GET orders", "GET order", "GET event-stats"] {
+        let answered: Vec<&String> = stats["requests"][route].as_object().unwrap().keys().collect();
+        assert_eq!(answered, ["200"], "{route}");
+    }
+    // One that Allegro turns away everywhere is nobody's order's fault, and loses nothing.
+    let refused = json!({ "error_rate": 1.0, "status": 403, "routes": ["me", "events", "orders", "order", "event-stats"] });
+    shop.admin("PUT", "/faults", &refused);
+    shop.admin("POST", "/live", &json!({ "count": 2, "rate_per_second": 1000 }));
+    eventually("refusals", async || {
+        (shop.admin("GET", "/stats", &json!({}))["requests"]["GET events"]["403"].as_u64()? >= 1)
+            .then_some(())
+    })
+    .await;
+    assert_eq!(shop.count("failed_orders").await, 0);
+    assert_eq!(shop.count("user_tokens WHERE needs_reauthorization").await, 0);
+    shop.admin("DELETE", "/faults", &json!({}));
+    shop.run("UPDATE task_history SET run_at = now() WHERE status = 'retrying'").await;
+    shop.until("orders", 15).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_request_allegro_takes_is_the_last_that_is_made() {
     let shop = Shop::open().await;
     let id = shop.connect().await;

@@ -22,6 +22,9 @@ async fn a_part_of_the_list_is_read_and_known_orders_are_left_alone_where_asked(
     let token_id = shop.connect().await;
     shop.until_read().await;
     shop.service.post("/sync/deactivate", &json!({ "token_id": token_id }));
+    // What runs goes on.
+    shop.until("task_history WHERE queue LIKE 'sync_%' AND status IN ('queued', 'running', 'retrying')", 0)
+        .await;
     let manual = format!("/sync/manual/{USER_PATH}");
     let changed = shop.journal()[0]["order_id"].as_str().unwrap().to_owned();
     shop.admin("POST", &format!("/orders/{changed}/fulfill"), &json!({ "status": "SUSPENDED" }));
@@ -269,9 +272,25 @@ async fn an_operator_reads_and_compares_by_command() {
     shop.admin("POST", "/orders", &json!({ "count": 320 }));
     let token_id = shop.connect().await;
     shop.until_read().await;
-    let (code, told) = shop.command(&["sync", "--user", USER, "--from", "2020-01-01T00:00:00Z"]);
-    assert!(code == 0 && told.contains("\"orders\":320"), "{code}: {told}");
-    assert_eq!(shop.command(&["sync", "--user", "nobody"]).0, 1);
+    let (code, told) = shop.command(&["sync", "--user", USER, "--from", "2020-01-01"]);
+    assert!(
+        code == 0 && told.contains("320 orders read: 0 new, 0 changed, 320 as they were"),
+        "{code}: {told}"
+    );
+    for (arguments, expected) in [
+        (vec!["sync", "--user", "nobody"], (1, "the user \"nobody\" has no such connected account")),
+        (vec!["sync", "--user", USER, "--to", "2001-01-01"], (1, "--to is within the last twelve months")),
+        (vec!["sync", "--user", USER, "--from", "1.11.2026"], (2, "a day like 2026-11-01")),
+        (vec!["sync", "--user", USER, "--full", "--from", "2026-11-01"], (2, "cannot be used with")),
+        (vec!["sync", "--help"], (0, "Ended by Ctrl-C, it goes on there")),
+        (vec!["verify", "--help"], (0, "missing  Allegro has it, and it is not stored")),
+        (vec!["export", "--help"], (0, "export --user sklep-zielony --output orders.ndjson")),
+        (vec!["import", "--help"], (0, "An order that is newer here stays")),
+        (vec!["export", "--user", "nobody"], (1, "has no account")),
+    ] {
+        let (code, told) = shop.command(&arguments);
+        assert!(code == expected.0 && told.contains(expected.1), "{arguments:?}: {code}: {told}");
+    }
 
     let verify = ["verify", "--token", &token_id];
     let (code, told) = shop.command(&verify);
@@ -293,4 +312,5 @@ async fn an_operator_reads_and_compares_by_command() {
         assert!(told.lines().any(|it| it == line), "{line}: {told}");
     }
     assert!(told.contains("320 orders compared, 3 differ"), "{told}");
+    assert!(told.contains("1 are missing, 1 are stale, 1 are extra"), "{told}");
 }

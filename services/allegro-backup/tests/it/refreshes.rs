@@ -40,6 +40,44 @@ async fn two_replicas_that_need_a_token_at_once_refresh_it_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_are_changed_while_tokens_are_and_no_new_pair_is_lost() {
+    let [old, new] = [
+        "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "next:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
+    ];
+    let (old_first, new_first) = (format!("{old},{new}"), format!("{new},{old}"));
+    let settings = Settings { device_interval: 1, ..Settings::default() };
+    let shop = Shop::open_told(settings, &[("ENCRYPTION_KEYS", &old_first)]).await;
+    let id = shop.connect().await;
+    shop.until_read().await;
+    shop.admin("PUT", "/faults", &json!({ "delay_ms": 100, "routes": ["token"] }));
+    let refresh = format!("/tokens/{id}/refresh");
+    std::thread::scope(|scope| {
+        let refreshing = scope.spawn(|| {
+            for _ in 0..8 {
+                let (status, account) = shop.service.post(&refresh, &json!({}));
+                assert_eq!(status, 200, "{account}");
+            }
+        });
+        // One after the other, over and over: each meets some refresh at some point.
+        while !refreshing.is_finished() {
+            shop.service.command(&["rotate-keys"], &[("ENCRYPTION_KEYS", &new_first)]);
+        }
+        refreshing.join().unwrap();
+    });
+    let done = shop.service.command(&["rotate-keys"], &[("ENCRYPTION_KEYS", &new_first)]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    // Sealed with the new key alone by now, and still the pair that Allegro gave last.
+    let again = shop.service.command(&["rotate-keys"], &[("ENCRYPTION_KEYS", new)]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(shop.service.post(&format!("/tokens/{id}/validate"), &json!({})).1["is_valid"], true);
+    assert_eq!(shop.service.post(&refresh, &json!({})).0, 200);
+    assert_eq!(refreshes(&shop), 9);
+    let stats = shop.admin("GET", "/stats", &json!({}));
+    assert_eq!(stats["requests"]["POST token"]["400"], json!(null), "no refresh was refused: {stats}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pair_lost_on_its_way_is_asked_for_again_within_the_grace() {
     let shop = Shop::open().await;
     let id = shop.connect().await;

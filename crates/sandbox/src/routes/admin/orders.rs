@@ -17,8 +17,10 @@ use crate::world::orders::{Gone, Order};
 
 /// More orders at once would not fit in a laptop's memory.
 const MAX_ORDERS: usize = 1_000_000;
+/// An order larger than anybody reads.
+const MAX_BLOAT: usize = 64 << 20;
 const ACTIONS: &str = "actions are fill-in, pay, surcharge, buyer-cancel, auto-cancel, seller-cancel, change-address, \
-                       lose-data, return, vanish, and fulfill and sent with a status";
+                       lose-data, return, vanish, fulfill and sent with a status, and bloat with bytes";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,13 +59,16 @@ pub(super) async fn generate(world: web::Data<World>, body: web::Bytes) -> HttpR
 #[serde(deny_unknown_fields)]
 struct Act {
     status: Option<String>,
+    /// At most 64 MiB.
+    bytes: Option<usize>,
     /// No event tells of it.
     #[serde(default)]
     silent: bool,
 }
 
-fn change(action: &str, status: Option<String>) -> Option<Change> {
+fn change(action: &str, status: Option<String>, bytes: Option<usize>) -> Option<Change> {
     Some(match (action, status) {
+        ("bloat", None) => Change::Bloat(bytes.filter(|bytes| *bytes <= MAX_BLOAT)?),
         ("fill-in", None) => Change::FillIn,
         ("pay", None) => Change::Pay,
         ("surcharge", None) => Change::Surcharge,
@@ -84,9 +89,9 @@ pub(super) async fn act(
     path: web::Path<(String, String)>,
     body: web::Bytes,
 ) -> HttpResponse {
-    let Act { status, silent } = given!(read(&body));
+    let Act { status, bytes, silent } = given!(read(&body));
     let (id, action) = path.into_inner();
-    let change = change(&action, status);
+    let change = change(&action, status, bytes);
     if change.is_none() && action != "vanish" {
         return bad(ACTIONS);
     }

@@ -12,7 +12,7 @@ use web::{ApiPath, ApiQuery, Caller, Cursor, Limit, Page, Problem};
 
 use super::super::problems::VERSION_NOT_FOUND;
 use super::path::OrderOfUser;
-use crate::app::versions::{self, HistoryError, JournalEvent, Version};
+use crate::app::versions::{self, HistoryError, JournalEvent, Version, VersionKey};
 use crate::domain::difference::Change;
 use crate::state::State;
 
@@ -52,17 +52,21 @@ fn place(time: OffsetDateTime, number: i64) -> Cursor {
 /// A content of an order.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
-    "version": 1, "revision": "819b5836", "seen_at": "2026-11-20T18:21:12Z", "source": "event", "is_current": false,
+    "key": "1", "version": 1, "revision": "819b5836", "seen_at": "2026-11-20T18:21:12Z", "source": "event", "is_current": false,
 }))]
 pub(crate) struct VersionView {
+    /// What the order is asked for as it was then by (`?version=`), and compared by (`versions/diff`).
+    #[schema(value_type = String)]
+    key: VersionKey,
     /// Its number; null for a content that came when a newer one was already there, and never became the order's.
     version: Option<i64>,
     revision: Option<String>,
     /// When the request that brought it was started.
     #[serde(with = "time::serde::rfc3339")]
     seen_at: OffsetDateTime,
-    /// How it came: `event`, `list`, `detail` or `manual`; null for the current one.
-    source: Option<String>,
+    /// How it came: by an `event`, the `list`, `detail` (asked for by itself, as it may have changed unheard or was missing),
+    /// `manual` (a person asked), or `import`.
+    source: String,
     is_current: bool,
 }
 
@@ -105,8 +109,9 @@ pub(crate) struct EventPage {
 
 impl From<Version> for VersionView {
     fn from(version: Version) -> Self {
+        let key = version.key();
         let Version { version, revision, seen_at, source, is_current, seq: _ } = version;
-        Self { version, revision, seen_at, source, is_current }
+        Self { key, version, revision, seen_at, source, is_current }
     }
 }
 
@@ -157,12 +162,12 @@ pub(crate) struct Two {
     /// The account, where several of the user's have the order; else the one that changed last.
     #[param(example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     token_id: Option<TokenId>,
-    /// The version to begin with.
-    #[param(example = 1)]
-    from: i64,
+    /// The version to begin with: its `key`.
+    #[param(value_type = String, example = "1")]
+    from: VersionKey,
     /// The version to end with.
-    #[param(example = 2)]
-    to: i64,
+    #[param(value_type = String, example = "2")]
+    to: VersionKey,
 }
 
 /// One step from a content to another.
@@ -185,12 +190,14 @@ pub(crate) struct ChangeView {
 /// What differs between two contents.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
-    "from": 1, "to": 2,
+    "from": "1", "to": "2",
     "changes": [{ "op": "replace", "path": "/fulfillment/status", "old": "NEW", "new": "SENT" }],
 }))]
 pub(crate) struct DifferenceView {
-    from: i64,
-    to: i64,
+    #[schema(value_type = String)]
+    from: VersionKey,
+    #[schema(value_type = String)]
+    to: VersionKey,
     changes: Vec<ChangeView>,
 }
 

@@ -20,7 +20,7 @@ use web::{ApiPath, ApiQuery, Caller, Cursor, Limit, Page, Problem};
 use self::path::OrderOfUser;
 use self::view::{FullOrderView, OrderPage, OrderView};
 use crate::app::orders::{self, Filter};
-use crate::app::versions::at_version;
+use crate::app::versions::{VersionKey, at_version};
 use crate::domain::search;
 use crate::state::State;
 
@@ -134,9 +134,9 @@ pub(crate) struct Content {
     /// The account, where several of the user's have the order; else the one that changed last.
     #[param(example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     token_id: Option<TokenId>,
-    /// An earlier version of it; how it stands now unless told.
-    #[param(example = 1)]
-    version: Option<i64>,
+    /// Another content of it, by the `key` its list of versions gives; how it stands now unless told.
+    #[param(value_type = Option<String>, example = "1")]
+    version: Option<VersionKey>,
 }
 
 /// One order, by Allegro's id, with the whole answer.

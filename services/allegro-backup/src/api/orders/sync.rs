@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use web::{Answer, ApiPath, ApiQuery, Caller, Once, Problem, RequestId};
 
-use super::super::problems::NO_ACCOUNT;
+use super::super::problems::{NO_ACCOUNT, connected};
 use super::path::OrderOfUser;
 use crate::app::refetch;
 use crate::state::State;
@@ -34,7 +34,8 @@ pub(crate) struct Asked {
 #[utoipa::path(post, path = "/api/v1/orders/{user_id}/{order_id}/sync", tag = "orders", operation_id = "sync_order",
     params(OrderOfUser, Account),
     responses((status = 202, description = "Asked for", body = Asked),
-              (status = 404, description = "order_not_found, no_account")))]
+              (status = 404, description = "order_not_found, no_account"),
+              (status = 409, description = "needs_reauthorization")))]
 pub(crate) async fn start(
     state: Data<State>,
     caller: Caller,
@@ -51,6 +52,7 @@ pub(crate) async fn start(
     let account =
         refetch::account(&state, order.token_id()).await.map_err(|error| Problem::database(&error))?;
     let account = account.ok_or_else(|| Problem::new(&NO_ACCOUNT))?;
+    connected(&account)?;
     once.run(async |conn| {
         let by = (caller.subject.as_str(), request_id.as_str());
         let task = refetch::start(conn, &state, &account, &order.allegro_order_id, by).await;

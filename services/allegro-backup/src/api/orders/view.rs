@@ -36,8 +36,8 @@ pub(crate) struct OrderView {
     /// Who ships it: `SELLER` or `ALLEGRO`.
     fulfillment_provider: Option<String>,
     revision: Option<String>,
-    /// Grows with each content that replaced another.
-    version: i64,
+    /// Grows with each content that replaced another; null where a content is shown that came too late to be one.
+    version: Option<i64>,
     #[serde(with = "time::serde::rfc3339")]
     order_date: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]

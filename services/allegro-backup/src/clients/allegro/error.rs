@@ -43,14 +43,24 @@ pub(crate) enum AllegroError {
         retry_after: Option<Duration>,
     },
     /// Not what Allegro's documentation describes.
-    #[error("Allegro's answer cannot be read")]
-    Malformed,
+    #[error("Allegro's answer {text}")]
+    Malformed {
+        /// What is wrong with it.
+        text: &'static str,
+        /// The id of the first order or event in it, as far as it could be read.
+        first: Option<String>,
+    },
 }
 
 impl AllegroError {
     /// True when the request is not at fault: the same one may succeed later.
     pub(crate) const fn is_systemic(&self) -> bool {
         !matches!(self, Self::NotFound | Self::Refused { .. })
+    }
+
+    /// Nothing of it is of use.
+    pub(crate) const fn malformed() -> Self {
+        Self::Malformed { text: "cannot be read", first: None }
     }
 
     pub(super) fn network(error: &reqwest::Error) -> Self {

@@ -5,6 +5,7 @@
 
 mod claims;
 mod error;
+mod head;
 mod limits;
 mod oauth;
 mod pause;
@@ -137,7 +138,8 @@ impl AllegroClient {
         offset: i64,
         limit: usize,
     ) -> Result<OrderPage, AllegroError> {
-        let moment = |at: OffsetDateTime| at.format(&Rfc3339).map_err(|_unwritable| AllegroError::Malformed);
+        let moment =
+            |at: OffsetDateTime| at.format(&Rfc3339).map_err(|_unwritable| AllegroError::malformed());
         let query = [
             ("sort", "lineItems.boughtAt".to_owned()),
             ("lineItems.boughtAt.gte", moment(window.from)?),
@@ -154,12 +156,12 @@ impl AllegroClient {
     /// [`AllegroError::NotFound`] for an order that was merged, is too old, or is another account's.
     pub(crate) async fn order(&self, token: &SecretString, id: &str) -> Result<Box<RawValue>, AllegroError> {
         let mut url = self.url("order/checkout-forms")?;
-        url.path_segments_mut().map_err(|()| AllegroError::Malformed)?.push(id);
+        url.path_segments_mut().map_err(|()| AllegroError::malformed())?.push(id);
         self.get_url(Route::Order, token, url).await
     }
 
     fn url(&self, path: &str) -> Result<Url, AllegroError> {
-        self.application.api_url.join(path).map_err(|_malformed| AllegroError::Malformed)
+        self.application.api_url.join(path).map_err(|_malformed| AllegroError::malformed())
     }
 
     /// Whether Allegro has answered lately, as far as this replica knows.
@@ -252,6 +254,6 @@ fn read<T: DeserializeOwned>(route: Route, body: &[u8]) -> Result<T, AllegroErro
         }
         let (line, column) = (error.line(), error.column());
         tracing::warn!(route = route.label(), line, column, "an answer of Allegro is not as documented");
-        AllegroError::Malformed
+        AllegroError::Malformed { text: "cannot be read", first: head::first_id(body) }
     })
 }

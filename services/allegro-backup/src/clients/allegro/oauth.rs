@@ -56,7 +56,7 @@ impl AllegroClient {
         path: &str,
         form: &[(&str, &str)],
     ) -> Result<T, AllegroError> {
-        let url = self.application.auth_url.join(path).map_err(|_malformed| AllegroError::Malformed)?;
+        let url = self.application.auth_url.join(path).map_err(|_malformed| AllegroError::malformed())?;
         let Application { client_id, client_secret, .. } = &self.application;
         let request =
             self.http.post(url).basic_auth(client_id, Some(client_secret.expose_secret())).form(form);

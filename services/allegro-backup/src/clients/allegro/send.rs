@@ -8,6 +8,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
+use super::head;
 use super::pause::PAUSE;
 use super::route::Route;
 use super::{AllegroClient, AllegroError};
@@ -95,7 +96,8 @@ async fn read(route: Route, mut response: Response) -> Result<Bytes, AllegroErro
     while let Some(piece) = response.chunk().await.map_err(|error| AllegroError::broken(&error))? {
         if body.len() + piece.len() > MAX_BYTES {
             tracing::warn!(route = route.label(), "an answer of Allegro is larger than {MAX_BYTES} bytes");
-            return Err(AllegroError::Malformed);
+            let first = head::first_id(&body);
+            return Err(AllegroError::Malformed { text: "is larger than any should be", first });
         }
         body.extend_from_slice(&piece);
     }

@@ -104,7 +104,8 @@ impl Event {
     /// # Errors
     /// When it has no id.
     pub(super) fn read(raw: &RawValue) -> Result<Self, AllegroError> {
-        let EventId { id } = serde_json::from_str(raw.get()).map_err(|_nameless| AllegroError::Malformed)?;
+        let EventId { id } =
+            serde_json::from_str(raw.get()).map_err(|_nameless| AllegroError::malformed())?;
         // Half a surrogate pair is let pass by the envelope, not by its parts.
         let mut content =
             serde_json::from_str(raw.get()).unwrap_or_else(|_unreadable| json!({ "unreadable": raw.get() }));

@@ -1,0 +1,129 @@
+//! What exports and imports hold in memory, however many orders there are.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::json;
+use testkit::{eventually, tell};
+
+use crate::archive::File;
+use crate::support::{Shop, USER, USER_PATH};
+
+/// How many, where ten thousand are not enough to believe it: an unoptimized build takes minutes for a hundred thousand.
+const ORDERS: &str = "MEMORY_ORDERS";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_takes_no_memory_and_who_goes_away_takes_the_query_along() {
+    let shop = Shop::open().await;
+    shop.admin("POST", "/orders", &json!({ "count": 100 }));
+    shop.connect().await;
+    shop.until_read().await;
+    // More than sockets hold: 20,000 orders of 3 KB.
+    multiply(&shop, 200).await;
+    let held = "pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
+    let before = peak("serve");
+    // More than may run at once, one after the other: each gives its place back.
+    for _ in 0..4 {
+        let mut socket = ask(&shop);
+        let mut begun = [0; 12];
+        socket.read_exact(&mut begun).unwrap();
+        assert_eq!(&begun, b"HTTP/1.1 200");
+        eventually("the export to wait for its reader", async || (shop.count(held).await == 1).then_some(()))
+            .await;
+        drop(socket);
+        eventually("its transaction to end", async || (shop.count(held).await == 0).then_some(())).await;
+    }
+
+    let (mut socket, mut part) = (ask(&shop), vec![0; 1 << 20]);
+    let mut bytes = 0;
+    while let Ok(read @ 1..) = socket.read(&mut part) {
+        bytes += read;
+    }
+    let most = peak("serve");
+    tell(&format!(
+        "{} KiB exported; the service held {before} KiB before and {most} KiB at most",
+        bytes >> 10
+    ));
+    assert!(bytes > 40 << 20, "{bytes}");
+    assert!(most < before + (24 << 10), "{before} KiB before, {most} KiB at most");
+}
+
+/// Begins an export, which ends with the connection.
+fn ask(shop: &Shop) -> TcpStream {
+    let mut socket = TcpStream::connect(shop.service.url().trim_start_matches("http://")).unwrap();
+    let token = &shop.service.token;
+    write!(
+        socket,
+        "GET /api/v1/orders/{USER_PATH}/export HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    )
+    .unwrap();
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_orders_are_written_and_restored_in_the_memory_of_a_few() {
+    let many = std::env::var(ORDERS).map_or(10_000, |orders| orders.parse().unwrap());
+    let shop = Shop::open().await;
+    shop.admin("POST", "/orders", &json!({ "count": 100 }));
+    shop.connect().await;
+    shop.until_read().await;
+    let other = Shop::open().await;
+    let mut peaks = Vec::new();
+    for orders in [1_000, many] {
+        multiply(&shop, (orders - shop.count("orders").await) / 100).await;
+        let file = File::holding(b"");
+        let output = file.path();
+        let [export, import] = [
+            watched(&shop, &["export", "--user", USER, "--output", output]).await,
+            watched(&other, &["import", output]).await,
+        ];
+        assert_eq!(other.count("orders").await, orders);
+        tell(&format!("{orders} orders: exported within {export} KiB, imported within {import} KiB"));
+        peaks.push((export, import));
+    }
+    for (few, many) in [(peaks[0].0, peaks[1].0), (peaks[0].1, peaks[1].1)] {
+        assert!(many < few + (16 << 10), "{few} KiB for a thousand, {many} KiB for many");
+    }
+}
+
+/// Runs a command, and returns what it held in memory at most, in KiB.
+async fn watched(shop: &Shop, arguments: &[&str]) -> u64 {
+    let mut most = 0;
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| shop.service.command(arguments, &[]));
+        while !running.is_finished() {
+            most = most.max(peak(arguments[0]));
+        }
+        let done = running.join().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    });
+    most
+}
+
+/// Each order so many times again, under other ids.
+async fn multiply(shop: &Shop, copies: i64) {
+    shop.run(&format!(
+        "INSERT INTO orders (id, token_id, allegro_order_id, status, order_date, line_items, order_data, content_hash, \
+             asked_at) \
+         SELECT gen_random_uuid(), token_id, '{copies}-' || n || '-' || allegro_order_id, status, order_date, \
+             line_items, order_data || jsonb_build_object('id', '{copies}-' || n || '-' || allegro_order_id), \
+             content_hash, asked_at \
+         FROM orders, generate_series(1, {copies}) n WHERE allegro_order_id NOT LIKE '%-%-%-%-%-%'"
+    ))
+    .await;
+}
+
+/// The most that a program this test has started has ever held in memory, in KiB; `command` is what it does.
+fn peak(command: &str) -> u64 {
+    let parent = format!("PPid:\t{}\n", std::process::id());
+    let of_children = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let arguments = std::fs::read_to_string(path.join("cmdline")).ok()?;
+        let status = std::fs::read_to_string(path.join("status")).ok()?;
+        let held = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let is_it = status.contains(&parent) && arguments.split('\0').nth(1) == Some(command);
+        is_it.then(|| held.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap())
+    });
+    of_children.max().unwrap_or_default()
+}
