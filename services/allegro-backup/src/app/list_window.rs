@@ -1,5 +1,7 @@
 //! Windows of an account's list, by date of purchase: as wide as Allegro's depth allows, a few pages at a time.
 
+use std::time::Duration as StdDuration;
+
 use futures_util::future::try_join_all;
 use tasks::TaskError;
 use time::Duration;
@@ -17,9 +19,13 @@ pub(crate) const HISTORY: Duration = Duration::days(365);
 /// Allegro shows nothing deeper in a list (offset and limit together).
 pub(crate) const MAX_DEPTH: i64 = 10_000;
 /// Orders on a page, at most.
-const PAGE: usize = 100;
+const PAGE: i64 = 100;
 /// Pages fetched at once and stored in one transaction.
 const PAGES: i64 = 5;
+/// How often the same pages are asked for that are empty though there is more; then the reading waits.
+const TRIES: usize = 5;
+/// How long.
+const HOLE: StdDuration = StdDuration::from_secs(5);
 
 /// What one round of fetching brought.
 pub(crate) struct Fetched {
@@ -68,33 +74,52 @@ pub(crate) async fn next_window(
 
 /// How many orders a window holds. Any order's page says so: the first one's may be no use.
 async fn measure(state: &State, owner: &Owner, window: Window) -> Result<i64, CallError> {
-    for limit in [1, PAGE] {
-        if let Some(total) = narrowing::orders(state, owner, window, (0, limit)).await?.total {
+    for place in [(0, 1), (1, 99)] {
+        if let Some(total) = narrowing::orders(state, owner, window, place).await?.total {
             return Ok(total);
         }
     }
     Err(AllegroError::malformed().into())
 }
 
-/// Fetches a few pages at once.
+/// Fetches a few pages at once, as many orders as there are without a hole.
+///
+/// # Errors
+/// When Allegro's pages stay empty though there is more.
 pub(crate) async fn fetch(
     state: &State,
     owner: &Owner,
     window: Window,
     offset: i64,
 ) -> Result<Fetched, TaskError> {
-    let page = i64::try_from(PAGE).unwrap_or(i64::MAX);
-    let offsets = (0..PAGES).map(|n| offset + n * page).filter(|offset| offset + page <= MAX_DEPTH);
-    let pages = offsets.map(|offset| async move {
-        let asked_at = state.now();
-        Ok::<_, CallError>((narrowing::orders(state, owner, window, (offset, PAGE)).await?, asked_at))
+    for _ in 0..TRIES {
+        let fetched = fetch_once(state, owner, window, offset).await?;
+        if fetched.count > 0 || offset >= fetched.total {
+            return Ok(fetched);
+        }
+    }
+    let reason = "Allegro's list is empty where it says that there is more".to_owned();
+    Err(TaskError::Postpone { after: HOLE, reason })
+}
+
+async fn fetch_once(state: &State, owner: &Owner, window: Window, offset: i64) -> Result<Fetched, CallError> {
+    let places = (0..PAGES).map(|n| offset + n * PAGE).filter(|at| *at < MAX_DEPTH);
+    let pages = places.map(|at| async move {
+        let (asked_at, limit) = (state.now(), PAGE.min(MAX_DEPTH - at));
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let page = narrowing::orders(state, owner, window, (at, limit)).await?;
+        Ok::<_, CallError>((page, at, asked_at))
     });
     let pages = try_join_all(pages).await?;
-    let totals: Vec<i64> = pages.iter().filter_map(|(page, _)| page.total).collect();
+    let totals: Vec<i64> = pages.iter().filter_map(|(page, ..)| page.total).collect();
     let total = *totals.last().ok_or_else(|| CallError::Allegro(AllegroError::malformed()))?;
     let is_steady = totals.iter().all(|it| *it == total);
     let mut fetched = Fetched { answers: Answers::default(), count: 0, total, is_steady };
-    for (page, asked_at) in pages {
+    for (page, at, asked_at) in pages {
+        // A page is empty at times though there is more: what comes after it is asked for again, from there.
+        if offset + fetched.count < at {
+            break;
+        }
         fetched.count += i64::try_from(page.forms.len() + page.failed.len()).unwrap_or_default();
         for raw in &page.forms {
             fetched.answers.read(raw, asked_at, true);

@@ -51,6 +51,10 @@ pub(crate) fn orders<'a>(
                 let half = limit / 2;
                 let middle = offset + i64::try_from(half).unwrap_or_default();
                 let mut page = orders(state, owner, window, (offset, half)).await?;
+                if page.forms.len() + page.failed.len() < half {
+                    // The list's end, or a hole in it: the rest would not follow.
+                    return Ok(page);
+                }
                 let rest = orders(state, owner, window, (middle, limit - half)).await?;
                 page.forms.extend(rest.forms);
                 page.failed.extend(rest.failed);

@@ -45,19 +45,24 @@ impl Shown {
     /// # Errors
     /// When nobody can be told.
     pub(super) fn tell(&mut self, current: u64, total: u64, waits: Option<&str>) -> io::Result<()> {
-        let waits = waits.map(|reason| format!("({reason})")).unwrap_or_default();
+        let waits = waits.unwrap_or_default();
         if let Some(bar) = &self.bar {
             bar.set_length(total);
             bar.set_position(current);
-            bar.set_message(waits);
+            bar.set_message(waits.to_owned());
             return Ok(());
         }
         if self.told.as_ref().is_some_and(|(at, before)| *before == waits && at.elapsed() < LINE) {
             return Ok(());
         }
-        let space = if waits.is_empty() { "" } else { " " };
-        writeln!(io::stderr(), "{}: {current} of {total} orders{space}{waits}", self.name)?;
-        self.told = Some((Instant::now(), waits));
+        let counted = match total {
+            0 => "counting the orders".to_owned(),
+            _ => format!("{current} of {total} orders"),
+        };
+        let said =
+            [counted.as_str(), waits].into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("; ");
+        writeln!(io::stderr(), "{}: {said}", self.name)?;
+        self.told = Some((Instant::now(), waits.to_owned()));
         Ok(())
     }
 

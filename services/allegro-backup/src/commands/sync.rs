@@ -118,7 +118,7 @@ async fn wait(state: &State, account: &Account, task_id: TaskId) -> anyhow::Resu
 /// What the task waits for.
 fn waits(task: &Task) -> Option<&str> {
     match task.status {
-        Status::Queued => Some("waits for its turn; does the service run?"),
+        Status::Queued => Some("waits for its turn (does the service run?)"),
         Status::Retrying => task.error.as_deref(),
         _ => None,
     }

@@ -90,6 +90,19 @@ async fn a_journal_that_has_forgotten_where_we_stood_is_read_from_its_beginning(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pages_that_are_empty_though_there_is_more_hide_nothing() {
+    let shop = Shop::open().await;
+    shop.admin("PATCH", "/rules", &json!({ "list": { "hole_rate": 0.3 } }));
+    shop.admin("POST", "/orders", &json!({ "count": 1750, "seed": 4 }));
+    shop.connect().await;
+    eventually_within(PATIENCE, "the list to be read", async || {
+        shop.standing()["last_complete_list_sync"].is_string().then_some(())
+    })
+    .await;
+    assert_eq!(shop.count("orders").await, 1750);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_window_that_holds_more_than_allegro_shows_is_split() {
     let shop = Shop::open().await;
     let orders = json!({ "count": 10_300, "from": days_ago(9.0), "to": days_ago(8.9) });

@@ -2,15 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::json;
-use testkit::{eventually, tell};
+use testkit::{eventually, eventually_within, tell};
 
 use crate::archive::File;
 use crate::support::{Shop, USER, USER_PATH};
 
 /// How many, where ten thousand are not enough to believe it: an unoptimized build takes minutes for a hundred thousand.
 const ORDERS: &str = "MEMORY_ORDERS";
+const PATIENCE: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_takes_no_memory_and_who_goes_away_takes_the_query_along() {
@@ -75,8 +77,8 @@ async fn many_orders_are_written_and_restored_in_the_memory_of_a_few() {
         let file = File::holding(b"");
         let output = file.path();
         let [export, import] = [
-            watched(&shop, &["export", "--user", USER, "--output", output]).await,
-            watched(&other, &["import", output]).await,
+            watched(&shop, &["export", "--user", USER, "--output", output]),
+            watched(&other, &["import", output]),
         ];
         assert_eq!(other.count("orders").await, orders);
         tell(&format!("{orders} orders: exported within {export} KiB, imported within {import} KiB"));
@@ -88,13 +90,15 @@ async fn many_orders_are_written_and_restored_in_the_memory_of_a_few() {
 }
 
 /// Runs a command, and returns what it held in memory at most, in KiB.
-async fn watched(shop: &Shop, arguments: &[&str]) -> u64 {
+fn watched(shop: &Shop, arguments: &[&str]) -> u64 {
     let mut most = 0;
     std::thread::scope(|scope| {
         let running = scope.spawn(|| shop.service.command(arguments, &[]));
-        while !running.is_finished() {
+        let look = eventually_within(PATIENCE, "the command's end", async || {
             most = most.max(peak(arguments[0]));
-        }
+            running.is_finished().then_some(())
+        });
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(look));
         let done = running.join().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     });
