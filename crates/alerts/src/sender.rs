@@ -110,12 +110,12 @@ impl Sender {
     /// Writes new notices to the log, and puts them on their way to the chats there are. A process that dies before
     /// the commit leaves a line that another writes again.
     async fn address(&self) -> Result<(), pg::Error> {
+        if !notices::is_any_unaddressed(&mut *self.pool.get().await?).await? {
+            return Ok(());
+        }
         self.pool
             .transaction(async |conn| {
                 let found = notices::unaddressed(conn, self.writer.language).await?;
-                if found.is_empty() {
-                    return Ok(());
-                }
                 found.iter().for_each(log);
                 let now = pg::now(conn).await?;
                 notices::address(conn, now, &found, self.chats()).await

@@ -64,6 +64,16 @@ impl From<NoticeRow> for Notice {
     }
 }
 
+/// Whether there is a notice nobody has addressed yet: what is asked twice a second needs no transaction.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn is_any_unaddressed(conn: &mut pg::Connection) -> Result<bool, pg::Error> {
+    let found =
+        sql_query("SELECT FROM alert_notices WHERE addressed_at IS NULL LIMIT 1").execute(conn).await?;
+    Ok(found == 1)
+}
+
 /// Takes up notices nobody has addressed yet, oldest first; they are the caller's until its transaction ends.
 ///
 /// # Errors
