@@ -25,10 +25,14 @@ pub struct Subscriber {
     pub service: &'static str,
     /// Event types, or topic patterns (`order.*`, `#`).
     pub bindings: &'static [&'static str],
+    /// Whether one of its replicas consumes at a time: facts are then taken in in the order in which they were told, and
+    /// another goes on where it ends.
+    pub is_in_order: bool,
 }
 
-/// Delivers every fact that is told.
-pub const WEBHOOK_DISPATCHER: Subscriber = Subscriber { service: "webhook-dispatcher", bindings: &["#"] };
+/// Delivers every fact that is told; in their order where a subscription wants it.
+pub const WEBHOOK_DISPATCHER: Subscriber =
+    Subscriber { service: "webhook-dispatcher", bindings: &["#"], is_in_order: true };
 
 /// Every service of ours that wants to be told facts.
 pub const SUBSCRIBERS: &[Subscriber] = &[WEBHOOK_DISPATCHER];
@@ -52,6 +56,8 @@ pub enum Argument {
     Text(String),
     /// A number.
     Number(i32),
+    /// True or false.
+    Flag(bool),
 }
 
 /// A durable queue.
@@ -86,14 +92,18 @@ impl Role {
 }
 
 /// A service's queues, in the order they are declared in: a queue comes after the one its messages go on to.
-pub fn queues(service: &str) -> Vec<Queue> {
+pub fn queues(subscriber: Subscriber) -> Vec<Queue> {
+    let service = subscriber.service;
     let queue = |role: Role, arguments: Vec<(&'static str, Argument)>| {
         let kind = ("x-queue-type", text("quorum"));
         Queue { name: role.queue_of(service), role, arguments: [vec![kind], arguments].concat() }
     };
     let limit = |limit| ("x-delivery-limit", Argument::Number(limit));
     let mut all = vec![queue(Role::Dead, vec![limit(NO_DELIVERY_LIMIT)])];
-    let main = [vec![limit(DELIVERY_LIMIT)], dead_letters_to(&Role::Dead.queue_of(service))].concat();
+    let mut main = [vec![limit(DELIVERY_LIMIT)], dead_letters_to(&Role::Dead.queue_of(service))].concat();
+    if subscriber.is_in_order {
+        main.push(("x-single-active-consumer", Argument::Flag(true)));
+    }
     all.push(queue(Role::Main, main));
     for (name, delay) in RETRY_DELAYS {
         let ttl = i32::try_from(delay.as_millis()).unwrap_or(i32::MAX);

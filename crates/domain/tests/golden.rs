@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use domain::events::{
     AccountConnected, AccountReauthorizationNeeded, CATALOGUE, Envelope, EnvelopeError, Event, NewEvent,
     OrderCancelled, OrderCreated, OrderReady, OrderSyncCompleted, OrderSyncFailed, OrderUpdated,
+    WebhookDeliveryExhausted, WebhookSubscriptionDisabled,
 };
 use serde_json::Value;
 
@@ -47,6 +48,8 @@ fn every_event_reads_and_writes_its_golden_file() {
     stays_the_same::<OrderCancelled>();
     stays_the_same::<OrderSyncCompleted>();
     stays_the_same::<OrderSyncFailed>();
+    stays_the_same::<WebhookDeliveryExhausted>();
+    stays_the_same::<WebhookSubscriptionDisabled>();
 }
 
 #[test]
@@ -97,6 +100,8 @@ fn a_message_from_before_an_optional_field_still_opens() {
     opens_with_its_required_fields_alone::<OrderCancelled>();
     opens_with_its_required_fields_alone::<OrderSyncCompleted>();
     opens_with_its_required_fields_alone::<OrderSyncFailed>();
+    opens_with_its_required_fields_alone::<WebhookDeliveryExhausted>();
+    opens_with_its_required_fields_alone::<WebhookSubscriptionDisabled>();
 }
 
 #[test]

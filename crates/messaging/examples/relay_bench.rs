@@ -30,7 +30,7 @@ use uuid::Uuid;
 const WINDOW: usize = 1000;
 /// Facts a second while the delay is measured.
 const STEADY_RATE: u64 = 500;
-const READER: Subscriber = Subscriber { service: "reader", bindings: &["account.*"] };
+const READER: Subscriber = Subscriber { service: "reader", bindings: &["account.*"], is_in_order: false };
 
 /// When each fact was seen after its commit, with how often.
 type Seen = Arc<Mutex<HashMap<Uuid, (Instant, u32)>>>;

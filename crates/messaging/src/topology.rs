@@ -13,7 +13,7 @@ use crate::broker::PATIENCE;
 /// Declares a service's queues and binds the main one to the event types (or patterns) it wants.
 pub(crate) async fn declare(channel: &Channel, subscriber: Subscriber) -> Result<(), Error> {
     declare_exchange(channel).await?;
-    for queue in topology::queues(subscriber.service) {
+    for queue in topology::queues(subscriber) {
         let mut arguments = FieldTable::default();
         for (key, value) in queue.arguments {
             arguments.insert(key.into(), amqp(&value));
@@ -74,5 +74,6 @@ fn amqp(value: &Argument) -> AMQPValue {
     match value {
         Argument::Text(text) => AMQPValue::LongString(LongString::from(text.as_bytes())),
         Argument::Number(number) => AMQPValue::LongInt(*number),
+        Argument::Flag(flag) => AMQPValue::Boolean(*flag),
     }
 }

@@ -37,6 +37,8 @@ CREATE TABLE webhook_subscriptions (
     is_active boolean NOT NULL DEFAULT true,
     disabled_at timestamptz,
     disabled_reason text,
+    -- How often its receiver was gone or only failed.
+    times_disabled bigint NOT NULL DEFAULT 0,
     consecutive_failures int NOT NULL DEFAULT 0,
     last_success_at timestamptz,
     -- The first failure since the last success.
@@ -72,14 +74,18 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_kept ON messages (received_at, id) WHERE body IS NOT NULL;
 
+-- Where deliveries that keep an order stand in it: given as they are taken in, by no process's clock.
+CREATE SEQUENCE webhook_deliveries_place;
+
 -- One event on its way to one subscription.
 CREATE TABLE webhook_deliveries (
     id uuid PRIMARY KEY,
     message_id uuid NOT NULL REFERENCES messages,
     subscription_id uuid NOT NULL REFERENCES webhook_subscriptions,
     event_type text NOT NULL,
-    -- Deliveries of one subscription and key go out one after another, by their ids; absent where order is no matter.
+    -- Deliveries of one subscription and key go out one after another, by their places; absent where order is no matter.
     ordering_key text,
+    place bigint,
     status text NOT NULL
         CONSTRAINT webhook_deliveries_status
         CHECK (status IN ('pending', 'delivering', 'success', 'failed', 'skipped', 'cancelled')),
@@ -98,12 +104,13 @@ CREATE TABLE webhook_deliveries (
     delivered_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
+    CONSTRAINT webhook_deliveries_place CHECK ((ordering_key IS NULL) = (place IS NULL)),
     CONSTRAINT webhook_deliveries_once UNIQUE (message_id, subscription_id)
 ) WITH (fillfactor = 80);
 
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (subscription_id, next_attempt_at)
     WHERE ordering_key IS NULL AND status IN ('pending', 'delivering');
-CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (subscription_id, ordering_key, id)
+CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (subscription_id, ordering_key, place)
     WHERE ordering_key IS NOT NULL AND status IN ('pending', 'delivering');
 CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (subscription_id, created_at DESC, id DESC);
 -- Those that did not arrive are few and looked for: what succeeds at once is never in here.

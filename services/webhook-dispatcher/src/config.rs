@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chassis::config::{Amqp, Database, Encryption, Reader, Redis};
+use chassis::config::{Alerts, Amqp, Database, Encryption, Reader, Redis};
 use egress::ssrf::{Rules, USUAL_PORTS};
 
 use crate::domain::pattern::is_type;
@@ -15,6 +15,8 @@ use crate::tasks::Keep;
 pub struct Config {
     pub(crate) database: Database,
     pub(crate) amqp: Amqp,
+    /// Whom to tell that a subscription was disabled.
+    pub(crate) alerts: Alerts,
     /// Where replicas share rate limits.
     pub(crate) redis: Option<Redis>,
     pub(crate) encryption: Encryption,
@@ -67,6 +69,7 @@ impl Config {
             ),
             database: reader.database(),
             amqp: reader.amqp(),
+            alerts: reader.alerts(),
             redis: reader.optional_redis(),
             encryption: reader.encryption(),
             rules: Rules {

@@ -20,12 +20,13 @@ use std::time::Duration;
 use ::domain::topology::WEBHOOK_DISPATCHER;
 use ::domain::{SystemClock, UuidV7Source};
 use ::tasks::{Runner, Scheduler, Settings, TaskHandler};
-use chassis::config::Reader;
+use alerts::{Sender, Telegram};
+use chassis::config::{Alerts, Reader};
 use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use egress::ssrf::{Guard, Resolver};
 use messaging::dead::DeadCommand;
-use messaging::{Broker, Consumer, FORGET_FACTS};
+use messaging::{Broker, Consumer, FORGET_FACTS, Relay};
 use pg::RotateKeys;
 use pg::sealed::Keyring;
 use web::{FORGET_ANSWERS, Health, Idempotency};
@@ -113,6 +114,10 @@ impl Service for WebhookDispatcher {
             life.spawn("gauges", app::gauges::measure(state.clone(), life.stopping()));
             life.spawn("tasks", runner.run(life.stopping()));
             life.spawn("consumer", CONSUMER.run(broker.clone(), pool.clone(), fan_out, life.stopping()));
+            let sender = Sender::new(pool.clone(), alert_settings(config.alerts))?;
+            life.spawn("alerts", sender.run(life.stopping()));
+            let relay = Relay::new(Self::NAME, config.database.url, broker.clone());
+            life.spawn("relay", relay.run(life.stopping()));
         }
         if context.roles.scheduler {
             let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), vec![Retention::schedule()]);
@@ -120,7 +125,7 @@ impl Service for WebhookDispatcher {
         }
         let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));
         if context.roles.worker {
-            let forgets = vec![FORGET_ANSWERS, FORGET_FACTS, ::tasks::FORGET];
+            let forgets = vec![FORGET_ANSWERS, FORGET_FACTS, ::tasks::FORGET, alerts::FORGET];
             life.spawn("housekeeping", pg::housekeeping(pool.clone(), forgets, life.stopping()));
         }
         let health = Health::new()
@@ -135,4 +140,10 @@ impl Service for WebhookDispatcher {
                 .routes(move |routes| api::routes(routes, &pool))
         })?)
     }
+}
+
+fn alert_settings(alerts: Alerts) -> alerts::Settings {
+    let Alerts { telegram, language, quiet_hours, time_zone } = alerts;
+    let telegram = telegram.map(|it| Telegram { url: it.url, token: it.token, chats: it.chats });
+    alerts::Settings { service: WebhookDispatcher::NAME, telegram, language, quiet_hours, time_zone }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::events::{Envelope, Event, NewEvent};
 use domain::{Clock, IdSource};
 use egress::ssrf::Guard;
 use pg::sealed::Keyring;
@@ -23,5 +24,14 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn now(&self) -> OffsetDateTime {
         self.clock.now()
+    }
+
+    /// Wraps a fact to be told.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(crate) fn wrap<E: Event>(&self, event: &E) -> Result<Envelope, pg::Error> {
+        let new = NewEvent { id: self.ids.next_id().into(), time: self.now(), correlation_id: None };
+        Envelope::wrap(event, new).map_err(pg::Error::unwritable)
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn document() -> Value {
     });
     let queues: Vec<Value> = SUBSCRIBERS
         .iter()
-        .flat_map(|subscriber| queues(subscriber.service))
+        .flat_map(|subscriber| queues(*subscriber))
         .map(|queue| {
             let arguments: Map<String, Value> =
                 queue.arguments.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();

@@ -7,6 +7,7 @@ mod account;
 mod envelope;
 mod order;
 mod sync;
+mod webhook;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +18,7 @@ pub use account::{AccountConnected, AccountReauthorizationNeeded};
 pub use envelope::{Envelope, EnvelopeError, NewEvent};
 pub use order::{LineItem, OrderCancelled, OrderCreated, OrderFact, OrderReady, OrderUpdated};
 pub use sync::{OrderSyncCompleted, OrderSyncFailed, SyncFact};
+pub use webhook::{WebhookDeliveryExhausted, WebhookSubscriptionDisabled};
 
 /// One kind of fact.
 pub trait Event: Serialize + DeserializeOwned + ToSchema {
@@ -74,4 +76,8 @@ pub const CATALOGUE: &[EventType] = &[
         "A reading of an account's orders is complete; following the journal is not told of.",
     ),
     entry::<OrderSyncFailed>("A reading of an account's orders was given up."),
+    entry::<WebhookDeliveryExhausted>("A webhook did not arrive and is not tried again by itself."),
+    entry::<WebhookSubscriptionDisabled>(
+        "A subscription is sent nothing any more: its receiver is gone, or only failed for five days.",
+    ),
 ];

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use domain::events::Envelope;
-use domain::topology::{RETRY_DELAYS, Role, queues};
+use domain::topology::{RETRY_DELAYS, Role, Subscriber, queues};
 use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
 use lapin::message::Delivery;
@@ -80,7 +80,7 @@ impl Consumer {
         };
         tokio::select! {
             ended = consumed => ended,
-            never = gauge(&channel, service) => match never {},
+            never = gauge(&channel, self.subscriber) => match never {},
         }
     }
 
@@ -186,11 +186,11 @@ impl Consumer {
 }
 
 /// Tells how many messages wait in each of the service's queues, again and again.
-async fn gauge(channel: &Channel, service: &str) -> Infallible {
+async fn gauge(channel: &Channel, subscriber: Subscriber) -> Infallible {
     let mut ticks = interval(GAUGE_PERIOD);
     loop {
         ticks.tick().await;
-        for queue in queues(service) {
+        for queue in queues(subscriber) {
             match topology::depth(channel, &queue.name).await {
                 Ok(depth) => {
                     metrics::gauge!("messaging_queue_messages", "queue" => queue.role.label()).set(depth);

@@ -64,7 +64,7 @@ async fn a_smaller_seq_that_commits_late_is_told_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_told_before_a_subscriber_ever_ran_waits_for_it_even_where_another_is_out_of_order() {
-    const BROKEN: Subscriber = Subscriber { service: "broken", bindings: &["#"] };
+    const BROKEN: Subscriber = Subscriber { service: "broken", bindings: &["#"], is_in_order: false };
     let bench = Bench::new().await;
     let channel = bench.broker().channel().await.unwrap();
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };

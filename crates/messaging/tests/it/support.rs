@@ -16,7 +16,8 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub(crate) const NOTES: Subscriber = Subscriber { service: "notes", bindings: &["account.*"] };
+pub(crate) const NOTES: Subscriber =
+    Subscriber { service: "notes", bindings: &["account.*"], is_in_order: false };
 
 /// One schema and one vhost, with whatever runs on them. Ends with the value.
 pub(crate) struct Bench {

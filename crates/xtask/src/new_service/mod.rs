@@ -54,7 +54,7 @@ const ENTRIES: [Entry; 4] = [
         text: |name| {
             format!(
                 "/// Wants to know of connected accounts.\npub const {}: Subscriber =\n    Subscriber {{ service: \"{}\", \
-                 bindings: &[\"account.connected\"] }};\n\n",
+                 bindings: &[\"account.connected\"], is_in_order: false }};\n\n",
                 name.upper, name.kebab
             )
         },

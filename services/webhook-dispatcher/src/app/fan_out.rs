@@ -15,7 +15,7 @@ use crate::store::fan_out::{self, Interest, Message, NewDelivery};
 
 /// Keys of order that are longer are told by their hash: an index holds them.
 const MAX_KEY: usize = 200;
-/// Facts about subscriptions begin so; their subject is the subscription.
+/// Facts about subscriptions begin so; their data name the subscription.
 const ABOUT_US: &str = "webhook.";
 
 /// A fact to be told.
@@ -67,9 +67,8 @@ impl Audience {
     /// When the fact cannot be written as a body.
     pub(crate) fn plan(&self, state: &State, fact: &Fact<'_>) -> Result<Plan, serde_json::Error> {
         let data: Value = serde_json::from_str(fact.data.get())?;
-        let user = fact.user.or_else(|| data.get("user_id")?.as_str());
         let (mut deliveries, mut filtered) = (Vec::new(), Vec::new());
-        for (interest, filter) in self.0.iter().filter(|(interest, _)| wants(interest, fact, user)) {
+        for (interest, filter) in self.0.iter().filter(|(interest, _)| wants(interest, fact, &data)) {
             if filter.as_ref().is_some_and(|filter| !filter.admits(&data)) {
                 filtered.push(interest.id);
                 continue;
@@ -119,9 +118,12 @@ fn with_filter(mut interest: Interest) -> (Interest, Option<Filter>) {
 
 /// A subscription of a user is told of that user's things only; one of a service's credential of everything; none of
 /// itself.
-fn wants(interest: &Interest, fact: &Fact<'_>, user: Option<&str>) -> bool {
-    let is_theirs = interest.owner.is_none() || interest.owner.as_deref() == user;
-    let is_itself = fact.kind.starts_with(ABOUT_US) && fact.subject.parse() == Ok(interest.id);
+fn wants(interest: &Interest, fact: &Fact<'_>, data: &Value) -> bool {
+    let named = |field| data.get(field)?.as_str();
+    let is_theirs =
+        interest.owner.is_none() || interest.owner.as_deref() == fact.user.or_else(|| named("user_id"));
+    let about = named("subscription_id").filter(|_| fact.kind.starts_with(ABOUT_US));
+    let is_itself = about.is_some_and(|id| id.parse() == Ok(interest.id));
     is_theirs && !is_itself && interest.events.iter().any(|wanted| pattern::covers(wanted, fact.kind))
 }
 

@@ -9,6 +9,8 @@ use crate::state::State;
 use crate::store::gauges;
 
 const EVERY: Duration = Duration::from_secs(10);
+/// The endpoints that most waits for, by place.
+const RANKS: [&str; 10] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"];
 
 /// Measures until `stop`.
 pub(crate) async fn measure(state: State, stop: CancellationToken) {
@@ -25,17 +27,20 @@ pub(crate) async fn measure(state: State, stop: CancellationToken) {
 
 async fn once(state: &State) -> Result<(), pg::Error> {
     let mut conn = state.pool.get().await?;
-    let backlog = gauges::backlog(&mut conn, state.now()).await?;
-    let counts = [
-        ("webhook_backlog_deliveries", backlog.open),
-        ("webhook_backlog_endpoints", backlog.endpoints),
-        ("webhook_backlog_largest", backlog.largest),
-    ];
-    for (name, count) in counts {
-        metrics::gauge!(name).set(gauge(count));
+    let backlog = gauges::backlog(&mut conn).await?;
+    let circuits = gauges::circuits(&mut conn).await?;
+    drop(conn);
+    let open = backlog.iter().map(|it| it.open).sum();
+    metrics::gauge!("webhook_backlog_deliveries").set(gauge(open));
+    metrics::gauge!("webhook_backlog_endpoints").set(gauge(i64::try_from(backlog.len()).unwrap_or(i64::MAX)));
+    let oldest = backlog.iter().map(|it| state.now() - it.due).max().unwrap_or_default();
+    metrics::gauge!("webhook_oldest_due_seconds").set(oldest.as_seconds_f64().max(0.0));
+    // Never an id, which would be remembered as a label for ever: the place says how what waits is spread.
+    for (index, rank) in RANKS.iter().enumerate() {
+        let open = backlog.get(index).map_or(0, |it| it.open);
+        metrics::gauge!("webhook_backlog_by_rank", "rank" => *rank).set(gauge(open));
     }
-    metrics::gauge!("webhook_oldest_due_seconds").set(backlog.oldest_due_seconds);
-    for circuit in gauges::circuits(&mut conn).await? {
+    for circuit in circuits {
         metrics::gauge!("webhook_subscriptions", "circuit" => circuit.state).set(gauge(circuit.count));
     }
     Ok(())

@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::replays;
+use crate::domain::alert::WebhookDisabled;
 pub(crate) use crate::domain::settings::Settings;
 use crate::domain::signature::SigningKey;
 use crate::state::State;
@@ -98,7 +99,11 @@ pub(crate) async fn change<E: Debug + Send + 'static>(
             let change = edit(&current.settings()).map_err(WriteError::Refused)?;
             let sealed = seal(state, id, &change).map_err(WriteError::Seal)?;
             let changed = changes::update(conn, id, &change.settings, sealed, now).await?;
-            changed.ok_or(WriteError::Gone)
+            let changed = changed.ok_or(WriteError::Gone)?;
+            if changed.is_active {
+                alerts::clear(conn, now, &WebhookDisabled::cause_of(id)).await?;
+            }
+            Ok(changed)
         })
         .await
 }
@@ -157,6 +162,7 @@ pub(crate) async fn delete(state: &State, id: SubscriptionId) -> Result<bool, pg
             let deleted = changes::delete(conn, id, now).await?;
             if deleted {
                 replays::ask_to_cancel(conn, state, id).await?;
+                alerts::clear(conn, now, &WebhookDisabled::cause_of(id)).await?;
             }
             Ok(deleted)
         })

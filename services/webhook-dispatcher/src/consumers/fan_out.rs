@@ -77,6 +77,7 @@ impl FanOut {
                 is_in_order: false,
                 claim: 1,
                 leased_until,
+                accepted_at: Some(now),
                 slot,
             });
         }

@@ -2,33 +2,40 @@
 
 use std::collections::BTreeMap;
 
+use domain::events::Envelope;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::domain::health::Course;
+use super::told;
+use crate::domain::health::{Course, DisabledFor};
 use crate::state::State;
 use crate::store::health;
 use crate::store::outcomes::{self, Ending, Outcome};
 
-/// Why an endpoint is sent nothing any more.
-const GONE: &str = "the receiver answered 410 Gone";
-const GIVEN_UP: &str = "the receiver has only failed for five days";
-
-/// Writes outcomes down, which stand in the order in which they ended. All of it or nothing.
+/// Writes outcomes down, which stand in the order in which they ended, and the facts that are to be told of them. All of
+/// it or nothing.
 pub(super) async fn write(state: &State, outcomes: &[Outcome]) -> Result<(), pg::Error> {
     let now = state.now();
     state
         .pool
         .transaction(async |conn| {
+            // Before they are recorded: what was recorded already is told of no second time.
+            let mut facts = told::exhausted(conn, state, outcomes).await?;
             outcomes::record(conn, outcomes, now).await?;
-            note(conn, outcomes, now).await
+            facts.extend(note(conn, state, outcomes, now).await?);
+            messaging::outbox::push(conn, &facts).await
         })
         .await
 }
 
 /// Notes how the endpoints are doing: opens and closes circuits, and disables those that are gone or have failed for too
-/// long.
-async fn note(conn: &mut pg::Connection, outcomes: &[Outcome], now: OffsetDateTime) -> Result<(), pg::Error> {
+/// long. Returns what is to be told of that.
+async fn note(
+    conn: &mut pg::Connection,
+    state: &State,
+    outcomes: &[Outcome],
+    now: OffsetDateTime,
+) -> Result<Vec<Envelope>, pg::Error> {
     let mut courses: BTreeMap<Uuid, Course> = BTreeMap::new();
     let mut gone: BTreeMap<Uuid, OffsetDateTime> = BTreeMap::new();
     for outcome in outcomes.iter().filter(|outcome| outcome.attempt > 0) {
@@ -51,16 +58,23 @@ async fn note(conn: &mut pg::Connection, outcomes: &[Outcome], now: OffsetDateTi
         .filter(|it| it.health().is_moved_by(&course(&it.id)))
         .map(|it| it.id)
         .collect();
+    let mut facts = Vec::new();
     if moved.is_empty() {
-        return Ok(());
+        return Ok(facts);
     }
     for watched in health::lock(conn, &moved).await? {
         let after = watched.health().after(&course(&watched.id), now);
         // Gone only when its owner has not changed it since: then another receiver was meant.
         let is_gone = gone.get(&watched.id).is_some_and(|at| watched.updated_at <= *at);
-        let reason = if is_gone { Some(GONE) } else { after.is_given_up(now).then_some(GIVEN_UP) };
-        let reason = reason.filter(|_| watched.is_active);
-        health::write(conn, watched.id, &after, reason, now).await?;
+        health::write(conn, watched.id, &after).await?;
+        let reason = if is_gone {
+            Some(DisabledFor::Gone)
+        } else {
+            after.is_given_up(now).then_some(DisabledFor::OnlyFailures)
+        };
+        if let Some(reason) = reason.filter(|_| watched.is_active) {
+            facts.push(told::disable(conn, state, watched.id.into(), reason, now).await?);
+        }
     }
-    Ok(())
+    Ok(facts)
 }

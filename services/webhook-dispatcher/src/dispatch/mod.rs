@@ -13,6 +13,7 @@ mod recorder;
 mod run;
 mod scanner;
 mod send;
+mod told;
 
 use bytes::Bytes;
 use telemetry::TraceContext;
@@ -45,6 +46,8 @@ pub(crate) struct Job {
     /// Whether others of its key wait for its end.
     pub(crate) is_in_order: bool,
     pub(crate) leased_until: OffsetDateTime,
+    /// When it was taken in; none where somebody has set it going again since.
+    pub(crate) accepted_at: Option<OffsetDateTime>,
     pub(crate) slot: Slot,
 }
 

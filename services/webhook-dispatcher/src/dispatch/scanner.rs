@@ -82,6 +82,7 @@ fn hand_over(dispatcher: &Dispatcher, row: Claimed, is_in_order: bool) {
         claim: row.claim,
         is_in_order,
         leased_until: row.next_attempt_at,
+        accepted_at: row.accepted_at,
         slot,
     });
 }

@@ -74,6 +74,10 @@ impl Sender {
         let outcome = heard.outcome(endpoint, &job, now, took);
         metrics::counter!("webhook_attempts_total", "outcome" => outcome.ending.name()).increment(1);
         metrics::histogram!("webhook_attempt_seconds").record(took);
+        if let (Ending::Success, Some(accepted_at)) = (outcome.ending, job.accepted_at) {
+            metrics::histogram!("webhook_end_to_end_seconds")
+                .record((now + took - accepted_at).as_seconds_f64());
+        }
         Sent { job, outcome, took }
     }
 }

@@ -22,6 +22,33 @@ pub(crate) enum Circuit {
     HalfOpen(OffsetDateTime),
 }
 
+/// Why a subscription is sent nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DisabledFor {
+    /// Its receiver answered 410.
+    Gone,
+    /// Nothing but failures came for [`GIVEN_UP_AFTER`].
+    OnlyFailures,
+}
+
+impl DisabledFor {
+    /// The word programs are told.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::OnlyFailures => "only_failures",
+        }
+    }
+
+    /// What its owner reads.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Gone => "the receiver answered 410 Gone",
+            Self::OnlyFailures => "the receiver has only failed for five days",
+        }
+    }
+}
+
 /// What is known of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Health {

@@ -1,5 +1,6 @@
 //! Rules of delivery: what is signed and how, when it is tried again, who wants what.
 
+pub(crate) mod alert;
 pub(crate) mod catalogue;
 pub(crate) mod filter;
 pub(crate) mod headers;

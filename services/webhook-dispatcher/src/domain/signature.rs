@@ -82,12 +82,28 @@ mod tests {
 
     use super::SigningKey;
 
-    /// The vector of the Standard Webhooks specification's reference libraries.
+    /// Vectors of the Standard Webhooks specification's reference libraries.
     #[test]
     fn signs_as_the_reference_libraries_do() {
-        let key = SigningKey::read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let signed = key.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
-        assert_eq!(signed.unwrap(), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        for (secret, id, timestamp, body, expected) in [
+            (
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                1_614_265_330,
+                r#"{"test": 2432232314}"#,
+                "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+            ),
+            (
+                "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+                "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
+                1_649_367_553,
+                r#"{"email":"test@example.com","username":"test_user"}"#,
+                "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=",
+            ),
+        ] {
+            let signed = SigningKey::read(secret).unwrap().sign(id, timestamp, body.as_bytes());
+            assert_eq!(signed.unwrap(), expected, "{id}");
+        }
     }
 
     /// RFC 4231, test case 3: twenty bytes of 0xaa, here as a key that was kept.

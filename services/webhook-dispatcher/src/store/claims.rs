@@ -35,6 +35,9 @@ pub(crate) struct Claimed {
     pub(crate) claim: i32,
     #[diesel(sql_type = Timestamptz)]
     pub(crate) next_attempt_at: OffsetDateTime,
+    /// When it was taken in, where it is on its way since then.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(crate) accepted_at: Option<OffsetDateTime>,
 }
 
 /// How much may be claimed.
@@ -76,11 +79,11 @@ static CLAIM_IN_ORDER: LazyLock<String> = LazyLock::new(|| {
         IN_ORDER,
         &format!(
             "WITH RECURSIVE heads AS ( \
-                 (SELECT ordering_key, id, next_attempt_at {unfinished_of_it} ORDER BY ordering_key, id LIMIT 1) \
+                 (SELECT ordering_key, id, next_attempt_at {unfinished_of_it} ORDER BY ordering_key, place LIMIT 1) \
                  UNION ALL \
                  SELECT n.* FROM heads h CROSS JOIN LATERAL ( \
                      SELECT ordering_key, id, next_attempt_at {unfinished_of_it} AND ordering_key > h.ordering_key \
-                     ORDER BY ordering_key, id LIMIT 1) n) \
+                     ORDER BY ordering_key, place LIMIT 1) n) \
              SELECT d.id, d.message_id FROM heads h JOIN webhook_deliveries d ON d.id = h.id \
              WHERE h.next_attempt_at <= $1 AND {UNFINISHED} AND d.next_attempt_at <= $1 \
              LIMIT g.quota FOR UPDATE OF d SKIP LOCKED"
@@ -132,7 +135,8 @@ fn claim_of(which: &str, due: &str) -> String {
                  next_attempt_at = $1 + (sized.timeout_seconds + $6) * interval '1 second' \
              FROM sized WHERE d.id = sized.id AND (sized.bytes <= $7 OR sized.number = 1) \
              RETURNING d.id, d.subscription_id, d.message_id, sized.body, sized.traceparent, sized.tracestate, \
-                 d.attempts, d.attempts_before, d.claim, d.next_attempt_at), \
+                 d.attempts, d.attempts_before, d.claim, d.next_attempt_at, \
+                 CASE WHEN d.trigger = 'auto' THEN d.created_at END AS accepted_at), \
          spent AS ( \
              UPDATE webhook_subscriptions AS s SET \
                  rate_used_until = CASE WHEN s.rate_limit_per_second IS NOT NULL THEN coalesce({used_until}, $1) \

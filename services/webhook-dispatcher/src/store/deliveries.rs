@@ -124,7 +124,7 @@ pub(crate) struct Filter {
 /// A delivery's columns and whether it waits for an earlier one.
 const COLUMNS: &str = "d.*, d.status = 'pending' AND d.ordering_key IS NOT NULL AND EXISTS ( \
          SELECT 1 FROM webhook_deliveries e WHERE e.subscription_id = d.subscription_id \
-             AND e.ordering_key = d.ordering_key AND e.id < d.id AND e.status IN ('pending', 'delivering') \
+             AND e.ordering_key = d.ordering_key AND e.place < d.place AND e.status IN ('pending', 'delivering') \
      ) AS is_blocked";
 
 /// Deliveries of a subscription, newest first. Only what is asked for stands in the statement, so that the planner
@@ -149,6 +149,10 @@ pub(crate) async fn list(
     };
     if let Some(status) = filter.status {
         statement = statement.sql(format!(" AND d.status = '{}'", status.as_str()));
+    }
+    if matches!(filter.status, Some(Status::Pending | Status::Delivering)) {
+        // True of every row: it lets the planner put the two indexes of what is open together.
+        statement = statement.sql(" AND (d.ordering_key IS NULL OR d.ordering_key IS NOT NULL)");
     }
     if let Some(message) = filter.message {
         statement = statement.sql(format!(" AND d.message_id = ${}", next())).bind::<SqlUuid, _>(message);

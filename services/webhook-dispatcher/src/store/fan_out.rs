@@ -136,7 +136,8 @@ async fn insert_messages(
     Ok(())
 }
 
-/// Writes deliveries of messages that are there; one there is already of an event and a subscription stays.
+/// Writes deliveries of messages that are there; one there is already of an event and a subscription stays. Those that
+/// keep an order are given their places as they stand here.
 async fn insert_deliveries(
     conn: &mut pg::Connection,
     deliveries: &[&NewDelivery],
@@ -147,11 +148,11 @@ async fn insert_deliveries(
     }
     sql_query(
         "INSERT INTO webhook_deliveries (id, message_id, subscription_id, event_type, status, claim, next_attempt_at, \
-             error_message, ordering_key, trigger, created_at, updated_at) \
+             error_message, ordering_key, place, trigger, created_at, updated_at) \
          SELECT id, message_id, subscription_id, type, \
              CASE WHEN skipped IS NOT NULL THEN 'skipped' WHEN leased THEN 'delivering' ELSE 'pending' END, \
-             leased::int, CASE WHEN skipped IS NULL THEN coalesce(until, $10) END, skipped, ordering_key, trigger, \
-             $10, $10 \
+             leased::int, CASE WHEN skipped IS NULL THEN coalesce(until, $10) END, skipped, ordering_key, \
+             CASE WHEN ordering_key IS NOT NULL THEN nextval('webhook_deliveries_place') END, trigger, $10, $10 \
          FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
              AS u (id, message_id, subscription_id, type, leased, until, skipped, ordering_key, trigger) \
          ON CONFLICT ON CONSTRAINT webhook_deliveries_once DO NOTHING",

@@ -1,6 +1,6 @@
 //! How endpoints are doing, as it stands in their subscriptions' rows.
 
-use diesel::sql_types::{Array, Bool, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
@@ -67,14 +67,22 @@ pub(crate) async fn lock(conn: &mut pg::Connection, ids: &[Uuid]) -> Result<Vec<
     Ok(statement.load(conn).await?)
 }
 
-/// Writes how an endpoint is doing, and why it is sent nothing any more if that is so.
-pub(crate) async fn write(
-    conn: &mut pg::Connection,
-    id: Uuid,
-    health: &Health,
-    disabled_reason: Option<&str>,
-    now: OffsetDateTime,
-) -> Result<(), pg::Error> {
+/// A subscription that was disabled.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Disabled {
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) owner: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) name: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub(crate) url: String,
+    /// How often it has been.
+    #[diesel(sql_type = BigInt)]
+    pub(crate) number: i64,
+}
+
+/// Writes how an endpoint is doing.
+pub(crate) async fn write(conn: &mut pg::Connection, id: Uuid, health: &Health) -> Result<(), pg::Error> {
     let (state, until) = match health.circuit {
         Circuit::Closed => ("closed", None),
         Circuit::Open(until) => ("open", Some(until)),
@@ -82,11 +90,7 @@ pub(crate) async fn write(
     };
     sql_query(
         "UPDATE webhook_subscriptions SET circuit_state = $2, circuit_until = $3, circuit_openings = $4, \
-             consecutive_failures = $5, last_success_at = $6, first_failure_at = $7, \
-             is_active = is_active AND $8 IS NULL, disabled_reason = coalesce($8, disabled_reason), \
-             disabled_at = CASE WHEN $8 IS NULL THEN disabled_at ELSE $9 END, \
-             updated_at = CASE WHEN $8 IS NULL THEN updated_at ELSE $9 END \
-         WHERE id = $1",
+             consecutive_failures = $5, last_success_at = $6, first_failure_at = $7 WHERE id = $1",
     )
     .bind::<SqlUuid, _>(id)
     .bind::<Text, _>(state)
@@ -95,9 +99,24 @@ pub(crate) async fn write(
     .bind::<Int4, _>(health.consecutive_failures)
     .bind::<Nullable<Timestamptz>, _>(health.last_success_at)
     .bind::<Nullable<Timestamptz>, _>(health.first_failure_at)
-    .bind::<Nullable<Text>, _>(disabled_reason)
-    .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Sees to it that a locked subscription is sent nothing any more.
+pub(crate) async fn disable(
+    conn: &mut pg::Connection,
+    id: Uuid,
+    reason: &str,
+    now: OffsetDateTime,
+) -> Result<Disabled, pg::Error> {
+    let statement = sql_query(
+        "UPDATE webhook_subscriptions SET is_active = false, disabled_reason = $2, disabled_at = $3, updated_at = $3, \
+             times_disabled = times_disabled + 1 WHERE id = $1 RETURNING owner, name, url, times_disabled AS number",
+    )
+    .bind::<SqlUuid, _>(id)
+    .bind::<Text, _>(reason)
+    .bind::<Timestamptz, _>(now);
+    Ok(statement.get_result(conn).await?)
 }

@@ -4,6 +4,7 @@ pub(crate) mod again;
 pub(crate) mod changes;
 pub(crate) mod claims;
 pub(crate) mod deliveries;
+pub(crate) mod exhausted;
 pub(crate) mod fan_out;
 pub(crate) mod gauges;
 pub(crate) mod health;
@@ -12,6 +13,9 @@ pub(crate) mod retention;
 pub(crate) mod sealed;
 pub(crate) mod stats;
 pub(crate) mod subscriptions;
+
+#[cfg(test)]
+mod looked_at_tests;
 
 /// Everything sealed here: what `rotate-keys` goes through.
 pub(crate) const SEALED: [pg::SealedTable; 2] = [sealed::SEALED, web::idempotency::SEALED];

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testkit::NameServer;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Desk, LOCAL, fact};
+use crate::support::{Desk, LOCAL, Receiver, fact};
 
 /// Serves every connection with `behave`, after its request's first bytes were read.
 async fn raw<F>(behave: impl Fn(TcpStream) -> F + Send + Sync + Clone + 'static) -> SocketAddr
@@ -43,7 +46,7 @@ async fn drip(mut stream: TcpStream, first: &[u8], piece: &[u8], pause: Duration
 
 /// The one try of a delivery to this address, which has two seconds.
 async fn try_of(desk: &Desk, url: &str) -> Value {
-    let wish = json!({ "url": url, "events": ["*"], "retry_count": 0, "timeout_seconds": 2 });
+    let wish = json!({ "url": url, "events": ["account.*"], "retry_count": 0, "timeout_seconds": 2 });
     let (id, _) = desk.subscribe(&wish);
     desk.tell(&[fact(1)]).await;
     let started = Instant::now();
@@ -70,6 +73,11 @@ async fn every_attempt_ends_in_time_and_says_why() {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
     })
     .await;
+    let reset = raw(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n").await.unwrap();
+        stream.set_zero_linger().unwrap();
+    })
+    .await;
     let garbage = raw(|mut stream| async move {
         stream.write_all(b"\0\0\0 220 smtp ready\r\n").await.unwrap();
     })
@@ -85,6 +93,7 @@ async fn every_attempt_ends_in_time_and_says_why() {
         (format!("http://{slow_headers}/"), "timeout"),
         (format!("http://{slow_body}/"), "timeout"),
         (format!("http://{broken}/"), "incomplete"),
+        (format!("http://{reset}/"), "incomplete"),
         (format!("http://{garbage}/"), "network"),
         (format!("http://{closed}/"), "connect"),
         (format!("https://{no_tls}/"), "tls"),
@@ -141,6 +150,54 @@ async fn names_are_looked_up_in_time_and_lead_to_no_private_network() {
     ] {
         let tried = try_of(&desk, &format!("http://{name}/")).await;
         assert!(classes.contains(&tried["error_class"].as_str().unwrap()), "{name}: {tried}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_that_would_carry_the_body_on_is_not_followed() {
+    let desk = Desk::open().await;
+    let target = Receiver::answering(200);
+    for status in ["307 Temporary Redirect", "308 Permanent Redirect"] {
+        let answer =
+            format!("HTTP/1.1 {status}\r\nlocation: {}\r\ncontent-length: 10\r\n\r\nmoved away", target.url);
+        let moved = raw(move |mut stream| {
+            let answer = answer.clone();
+            async move { stream.write_all(answer.as_bytes()).await.unwrap() }
+        })
+        .await;
+        let tried = try_of(&desk, &format!("http://{moved}/")).await;
+        assert_eq!(
+            (&tried["error_class"], &tried["response_body"]),
+            (&json!("redirect"), &json!("moved away"))
+        );
+    }
+    assert_eq!(target.hits().len(), 0);
+}
+
+/// The date of RFC 9110 names seconds; the endpoint is left alone until then, and so is what failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_left_alone_until_the_date_it_names() {
+    let desk = Desk::open().await;
+    let until = (OffsetDateTime::now_utc() + time::Duration::minutes(10)).replace_nanosecond(0).unwrap();
+    let date = until
+        .format(format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        ))
+        .unwrap();
+    let busy = raw(move |mut stream| {
+        let answer = format!("HTTP/1.1 503 Busy\r\nretry-after: {date}\r\ncontent-length: 0\r\n\r\n");
+        async move { stream.write_all(answer.as_bytes()).await.unwrap() }
+    })
+    .await;
+    let (id, _) =
+        desk.subscribe(&json!({ "url": format!("http://{busy}/"), "events": ["*"], "retry_schedule": [1] }));
+    desk.tell(&[fact(1)]).await;
+    desk.until("webhook_subscriptions WHERE circuit_state = 'open'", 1).await;
+    let (_, shown) = desk.service.get(&format!("/webhooks/{id}"));
+    let delivery = desk.delivery(&id, "pending").await;
+    for at in [&shown["health"]["circuit_until"], &delivery["next_attempt_at"]] {
+        let at = OffsetDateTime::parse(at.as_str().unwrap(), &Rfc3339).unwrap();
+        assert!((at - until).abs() < time::Duration::seconds(10), "{at} for {until}");
     }
 }
 

@@ -4,15 +4,19 @@
 
 mod again;
 mod bad_input;
+mod certificates;
 mod conformance;
 mod delivery;
 mod failpoints;
+mod figures;
 mod hostile;
 mod interface;
 mod isolation;
 mod keys;
 mod settings;
 mod support;
+mod told;
 mod traces;
+mod verifiers;
 mod wanted;
 mod weather;

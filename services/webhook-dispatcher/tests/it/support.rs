@@ -176,6 +176,22 @@ impl Receiver {
     }
 
     pub(crate) fn new(answers: impl Fn(usize) -> (u16, Option<String>) + Send + Sync + 'static) -> Self {
+        Self::start(None, answers)
+    }
+
+    /// One behind TLS.
+    pub(crate) fn over_tls(
+        tls: rustls::ServerConfig,
+        answers: impl Fn(usize) -> (u16, Option<String>) + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Some(tls), answers)
+    }
+
+    fn start(
+        tls: Option<rustls::ServerConfig>,
+        answers: impl Fn(usize) -> (u16, Option<String>) + Send + Sync + 'static,
+    ) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared {
             hits: Mutex::default(),
             gate: watch::Sender::new(true),
@@ -186,8 +202,12 @@ impl Receiver {
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let app = move || App::new().app_data(data.clone()).default_service(web::to(receive));
-                let server =
-                    HttpServer::new(app).workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+                let server = HttpServer::new(app).workers(1).disable_signals();
+                let server = match tls {
+                    None => server.bind(("127.0.0.1", 0)),
+                    Some(tls) => server.bind_rustls_0_23(("127.0.0.1", 0), tls),
+                };
+                let server = server.unwrap();
                 let address = server.addrs()[0];
                 let server = server.run();
                 started.send((address, server.handle())).unwrap();
@@ -195,7 +215,7 @@ impl Receiver {
             })
         });
         let (address, handle) = start.recv().unwrap();
-        Self { shared, handle, url: format!("http://{address}/hooks") }
+        Self { shared, handle, url: format!("{scheme}://{address}/hooks") }
     }
 
     pub(crate) fn hits(&self) -> Vec<Hit> {

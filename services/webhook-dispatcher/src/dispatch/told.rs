@@ -1,0 +1,74 @@
+//! What others are told of deliveries that do not arrive.
+
+use std::collections::HashMap;
+
+use domain::SubscriptionId;
+use domain::events::{Envelope, WebhookDeliveryExhausted, WebhookSubscriptionDisabled};
+use time::OffsetDateTime;
+use url::Url;
+use uuid::Uuid;
+
+use crate::domain::alert::WebhookDisabled;
+use crate::domain::health::DisabledFor;
+use crate::state::State;
+use crate::store::outcomes::{Ending, Outcome};
+use crate::store::{exhausted, health};
+
+/// The facts of deliveries that end with these outcomes and did not arrive; called before the outcomes are recorded.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn exhausted(
+    conn: &mut pg::Connection,
+    state: &State,
+    outcomes: &[Outcome],
+) -> Result<Vec<Envelope>, pg::Error> {
+    let is_failed = |it: &&Outcome| matches!(it.ending, Ending::Failed | Ending::Gone);
+    let failed: HashMap<Uuid, &Outcome> =
+        outcomes.iter().filter(is_failed).map(|it| (it.delivery_id, it)).collect();
+    if failed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let claims = failed.values().map(|it| (it.delivery_id, it.claim)).unzip();
+    let held = exhausted::hold(conn, claims).await?;
+    let facts = held.into_iter().filter_map(|it| {
+        let outcome = failed.get(&it.id)?;
+        let fact = WebhookDeliveryExhausted {
+            subscription_id: it.subscription_id.into(),
+            user_id: it.owner,
+            delivery_id: it.id.into(),
+            event_id: it.message_id,
+            event_type: it.event_type,
+            attempts: outcome.attempt,
+            response_status: outcome.answer.status,
+            error: outcome.answer.error.as_ref().map(|(_, text)| text.clone()).unwrap_or_default(),
+            failed_at: outcome.attempted_at,
+        };
+        Some(state.wrap(&fact))
+    });
+    facts.collect()
+}
+
+/// Disables a locked subscription and alerts people. Returns what is to be told of it.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn disable(
+    conn: &mut pg::Connection,
+    state: &State,
+    id: SubscriptionId,
+    reason: DisabledFor,
+    now: OffsetDateTime,
+) -> Result<Envelope, pg::Error> {
+    let disabled = health::disable(conn, id.as_uuid(), reason.text(), now).await?;
+    let host = Url::parse(&disabled.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let name = disabled.name.or(host).unwrap_or_default();
+    alerts::raise(conn, now, &WebhookDisabled { id, name: &name, reason }).await?;
+    state.wrap(&WebhookSubscriptionDisabled {
+        subscription_id: id,
+        user_id: disabled.owner,
+        reason: reason.word().to_owned(),
+        disabled_at: now,
+        number: disabled.number,
+    })
+}
