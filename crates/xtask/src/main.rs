@@ -9,6 +9,7 @@ mod bench;
 mod chaos;
 mod check;
 mod compare;
+mod contracts;
 mod deadline;
 mod demo;
 mod docs;
@@ -109,6 +110,11 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         minutes: u64,
     },
+    /// Ask outside programs what they make of what ours send.
+    Contracts {
+        /// Who is asked.
+        name: contracts::Name,
+    },
     /// Write the documents that are made of the code.
     Docs {
         /// Write nothing, and fail when one differs.
@@ -142,6 +148,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test { arguments } => test::run(&arguments),
         Command::Check => check::run(),
+        Command::Contracts { name } => contracts::run(name),
         Command::Docs { check } => docs::run(check).map(|()| ExitCode::SUCCESS),
         Command::Demo { keep, orders } => demo::run(keep, orders),
         Command::Up { detach, services } => stack::commands::up(detach, services),

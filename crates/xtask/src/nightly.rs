@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::reaper::Reaper;
-use crate::{bench, chaos, process, root};
+use crate::{bench, chaos, contracts, process, root};
 
 /// The service that is made of the template.
 const SAMPLE: &str = "price-watch";
@@ -25,6 +25,7 @@ pub(crate) fn run(only: &[String]) -> Result<ExitCode> {
     let mut steps = vec!["demo".to_owned()];
     steps.extend(names::<chaos::Name>("chaos"));
     steps.extend(names::<bench::Name>("bench"));
+    steps.extend(names::<contracts::Name>("contracts"));
     // Last: it builds this very program anew, elsewhere.
     steps.push(NEW_SERVICE.to_owned());
     if let Some(unknown) = only.iter().find(|name| !steps.contains(name)) {

@@ -1,0 +1,58 @@
+//! `cargo xtask contracts`: what outside programs make of what ours send.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::{process, root, test};
+
+/// Who judges.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Name {
+    /// The public verifiers of Standard Webhooks from crates.io, PyPI and npm, of webhooks the service sends.
+    Webhooks,
+}
+
+/// What the verifiers are made of.
+const FILES: [&str; 4] = ["package.json", "requirements.txt", "verify.mjs", "verify.py"];
+
+/// Asks the judges, and fails when one of them judges otherwise than it should.
+pub(crate) fn run(name: Name) -> Result<ExitCode> {
+    match name {
+        Name::Webhooks => webhooks(),
+    }
+}
+
+/// Installs the libraries in a folder of their own and lets the service's own test ask them.
+fn webhooks() -> Result<ExitCode> {
+    let folder = root().join("target/contracts/webhooks");
+    fs::create_dir_all(&folder)?;
+    for file in FILES {
+        let from = root().join("tests/contracts/webhooks").join(file);
+        fs::copy(&from, folder.join(file)).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    println!("installing the libraries of PyPI and npm in {}", folder.display());
+    install(&folder, "python3", &["-m", "venv", "--clear", "python"], "python3 python3-venv")?;
+    let pip = folder.join("python/bin/pip");
+    let packages = ["install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"];
+    install(&folder, &pip.to_string_lossy(), &packages, "python3-pip")?;
+    let quiet = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--silent"];
+    install(&folder, "npm", &quiet, "nodejs npm")?;
+    let folder = folder.to_string_lossy().into_owned();
+    let only = ["-p", "webhook-dispatcher", "verifiers::"].map(str::to_owned);
+    test::run_with(&only, &[("WEBHOOK_VERIFIERS", &folder)])
+}
+
+/// Runs one step in the folder; where its program is not there, says which Debian packages have it.
+fn install(folder: &Path, program: &str, arguments: &[&str], packages: &str) -> Result<()> {
+    let found = Command::new(program).arg("--version").output();
+    if found.is_err() {
+        bail!("{program} is missing on this machine; on Debian and Ubuntu: sudo apt-get install {packages}");
+    }
+    process::run(Command::new(program).args(arguments).current_dir(folder))
+        .with_context(|| format!("`{program} {}` failed", arguments.join(" ")))?;
+    Ok(())
+}
