@@ -105,8 +105,10 @@ async fn pages_that_are_empty_though_there_is_more_hide_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_that_holds_more_than_allegro_shows_is_split() {
     let shop = Shop::open().await;
-    let orders = json!({ "count": 10_300, "from": days_ago(9.0), "to": days_ago(8.9) });
-    shop.admin("POST", "/orders", &orders);
+    let orders = json!({ "count": 1_030, "from": days_ago(9.0), "to": days_ago(8.9) });
+    for _ in 0..10 {
+        shop.admin("POST", "/orders", &orders);
+    }
     shop.connect().await;
     eventually_within(PATIENCE, "the list to be read", async || {
         shop.standing()["last_complete_list_sync"].is_string().then_some(())
