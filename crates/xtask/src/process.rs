@@ -102,13 +102,18 @@ fn group(child: &Child) -> Result<Pid> {
     Ok(Pid::from_raw(i32::try_from(child.id())?))
 }
 
-/// Runs a command of people to its end, in a group of its own that ends with us, however we end. What `cargo run`
-/// told us about our own package is not passed on: build scripts would run again for it.
-pub(crate) fn run_watched(command: &mut Command, reaper: &mut Reaper) -> Result<ExitStatus> {
+/// Keeps from a command what `cargo run` told us about our own package: where cargo is run from a shell it is not told
+/// this, and build scripts, with everything built on them, would run again each time it changes.
+fn without_ours(command: &mut Command) {
     let ours = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in ours.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
         command.env_remove(name);
     }
+}
+
+/// Runs a command of people to its end, in a group of its own that ends with us, however we end.
+pub(crate) fn run_watched(command: &mut Command, reaper: &mut Reaper) -> Result<ExitStatus> {
+    without_ours(command);
     let name = command.get_program().display().to_string();
     let mut child = command
         .stdin(Stdio::null())
@@ -121,6 +126,7 @@ pub(crate) fn run_watched(command: &mut Command, reaper: &mut Reaper) -> Result<
 
 /// Runs a command to its end; an error holds what it printed.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
+    without_ours(command);
     let name = command.get_program().display().to_string();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {name}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
