@@ -5,6 +5,7 @@
 mod accounts;
 mod archive;
 mod bad_input;
+mod commands;
 mod conformance;
 mod device;
 mod edges;

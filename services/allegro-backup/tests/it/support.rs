@@ -89,7 +89,10 @@ impl Shop {
             vhost.url(),
             &environment,
         );
-        let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(20)));
+        // A sandbox that is busy for long closes what is kept open.
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(20)))
+            .max_idle_connections(0);
         let pool = database.pool();
         Self {
             service,
