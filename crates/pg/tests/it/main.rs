@@ -7,6 +7,7 @@ mod pool;
 mod rotate;
 mod tls;
 
+use std::error::Error as StdError;
 use std::iter::successors;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -67,8 +68,9 @@ async fn what_does_not_heal_is_told_apart_from_a_server_that_is_away() {
     for (query, is_hopeless) in [("", false), ("?sslmode=verify-full&sslrootcert=/nowhere/root.pem", true)] {
         let url = SecretString::from(format!("postgres://somebody@127.0.0.1:{port}/zaplecze{query}"));
         let error = pg::migrate(&url, &MIGRATIONS).await.unwrap_err();
-        let causes = successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
-        assert_eq!(causes.into_iter().any(|cause| cause.is::<Hopeless>()), is_hopeless, "{error:?}");
+        let outermost: &dyn StdError = &error;
+        let mut causes = successors(Some(outermost), |cause| cause.source());
+        assert_eq!(causes.any(<dyn StdError>::is::<Hopeless>), is_hopeless, "{error:?}");
     }
 }
 
