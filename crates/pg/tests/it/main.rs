@@ -69,7 +69,7 @@ async fn what_does_not_heal_is_told_apart_from_a_server_that_is_away() {
         let url = SecretString::from(format!("postgres://somebody@127.0.0.1:{port}/zaplecze{query}"));
         let error = pg::migrate(&url, &MIGRATIONS).await.unwrap_err();
         let outermost: &dyn StdError = &error;
-        let mut causes = successors(Some(outermost), |cause| cause.source());
+        let mut causes = successors(Some(outermost), |cause| (*cause).source());
         assert_eq!(causes.any(<dyn StdError>::is::<Hopeless>), is_hopeless, "{error:?}");
     }
 }
