@@ -94,13 +94,12 @@ async fn record(
 ) -> Result<HashSet<Uuid>, pg::Error> {
     let mut ids: Vec<Uuid> = events.iter().map(|event| event.id.as_uuid()).collect();
     ids.sort_unstable();
-    let fresh: Vec<Fresh> = sql_query(
+    let statement = sql_query(
         "INSERT INTO inbox (consumer, event_id) SELECT $1, unnest($2) \
          ON CONFLICT DO NOTHING RETURNING event_id",
     )
     .bind::<Text, _>(consumer)
-    .bind::<Array<SqlUuid>, _>(ids)
-    .load(conn)
-    .await?;
+    .bind::<Array<SqlUuid>, _>(ids);
+    let fresh: Vec<Fresh> = pg::kept(statement).load(conn).await?;
     Ok(fresh.into_iter().map(|row| row.event_id).collect())
 }

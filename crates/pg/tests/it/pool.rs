@@ -155,3 +155,19 @@ async fn a_transaction_that_is_dropped_gives_its_locks_back_though_nobody_asks_t
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_statement_is_prepared_once_for_its_connection() {
+    let database = Database::create("stock_sync", SQL).await;
+    let pool = Pool::new(database.url(), 1, "test").unwrap();
+    for row in [1, 1, 2] {
+        let mut conn = pool.get().await.unwrap();
+        let statement =
+            sql_query("UPDATE shelf SET amount = amount + 5 WHERE id = $1").bind::<Integer, _>(row);
+        assert_eq!(pg::kept(statement).execute(&mut *conn).await.unwrap(), 1);
+    }
+    assert_eq!(ask(&pool, "SELECT sum(amount) FROM shelf").await, "15");
+    let prepared = "SELECT count(*) || ' ' || sum(generic_plans + custom_plans) FROM pg_prepared_statements \
+                    WHERE statement LIKE 'UPDATE shelf%'";
+    assert_eq!(ask(&pool, prepared).await, "1 3");
+}
