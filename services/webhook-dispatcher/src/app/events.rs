@@ -97,7 +97,7 @@ pub(crate) async fn test(
         id: message_id,
         kind: TEST.to_owned(),
         subject: subscription_id.to_string(),
-        body: payload::standard(TEST, now, &to_raw_value(&data)?)?,
+        body: payload::standard(TEST, now, &to_raw_value(&data)?)?.into(),
         traceparent: None,
         tracestate: None,
         occurred_at: now,

@@ -94,7 +94,7 @@ impl Audience {
             id: fact.id,
             kind: fact.kind.to_owned(),
             subject: fact.subject.to_owned(),
-            body: payload::standard(fact.kind, fact.time, fact.data)?,
+            body: payload::standard(fact.kind, fact.time, fact.data)?.into(),
             traceparent: fact.traceparent.map(str::to_owned),
             tracestate: fact.tracestate.map(str::to_owned),
             occurred_at: fact.time,

@@ -1,6 +1,5 @@
 //! Every fact becomes a message and a delivery for each subscription that wants it.
 
-use bytes::Bytes;
 use domain::events::Envelope;
 use messaging::{Failure, Handler};
 use telemetry::TraceContext;
@@ -54,7 +53,7 @@ impl FanOut {
     /// way, and what all replicas together may send, only the claim sees: such ones are left to it.
     fn take(&self, plan: &mut Plan, now: OffsetDateTime, jobs: &mut Vec<Job>) {
         let message = &plan.message;
-        let body = Bytes::from(message.body.clone());
+        let body = &message.body;
         let trace = TraceContext::read(message.traceparent.as_deref(), message.tracestate.as_deref());
         for delivery in &mut plan.deliveries {
             if delivery.skipped.is_some() || delivery.ordering_key.is_some() || delivery.is_limited {

@@ -66,16 +66,24 @@ impl Load {
     pub(crate) fn take(&self, subscription_id: Uuid, bytes: usize) -> Option<Slot> {
         let mut counts = self.lock();
         let (limit, bytes_limit, total) = (counts.limit(), counts.bytes_limit(), counts.total);
-        let of = counts.of.entry(subscription_id).or_default();
+        let of = counts.of.get(&subscription_id).copied().unwrap_or_default();
         let is_first = of.number == 0 && total.bytes + bytes <= 2 * BYTES;
         if of.number >= limit || !(is_first || of.bytes + bytes <= bytes_limit) {
             return None;
         }
-        of.number += 1;
-        of.bytes += bytes;
-        counts.total.number += 1;
-        counts.total.bytes += bytes;
-        Some(Slot { load: self.clone(), subscription_id, bytes })
+        counts.add(subscription_id, bytes);
+        Some(self.slot(subscription_id, bytes))
+    }
+
+    /// A place for a delivery that is claimed already. There was one when the claim was made, and it may have been taken
+    /// since: what is over is no more than one claim, and nobody else would look at it before its lease ends.
+    pub(crate) fn hold(&self, subscription_id: Uuid, bytes: usize) -> Slot {
+        self.lock().add(subscription_id, bytes);
+        self.slot(subscription_id, bytes)
+    }
+
+    fn slot(&self, subscription_id: Uuid, bytes: usize) -> Slot {
+        Slot { load: self.clone(), subscription_id, bytes }
     }
 
     /// What may be added now.
@@ -89,6 +97,11 @@ impl Load {
             bytes: BYTES.saturating_sub(counts.total.bytes) / SHARE,
             of: counts.of.iter().map(|(id, of)| (*id, left(of))).collect(),
         }
+    }
+
+    /// Whether nothing more is to be claimed, not even a first one of a subscription.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().total.bytes >= 2 * BYTES
     }
 
     /// Whether anything of this subscription is in hand.
@@ -109,6 +122,14 @@ impl Load {
 }
 
 impl Counts {
+    fn add(&mut self, subscription_id: Uuid, bytes: usize) {
+        let of = self.of.entry(subscription_id).or_default();
+        of.number += 1;
+        of.bytes += bytes;
+        self.total.number += 1;
+        self.total.bytes += bytes;
+    }
+
     /// What one subscription may have in hand now: less and less as it fills, so that however many are slow, others
     /// find a place.
     fn limit(&self) -> usize {
@@ -181,10 +202,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_claimed_has_a_place_though_others_came_first() {
+        let load = Load::default();
+        let hog = Uuid::from_u128(1);
+        let mut slots = fill(&load, hog, 0);
+        slots.push(load.hold(hog, 0));
+        assert_eq!(load.room().of, [(hog, 0)]);
+        assert_eq!(load.room().number, CAPACITY - PER_SUBSCRIPTION - 1);
+        drop(slots);
+        assert!(!load.has(hog));
+    }
+
+    #[test]
     fn large_bodies_are_bounded_by_their_bytes_and_each_subscription_still_has_one() {
         let load = Load::default();
         let slots: Vec<_> = (1..=200).flat_map(|hog| fill(&load, Uuid::from_u128(hog), LARGE)).collect();
         assert!(slots.len() * LARGE <= 2 * BYTES, "{} bodies", slots.len());
+        assert!(load.is_full(), "nothing more is claimed");
         assert!(load.has(Uuid::from_u128(15)), "another finds a place");
     }
 }

@@ -46,6 +46,9 @@ pub(crate) async fn scan(state: State, dispatcher: Dispatcher, stop: Cancellatio
 async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Error> {
     let mut has_more = false;
     for is_in_order in [false, true] {
+        if dispatcher.load().is_full() {
+            return Ok(false);
+        }
         let room = dispatcher.load().room();
         let limit = room.number.clamp(1, BATCH);
         let number = |of: usize| i32::try_from(of).unwrap_or(i32::MAX);
@@ -69,8 +72,7 @@ async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Err
 }
 
 fn hand_over(dispatcher: &Dispatcher, row: Claimed, is_in_order: bool) {
-    // Without a place the lease ends by itself: there was one a moment ago.
-    let Some(slot) = dispatcher.load().take(row.subscription_id, row.body.len()) else { return };
+    let slot = dispatcher.load().hold(row.subscription_id, row.body.len());
     dispatcher.hand_over(Job {
         delivery_id: row.id,
         subscription_id: row.subscription_id,

@@ -1,5 +1,6 @@
 //! One transaction from events to deliveries.
 
+use bytes::Bytes;
 use diesel::sql_types::{Array, Bool, Bytea, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -13,7 +14,7 @@ pub(crate) struct Message {
     pub(crate) id: Uuid,
     pub(crate) kind: String,
     pub(crate) subject: String,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
     pub(crate) traceparent: Option<String>,
     pub(crate) tracestate: Option<String>,
     pub(crate) occurred_at: OffsetDateTime,
@@ -82,7 +83,7 @@ pub(crate) async fn interests(conn: &mut pg::Connection) -> Result<Vec<Interest>
              filter, rate_limit_per_second IS NOT NULL OR circuit_state <> 'closed' AS is_limited \
          FROM webhook_subscriptions WHERE deleted_at IS NULL",
     );
-    Ok(statement.load(conn).await?)
+    Ok(pg::kept(statement).load(conn).await?)
 }
 
 /// Writes events, their deliveries, and how many were left out.
@@ -119,20 +120,19 @@ async fn insert_messages(
     if messages.is_empty() {
         return Ok(());
     }
-    sql_query(
+    let statement = sql_query(
         "INSERT INTO messages (id, type, subject, body, occurred_at, traceparent, tracestate, received_at) \
          SELECT u.*, $8 FROM unnest($1, $2, $3, $4, $5, $6, $7) AS u ON CONFLICT (id) DO NOTHING",
     )
     .bind::<Array<SqlUuid>, _>(messages.iter().map(|it| it.id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(messages.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(messages.iter().map(|it| it.subject.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Bytea>, _>(messages.iter().map(|it| it.body.as_slice()).collect::<Vec<_>>())
+    .bind::<Array<Bytea>, _>(messages.iter().map(|it| it.body.as_ref()).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(messages.iter().map(|it| it.occurred_at).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(messages.iter().map(|it| it.traceparent.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(messages.iter().map(|it| it.tracestate.as_deref()).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -146,7 +146,7 @@ async fn insert_deliveries(
     if deliveries.is_empty() {
         return Ok(());
     }
-    sql_query(
+    let statement = sql_query(
         "INSERT INTO webhook_deliveries (id, message_id, subscription_id, event_type, status, claim, next_attempt_at, \
              error_message, ordering_key, place, trigger, created_at, updated_at) \
          SELECT id, message_id, subscription_id, type, \
@@ -168,8 +168,7 @@ async fn insert_deliveries(
         deliveries.iter().map(|it| it.ordering_key.as_deref()).collect::<Vec<_>>(),
     )
     .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.trigger).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
     Ok(())
 }

@@ -96,7 +96,7 @@ pub(crate) async fn record(
 ) -> Result<(), pg::Error> {
     let columns = Columns(outcomes);
     // What was postponed keeps what is known of it.
-    sql_query(
+    let statement = sql_query(
         "WITH u AS ( \
              SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                  AS u (id, claim, attempt, attempted_at, duration_ms, status, next_attempt_at, response_status, \
@@ -130,8 +130,7 @@ pub(crate) async fn record(
     .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.ip.as_deref()))
     .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.error.as_ref().map(|(class, _)| *class)))
     .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.error.as_ref().map(|(_, text)| text.as_str())))
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
     Ok(())
 }

@@ -195,3 +195,15 @@ async fn a_million_that_wait_for_one_hold_up_no_other() {
     let in_hand = format!("webhook_deliveries WHERE subscription_id = '{stuck}' AND status = 'delivering'");
     assert!(desk.count(&in_hand).await <= 1000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_facts_for_one_endpoint_waits_for_no_lease() {
+    let desk = Desk::open().await;
+    let receiver = Receiver::answering(200);
+    // A lease is longer than this test's patience.
+    desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": 30 }));
+    let facts: Vec<Envelope> = (0..4000).map(fact).collect();
+    desk.tell(&facts).await;
+    // More than may be in hand at once: the fan-out and the claims compete for every place that is free again.
+    desk.until("webhook_deliveries WHERE status = 'success' AND attempts = 1", 4000).await;
+}
