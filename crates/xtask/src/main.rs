@@ -22,6 +22,7 @@ mod servers;
 mod stack;
 mod test;
 mod tidy;
+mod webhook_figures;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -202,6 +202,22 @@ impl Program {
         (answer.status, answer.json())
     }
 
+    /// CPU time it has used, of the user and of the system.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn cpu(&self) -> Duration {
+        self.process.cpu()
+    }
+
+    /// The most memory it has held.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn peak_megabytes(&self) -> u64 {
+        self.process.peak_megabytes()
+    }
+
     /// Where it listens, `http://127.0.0.1:port`.
     pub fn url(&self) -> &str {
         &self.process.url

@@ -7,6 +7,7 @@ mod first_sync;
 mod page;
 mod relay;
 mod usage;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ pub(crate) enum Name {
     Relay,
     /// First sync of 100,000 orders, events at 50 a second, 1,000 accounts, and growth.
     Backup,
+    /// Deliveries a second to one endpoint and to twenty, delays, one endpoint that hangs, and memory.
+    Webhooks,
 }
 
 /// Measures and prints a table.
@@ -30,6 +33,7 @@ pub(crate) fn run(name: Name, quick: bool, million: bool) -> Result<ExitCode> {
         Name::Relay if quick => relay::run(20_000, 1),
         Name::Relay => relay::run(60_000, 3),
         Name::FirstFlow => first_flow::run(if quick { 10_000 } else { 50_000 }),
+        Name::Webhooks => webhooks::run(quick),
         Name::Backup => backup::run(if quick { &backup::QUICK } else { &backup::FULL }, million),
     }
 }

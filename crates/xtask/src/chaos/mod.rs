@@ -7,6 +7,7 @@ mod first_flow;
 mod outages;
 mod reading;
 mod replicas;
+mod webhooks;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub(crate) enum Name {
     Failpoints,
     /// The backup for half an hour, with everything Allegro is known to stumble over, tokens and replicas killed.
     Backup,
+    /// Two replicas of webhook-dispatcher in turn, beside endpoints that hang and fail.
+    Webhooks,
 }
 
 /// How it is wished.
@@ -47,6 +50,7 @@ pub(crate) fn run(name: Name, wish: &Wish) -> Result<ExitCode> {
     match name {
         Name::FirstFlow => first_flow::run(wish.kills, wish.orders),
         Name::Replicas => replicas::run(wish.kills),
+        Name::Webhooks => webhooks::run(wish.kills),
         Name::Outages => outages::run(wish.outage),
         Name::Backup if wish.minutes == 0 => backup::load(wish.kills, wish.orders),
         Name::Backup => backup::soak(Duration::from_secs(wish.minutes * 60), wish.orders),
