@@ -84,6 +84,17 @@ pub(super) fn run(size: &Size, million: bool) -> Result<ExitCode> {
     bail!("missed: {}", missed.join(", "))
 }
 
+/// Only follows many accounts, which alone takes a few minutes.
+pub(super) fn accounts(size: &Size) -> Result<ExitCode> {
+    let _lock = commands::lock()?;
+    build()?;
+    let (polled, cores) = many(size.accounts)?;
+    if polled < size.accounts || cores > backup_print::CORES {
+        bail!("missed: {polled} of {} accounts with {cores:.2} cores", size.accounts);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn measure(size: &Size, million: bool) -> Result<Round> {
     let mut stack = alone(&[])?;
     let (client, allegro) = (Client::new(&stack)?, Allegro::new(&stack));

@@ -12,7 +12,7 @@ const RATIO: f64 = 0.4;
 const PER_SECOND: f64 = 5000.0;
 const MEGABYTES: f64 = 100.0;
 const DELAY: f64 = 300.0;
-const CORES: f64 = 0.5;
+pub(super) const CORES: f64 = 0.5;
 const GROWTH: f64 = 1.5;
 
 /// How much slower the sample got from the first to the last time it was measured.

@@ -25,6 +25,8 @@ pub(crate) enum Name {
     Backup,
     /// Deliveries a second to one endpoint and to twenty, delays, one endpoint that hangs, and memory.
     Webhooks,
+    /// Only the 1,000 accounts of `backup`, each journal looked at once a minute.
+    Accounts,
 }
 
 /// Measures and prints a table.
@@ -34,6 +36,7 @@ pub(crate) fn run(name: Name, quick: bool, million: bool) -> Result<ExitCode> {
         Name::Relay => relay::run(60_000, 3),
         Name::FirstFlow => first_flow::run(if quick { 10_000 } else { 50_000 }),
         Name::Webhooks => webhooks::run(quick),
+        Name::Accounts => backup::accounts(if quick { &backup::QUICK } else { &backup::FULL }),
         Name::Backup => backup::run(if quick { &backup::QUICK } else { &backup::FULL }, million),
     }
 }
