@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use ::deadpool::managed::QueueMode;
 use diesel::{ConnectionError, sql_query};
 use diesel_async::pooled_connection::deadpool::{self, Object};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
@@ -113,6 +114,8 @@ impl Pool {
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
         let pool = deadpool::Pool::builder(manager)
             .max_size(size)
+            // Those used last are used again: their statements are prepared, their buffers are large enough.
+            .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| Error::Unavailable(error.into()))?;
         Ok(Self { inner: pool, gauges: Gauges::of(application_name, size) })
