@@ -3,26 +3,22 @@
 //! The journal's end is stored before the first list is read: what changes while the list is read is told by events
 //! after that point, and nothing falls between.
 
-use std::time::{Duration as StdDuration, Instant};
+use std::time::Duration as StdDuration;
 
 use domain::TaskId;
-use futures_util::future::try_join;
 use serde_json::json;
 use tasks::{Progress, Run, TaskError};
 use time::{Duration, OffsetDateTime};
 
 use super::access::call;
 use super::history::{self, Kind};
-use super::list_window::{HISTORY, MAX_DEPTH, fetch, next_window};
-use super::upsert::{Answers, Counts, OnDuplicate, Source, store};
-use super::{accounts, proof, work};
-use crate::clients::allegro::Window;
+use super::list_window::{HISTORY, next_window};
+use super::upsert::{Counts, OnDuplicate, Source};
+use super::{accounts, list_steps, proof, work};
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::cursors::{self, Cursor};
 
-/// How long one account may hold a worker before others have their turn; it goes on from its checkpoint.
-const TURN: StdDuration = StdDuration::from_mins(1);
 /// How long a reading waits before it looks again whether another of the same account has ended.
 const OTHERS: StdDuration = StdDuration::from_secs(2);
 
@@ -47,14 +43,14 @@ pub(crate) enum Wish {
 }
 
 impl Wish {
-    const fn kind(self) -> Kind {
+    pub(super) const fn kind(self) -> Kind {
         match self {
             Self::Scheduled | Self::Connected => Kind::List,
             Self::Whole | Self::Manual { .. } => Kind::Manual,
         }
     }
 
-    const fn source(self) -> Source {
+    pub(super) const fn source(self) -> Source {
         match self {
             Self::Scheduled | Self::Connected => Source::List,
             Self::Whole => Source::Manual(OnDuplicate::Update),
@@ -65,11 +61,11 @@ impl Wish {
 
 /// A reading under way.
 #[derive(Clone, Copy)]
-struct Pass<'a> {
-    state: &'a State,
-    run: &'a Run,
-    owner: &'a Owner,
-    wish: Wish,
+pub(super) struct Pass<'a> {
+    pub(super) state: &'a State,
+    pub(super) run: &'a Run,
+    pub(super) owner: &'a Owner,
+    pub(super) wish: Wish,
 }
 
 /// Reads the list from where the pass stands to its end.
@@ -81,7 +77,7 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner, wish: Wish) ->
     let mut cursor = begin(pass).await?;
     let mut counts = Counts::default();
     while let Some(window) = next_window(state, owner, &mut cursor).await? {
-        if !read_window(pass, (&mut cursor, window), &mut counts).await? {
+        if !list_steps::read(pass, (&mut cursor, window), &mut counts).await? {
             // It has grown beyond what Allegro shows: it is measured again, and read from its beginning.
             cursor.pass_done -= cursor.window_offset;
             cursor = Cursor { window_to: None, window_offset: 0, window_total: None, ..cursor };
@@ -154,73 +150,6 @@ async fn begin(pass: Pass<'_>) -> Result<Cursor, TaskError> {
         })
         .await?;
     Ok(cursor)
-}
-
-/// Reads a window page by page, to its end; false when it must be measured again. The next pages are on their way while the ones before are stored.
-async fn read_window(
-    pass: Pass<'_>,
-    (cursor, window): (&mut Cursor, Window),
-    counts: &mut Counts,
-) -> Result<bool, TaskError> {
-    let Pass { state, run, owner, .. } = pass;
-    let started = Instant::now();
-    let mut fetched = fetch(state, owner, window, cursor.window_offset).await?;
-    loop {
-        run.check()?;
-        if fetched.total > MAX_DEPTH {
-            return Ok(false);
-        }
-        let has_changed = cursor.window_total.replace(fetched.total) != Some(fetched.total);
-        if has_changed && cursor.window_offset > 0 || !fetched.is_steady {
-            // The window changed under the pages (an order was merged away, or came late): what stood behind the
-            // offset may have moved before it. Reading it again costs little and changes nothing that is right.
-            tracing::info!(total = fetched.total, "a window changed while it was read; reading it again");
-            cursor.pass_done -= cursor.window_offset;
-            cursor.window_offset = 0;
-            fetched = fetch(state, owner, window, 0).await?;
-            continue;
-        }
-        if fetched.count == 0 {
-            return Ok(true);
-        }
-        cursor.window_offset += fetched.count;
-        cursor.pass_done += fetched.count;
-        cursor.pass_total = cursor.pass_total.max(cursor.pass_done);
-        let is_last = cursor.window_offset >= fetched.total;
-        let next = async {
-            if is_last {
-                return Ok(None);
-            }
-            fetch(state, owner, window, cursor.window_offset).await.map(Some)
-        };
-        let (stored, next) = try_join(write(pass, cursor, &fetched.answers), next).await?;
-        *counts += stored;
-        match next {
-            Some(_) if started.elapsed() > TURN => {
-                let reason = "others have their turn".to_owned();
-                return Err(TaskError::Postpone { after: StdDuration::ZERO, reason });
-            }
-            Some(next) => fetched = next,
-            None => return Ok(true),
-        }
-    }
-}
-
-/// One step: orders, facts and checkpoint in one transaction.
-async fn write(pass: Pass<'_>, cursor: &Cursor, answers: &Answers) -> Result<Counts, TaskError> {
-    let Pass { state, run, owner, wish } = pass;
-    state
-        .pool
-        .transaction(async |conn| {
-            let counts = store(state, conn, owner, answers, wish.source()).await?;
-            cursors::write(conn, owner.token_id, cursor).await?;
-            history::count(conn, state.now(), (run, owner), wish.kind(), counts).await?;
-            let progress =
-                Progress { current: cursor.pass_done, total: cursor.pass_total, stage: "orders".to_owned() };
-            run.progress(conn, &progress).await?;
-            Ok(counts)
-        })
-        .await
 }
 
 /// The pass is complete: what it proves is written down, what it shows to be missing is asked for, and after the first

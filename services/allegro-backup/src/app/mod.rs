@@ -12,6 +12,7 @@ pub(crate) mod gauges;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod landing;
+mod list_steps;
 pub(crate) mod list_sync;
 pub(crate) mod list_window;
 pub(crate) mod narrowing;

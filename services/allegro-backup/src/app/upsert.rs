@@ -129,6 +129,12 @@ impl Answers {
         self.orders.iter().map(|(order, _)| order.id.as_str()).collect()
     }
 
+    /// Allegro's ids of the orders that were answered, or are to be put into quarantine.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
+        let failed = self.failed.iter().map(|failed| failed.order_id.as_str());
+        self.orders.iter().map(|(order, _)| order.id.as_str()).chain(failed)
+    }
+
     /// The latest answer for each order.
     fn by_id(&self) -> HashMap<&str, (&Order, OffsetDateTime)> {
         let mut latest: HashMap<&str, (&Order, OffsetDateTime)> = HashMap::new();

@@ -19,6 +19,7 @@ mod reading;
 mod readings;
 mod refreshes;
 mod revoked;
+mod steps;
 mod support;
 mod tokens;
 mod troubles;
