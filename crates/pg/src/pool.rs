@@ -114,7 +114,7 @@ impl Pool {
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
         let pool = deadpool::Pool::builder(manager)
             .max_size(size)
-            // Those used last are used again: their statements are prepared, their buffers are large enough.
+            // Those used last are used again: the others need no buffer as large as the largest set.
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| Error::Unavailable(error.into()))?;
