@@ -34,8 +34,15 @@ pub struct Subscriber {
 pub const WEBHOOK_DISPATCHER: Subscriber =
     Subscriber { service: "webhook-dispatcher", bindings: &["#"], is_in_order: true };
 
+/// Takes what is sold from the shelf and puts back what is cancelled; whatever comes first.
+pub const STOCK_SYNC: Subscriber = Subscriber {
+    service: "stock-sync",
+    bindings: &["account.connected", "order.ready", "order.cancelled"],
+    is_in_order: false,
+};
+
 /// Every service of ours that wants to be told facts.
-pub const SUBSCRIBERS: &[Subscriber] = &[WEBHOOK_DISPATCHER];
+pub const SUBSCRIBERS: &[Subscriber] = &[WEBHOOK_DISPATCHER, STOCK_SYNC];
 
 /// What a queue is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use domain::events::{
     AccountConnected, AccountReauthorizationNeeded, CATALOGUE, Envelope, EnvelopeError, Event, NewEvent,
     OrderCancelled, OrderCreated, OrderReady, OrderSyncCompleted, OrderSyncFailed, OrderUpdated,
-    WebhookDeliveryExhausted, WebhookSubscriptionDisabled,
+    StockDeducted, StockDiscrepancyFound, StockIsLow, StockOperationCompleted, StockOperationFailed,
+    StockRanShort, StockRefunded, StockWasAdjusted, WebhookDeliveryExhausted, WebhookSubscriptionDisabled,
 };
 use serde_json::Value;
 
@@ -48,6 +49,14 @@ fn every_event_reads_and_writes_its_golden_file() {
     stays_the_same::<OrderCancelled>();
     stays_the_same::<OrderSyncCompleted>();
     stays_the_same::<OrderSyncFailed>();
+    stays_the_same::<StockDeducted>();
+    stays_the_same::<StockRefunded>();
+    stays_the_same::<StockRanShort>();
+    stays_the_same::<StockWasAdjusted>();
+    stays_the_same::<StockIsLow>();
+    stays_the_same::<StockDiscrepancyFound>();
+    stays_the_same::<StockOperationCompleted>();
+    stays_the_same::<StockOperationFailed>();
     stays_the_same::<WebhookDeliveryExhausted>();
     stays_the_same::<WebhookSubscriptionDisabled>();
 }
@@ -100,6 +109,14 @@ fn a_message_from_before_an_optional_field_still_opens() {
     opens_with_its_required_fields_alone::<OrderCancelled>();
     opens_with_its_required_fields_alone::<OrderSyncCompleted>();
     opens_with_its_required_fields_alone::<OrderSyncFailed>();
+    opens_with_its_required_fields_alone::<StockDeducted>();
+    opens_with_its_required_fields_alone::<StockRefunded>();
+    opens_with_its_required_fields_alone::<StockRanShort>();
+    opens_with_its_required_fields_alone::<StockWasAdjusted>();
+    opens_with_its_required_fields_alone::<StockIsLow>();
+    opens_with_its_required_fields_alone::<StockDiscrepancyFound>();
+    opens_with_its_required_fields_alone::<StockOperationCompleted>();
+    opens_with_its_required_fields_alone::<StockOperationFailed>();
     opens_with_its_required_fields_alone::<WebhookDeliveryExhausted>();
     opens_with_its_required_fields_alone::<WebhookSubscriptionDisabled>();
 }

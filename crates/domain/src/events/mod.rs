@@ -6,6 +6,7 @@
 mod account;
 mod envelope;
 mod order;
+mod stock;
 mod sync;
 mod webhook;
 
@@ -17,6 +18,11 @@ use utoipa::openapi::{RefOr, Schema};
 pub use account::{AccountConnected, AccountReauthorizationNeeded};
 pub use envelope::{Envelope, EnvelopeError, NewEvent};
 pub use order::{LineItem, OrderCancelled, OrderCreated, OrderFact, OrderReady, OrderUpdated};
+pub use stock::{
+    DiscrepancyFound, MissingUnits, MovedLine, OperationFact, OrderStock, StockAdjusted, StockDeducted,
+    StockDiscrepancyFound, StockIsLow, StockLow, StockOperationCompleted, StockOperationFailed,
+    StockRanShort, StockRefunded, StockShortage, StockWasAdjusted,
+};
 pub use sync::{OrderSyncCompleted, OrderSyncFailed, SyncFact};
 pub use webhook::{WebhookDeliveryExhausted, WebhookSubscriptionDisabled};
 
@@ -76,6 +82,16 @@ pub const CATALOGUE: &[EventType] = &[
         "A reading of an account's orders is complete; following the journal is not told of.",
     ),
     entry::<OrderSyncFailed>("A reading of an account's orders was given up."),
+    entry::<StockDeducted>("All units of an order left the warehouse."),
+    entry::<StockRefunded>("Units of an order came back to the warehouse."),
+    entry::<StockRanShort>("There is too little for an order; nothing of it was taken."),
+    entry::<StockWasAdjusted>("A level was changed by people: counted, corrected, imported or received."),
+    entry::<StockIsLow>("A level fell to its threshold or below; told once until it is above it again."),
+    entry::<StockDiscrepancyFound>(
+        "The shelf and another record of it differ; told once until they agree again.",
+    ),
+    entry::<StockOperationCompleted>("A line's units moved and the order is marked at allegro-backup."),
+    entry::<StockOperationFailed>("A line's operation ended without success; people must look at it."),
     entry::<WebhookDeliveryExhausted>("A webhook did not arrive and is not tried again by itself."),
     entry::<WebhookSubscriptionDisabled>(
         "A subscription is sent nothing any more: its receiver is gone, or only failed for five days.",
