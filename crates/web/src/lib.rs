@@ -34,7 +34,7 @@ mod validate;
 
 pub use auth::{Access, Authenticator, Caller};
 pub use configured::{SetupError, listen};
-pub use extract::{ApiJson, ApiPath, ApiQuery, OptionalJson};
+pub use extract::{ApiCsv, ApiJson, ApiPath, ApiQuery, OptionalJson};
 pub use health::{Health, Requirement};
 pub use idempotency::{Answer, FORGET_ANSWERS, Idempotency, Once};
 pub use page::{Cursor, Limit, Page};

@@ -9,6 +9,7 @@ pub(super) struct Operation {
     pub(super) method: String,
     /// With `{…}` where a value goes.
     pub(super) template: String,
+    /// Of JSON; others a service looks at by itself.
     pub(super) has_body: bool,
     pub(super) has_query: bool,
     /// Declared statuses with the content types of each.
@@ -61,7 +62,7 @@ fn read(method: &str, template: &str, item: &Value, operation: &Value) -> Operat
     Operation {
         method: method.to_uppercase(),
         template: template.to_owned(),
-        has_body: operation["requestBody"].is_object(),
+        has_body: operation["requestBody"]["content"]["application/json"].is_object(),
         has_query: parameters.any(|it| it["in"] == "query"),
         answers: answers.map(|(status, answer)| (status.clone(), types(answer))).collect(),
     }

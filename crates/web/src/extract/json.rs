@@ -20,6 +20,8 @@ use crate::problem::{
 /// The largest body accepted, in bytes.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+const JSON: &str = "application/json";
+
 /// A JSON body as `T`.
 ///
 /// Refuses: another content type, charset or encoding (415), more than [`MAX_BODY_BYTES`] (413), broken
@@ -40,7 +42,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for ApiJson<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let accepted = check_headers(request.headers());
+        let accepted = check_headers(request.headers(), JSON);
         let payload = payload.take();
         Box::pin(async move {
             accepted?;
@@ -58,7 +60,7 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let accepted = check_headers(request.headers());
+        let accepted = check_headers(request.headers(), JSON);
         let payload = payload.take();
         Box::pin(async move {
             let body = read(payload).await?;
@@ -71,14 +73,15 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
     }
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+/// Whether a body is of this type, in UTF-8, plain and not too long, as far as its headers tell.
+pub(super) fn check_headers(headers: &HeaderMap, media_type: &str) -> Result<(), Problem> {
     let unsupported = |detail: &str| Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE).detail(detail));
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
 
     let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
     let mut parts = content_type.split(';').map(str::trim);
-    if parts.next() != Some("application/json") {
-        return unsupported("the content type must be application/json");
+    if parts.next() != Some(media_type) {
+        return unsupported(&format!("the content type must be {media_type}"));
     }
     if parts.filter_map(|part| part.strip_prefix("charset=")).any(|set| set.trim_matches('"') != "utf-8") {
         return unsupported("the charset must be utf-8");
@@ -94,7 +97,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {
+pub(super) async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {
     let mut body = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| match error {

@@ -3,10 +3,12 @@
 //! Invariant: what a handler gets has the shape of its type (unknown fields refused, when the type says
 //! `deny_unknown_fields`), is valid UTF-8 and holds no NUL character, which Postgres cannot store in text.
 
+mod csv;
 mod json;
 mod params;
 mod shape;
 
+pub use csv::ApiCsv;
 pub use json::{ApiJson, MAX_BODY_BYTES, OptionalJson, from_value};
 pub use params::{ApiPath, ApiQuery};
 
