@@ -13,7 +13,8 @@ DECLARE
     service text;
 BEGIN
     FOREACH service IN ARRAY ARRAY['allegro_backup', 'stock_sync', 'reminder_scheduler', 'balance_sync',
-                                   'production_batches', 'webhook_dispatcher'] LOOP
+                                   'production_batches', 'webhook_dispatcher',
+                                   'stock_sync'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = service) THEN
             EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE', service);
         END IF;

@@ -260,6 +260,14 @@ impl Program {
         self.ask("PATCH", path, "application/json", body.to_string().as_bytes())
     }
 
+    /// PUT of JSON below `/api/v1`.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.ask("PUT", path, "application/json", body.to_string().as_bytes())
+    }
+
     /// POST of anything below `/api/v1`.
     ///
     /// # Panics

@@ -192,6 +192,10 @@ impl Stack {
         if service.settings.iter().any(|(name, _)| *name == "ALLEGRO_CLIENT_ID") {
             environment.extend(self.addresses.iter().filter(|(name, _)| ALLEGRO.contains(name)).cloned());
         }
+        if service.settings.iter().any(|(name, _)| *name == "ALLEGRO_BACKUP_API_KEY") {
+            let backup = self.addresses.iter().find(|(name, _)| *name == "ALLEGRO_BACKUP_URL");
+            environment.extend(backup.cloned());
+        }
         Ok(environment)
     }
 

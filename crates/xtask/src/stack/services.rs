@@ -1,5 +1,11 @@
 //! The programs of a stack: each is one line here.
 
+/// How stock-sync is known to allegro-backup: a stack listens on the loopback address only.
+const STOCK_SYNC_KEY: &str = "zk_stock-sync_only-of-a-stack-on-one-machine";
+/// The same, as allegro-backup is told of it.
+const STOCK_SYNC_KEY_HASH: &str = "stock-sync:85075d8f90e886763792674a3aefd6569cc2dc25a507581a8e8c5d19de81445d\
+    :allegro-backup:read allegro-backup:write service";
+
 /// A service.
 pub(crate) struct Service {
     /// As in `logs NAME`; also its scopes' prefix.
@@ -25,6 +31,7 @@ pub(crate) const SERVICES: &[Service] = &[
             // What takes minutes in production is to be seen in seconds here.
             ("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", "1"),
             ("ALLEGRO_BACKUP_TASK_SILENCE_SECONDS", "2"),
+            ("AUTH_API_KEYS", STOCK_SYNC_KEY_HASH),
         ],
     },
     Service {
@@ -33,5 +40,12 @@ pub(crate) const SERVICES: &[Service] = &[
         role: "webhook_dispatcher",
         url_variable: "WEBHOOK_DISPATCHER_URL",
         settings: &[("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8"), ("WEBHOOK_ALLOW_HTTP", "true")],
+    },
+    Service {
+        name: "stock-sync",
+        binary: "zaplecze-stock-sync",
+        role: "stock_sync",
+        url_variable: "STOCK_SYNC_URL",
+        settings: &[("ALLEGRO_BACKUP_API_KEY", STOCK_SYNC_KEY)],
     },
 ];

@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("failpoint", &[]),
     ("telemetry", &[]),
     ("chassis", &["domain", "telemetry"]),
+    ("clients", &["domain", "egress"]),
     ("egress", &["domain", "telemetry"]),
     ("pg", &["domain", "failpoint"]),
     ("quota", &["domain"]),

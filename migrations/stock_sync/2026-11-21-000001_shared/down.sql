@@ -1,0 +1,1 @@
+DROP TABLE idempotency_keys, alert_chats, alert_deliveries, alert_notices, alerts, schedules, task_history, inbox, outbox;

@@ -1,0 +1,199 @@
+//! Orders handed in by hand.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use domain::{Sku, TokenId};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use web::{Answer, ApiJson, Caller, FieldErrors, Once, Problem};
+
+use super::inventory::shop;
+use super::operations::OperationView;
+use super::problems::ACCOUNT_NOT_FOUND;
+use crate::app::ledger::{self, Deed};
+use crate::app::{accounts, operations, warehouses};
+use crate::domain::book::Outcome;
+use crate::domain::sale::{Line, Sale, SaleError};
+use crate::state::State;
+
+/// An order as Allegro shapes it (`GET /order/checkout-forms/{id}`); fields not named here are let through.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({
+    "id": "29738e61-7f6a-11e8-ac45-09db60ede9d6", "status": "READY_FOR_PROCESSING",
+    "token_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f",
+    "lineItems": [{ "id": "62ae358b-8f65-4fc4-9c77-bedf604a2e2b", "quantity": 2,
+                    "offer": { "id": "3213213", "external": { "id": "AH-129834" } } }],
+}))]
+pub(crate) struct WantedOrder {
+    /// Allegro's id of the order, in whatever form.
+    id: String,
+    /// The account it belongs to; without it the order is not marked at allegro-backup.
+    token_id: Option<TokenId>,
+    /// Allegro's form status; absent counts as ready.
+    status: Option<String>,
+    #[serde(rename = "lineItems")]
+    line_items: Vec<WantedLine>,
+    fulfillment: Option<Fulfillment>,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct WantedLine {
+    id: String,
+    quantity: i64,
+    offer: Offer,
+    #[serde(rename = "boughtAt", default, with = "time::serde::rfc3339::option")]
+    bought_at: Option<OffsetDateTime>,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct Offer {
+    external: Option<External>,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct External {
+    id: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct Fulfillment {
+    provider: Option<Provider>,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct Provider {
+    id: Option<String>,
+}
+
+/// What became of an order.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "order_id": "29738e61-7f6a-11e8-ac45-09db60ede9d6", "token_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f",
+    "outcome": "not_counted", "reason": "Allegro ships it from its own warehouse", "marked_remotely": true,
+    "operations": [],
+}))]
+pub(crate) struct Processed {
+    order_id: String,
+    token_id: Option<Uuid>,
+    /// `deducted`, `shortage`, `already_done`, `cancelled` or `not_counted`.
+    #[schema(example = "deducted")]
+    outcome: &'static str,
+    /// Why it is no sale of ours, where it is none.
+    reason: Option<&'static str>,
+    /// Whether allegro-backup is told: only with an account.
+    marked_remotely: bool,
+    operations: Vec<OperationView>,
+}
+
+/// Takes an order from the stock. Doing it again takes nothing more.
+#[utoipa::path(post, path = "/api/v1/orders/process", tag = "orders", operation_id = "process_order",
+    request_body = WantedOrder,
+    responses((status = 200, description = "What became of it", body = Processed),
+              (status = 403, description = "not_of_one_user, without an account"),
+              (status = 404, description = "account_not_found")))]
+pub(crate) async fn process(
+    state: Data<State>,
+    caller: Caller,
+    once: Once,
+    ApiJson(wanted): ApiJson<WantedOrder>,
+) -> Result<HttpResponse, Problem> {
+    let sale = read(&wanted)?;
+    if sale.token_id.is_none() {
+        shop(&caller)?;
+    }
+    warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
+    let answered = once.run(async |conn| {
+        let sale = Sale { user_id: owner(conn, &caller, sale.token_id).await?, ..sale.clone() };
+        let outcomes = ledger::apply(&state, conn, &[Deed::Sell(sale.clone())]).await;
+        let outcome = outcomes.map_err(|error| refused(&error))?.into_iter().next();
+        let found = operations::of_order(conn, &sale.order_id, sale.token_id).await;
+        let found = found.map_err(|error| Problem::database(&error))?;
+        let (outcome, reason) = words(outcome.unwrap_or(Outcome::AlreadyDone));
+        Answer::ok(&Processed {
+            order_id: sale.order_id.to_string(),
+            token_id: sale.token_id.map(TokenId::as_uuid),
+            outcome,
+            reason,
+            marked_remotely: sale.token_id.is_some(),
+            operations: found.into_iter().map(OperationView::from).collect(),
+        })
+    });
+    let answer = answered.await?;
+    state.to_mark.notify_one();
+    Ok(answer)
+}
+
+/// Whose order it is: its account's owner, who may be nobody else than the user a caller is bound to.
+async fn owner(
+    conn: &mut pg::Connection,
+    caller: &Caller,
+    token_id: Option<TokenId>,
+) -> Result<Option<String>, Problem> {
+    let Some(token_id) = token_id else { return Ok(None) };
+    let owner = accounts::owner(conn, token_id).await.map_err(|error| Problem::database(&error))?;
+    let may_see = owner.as_deref().map_or(caller.user_id.is_none(), |owner| caller.sees(owner));
+    if may_see { Ok(owner) } else { Err(Problem::new(&ACCOUNT_NOT_FOUND)) }
+}
+
+/// A line that another order took at the same moment is seen the next time.
+fn refused(error: &pg::Error) -> Problem {
+    match error {
+        pg::Error::UniqueViolation { .. } => Problem::unavailable("postgres", error),
+        _ => Problem::database(error),
+    }
+}
+
+const fn words(outcome: Outcome) -> (&'static str, Option<&'static str>) {
+    match outcome {
+        Outcome::Deducted => ("deducted", None),
+        Outcome::Shortage => ("shortage", None),
+        Outcome::AlreadyDone => ("already_done", None),
+        Outcome::Cancelled => ("cancelled", None),
+        Outcome::NotCounted(reason) => ("not_counted", Some(reason)),
+    }
+}
+
+fn read(wanted: &WantedOrder) -> Result<Sale, Problem> {
+    let mut errors = FieldErrors::default();
+    let is_id = |text: &str| !text.trim().is_empty() && text.len() <= 200 && !text.contains('\0');
+    errors.check(is_id(&wanted.id), "/id", "invalid", "must be 1 to 200 bytes");
+    let is_ready = wanted.status.as_deref().is_none_or(|it| it == "READY_FOR_PROCESSING");
+    errors.check(
+        is_ready,
+        "/status",
+        "not_ready",
+        "only an order that is READY_FOR_PROCESSING is taken from the stock",
+    );
+    errors.check(!wanted.line_items.is_empty(), "/lineItems", "empty", "must have a line");
+    let mut lines = Vec::new();
+    for (at, line) in wanted.line_items.iter().enumerate() {
+        errors.check(is_id(&line.id), &format!("/lineItems/{at}/id"), "invalid", "must be 1 to 200 bytes");
+        let text = line.offer.external.as_ref().and_then(|it| it.id.as_deref());
+        let sku = text.map(Sku::parse).transpose().unwrap_or_else(|error| {
+            errors.push(format!("/lineItems/{at}/offer/external/id"), "invalid_sku", error.to_string());
+            None
+        });
+        lines.push(Line { line_item_id: line.id.clone(), sku, quantity: line.quantity });
+    }
+    let provider = wanted.fulfillment.as_ref().and_then(|it| it.provider.as_ref()?.id.as_deref());
+    let sale = Sale {
+        token_id: wanted.token_id,
+        user_id: None,
+        order_id: wanted.id.clone().into(),
+        bought_at: wanted.line_items.iter().filter_map(|it| it.bought_at).max(),
+        backfill: false,
+        fulfilled_by_allegro: provider == Some("ALLEGRO"),
+        lines,
+    };
+    for (at, fault) in sale.faults() {
+        let (field, code) = match fault {
+            SaleError::Quantity => ("quantity", "out_of_range"),
+            SaleError::SameLine => ("id", "duplicate"),
+        };
+        errors.push(format!("/lineItems/{at}/{field}"), code, fault.to_string());
+    }
+    errors.finish()?;
+    Ok(sale)
+}

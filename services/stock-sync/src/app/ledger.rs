@@ -1,0 +1,214 @@
+//! Sales and cancellations, many in one transaction.
+
+use std::collections::{BTreeSet, HashSet};
+use std::iter;
+
+use domain::events::{Envelope, StockOperationFailed, StockRanShort};
+use domain::{AllegroOrderId, TokenId};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::alert::Notice;
+use crate::domain::book::{Book, Fact, Outcome, Refusal, Rules, in_words};
+use crate::domain::sale::Sale;
+use crate::state::State;
+use crate::store::{accounts, book};
+
+/// What is to be done about an order.
+#[derive(Debug)]
+pub(crate) enum Deed {
+    /// Take it from the shelf.
+    Sell(Sale),
+    /// Do again what was to be done about it.
+    Mend(Sale),
+    /// Give back what was taken.
+    Cancel { order_id: AllegroOrderId, token_id: TokenId },
+}
+
+impl Deed {
+    const fn order_id(&self) -> &AllegroOrderId {
+        match self {
+            Self::Sell(sale) | Self::Mend(sale) => &sale.order_id,
+            Self::Cancel { order_id, .. } => order_id,
+        }
+    }
+
+    const fn token_id(&self) -> Option<TokenId> {
+        match self {
+            Self::Sell(sale) | Self::Mend(sale) => sale.token_id,
+            Self::Cancel { token_id, .. } => Some(*token_id),
+        }
+    }
+}
+
+/// Does deeds one after another in the caller's transaction: what follows sees what went before. Doing them again has
+/// no effect. Returns what became of each.
+///
+/// # Errors
+/// The database's. A unique violation means that a line was moved by another transaction just now: to be done again.
+pub(crate) async fn apply(
+    state: &State,
+    conn: &mut pg::Connection,
+    deeds: &[Deed],
+) -> Result<Vec<Outcome>, pg::Error> {
+    let now = state.now();
+    let tokens: BTreeSet<TokenId> = deeds.iter().filter_map(Deed::token_id).collect();
+    let rules = rules(state, conn, &tokens, now).await?;
+    let orders: BTreeSet<AllegroOrderId> = deeds.iter().map(|deed| deed.order_id().clone()).collect();
+    let sales = deeds.iter().filter_map(|deed| match deed {
+        Deed::Sell(sale) | Deed::Mend(sale) => Some(sale),
+        Deed::Cancel { .. } => None,
+    });
+    let cancelled = deeds.iter().filter_map(|deed| match deed {
+        Deed::Cancel { order_id, .. } => Some(order_id),
+        Deed::Sell(_) | Deed::Mend(_) => None,
+    });
+    let mut book = open(conn, &orders, sales, cancelled, &rules).await?;
+    let outcomes = deeds
+        .iter()
+        .map(|deed| match deed {
+            Deed::Sell(sale) => book.sell(sale, &rules),
+            Deed::Mend(sale) => {
+                book.mend(sale, &rules);
+                Outcome::AlreadyDone
+            }
+            Deed::Cancel { order_id, token_id } => {
+                book.cancel(order_id, *token_id, &rules);
+                Outcome::Cancelled
+            }
+        })
+        .collect();
+    close(state, conn, &book).await?;
+    Ok(outcomes)
+}
+
+/// What people do about an operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Action {
+    /// Try it again.
+    Retry,
+    /// Call it off.
+    CallOff,
+}
+
+/// Does something about an operation of an order, in the caller's transaction.
+///
+/// # Errors
+/// As [`apply`].
+pub(crate) async fn act(
+    state: &State,
+    conn: &mut pg::Connection,
+    order_id: AllegroOrderId,
+    token_id: Option<TokenId>,
+    (operation_id, action): (Uuid, Action),
+) -> Result<Result<(), Refusal>, pg::Error> {
+    let rules = rules(state, conn, &token_id.into_iter().collect(), state.now()).await?;
+    let mut book = open(conn, &BTreeSet::from([order_id]), iter::empty(), iter::empty(), &rules).await?;
+    let done = match action {
+        Action::Retry => book.retry(operation_id, &rules),
+        Action::CallOff => book.call_off(operation_id, &rules),
+    };
+    close(state, conn, &book).await?;
+    Ok(done)
+}
+
+async fn rules<'a>(
+    state: &'a State,
+    conn: &mut pg::Connection,
+    tokens: &BTreeSet<TokenId>,
+    now: OffsetDateTime,
+) -> Result<Rules<'a>, pg::Error> {
+    let tokens: Vec<TokenId> = tokens.iter().copied().collect();
+    Ok(Rules {
+        now,
+        ids: &*state.ids,
+        default_warehouse: &state.settings.default_warehouse,
+        accounts: accounts::of(conn, &tokens).await?,
+    })
+}
+
+/// Locks orders, and locks and reads everything that selling or cancelling them may touch.
+async fn open<'a>(
+    conn: &mut pg::Connection,
+    orders: &BTreeSet<AllegroOrderId>,
+    sales: impl Iterator<Item = &'a Sale>,
+    cancelled: impl Iterator<Item = &'a AllegroOrderId>,
+    rules: &Rules<'_>,
+) -> Result<Book, pg::Error> {
+    let mut found = Book::of_orders(book::orders(conn, orders, rules.now).await?);
+    let (mut lines, mut places) = (BTreeSet::new(), BTreeSet::new());
+    let operations = book::operations(conn, orders).await?;
+    for operation in &operations {
+        lines.insert(operation.line_item_id.as_str());
+        places.extend(operation.sku.clone().map(|sku| (sku, operation.warehouse.clone())));
+    }
+    for sale in sales {
+        let warehouse = rules.warehouse_of(sale.token_id);
+        for line in &sale.lines {
+            lines.insert(line.line_item_id.as_str());
+            places.extend(line.sku.clone().map(|sku| (sku, warehouse.to_owned())));
+        }
+    }
+    let lines: Vec<&str> = lines.into_iter().collect();
+    found.sold = book::sold(conn, &lines).await?;
+    // Of what was taken long ago only the movements are kept.
+    let is_bare = |id: &&AllegroOrderId| operations.iter().all(|it| it.order_id != **id);
+    let bare: Vec<&str> = cancelled.filter(is_bare).map(AllegroOrderId::as_str).collect();
+    if !bare.is_empty() {
+        found.sold.extend(book::sold_with(conn, &bare).await?);
+    }
+    places.extend(found.sold.values().map(|line| line.place.clone()));
+    found.levels = book::levels(conn, &places, rules.now).await?;
+    for operation in operations {
+        found.hold(operation);
+    }
+    Ok(found)
+}
+
+/// Writes what was decided, and tells of it.
+async fn close(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<(), pg::Error> {
+    book::write(conn, book, state.settings.max_retries, state.now()).await?;
+    let told: Result<Vec<Envelope>, pg::Error> =
+        book.changes.facts.iter().map(|fact| wrap(state, fact)).collect();
+    messaging::outbox::push(conn, &told?).await?;
+    tell(state, conn, book).await
+}
+
+/// Tells people of what they must look at, and of what they need not any more.
+async fn tell(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<(), pg::Error> {
+    let now = state.now();
+    for (order_id, token_id) in &book.changes.healed {
+        for cause in Notice::causes_of(order_id, *token_id) {
+            alerts::clear(conn, now, &cause).await?;
+        }
+    }
+    let mut short = HashSet::new();
+    for fact in &book.changes.facts {
+        if let Fact::RanShort(StockRanShort(it)) = fact {
+            short.insert(&it.order_id);
+            metrics::counter!("stock_shortages_total").increment(1);
+            let missing = it.missing.iter().map(in_words).collect::<Vec<_>>().join("; ");
+            let notice = Notice::Shortage { order_id: it.order_id.clone(), token_id: it.token_id, missing };
+            alerts::raise(conn, now, &notice).await?;
+        }
+    }
+    for fact in &book.changes.facts {
+        if let Fact::Failed(StockOperationFailed(it)) = fact
+            && !short.contains(&it.order_id)
+        {
+            alerts::raise(conn, now, &Notice::given_up(it)).await?;
+        }
+    }
+    Ok(())
+}
+
+fn wrap(state: &State, fact: &Fact) -> Result<Envelope, pg::Error> {
+    match fact {
+        Fact::Deducted(it) => state.wrap(it),
+        Fact::Refunded(it) => state.wrap(it),
+        Fact::RanShort(it) => state.wrap(it),
+        Fact::IsLow(it) => state.wrap(it),
+        Fact::Completed(it) => state.wrap(it),
+        Fact::Failed(it) => state.wrap(it),
+    }
+}

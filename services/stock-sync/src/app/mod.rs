@@ -1,0 +1,11 @@
+//! Use cases.
+
+pub(crate) mod accounts;
+pub(crate) mod import;
+pub(crate) mod inventory;
+pub(crate) mod ledger;
+pub(crate) mod marker;
+pub(crate) mod operations;
+pub(crate) mod reconcile;
+pub(crate) mod warehouses;
+pub(crate) mod watch;

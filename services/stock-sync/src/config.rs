@@ -1,0 +1,48 @@
+//! What the service is told by its environment.
+
+use chassis::config::{Alerts, Amqp, Database, Encryption, Reader, Redis};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::settings::Settings;
+
+/// The service's settings.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) database: Database,
+    pub(crate) amqp: Amqp,
+    /// Where replicas share rate limits.
+    pub(crate) redis: Option<Redis>,
+    /// Seals the answers kept for requests sent again.
+    pub(crate) encryption: Encryption,
+    pub(crate) alerts: Alerts,
+    /// Where allegro-backup is.
+    pub(crate) backup_url: Url,
+    /// How it knows us.
+    pub(crate) backup_key: SecretString,
+    pub(crate) workers: usize,
+    pub(crate) settings: Settings,
+}
+
+impl Config {
+    pub(crate) fn read(reader: &mut Reader) -> Self {
+        Self {
+            database: reader.database(),
+            amqp: reader.amqp(),
+            redis: reader.optional_redis(),
+            encryption: reader.encryption(),
+            alerts: reader.alerts(),
+            backup_url: reader.url(
+                "ALLEGRO_BACKUP_URL",
+                "http://127.0.0.1:8001",
+                "Where allegro-backup is: it is told which orders are taken from the stock.",
+            ),
+            backup_key: reader.required_secret(
+                "ALLEGRO_BACKUP_API_KEY",
+                "An API key (`zk_…`) that allegro-backup knows, with the scopes allegro-backup:read and :write.",
+            ),
+            workers: reader.number("STOCK_SYNC_TASK_WORKERS", 2, 1..=64, "Tasks at once: comparing and looking over."),
+            settings: Settings::read(reader),
+        }
+    }
+}

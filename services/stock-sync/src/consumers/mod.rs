@@ -1,0 +1,5 @@
+//! Facts that are listened to.
+
+mod orders;
+
+pub(crate) use orders::Orders;

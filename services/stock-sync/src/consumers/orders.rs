@@ -1,0 +1,56 @@
+//! Orders that became ready leave the shelf, cancelled ones come back to it, and accounts are known from the day they
+//! were connected.
+
+use domain::events::{AccountConnected, Envelope, Event, OrderCancelled, OrderReady};
+use messaging::{Failure, Handler};
+
+use crate::app::ledger::{self, Deed};
+use crate::domain::sale::Sale;
+use crate::state::State;
+use crate::store::accounts;
+
+/// Takes facts in.
+#[derive(Debug)]
+pub(crate) struct Orders(pub(crate) State);
+
+impl Handler for Orders {
+    const NAME: &'static str = "orders";
+    type Effect = ();
+
+    async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<(), Failure> {
+        let (mut connected, mut deeds) = (Vec::new(), Vec::new());
+        for event in events {
+            match event.kind.as_str() {
+                AccountConnected::TYPE => connected.push(open::<AccountConnected>(event)?),
+                OrderReady::TYPE => {
+                    let OrderReady(fact) = open(event)?;
+                    let sale = Sale::read(&fact).map_err(|error| Failure::Reject(error.to_string()))?;
+                    deeds.push(Deed::Sell(sale));
+                }
+                OrderCancelled::TYPE => {
+                    let OrderCancelled(fact) = open(event)?;
+                    // The lines of an order that was merged away live on in another.
+                    if fact.merged_into.is_none() {
+                        deeds.push(Deed::Cancel { order_id: fact.order_id, token_id: fact.token_id });
+                    }
+                }
+                other => return Err(Failure::Reject(format!("{other} was not asked for"))),
+            }
+        }
+        accounts::connect(conn, &connected, self.0.now()).await?;
+        match ledger::apply(&self.0, conn, &deeds).await {
+            Ok(_) => Ok(()),
+            // Another replica moved one of these lines just now, as part of another order: it is seen next time.
+            Err(error @ pg::Error::UniqueViolation { .. }) => Err(Failure::Unavailable(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn committed(&self, (): ()) {
+        self.0.to_mark.notify_one();
+    }
+}
+
+fn open<E: Event>(event: &Envelope) -> Result<E, Failure> {
+    event.open().map_err(|error| Failure::Reject(error.to_string()))
+}

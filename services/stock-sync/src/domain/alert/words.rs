@@ -1,0 +1,102 @@
+//! Notices in three languages.
+
+use domain::Language::{self, En, Pl, Ru};
+
+use super::Notice;
+
+/// Title and body.
+pub(super) fn of(notice: &Notice, language: Language) -> (String, String) {
+    match notice {
+        Notice::Shortage { order_id, missing, .. } => (
+            match language {
+                Ru => format!("Не хватает товара для заказа {order_id}"),
+                Pl => format!("Za mało towaru dla zamówienia {order_id}"),
+                En => format!("Too little stock for order {order_id}"),
+            },
+            format!(
+                "{missing}. {}",
+                match language {
+                    Ru => "Ничего не списано. Пополните остаток и повторите операцию, или отмените её.",
+                    Pl => "Niczego nie zdjęto ze stanu. Uzupełnij stan i powtórz operację albo ją anuluj.",
+                    En => "Nothing was taken. Restock and retry the operation, or cancel it.",
+                }
+            ),
+        ),
+        Notice::GivenUp { order_id, reason, .. } => (
+            match language {
+                Ru => format!("Операции по заказу {order_id} остановлены"),
+                Pl => format!("Operacje zamówienia {order_id} wstrzymane"),
+                En => format!("The operations of order {order_id} are given up"),
+            },
+            reason.clone(),
+        ),
+        Notice::TooManyPending { count, limit } => (
+            match language {
+                Ru => format!("Операций в очереди: {count}"),
+                Pl => format!("Operacji w kolejce: {count}"),
+                En => format!("Operations under way: {count}"),
+            },
+            match language {
+                Ru => format!("Допустимо {limit}. Проверьте allegro-backup."),
+                Pl => format!("Dopuszczalnie {limit}. Sprawdź allegro-backup."),
+                En => format!("{limit} are normal. Look at allegro-backup."),
+            },
+        ),
+        Notice::FailureRate { percent, tries, minutes } => (
+            match language {
+                Ru => format!("Неудачных попыток: {percent} %"),
+                Pl => format!("Nieudanych prób: {percent} %"),
+                En => format!("Tries that fail: {percent} %"),
+            },
+            match language {
+                Ru => format!("Из {tries} попыток за {minutes} мин. Проверьте доступность allegro-backup."),
+                Pl => format!("Z {tries} prób w ciągu {minutes} min. Sprawdź, czy allegro-backup odpowiada."),
+                En => format!("Of {tries} tries in {minutes} min. See whether allegro-backup answers."),
+            },
+        ),
+        Notice::Stale { count, hours } => (
+            match language {
+                Ru => format!("Застрявших операций: {count}"),
+                Pl => format!("Operacji, które utknęły: {count}"),
+                En => format!("Operations that are stuck: {count}"),
+            },
+            match language {
+                Ru => format!("Они старше {hours} ч. Нужно вмешательство человека."),
+                Pl => format!("Mają ponad {hours} godz. Ktoś musi się nimi zająć."),
+                En => format!("They are older than {hours} h. Somebody must look at them."),
+            },
+        ),
+        Notice::Ledger { count, example } => (
+            match language {
+                Ru => format!("Остаток не равен сумме движений: {count}"),
+                Pl => format!("Stan nie jest sumą ruchów: {count}"),
+                En => format!("Levels that are not the sum of their movements: {count}"),
+            },
+            example.clone(),
+        ),
+        Notice::Differences { count } => (
+            match language {
+                Ru => format!("Расхождений с allegro-backup: {count}"),
+                Pl => format!("Różnic względem allegro-backup: {count}"),
+                En => format!("Differences from allegro-backup: {count}"),
+            },
+            match language {
+                Ru => "Их может исправить только человек.".to_owned(),
+                Pl => "Może je usunąć tylko człowiek.".to_owned(),
+                En => "Only people can put them right.".to_owned(),
+            },
+        ),
+        Notice::Fuse { differing, checked } => (
+            match language {
+                Ru => "Сверка остановлена: слишком много расхождений".to_owned(),
+                Pl => "Uzgadnianie wstrzymane: zbyt wiele różnic".to_owned(),
+                En => "Reconciliation is held: too much differs".to_owned(),
+            },
+            match language {
+                Ru => format!("Из {checked} заказов расходятся {differing}. Ничего не исправлено."),
+                Pl => format!("Z {checked} zamówień różni się {differing}. Niczego nie poprawiono."),
+                En => format!("Of {checked} orders {differing} differ. Nothing was put right."),
+            },
+        ),
+    }
+}

@@ -1,0 +1,209 @@
+//! The book of one transaction: what it locked and read, what it decides, and what it will write.
+
+mod by_hand;
+mod cancel;
+mod levels;
+mod sell;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use domain::events::{
+    StockDeducted, StockIsLow, StockOperationCompleted, StockOperationFailed, StockRanShort, StockRefunded,
+};
+use domain::{AllegroOrderId, IdSource, Sku, TokenId};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::operation::{Operation, Status};
+pub(crate) use by_hand::Refusal;
+pub(crate) use sell::{Outcome, in_words};
+
+/// Where a thing lies.
+pub(crate) type Place = (Sku, String);
+
+/// How much there is of one thing in one place.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Level {
+    pub(crate) on_hand: i64,
+    pub(crate) allows_negative: bool,
+    pub(crate) low_threshold: Option<i64>,
+    pub(crate) is_low: bool,
+    pub(crate) version: i64,
+}
+
+/// What is remembered of an order whatever becomes of its operations.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OrderState {
+    pub(crate) cancelled_for: Vec<TokenId>,
+    pub(crate) version: i64,
+}
+
+/// A line that left the warehouse.
+#[derive(Debug, Clone)]
+pub(crate) struct SoldLine {
+    pub(crate) order_id: AllegroOrderId,
+    pub(crate) place: Place,
+    pub(crate) quantity: i64,
+    pub(crate) is_back: bool,
+}
+
+/// An account whose orders are taken from the shelf.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) stock_from: OffsetDateTime,
+    pub(crate) warehouse: Option<String>,
+}
+
+/// A row of the ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct Movement {
+    pub(crate) id: Uuid,
+    pub(crate) place: Place,
+    pub(crate) delta: i64,
+    pub(crate) on_hand: i64,
+    pub(crate) kind: &'static str,
+    pub(crate) operation_id: Uuid,
+    pub(crate) order_id: AllegroOrderId,
+    pub(crate) line_item_id: String,
+}
+
+/// What was done about an operation.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    pub(crate) operation_id: Uuid,
+    pub(crate) action: &'static str,
+    pub(crate) status: &'static str,
+    pub(crate) details: Value,
+    pub(crate) execution_time_ms: Option<i32>,
+}
+
+/// What will be told.
+#[derive(Debug, Clone)]
+pub(crate) enum Fact {
+    Deducted(StockDeducted),
+    Refunded(StockRefunded),
+    RanShort(StockRanShort),
+    IsLow(StockIsLow),
+    Completed(StockOperationCompleted),
+    Failed(StockOperationFailed),
+}
+
+/// What does not change while a transaction decides.
+#[derive(Debug)]
+pub(crate) struct Rules<'a> {
+    pub(crate) now: OffsetDateTime,
+    pub(crate) ids: &'a dyn IdSource,
+    pub(crate) default_warehouse: &'a str,
+    pub(crate) accounts: HashMap<TokenId, Account>,
+}
+
+impl Rules<'_> {
+    /// Where an account's sales are taken from.
+    pub(crate) fn warehouse_of(&self, token_id: Option<TokenId>) -> &str {
+        let account = token_id.and_then(|id| self.accounts.get(&id));
+        account.and_then(|it| it.warehouse.as_deref()).unwrap_or(self.default_warehouse)
+    }
+}
+
+/// Read under locks; written before they are given back.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    pub(crate) orders: HashMap<AllegroOrderId, OrderState>,
+    operations: Vec<Operation>,
+    by_order: HashMap<AllegroOrderId, Vec<usize>>,
+    pub(crate) sold: HashMap<String, SoldLine>,
+    pub(crate) levels: BTreeMap<Place, Level>,
+    pub(crate) changes: Changes,
+}
+
+/// What a transaction writes.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Places in [`Book::operations`], by whether they are new.
+    pub(crate) operations: BTreeMap<usize, bool>,
+    /// Levels that moved.
+    pub(crate) levels: BTreeSet<Place>,
+    pub(crate) orders: BTreeSet<AllegroOrderId>,
+    pub(crate) movements: Vec<Movement>,
+    pub(crate) logs: Vec<Log>,
+    pub(crate) facts: Vec<Fact>,
+    /// Orders, seen through accounts, that had an operation people must look at, and it is not so any more.
+    pub(crate) healed: BTreeSet<(AllegroOrderId, Option<TokenId>)>,
+}
+
+impl Book {
+    /// A book of locked orders, of which nothing more is known yet.
+    pub(crate) fn of_orders(orders: HashMap<AllegroOrderId, OrderState>) -> Self {
+        Self { orders, ..Self::default() }
+    }
+
+    /// Takes in an operation as it stands in the database.
+    pub(crate) fn hold(&mut self, operation: Operation) -> usize {
+        let index = self.operations.len();
+        self.by_order.entry(operation.order_id.clone()).or_default().push(index);
+        self.operations.push(operation);
+        index
+    }
+
+    /// The operations of an order seen through an account.
+    pub(crate) fn of(
+        &self,
+        order_id: &AllegroOrderId,
+        token_id: Option<TokenId>,
+    ) -> Vec<(usize, &Operation)> {
+        let held = self.by_order.get(order_id).into_iter().flatten();
+        let operations = held.filter_map(|index| Some((*index, self.operations.get(*index)?)));
+        operations.filter(|(_, it)| it.token_id == token_id).collect()
+    }
+
+    /// Operations to be written.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &Operation> {
+        self.changes.operations.keys().filter_map(|index| self.operations.get(*index))
+    }
+
+    fn add(&mut self, operation: Operation, details: Value) -> usize {
+        self.changes.logs.push(log(&operation, "created", details));
+        let index = self.hold(operation);
+        self.changes.operations.insert(index, true);
+        index
+    }
+
+    /// Changes an operation, once more.
+    fn change(&mut self, index: usize, now: OffsetDateTime, change: impl FnOnce(&mut Operation)) {
+        let Some(operation) = self.operations.get_mut(index) else { return };
+        let is_new = *self.changes.operations.entry(index).or_insert(false);
+        if !is_new {
+            operation.version += 1;
+        }
+        let was = operation.status;
+        change(operation);
+        if was == Status::Failed && operation.status != Status::Failed {
+            self.changes.healed.insert((operation.order_id.clone(), operation.token_id));
+        }
+        if operation.status == Status::Completed {
+            operation.completed_at = Some(now);
+            operation.next_retry_at = None;
+        }
+    }
+
+    /// Counts a change of an order's stock. Returns its version.
+    fn turn(&mut self, order_id: &AllegroOrderId) -> i64 {
+        self.changes.orders.insert(order_id.clone());
+        let order = self.orders.entry(order_id.clone()).or_default();
+        order.version += 1;
+        order.version
+    }
+}
+
+fn log(operation: &Operation, action: &'static str, details: Value) -> Log {
+    Log {
+        operation_id: operation.id,
+        action,
+        status: operation.status.word(),
+        details,
+        execution_time_ms: None,
+    }
+}

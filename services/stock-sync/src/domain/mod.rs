@@ -1,0 +1,10 @@
+//! Rules of the stock: what an order takes, what it gives back, and when allegro-backup is asked again.
+
+pub(crate) mod alert;
+pub(crate) mod book;
+pub(crate) mod difference;
+pub(crate) mod operation;
+pub(crate) mod retry;
+pub(crate) mod sale;
+pub(crate) mod shortage;
+pub(crate) mod wish;

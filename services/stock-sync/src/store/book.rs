@@ -1,0 +1,12 @@
+//! Reading a book under locks, and writing what it decided.
+//!
+//! Locks are taken in one order everywhere: orders by id, then levels by SKU and warehouse. Two transactions wait for
+//! each other, never for one another.
+
+mod read;
+mod row;
+mod write;
+
+pub(crate) use read::{levels, operations, orders, sold, sold_with};
+pub(crate) use row::OperationRow;
+pub(crate) use write::{logs, write};

@@ -1,0 +1,174 @@
+//! What a book needs to know, locked so that it stays true until it is written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use domain::{AllegroOrderId, Sku, TokenId};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::OperationRow;
+use crate::domain::book::{Level, OrderState, Place, SoldLine};
+use crate::domain::operation::Operation;
+
+#[derive(QueryableByName)]
+struct OrderRow {
+    #[diesel(sql_type = Text)]
+    order_id: String,
+    #[diesel(sql_type = Array<SqlUuid>)]
+    cancelled_for: Vec<Uuid>,
+    #[diesel(sql_type = BigInt)]
+    version: i64,
+}
+
+/// Locks orders, known or not.
+pub(crate) async fn orders(
+    conn: &mut pg::Connection,
+    ids: &BTreeSet<AllegroOrderId>,
+    now: OffsetDateTime,
+) -> Result<HashMap<AllegroOrderId, OrderState>, pg::Error> {
+    // The update changes nothing; it locks, as plain reading of what another inserts meanwhile would not.
+    let rows: Vec<OrderRow> = sql_query(
+        "INSERT INTO order_states AS s (order_id, created_at) SELECT id, $2 FROM unnest($1) AS u (id) ORDER BY id \
+         ON CONFLICT (order_id) DO UPDATE SET version = s.version RETURNING order_id, cancelled_for, version",
+    )
+    .bind::<Array<Text>, _>(ids.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>())
+    .bind::<Timestamptz, _>(now)
+    .load(conn)
+    .await?;
+    let state = |row: OrderRow| {
+        let cancelled_for = row.cancelled_for.into_iter().map(TokenId::from).collect();
+        (row.order_id.into(), OrderState { cancelled_for, version: row.version })
+    };
+    Ok(rows.into_iter().map(state).collect())
+}
+
+/// The operations of locked orders.
+pub(crate) async fn operations(
+    conn: &mut pg::Connection,
+    orders: &BTreeSet<AllegroOrderId>,
+) -> Result<Vec<Operation>, pg::Error> {
+    let rows: Vec<OperationRow> = sql_query(format!(
+        "SELECT {} FROM pending_stock_operations AS o WHERE order_id = ANY ($1) ORDER BY id",
+        OperationRow::columns("o"),
+    ))
+    .bind::<Array<Text>, _>(orders.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>())
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().filter_map(OperationRow::read).collect())
+}
+
+#[derive(QueryableByName)]
+struct SoldRow {
+    #[diesel(sql_type = Text)]
+    line_item_id: String,
+    #[diesel(sql_type = Text)]
+    order_id: String,
+    #[diesel(sql_type = Text)]
+    sku: String,
+    #[diesel(sql_type = Text)]
+    warehouse: String,
+    #[diesel(sql_type = BigInt)]
+    quantity: i64,
+    #[diesel(sql_type = Bool)]
+    is_back: bool,
+}
+
+/// Which of these lines left the warehouse, with whatever order.
+pub(crate) async fn sold(
+    conn: &mut pg::Connection,
+    lines: &[&str],
+) -> Result<HashMap<String, SoldLine>, pg::Error> {
+    moved(conn, "s.line_item_id = ANY ($1)", lines).await
+}
+
+/// The lines that left the warehouse with these orders.
+pub(crate) async fn sold_with(
+    conn: &mut pg::Connection,
+    orders: &[&str],
+) -> Result<HashMap<String, SoldLine>, pg::Error> {
+    moved(conn, "s.order_id = ANY ($1)", orders).await
+}
+
+async fn moved(
+    conn: &mut pg::Connection,
+    which: &'static str,
+    names: &[&str],
+) -> Result<HashMap<String, SoldLine>, pg::Error> {
+    let rows: Vec<SoldRow> = sql_query(format!(
+        "SELECT s.line_item_id, s.order_id, s.sku, s.warehouse, -s.delta AS quantity, r.id IS NOT NULL AS is_back \
+         FROM stock_movements AS s \
+         LEFT JOIN stock_movements AS r ON r.line_item_id = s.line_item_id AND r.kind = 'refund' \
+         WHERE {which} AND s.kind = 'sale'",
+    ))
+    .bind::<Array<Text>, _>(names)
+    .load(conn)
+    .await?;
+    let sold = |row: SoldRow| {
+        let place = (Sku::parse(&row.sku).ok()?, row.warehouse);
+        let line =
+            SoldLine { order_id: row.order_id.into(), place, quantity: row.quantity, is_back: row.is_back };
+        Some((row.line_item_id, line))
+    };
+    Ok(rows.into_iter().filter_map(sold).collect())
+}
+
+#[derive(QueryableByName)]
+struct LevelRow {
+    #[diesel(sql_type = Text)]
+    sku: String,
+    #[diesel(sql_type = Text)]
+    warehouse: String,
+    #[diesel(sql_type = BigInt)]
+    on_hand: i64,
+    #[diesel(sql_type = Bool)]
+    allows_negative: bool,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    low_threshold: Option<i64>,
+    #[diesel(sql_type = Bool)]
+    is_low: bool,
+    #[diesel(sql_type = BigInt)]
+    version: i64,
+}
+
+/// Locks levels. A warehouse that allows less than nothing knows every thing; another only what was put there.
+pub(crate) async fn levels(
+    conn: &mut pg::Connection,
+    places: &BTreeSet<Place>,
+    now: OffsetDateTime,
+) -> Result<BTreeMap<Place, Level>, pg::Error> {
+    let skus: Vec<&str> = places.iter().map(|(sku, _)| sku.as_str()).collect();
+    let warehouses: Vec<&str> = places.iter().map(|(_, warehouse)| warehouse.as_str()).collect();
+    sql_query(
+        "INSERT INTO stock_levels (sku, warehouse, allows_negative, on_hand, version, updated_at) \
+         SELECT u.sku, u.warehouse, true, 0, 0, $3 FROM unnest($1, $2) AS u (sku, warehouse) \
+         JOIN warehouses ON name = u.warehouse AND allows_negative ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+    )
+    .bind::<Array<Text>, _>(&skus)
+    .bind::<Array<Text>, _>(&warehouses)
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    let rows: Vec<LevelRow> = sql_query(
+        "SELECT sku, warehouse, on_hand, allows_negative, low_threshold, is_low, version FROM stock_levels \
+         WHERE (sku, warehouse) IN (SELECT * FROM unnest($1, $2)) ORDER BY sku, warehouse FOR UPDATE",
+    )
+    .bind::<Array<Text>, _>(&skus)
+    .bind::<Array<Text>, _>(&warehouses)
+    .load(conn)
+    .await?;
+    let level = |row: LevelRow| {
+        let place = (Sku::parse(&row.sku).ok()?, row.warehouse);
+        let level = Level {
+            on_hand: row.on_hand,
+            allows_negative: row.allows_negative,
+            low_threshold: row.low_threshold,
+            is_low: row.is_low,
+            version: row.version,
+        };
+        Some((place, level))
+    };
+    Ok(rows.into_iter().filter_map(level).collect())
+}

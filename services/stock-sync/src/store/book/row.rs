@@ -1,0 +1,102 @@
+//! An operation's row.
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use domain::{Sku, TokenId};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::operation::{Kind, Operation, Status};
+
+const COLUMNS: [&str; 18] = [
+    "id",
+    "token_id",
+    "user_id",
+    "order_id",
+    "line_item_id",
+    "operation_type",
+    "status",
+    "sku",
+    "quantity",
+    "warehouse",
+    "retry_count",
+    "next_retry_at",
+    "lease_until",
+    "deducted_at",
+    "completed_at",
+    "error_message",
+    "version",
+    "created_at",
+];
+
+/// An operation as it stands in the table.
+#[derive(QueryableByName)]
+pub(crate) struct OperationRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    token_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    user_id: Option<String>,
+    #[diesel(sql_type = Text)]
+    order_id: String,
+    #[diesel(sql_type = Text)]
+    line_item_id: String,
+    #[diesel(sql_type = Text)]
+    operation_type: String,
+    #[diesel(sql_type = Text)]
+    status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    sku: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    quantity: i64,
+    #[diesel(sql_type = Text)]
+    warehouse: String,
+    #[diesel(sql_type = Int4)]
+    retry_count: i32,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    next_retry_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    lease_until: Option<OffsetDateTime>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    deducted_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    completed_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Nullable<Text>)]
+    error_message: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    version: i64,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: OffsetDateTime,
+}
+
+impl OperationRow {
+    /// The columns it is made of, of the table called `alias`.
+    pub(crate) fn columns(alias: &str) -> String {
+        COLUMNS.map(|column| format!("{alias}.{column}")).join(", ")
+    }
+
+    /// Nothing for what is no line of an order.
+    pub(crate) fn read(self) -> Option<Operation> {
+        Some(Operation {
+            id: self.id,
+            token_id: self.token_id.map(TokenId::from),
+            user_id: self.user_id,
+            order_id: self.order_id.into(),
+            line_item_id: self.line_item_id,
+            kind: Kind::read(&self.operation_type)?,
+            status: Status::read(&self.status)?,
+            sku: self.sku.and_then(|sku| Sku::parse(&sku).ok()),
+            quantity: self.quantity,
+            warehouse: self.warehouse,
+            retry_count: self.retry_count,
+            next_retry_at: self.next_retry_at,
+            lease_until: self.lease_until,
+            deducted_at: self.deducted_at,
+            completed_at: self.completed_at,
+            error_message: self.error_message,
+            version: self.version,
+            created_at: self.created_at,
+        })
+    }
+}

@@ -1,0 +1,42 @@
+//! What is kept no longer. An operation goes with its log; movements, levels and what is remembered of orders never go.
+
+use std::time::Duration;
+
+use pg::Forget;
+
+/// Operations that are over and went well.
+pub(crate) const FORGET_DONE: Forget = Forget {
+    what: "operations",
+    sql: "DELETE FROM pending_stock_operations WHERE id IN ( \
+              SELECT id FROM pending_stock_operations \
+              WHERE status IN ('completed', 'cancelled') AND updated_at < now() - $1 \
+              ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    keep: Duration::from_hours(24 * 30),
+};
+
+/// Operations people gave up looking at.
+pub(crate) const FORGET_FAILED: Forget = Forget {
+    what: "failed_operations",
+    sql: "DELETE FROM pending_stock_operations WHERE id IN ( \
+              SELECT id FROM pending_stock_operations WHERE status = 'failed' AND updated_at < now() - $1 \
+              ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    keep: Duration::from_hours(24 * 90),
+};
+
+/// Findings that are no more.
+pub(crate) const FORGET_FINDINGS: Forget = Forget {
+    what: "discrepancies",
+    sql: "DELETE FROM discrepancies WHERE id IN ( \
+              SELECT id FROM discrepancies WHERE fixed_at < now() - $1 \
+              ORDER BY fixed_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    keep: Duration::from_hours(24 * 90),
+};
+
+/// Runs nobody asks after.
+pub(crate) const FORGET_RUNS: Forget = Forget {
+    what: "reconciliations",
+    sql: "DELETE FROM reconciliations WHERE id IN ( \
+              SELECT id FROM reconciliations WHERE started_at < now() - $1 \
+              ORDER BY started_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    keep: Duration::from_hours(24 * 90),
+};

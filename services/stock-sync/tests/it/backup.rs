@@ -1,0 +1,120 @@
+//! An allegro-backup that can be told to fail.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use domain::events::OrderFact;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use wiremock::{Request, Respond, ResponseTemplate};
+
+use crate::support::token;
+
+/// An API key's shape; what stands in it is nobody's.
+pub(crate) const KEY: &str = "zk_stock_0123456789abcdef0123456789abcdef";
+
+/// What allegro-backup keeps and was told, and how it answers.
+#[derive(Clone, Default)]
+pub(crate) struct Backup(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    /// The marks in the order they came, by path.
+    marks: HashMap<String, Vec<bool>>,
+    /// Orders it keeps, newest first.
+    orders: Vec<Value>,
+    /// Pages of orders it was asked for.
+    pages: usize,
+    /// The status of the answer; 200 unless told otherwise.
+    status: Option<u16>,
+}
+
+impl Respond for Backup {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let mut told = self.0.lock().unwrap();
+        if let Some(status) = told.status {
+            return ResponseTemplate::new(status)
+                .set_body_json(json!({ "code": "as_told", "detail": "as told" }));
+        }
+        assert_eq!(request.headers["x-api-key"], KEY);
+        let segments: Vec<&str> = request.url.path_segments().unwrap().collect();
+        match (request.method.as_str(), segments.as_slice()) {
+            ("PATCH", ["api", "v1", "orders", _, order, "stock-status"]) => {
+                let body: Value = serde_json::from_slice(&request.body).unwrap();
+                let mark = body["is_stock_updated"].as_bool().unwrap();
+                told.marks.entry(request.url.path().to_owned()).or_default().push(mark);
+                let kept = told.orders.iter_mut().find(|it| it["allegro_order_id"] == *order);
+                if let Some(kept) = kept {
+                    kept["is_stock_updated"] = json!(mark);
+                }
+                ResponseTemplate::new(200).set_body_json(json!({}))
+            }
+            ("GET", ["api", "v1", "orders", "sklep"]) => {
+                let asked: HashMap<_, _> = request.url.query_pairs().collect();
+                let limit: usize = asked["limit"].parse().unwrap();
+                let from: usize = asked.get("cursor").map_or(0, |cursor| cursor.parse().unwrap());
+                let since = OffsetDateTime::parse(&asked["from"], &Rfc3339).unwrap();
+                let is_in = |it: &&Value| {
+                    OffsetDateTime::parse(it["order_date"].as_str().unwrap(), &Rfc3339).unwrap() >= since
+                };
+                let all: Vec<&Value> = told.orders.iter().filter(is_in).collect();
+                let items: Vec<&Value> = all.iter().skip(from).take(limit).copied().collect();
+                let next = (from + limit < all.len()).then(|| (from + limit).to_string());
+                let page = json!({ "items": items, "next_cursor": next });
+                told.pages += 1;
+                ResponseTemplate::new(200).set_body_json(page)
+            }
+            ("GET", ["api", "v1", "orders", "sklep", order]) => {
+                match told.orders.iter().find(|it| it["allegro_order_id"] == *order) {
+                    Some(found) => ResponseTemplate::new(200).set_body_json(found),
+                    None => ResponseTemplate::new(404).set_body_json(json!({ "code": "order_not_found" })),
+                }
+            }
+            other => panic!("allegro-backup was asked for {other:?}"),
+        }
+    }
+}
+
+impl Backup {
+    /// Answers with this status from now on; normally again with none.
+    pub(crate) fn fail_with(&self, status: Option<u16>) {
+        self.0.lock().unwrap().status = status;
+    }
+
+    /// The marks of an order as they came.
+    pub(crate) fn marks(&self, order: &str) -> Vec<bool> {
+        let path = format!("/api/v1/orders/{}/{order}/stock-status", token());
+        self.0.lock().unwrap().marks.get(&path).cloned().unwrap_or_default()
+    }
+
+    /// Keeps an order.
+    pub(crate) fn keep(&self, order: &OrderFact, is_marked: bool) {
+        let kept = json!({
+            "allegro_order_id": order.order_id, "status": order.status, "fulfillment_status": order.fulfillment_status,
+            "fulfillment_provider": order.fulfillment_provider,
+            "order_date": order.order_date.unwrap().format(&Rfc3339).unwrap(), "line_items": order.line_items,
+            "is_deleted": false, "is_stock_updated": is_marked, "buyer_login": "not read",
+        });
+        self.0.lock().unwrap().orders.push(kept);
+    }
+
+    /// Says something else of whether an order is taken, as only a fault could.
+    pub(crate) fn mark(&self, order: &str, is_marked: bool) {
+        let mut told = self.0.lock().unwrap();
+        let kept = told.orders.iter_mut().find(|it| it["allegro_order_id"] == order).unwrap();
+        kept["is_stock_updated"] = json!(is_marked);
+    }
+
+    /// Whether an order counts as taken.
+    pub(crate) fn is_marked(&self, order: &str) -> bool {
+        let told = self.0.lock().unwrap();
+        let kept = told.orders.iter().find(|it| it["allegro_order_id"] == order).unwrap();
+        kept["is_stock_updated"].as_bool().unwrap()
+    }
+
+    /// Pages of orders it was asked for.
+    pub(crate) fn pages(&self) -> usize {
+        self.0.lock().unwrap().pages
+    }
+}

@@ -1,0 +1,17 @@
+//! stock-sync as a process, on real servers.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod actions;
+mod alerts;
+mod backup;
+mod conformance;
+mod failpoints;
+mod interface;
+mod inventory;
+mod orders;
+mod races;
+mod reconcile;
+mod retention;
+mod support;
+mod what_counts;

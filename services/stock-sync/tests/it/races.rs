@@ -1,0 +1,92 @@
+//! One deduction, whoever is told how often and at once.
+
+use std::thread;
+
+use domain::events::OrderFact;
+use serde_json::{Value, json};
+use testkit::eventually;
+
+use crate::support::{Desk, cancelled, order, ready, token};
+
+/// As Allegro shapes it.
+fn shaped(order: &OrderFact) -> Value {
+    let lines: Vec<Value> = order
+        .line_items
+        .iter()
+        .map(|it| json!({ "id": it.id, "quantity": it.quantity, "offer": { "id": "1", "external": { "id": it.sku } } }))
+        .collect();
+    json!({ "id": order.order_id, "token_id": token(), "status": "READY_FOR_PROCESSING", "lineItems": lines,
+            "buyer": { "login": "kept as it is" } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handed_in_and_told_at_once_to_two_replicas_an_order_is_taken_once() {
+    const ORDERS: usize = 40;
+    let desk = Desk::open().await;
+    desk.put("wosk", 1_000);
+    desk.put("knot", 1_000);
+    let replica = desk.service.replica();
+    let orders: Vec<OrderFact> = (0..ORDERS)
+        .map(|number| order(&format!("order-{number}"), &[("wosk", 2), ("knot", 1), ("wosk", 1)]))
+        .collect();
+    let facts: Vec<_> = orders.iter().flat_map(|it| [ready(it.clone()), ready(it.clone())]).collect();
+    desk.tell(&facts).await;
+    thread::scope(|scope| {
+        for (at, program) in [&desk.service, &replica, &desk.service, &replica].into_iter().enumerate() {
+            let orders = &orders;
+            scope.spawn(move || {
+                for order in orders.iter().skip(at * 10).chain(orders.iter().take(at * 10)) {
+                    let (status, body) = program.post("/orders/process", &shaped(order));
+                    assert_eq!(status, 200, "{body}");
+                    assert!(
+                        ["deducted", "already_done"].contains(&body["outcome"].as_str().unwrap()),
+                        "{body}"
+                    );
+                }
+            });
+        }
+    });
+    let done = async || {
+        let done = desk.count("pending_stock_operations WHERE status = 'completed'").await;
+        (done == 3 * i64::try_from(ORDERS).unwrap()).then_some(())
+    };
+    eventually("every order to be marked", done).await;
+    assert_eq!((desk.on_hand("wosk"), desk.on_hand("knot")), (1_000 - 3 * 40, 1_000 - 40));
+    assert!(orders.iter().all(|it| desk.backup.marks(it.order_id.as_str()) == [true]), "one mark each");
+
+    // Every order is cancelled while others hand it in again.
+    desk.tell(&orders.iter().cloned().map(cancelled).collect::<Vec<_>>()).await;
+    thread::scope(|scope| {
+        scope.spawn(|| orders.iter().for_each(|it| drop(replica.post("/orders/process", &shaped(it)))));
+    });
+    let back = async || {
+        let back = desk
+            .count("pending_stock_operations WHERE operation_type = 'refund' AND status = 'completed'")
+            .await;
+        (back == 3 * i64::try_from(ORDERS).unwrap()).then_some(())
+    };
+    eventually("every order to be back", back).await;
+    assert_eq!((desk.on_hand("wosk"), desk.on_hand("knot")), (1_000, 1_000));
+    assert!(orders.iter().all(|it| desk.backup.marks(it.order_id.as_str()).last() == Some(&false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_handed_in_without_an_account_is_taken_and_nobody_is_told() {
+    let desk = Desk::open().await;
+    desk.put("wosk", 5);
+    let mut wanted = shaped(&order("by-hand", &[("wosk", 2)]));
+    wanted.as_object_mut().unwrap().remove("token_id");
+    for outcome in ["deducted", "already_done"] {
+        let (status, body) = desk.service.post("/orders/process", &wanted);
+        assert_eq!((status, &body["outcome"]), (200, &json!(outcome)), "{body}");
+        assert_eq!(body["marked_remotely"], false);
+        assert_eq!(body["operations"][0]["status"], "completed");
+    }
+    assert_eq!(desk.on_hand("wosk"), 3);
+    let two = json!({ "id": "twice", "lineItems": [
+        { "id": "a", "quantity": 0, "offer": {} }, { "id": "a", "quantity": 1, "offer": {} }] });
+    let (status, problem) = desk.service.post("/orders/process", &two);
+    let pointers: Vec<&Value> =
+        problem["errors"].as_array().unwrap().iter().map(|it| &it["pointer"]).collect();
+    assert_eq!((status, pointers), (400, vec![&json!("/lineItems/0/quantity"), &json!("/lineItems/1/id")]));
+}
