@@ -1,5 +1,6 @@
 //! A RabbitMQ vhost of a test's own.
 
+use domain::topology::{SUBSCRIBERS, Subscriber};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
@@ -48,13 +49,15 @@ impl Vhost {
         self.post(&format!("bindings/{vhost}/e/zaplecze.events/q/{queue}"), &binding);
     }
 
-    /// Lets a subscriber's queues be out of order, so that relays leave it out: with nobody else to tell, facts stay in the
-    /// outbox, where a test can read them.
+    /// Lets the queues of all subscribers be out of order, so that relays leave them out: with nobody to tell, facts stay in
+    /// the outbox, where a test can read them.
     ///
     /// # Panics
     /// When the management interface does not answer, or the queues are there already.
-    pub fn leave_out(&self, subscriber: &str) {
-        self.put(&format!("queues/{}/{subscriber}.events.dead", self.name), &json!({"durable": true}));
+    pub fn leave_out_subscribers(&self) {
+        for Subscriber { service, .. } in SUBSCRIBERS {
+            self.put(&format!("queues/{}/{service}.events.dead", self.name), &json!({"durable": true}));
+        }
     }
 
     /// Takes the messages that are in a queue now, as text, the oldest first.
