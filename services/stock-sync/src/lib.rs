@@ -86,6 +86,8 @@ impl Service for StockSync {
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
+        // First: what is measured before anybody counts is lost, and some figures come once a minute.
+        web::metrics::handle()?;
         let life = context.lifecycle.clone();
         let broker = Broker::new(&config.amqp.url, Self::NAME)?;
         let place = (&config.database, config.backup_url, config.backup_key);

@@ -80,6 +80,8 @@ impl Service for WebhookDispatcher {
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
+        // First: what is measured before anybody counts is lost, and some figures come once a minute.
+        web::metrics::handle()?;
         let life = context.lifecycle.clone();
         let pool = pg::Pool::new(&config.database.url, config.database.pool_size, Self::NAME)?;
         let broker = Broker::new(&config.amqp.url, Self::NAME)?;
