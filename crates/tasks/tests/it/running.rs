@@ -144,7 +144,7 @@ async fn a_silent_worker_is_taken_over_and_its_late_writes_are_refused() {
     sleeper.taken.acquire().await.unwrap().forget();
 
     let handler = Gated::new(|_| Ok(Outcome::Success(json!("by the second"))));
-    let stop = start(&pool, &handler, quick(Duration::from_secs(3)));
+    let stop = start(&pool, &handler, quick(Duration::from_millis(900)));
     eventually("the second try", async || (handler.tries.load(Ordering::SeqCst) == 1).then_some(())).await;
     sleeper.wake.add_permits(1);
     eventually("the late write refused", async || {
