@@ -10,3 +10,5 @@ mod sandbox_journal;
 mod sandbox_limits;
 mod sandbox_rules;
 mod sandbox_tokens;
+mod stock;
+mod stock_shop;

@@ -12,6 +12,11 @@ mod service;
 mod token;
 mod waiting;
 
+/// What is made on one thread ends on another: in the system's allocator threads wait for each other, and each keeps
+/// what it once had (adr 0095).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub use commands::Commands;
 pub use lifecycle::{Lifecycle, Outcome};
 pub use service::{Roles, ServeContext, Service, run};

@@ -211,6 +211,8 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     }
     reader.finish().map_err(Failure::Configuration)?;
     let _until_the_end = observing::<S>(log, traces)?;
+    // Before anything is measured: some figures come once a minute.
+    telemetry::metrics::handle()?;
 
     let runtime = runtime::<S>()?;
     let code = runtime.block_on(async {

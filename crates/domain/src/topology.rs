@@ -34,10 +34,10 @@ pub struct Subscriber {
 pub const WEBHOOK_DISPATCHER: Subscriber =
     Subscriber { service: "webhook-dispatcher", bindings: &["#"], is_in_order: true };
 
-/// Takes what is sold from the shelf and puts back what is cancelled; whatever comes first.
+/// Takes what is sold from the shelf, puts back what is cancelled, whatever comes first, and what was made onto it.
 pub const STOCK_SYNC: Subscriber = Subscriber {
     service: "stock-sync",
-    bindings: &["account.connected", "order.ready", "order.cancelled"],
+    bindings: &["account.connected", "order.ready", "order.cancelled", "batch.closed"],
     is_in_order: false,
 };
 

@@ -9,8 +9,8 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use domain::events::{
-    AccountConnected, AccountReauthorizationNeeded, CATALOGUE, Envelope, EnvelopeError, Event, NewEvent,
-    OrderCancelled, OrderCreated, OrderReady, OrderSyncCompleted, OrderSyncFailed, OrderUpdated,
+    AccountConnected, AccountReauthorizationNeeded, BatchClosed, CATALOGUE, Envelope, EnvelopeError, Event,
+    NewEvent, OrderCancelled, OrderCreated, OrderReady, OrderSyncCompleted, OrderSyncFailed, OrderUpdated,
     StockDeducted, StockDiscrepancyFound, StockIsLow, StockOperationCompleted, StockOperationFailed,
     StockRanShort, StockRefunded, StockWasAdjusted, WebhookDeliveryExhausted, WebhookSubscriptionDisabled,
 };
@@ -57,6 +57,7 @@ fn every_event_reads_and_writes_its_golden_file() {
     stays_the_same::<StockDiscrepancyFound>();
     stays_the_same::<StockOperationCompleted>();
     stays_the_same::<StockOperationFailed>();
+    stays_the_same::<BatchClosed>();
     stays_the_same::<WebhookDeliveryExhausted>();
     stays_the_same::<WebhookSubscriptionDisabled>();
 }
@@ -117,6 +118,7 @@ fn a_message_from_before_an_optional_field_still_opens() {
     opens_with_its_required_fields_alone::<StockDiscrepancyFound>();
     opens_with_its_required_fields_alone::<StockOperationCompleted>();
     opens_with_its_required_fields_alone::<StockOperationFailed>();
+    opens_with_its_required_fields_alone::<BatchClosed>();
     opens_with_its_required_fields_alone::<WebhookDeliveryExhausted>();
     opens_with_its_required_fields_alone::<WebhookSubscriptionDisabled>();
 }

@@ -23,7 +23,7 @@ pub async fn push(conn: &mut pg::Connection, events: &[Envelope]) -> Result<(), 
         bodies.push(serde_json::to_vec(event).map_err(pg::Error::unwritable)?);
         headers.push(trace::headers(event));
     }
-    sql_query(
+    let push = sql_query(
         "WITH pushed AS ( \
              INSERT INTO outbox (id, type, subject, partition_key, body, headers) \
              SELECT * FROM unnest($1, $2, $3, $4, $5, $6)) \
@@ -34,9 +34,8 @@ pub async fn push(conn: &mut pg::Connection, events: &[Envelope]) -> Result<(), 
     .bind::<Array<Text>, _>(events.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(events.iter().map(|event| event.partitionkey.as_str()).collect::<Vec<_>>())
     .bind::<Array<Bytea>, _>(bodies)
-    .bind::<Array<Jsonb>, _>(headers)
-    .execute(conn)
-    .await?;
+    .bind::<Array<Jsonb>, _>(headers);
+    pg::kept(push).execute(conn).await?;
     failpoint::hit("outbox.after_push");
     Ok(())
 }

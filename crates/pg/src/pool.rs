@@ -24,6 +24,8 @@ const LIMITS: &str =
 /// Our statements are short, whatever the planner guesses: compiling one to machine code takes half a second each time, and
 /// saves nothing.
 const PLANNING: &str = "-c jit=off";
+/// A plan that is kept is made when a table may still be small, and is still used when it is large.
+const BY_INDEX: &str = "-c enable_seqscan=off";
 /// Waiting for a free connection longer than this is an error of its own: the caller gets 503, not a hang.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Runs of one transaction, at most.
@@ -99,9 +101,22 @@ impl Pool {
     /// # Errors
     /// When the URL is malformed.
     pub fn new(url: &SecretString, size: usize, application_name: &str) -> Result<Self, Error> {
+        Self::with(PLANNING, url, size, application_name)
+    }
+
+    /// The same for a service whose statements are kept ([`crate::kept`]) and all find their rows by an index: none looks
+    /// at a whole table where an index will do, however small the table is.
+    ///
+    /// # Errors
+    /// When the URL is malformed.
+    pub fn by_index(url: &SecretString, size: usize, application_name: &str) -> Result<Self, Error> {
+        Self::with(&format!("{PLANNING} {BY_INDEX}"), url, size, application_name)
+    }
+
+    fn with(planning: &str, url: &SecretString, size: usize, application_name: &str) -> Result<Self, Error> {
         let mut opener = Opener::new(url, application_name)?;
         // Of two values for one setting the server takes the last.
-        let options = format!("{LIMITS} {PLANNING} {}", opener.config.get_options().unwrap_or_default());
+        let options = format!("{LIMITS} {planning} {}", opener.config.get_options().unwrap_or_default());
         opener.config.options(options.trim());
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(move |_url| {

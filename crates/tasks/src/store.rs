@@ -99,15 +99,14 @@ pub(crate) async fn progress(
     progress: &Progress,
 ) -> Result<bool, pg::Error> {
     let progress = serde_json::to_value(progress).map_err(pg::Error::unwritable)?;
-    let rows = sql_query(
+    let update = sql_query(
         "UPDATE task_history SET heartbeat_at = now(), updated_at = now(), progress = $3 \
          WHERE id = $1 AND attempt = $2 AND status = 'running'",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
     .bind::<Int4, _>(attempt)
-    .bind::<Jsonb, _>(progress)
-    .execute(conn)
-    .await?;
+    .bind::<Jsonb, _>(progress);
+    let rows = pg::kept(update).execute(conn).await?;
     Ok(rows == 1)
 }
 

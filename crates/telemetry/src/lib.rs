@@ -2,10 +2,11 @@
 //!
 //! A span's context travels as W3C Trace Context, in HTTP headers, outbox rows, AMQP headers and events
 //! ([`TraceContext`]); spans go to a collector by OTLP ([`Traces`]). Neither may ever hold up the work: what cannot be
-//! sent in time is dropped and counted.
+//! sent in time is dropped and counted. Figures are counted by the process's one recorder ([`metrics`]).
 
 mod carry;
 mod export;
+pub mod metrics;
 mod queue;
 mod settings;
 

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::problem::{INVALID_CURSOR, Problem};
@@ -52,6 +52,14 @@ impl Cursor {
         })
     }
 
+    /// The time and id of the row after which a page begins, where a caller names one.
+    ///
+    /// # Errors
+    /// As [`Cursor::decode`].
+    pub fn after(text: Option<&str>) -> Result<Option<(OffsetDateTime, Uuid)>, Problem> {
+        Ok(text.map(Self::decode).transpose()?.map(|it| (it.time, it.id)))
+    }
+
     fn read(text: &str) -> Option<Self> {
         let inside: Inside = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(inside.t) * 1_000).ok()?;
@@ -94,6 +102,22 @@ impl TryFrom<u64> for Limit {
             .map(Self)
             .ok_or("must be a whole number from 1 to 200")
     }
+}
+
+/// Which page of a list that knows no other wishes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// At most so many, 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
+    pub limit: Limit,
+    /// Where the page before ended: its `next_cursor`.
+    #[param(
+        example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
+    )]
+    pub cursor: Option<String>,
 }
 
 /// One page of a list.

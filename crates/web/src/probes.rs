@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use actix_web::middleware::{NormalizePath, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
+use telemetry::metrics::PrometheusHandle;
 
 use crate::edge::{self, Shared};
 use crate::health::{Health, Status};

@@ -16,7 +16,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
 use chassis::config::{Mistake, Tls};
 use futures_util::FutureExt;
-use metrics_exporter_prometheus::PrometheusHandle;
+use telemetry::metrics::PrometheusHandle;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -167,7 +167,8 @@ impl Server {
     /// # Errors
     /// The address cannot be had, or there is no tokio runtime.
     pub fn bind(self, address: impl Into<SocketAddr>) -> io::Result<BoundServer> {
-        let prometheus = metrics::handle()?;
+        let prometheus = telemetry::metrics::handle()?;
+        metrics::describe();
         let shared = Data::new(Shared {
             runtime: Handle::try_current().map_err(io::Error::other)?,
             request_timeout: self.request_timeout,

@@ -12,12 +12,20 @@ use crate::{process, root, test};
 /// Who judges.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Name {
-    /// The public verifiers of Standard Webhooks from crates.io, PyPI and npm, of webhooks the service sends.
+    /// The public verifiers of Standard Webhooks from crates.io, PyPI and npm, and the files our documents give to receivers,
+    /// of webhooks the service sends.
     Webhooks,
 }
 
-/// What the verifiers are made of.
-const FILES: [&str; 4] = ["package.json", "requirements.txt", "verify.mjs", "verify.py"];
+/// What the verifiers are made of: what asks them, and what our documents give to receivers.
+const FILES: [&str; 6] = [
+    "docs/webhooks/verify_v1a.mjs",
+    "docs/webhooks/verify_v1a.py",
+    "tests/contracts/webhooks/package.json",
+    "tests/contracts/webhooks/requirements.txt",
+    "tests/contracts/webhooks/verify.mjs",
+    "tests/contracts/webhooks/verify.py",
+];
 
 /// Asks the judges, and fails when one of them judges otherwise than it should.
 pub(crate) fn run(name: Name) -> Result<ExitCode> {
@@ -31,8 +39,9 @@ fn webhooks() -> Result<ExitCode> {
     let folder = root().join("target/contracts/webhooks");
     fs::create_dir_all(&folder)?;
     for file in FILES {
-        let from = root().join("tests/contracts/webhooks").join(file);
-        fs::copy(&from, folder.join(file)).with_context(|| format!("cannot copy {}", from.display()))?;
+        let from = root().join(file);
+        let name = from.file_name().context("a file without a name")?;
+        fs::copy(&from, folder.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
     }
     println!("installing the libraries of PyPI and npm in {}", folder.display());
     install(&folder, "python3", &["-m", "venv", "--clear", "python"], "python3 python3-venv")?;

@@ -18,6 +18,7 @@ mod nightly;
 mod process;
 mod programs;
 mod reaper;
+mod release;
 mod servers;
 mod stack;
 mod test;
@@ -101,10 +102,10 @@ enum Command {
         /// How often each service is killed.
         #[arg(long, default_value_t = 20)]
         kills: u32,
-        /// Orders of the past year the shop begins with.
+        /// Orders of the past year the shop begins with; stock: new orders that are sold meanwhile.
         #[arg(long, default_value_t = 10_000)]
         orders: u32,
-        /// Seconds each dependency is away.
+        /// Seconds each dependency is away; stock: allegro-backup.
         #[arg(long, default_value_t = 60)]
         outage: u64,
         /// Backup: how long the faults go on; 0 to kill it while it reads a list instead.

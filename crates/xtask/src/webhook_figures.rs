@@ -6,9 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::reaper::Reaper;
 use crate::servers::{self, Keeping, Servers};
-use crate::{process, root, stack};
+use crate::{process, release, root, stack};
 
 /// The program, and the servers it is given.
 pub(crate) struct Figures {
@@ -20,19 +19,15 @@ impl Figures {
     /// Builds both programs in release and starts durable servers.
     pub(crate) fn start() -> Result<Self> {
         stack::build()?;
-        let mut reaper = Reaper::start(&root().join("target/build.reaper"))?;
-        let mut command = Command::new("cargo");
-        command.args(["build", "--release", "-p", "e2e", "--example", "webhook_figures"]).current_dir(root());
-        if !process::run_watched(&mut command, &mut reaper)?.success() {
-            bail!("the build failed");
-        }
+        // By itself: what the tests need must not come into what is shipped.
+        release::build(&["-p", "e2e", "--example", "webhook_figures"])?;
         let folder = root().join("target/stack-bench");
         Ok(Self { servers: servers::start(&folder, Keeping::Everything)?, file: folder.join("figures.json") })
     }
 
     /// Runs it to its end and returns what it counted.
     pub(crate) fn run(&mut self, words: &[&str]) -> Result<Value> {
-        let built = root().join("target/release");
+        let built = release::folder();
         let mut command = Command::new(built.join("examples/webhook_figures"));
         command.arg(built.join("zaplecze-webhook-dispatcher")).arg(&self.file).args(words);
         command.envs(self.servers.environment.iter().map(|(name, value)| (*name, value)));

@@ -12,7 +12,8 @@ CREATE TABLE orders (
     total_minor bigint,
     total_currency text,
     line_items int NOT NULL,
-    order_data jsonb NOT NULL,
+    -- As Allegro sent it, to the letter; json and not jsonb, which would write it anew (adr 0073).
+    order_data json NOT NULL,
     content_hash bytea NOT NULL,
     version bigint NOT NULL DEFAULT 1,
     -- When the request that brought this content was started: a slower, older answer never replaces it.
@@ -49,7 +50,7 @@ CREATE TABLE order_versions (
     seen_at timestamptz NOT NULL,
     source text NOT NULL,
     content_hash bytea NOT NULL,
-    order_data jsonb NOT NULL,
+    order_data json NOT NULL,
     CONSTRAINT order_versions_once UNIQUE (order_id, version)
 );
 

@@ -56,14 +56,15 @@ CREATE TABLE order_states (
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 80);
 
--- A line of an order on its way out of the warehouse, or back.
+-- A line of an order on its way out of the warehouse, or back. No foreign keys lead from here, from movements or from the
+-- log: whoever writes them holds the lock of the order and of the level (adr 0086).
 CREATE TABLE pending_stock_operations (
     id uuid PRIMARY KEY,
     -- Absent for an order handed in without an account: nobody is told of it.
     token_id uuid,
     user_id text,
     -- Allegro's id of the order.
-    order_id text NOT NULL REFERENCES order_states,
+    order_id text NOT NULL,
     line_item_id text NOT NULL,
     operation_type text NOT NULL
         CONSTRAINT pending_stock_operations_type CHECK (operation_type IN ('deduction', 'refund', 'adjustment')),
@@ -96,10 +97,9 @@ CREATE TABLE pending_stock_operations (
 
 CREATE INDEX pending_stock_operations_due ON pending_stock_operations (coalesce(lease_until, next_retry_at))
     WHERE status IN ('pending', 'processing');
-CREATE INDEX pending_stock_operations_newest ON pending_stock_operations (created_at DESC, id DESC);
 CREATE INDEX pending_stock_operations_over ON pending_stock_operations (updated_at)
     WHERE status IN ('completed', 'cancelled', 'failed');
-CREATE INDEX pending_stock_operations_of_state ON pending_stock_operations (status, created_at DESC, id DESC)
+CREATE INDEX pending_stock_operations_of_state ON pending_stock_operations (status, id DESC)
     WHERE status <> 'completed';
 
 -- The ledger. Rows are only ever added.
@@ -118,8 +118,7 @@ CREATE TABLE stock_movements (
     note text,
     -- The caller's name, for what people did.
     who text,
-    created_at timestamptz NOT NULL,
-    FOREIGN KEY (sku, warehouse) REFERENCES stock_levels
+    created_at timestamptz NOT NULL
 );
 
 -- Each line leaves once and comes back once, whatever order it is part of.
@@ -128,10 +127,19 @@ CREATE INDEX stock_movements_of_level ON stock_movements (sku, warehouse, create
 CREATE INDEX stock_movements_of_order ON stock_movements (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX stock_movements_newest ON stock_movements (created_at DESC, id DESC);
 
+-- Lines of cancelled orders that had not left the warehouse by then. They never leave it, whatever order they come with: what
+-- was merged into the cancelled order may be told of later.
+CREATE TABLE cancelled_lines (
+    line_item_id text PRIMARY KEY,
+    -- The cancelled order.
+    order_id text NOT NULL,
+    created_at timestamptz NOT NULL
+);
+
 -- What was done about an operation, and how it went.
 CREATE TABLE stock_synchronization_logs (
     id bigserial PRIMARY KEY,
-    operation_id uuid NOT NULL REFERENCES pending_stock_operations ON DELETE CASCADE,
+    operation_id uuid NOT NULL,
     action text NOT NULL,
     status text NOT NULL,
     details jsonb NOT NULL,

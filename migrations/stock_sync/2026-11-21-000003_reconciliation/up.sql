@@ -14,7 +14,7 @@ CREATE TABLE reconciliations (
     finished_at timestamptz
 );
 
-CREATE INDEX reconciliations_newest ON reconciliations (started_at DESC);
+CREATE INDEX reconciliations_newest ON reconciliations (started_at DESC, id DESC);
 
 CREATE TABLE discrepancies (
     id uuid PRIMARY KEY,
@@ -42,5 +42,6 @@ CREATE TABLE discrepancies (
 -- One open finding of each kind about each thing.
 CREATE UNIQUE INDEX discrepancies_open ON discrepancies (kind, token_id, order_id, sku, warehouse)
     NULLS NOT DISTINCT WHERE fixed_at IS NULL;
+CREATE INDEX discrepancies_newest ON discrepancies (first_seen DESC, id DESC);
 CREATE INDEX discrepancies_of_run ON discrepancies (reconciliation_id, id);
 CREATE INDEX discrepancies_fixed_at ON discrepancies (fixed_at) WHERE fixed_at IS NOT NULL;

@@ -80,8 +80,9 @@ CREATE SEQUENCE webhook_deliveries_place;
 -- One event on its way to one subscription.
 CREATE TABLE webhook_deliveries (
     id uuid PRIMARY KEY,
-    message_id uuid NOT NULL REFERENCES messages,
-    subscription_id uuid NOT NULL REFERENCES webhook_subscriptions,
+    -- No foreign keys (adr 0091): a message is written in the same transaction, a subscription's row is never removed.
+    message_id uuid NOT NULL,
+    subscription_id uuid NOT NULL,
     event_type text NOT NULL,
     -- Deliveries of one subscription and key go out one after another, by their places; absent where order is no matter.
     ordering_key text,
@@ -117,10 +118,9 @@ CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (subscription_id, c
 CREATE INDEX webhook_deliveries_undelivered ON webhook_deliveries (subscription_id, status, created_at DESC, id DESC)
     WHERE status IN ('failed', 'skipped', 'cancelled');
 
--- Each try.
+-- Each try. Written with the delivery's own row held, and removed with it.
 CREATE TABLE delivery_attempts (
-    id bigserial PRIMARY KEY,
-    delivery_id uuid NOT NULL REFERENCES webhook_deliveries,
+    delivery_id uuid NOT NULL,
     attempt int NOT NULL,
     attempted_at timestamptz NOT NULL,
     duration_ms int NOT NULL,
@@ -136,7 +136,8 @@ CREATE TABLE delivery_attempts (
     error_message text
 );
 
-CREATE INDEX delivery_attempts_of ON delivery_attempts (delivery_id, id);
+-- Not unique: one row that was refused would hold up the outcomes of all that are recorded with it.
+CREATE INDEX delivery_attempts_of ON delivery_attempts (delivery_id, attempt);
 
 -- What became of deliveries that are kept no longer, and how many events a filter left out; for ever.
 CREATE TABLE delivery_totals (

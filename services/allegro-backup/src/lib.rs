@@ -67,8 +67,6 @@ impl Service for AllegroBackup {
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
-        // First: what is measured before anybody counts is lost, and some figures come once a minute.
-        web::metrics::handle()?;
         let life = context.lifecycle.clone();
         let broker = Broker::new(&config.amqp.url, Self::NAME)?;
         let pause = Pause::new(&config.redis.url, &config.application.client_id)?;

@@ -86,8 +86,6 @@ impl Service for StockSync {
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
-        // First: what is measured before anybody counts is lost, and some figures come once a minute.
-        web::metrics::handle()?;
         let life = context.lifecycle.clone();
         let broker = Broker::new(&config.amqp.url, Self::NAME)?;
         let place = (&config.database, config.backup_url, config.backup_key);
@@ -165,6 +163,7 @@ fn open(
         settings: Arc::new(settings),
         backup: AllegroBackup::new(backup_url, backup_key, StockSync::NAME)?,
         to_mark: Arc::default(),
+        rush: Arc::default(),
         default_is_there: Arc::default(),
     })
 }

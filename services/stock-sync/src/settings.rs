@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) batch: usize,
     pub(crate) reconcile: Reconcile,
     pub(crate) watch: Watch,
+    /// Whether a closed batch of production comes onto the shelf.
+    pub(crate) receipt_on_batch_close: bool,
     /// Whose day "today" is.
     pub(crate) zone: TimeZone,
 }
@@ -95,6 +97,11 @@ impl Settings {
             ),
             reconcile: Reconcile::read(reader),
             watch: Watch::read(reader),
+            receipt_on_batch_close: reader.flag(
+                "STOCK_SYNC_RECEIPT_ON_BATCH_CLOSE",
+                false,
+                "Whether what was packed of a production batch comes onto the shelf when the batch is closed.",
+            ),
             zone: reader.time_zone("SHOP_TIMEZONE", "The zone whose day \"today\" is, and whose morning the summary comes."),
         }
     }

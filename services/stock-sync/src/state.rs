@@ -7,6 +7,7 @@ use domain::{Clock, IdSource};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, OnceCell};
 
+use crate::app::rush::Rush;
 use crate::settings::Settings;
 
 /// Cheap to clone.
@@ -20,6 +21,8 @@ pub(crate) struct State {
     pub(crate) backup: clients::AllegroBackup,
     /// Told when allegro-backup is to be told something.
     pub(crate) to_mark: Arc<Notify>,
+    /// Whether orders wait to be taken.
+    pub(crate) rush: Arc<Rush>,
     /// Set when the default warehouse stands in the database as configured.
     pub(crate) default_is_there: Arc<OnceCell<()>>,
 }

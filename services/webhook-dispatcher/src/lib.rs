@@ -33,7 +33,7 @@ use web::{FORGET_ANSWERS, Health, Idempotency};
 
 pub use crate::config::Config;
 use crate::consumers::FanOut;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Load};
 use crate::state::State;
 use crate::tasks::{CancelDeliveries, ReplayDeliveries, Retention};
 
@@ -80,10 +80,8 @@ impl Service for WebhookDispatcher {
     }
 
     async fn serve(config: Config, context: ServeContext) -> anyhow::Result<()> {
-        // First: what is measured before anybody counts is lost, and some figures come once a minute.
-        web::metrics::handle()?;
         let life = context.lifecycle.clone();
-        let pool = pg::Pool::new(&config.database.url, config.database.pool_size, Self::NAME)?;
+        let pool = pg::Pool::by_index(&config.database.url, config.database.pool_size, Self::NAME)?;
         let broker = Broker::new(&config.amqp.url, Self::NAME)?;
         let state = State {
             pool: pool.clone(),
@@ -92,6 +90,7 @@ impl Service for WebhookDispatcher {
             keyring: Keyring::new(config.encryption.into_keys())?,
             guard: Guard::new(config.rules),
             outside_types: config.outside_types.into(),
+            load: Load::default(),
         };
         if context.roles.worker {
             let settings = egress::Settings {
@@ -103,8 +102,9 @@ impl Service for WebhookDispatcher {
             let clients = egress::Clients::new(settings, resolver)?;
             let (dispatcher, jobs) = Dispatcher::new();
             life.spawn("dispatcher", dispatch::run(state.clone(), clients, jobs, life.stopping()));
-            life.spawn("scanner", dispatch::scan(state.clone(), dispatcher.clone(), life.stopping()));
-            let fan_out = FanOut { state: state.clone(), dispatcher };
+            let scanner = dispatch::scan(state.clone(), dispatcher.clone(), dispatch::POLL, life.stopping());
+            life.spawn("scanner", scanner);
+            let fan_out = FanOut::new(state.clone(), dispatcher);
             let handlers: [Arc<dyn TaskHandler>; 3] = [
                 Arc::new(ReplayDeliveries(state.clone())),
                 Arc::new(CancelDeliveries(state.clone())),

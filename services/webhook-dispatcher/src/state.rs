@@ -8,6 +8,8 @@ use egress::ssrf::Guard;
 use pg::sealed::Keyring;
 use time::OffsetDateTime;
 
+use crate::dispatch::Load;
+
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
@@ -19,6 +21,8 @@ pub(crate) struct State {
     pub(crate) guard: Guard,
     /// Patterns of the event types outside producers may tell.
     pub(crate) outside_types: Arc<[String]>,
+    /// What this process has in hand to deliver. Whoever commits something that is due nudges it.
+    pub(crate) load: Load,
 }
 
 impl State {

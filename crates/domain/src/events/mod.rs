@@ -4,6 +4,7 @@
 //! `tests/golden` prove that what was once published still parses.
 
 mod account;
+mod batch;
 mod envelope;
 mod order;
 mod stock;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 pub use account::{AccountConnected, AccountReauthorizationNeeded};
+pub use batch::{BatchClosed, BatchStatistics};
 pub use envelope::{Envelope, EnvelopeError, NewEvent};
 pub use order::{LineItem, OrderCancelled, OrderCreated, OrderFact, OrderReady, OrderUpdated};
 pub use stock::{
@@ -92,6 +94,7 @@ pub const CATALOGUE: &[EventType] = &[
     ),
     entry::<StockOperationCompleted>("A line's units moved and the order is marked at allegro-backup."),
     entry::<StockOperationFailed>("A line's operation ended without success; people must look at it."),
+    entry::<BatchClosed>("A production batch was closed: nothing is added to it any more."),
     entry::<WebhookDeliveryExhausted>("A webhook did not arrive and is not tried again by itself."),
     entry::<WebhookSubscriptionDisabled>(
         "A subscription is sent nothing any more: its receiver is gone, or only failed for five days.",

@@ -31,7 +31,13 @@ pub trait Handler: Send + Sync + 'static {
         events: &[&Envelope],
     ) -> impl Future<Output = Result<Self::Effect, Failure>> + Send;
 
-    /// Told after the commit and before the acknowledgement. It must not matter when it is never called.
+    /// How many facts it wants in one transaction now, at most, where it wants fewer than the consumer would hand over.
+    fn most(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Told after the commit and before the acknowledgement. It must not matter when it is never called. Nothing more is
+    /// handed over before it returns.
     fn committed(&self, effect: Self::Effect) -> impl Future<Output = ()> + Send;
 }
 

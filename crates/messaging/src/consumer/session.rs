@@ -66,10 +66,11 @@ impl Consumer {
         let consumed = async {
             let mut is_crowded = false;
             loop {
-                let Some(batch) = self.collect(&mut deliveries, is_crowded, stop).await? else {
+                let most = usize::from(self.batch).min(handler.most()).max(1);
+                let Some(batch) = Self::collect(&mut deliveries, most, is_crowded, stop).await? else {
                     return Ok(());
                 };
-                is_crowded = batch.len() > usize::from(self.batch) / CROWD;
+                is_crowded = batch.len() > most / CROWD;
                 if !self.settle(&channel, batch, pool, handler, stop).await? {
                     return Ok(());
                 }
@@ -87,8 +88,8 @@ impl Consumer {
     /// Waits for a first message and takes those that have come with it. Only where there was a crowd before, the batch
     /// is given a moment to fill: fewer, bigger transactions are what a crowd gets through fastest.
     async fn collect(
-        self,
         deliveries: &mut lapin::Consumer,
+        most: usize,
         is_crowded: bool,
         stop: &CancellationToken,
     ) -> Result<Option<Vec<Delivery>>, Error> {
@@ -98,7 +99,7 @@ impl Consumer {
         };
         let deadline = tokio::time::Instant::now() + LINGER;
         let mut batch = vec![first];
-        while batch.len() < usize::from(self.batch) {
+        while batch.len() < most {
             let next = match deliveries.next().now_or_never() {
                 None if is_crowded => timeout_at(deadline, deliveries.next()).await.ok(),
                 next => next,

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use domain::events::{AccountConnected, Envelope, NewEvent};
 use domain::topology::{Role, Subscriber};
 use domain::{IdSource, TokenId, UuidV7Source};
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Queue};
 use messaging::dead::DeadLetters;
@@ -112,6 +112,9 @@ impl Bench {
     /// Publishes facts as a relay would.
     pub(crate) async fn publish(&self, facts: &[Envelope]) {
         let channel = self.broker().channel().await.unwrap();
+        // What is not confirmed is not told: RabbitMQ may drop it when the channel closes.
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let mut published = Vec::with_capacity(facts.len());
         for fact in facts {
             let properties = BasicProperties::default()
                 .with_delivery_mode(2)
@@ -119,9 +122,16 @@ impl Bench {
                 .with_type(fact.kind.as_str().into());
             let (body, options) = (serde_json::to_vec(fact).unwrap(), BasicPublishOptions::default());
             let key = fact.kind.as_str().into();
-            channel.basic_publish("zaplecze.events".into(), key, options, &body, properties).await.unwrap();
+            published.push(
+                channel
+                    .basic_publish("zaplecze.events".into(), key, options, &body, properties)
+                    .await
+                    .unwrap(),
+            );
         }
-        channel.close(200, "OK".into()).await.unwrap();
+        for confirm in published {
+            assert!(confirm.await.unwrap().is_ack());
+        }
     }
 
     pub(crate) async fn until(&self, from: &str, wanted: i64) {

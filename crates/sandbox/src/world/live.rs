@@ -9,6 +9,7 @@ use super::State;
 use super::arrival::arrive;
 use super::change::Change;
 use super::generator::Generator;
+use super::orders::{Order, Seller};
 
 /// What was wished for.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,6 +65,15 @@ pub(crate) struct Emitter {
     last: Vec<Option<String>>,
 }
 
+/// One order is sent from one warehouse, the seller's or Allegro's: orders of both are not paid as one.
+fn ships_alike(seller: &Seller, one: &str, other: &str) -> bool {
+    let provider = |id: &str| {
+        let form = seller.find(id).map(Order::form).unwrap_or_default();
+        form.pointer("/fulfillment/provider/id").cloned()
+    };
+    provider(one) == provider(other)
+}
+
 impl Emitter {
     pub(crate) fn new(wanted: GoLive, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed.wrapping_add(1));
@@ -94,7 +104,7 @@ impl Emitter {
             (self.draws(self.wanted.change_percent), self.draws(self.wanted.merge_percent));
         if is_one_of(self.wanted.cancel_percent) {
             seller.change(&id, &Change::BuyerCancel, &mut pen, false);
-        } else if let Some(before) = before.filter(|_| merges) {
+        } else if let Some(before) = before.filter(|before| merges && ships_alike(seller, before, &id)) {
             seller.merge(&[before, id], &mut pen);
         } else if let Some(last) = self.last.get_mut(place) {
             *last = Some(id);

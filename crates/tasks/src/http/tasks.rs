@@ -164,7 +164,7 @@ pub(super) async fn list(
     caller: Caller,
     ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<HttpResponse, Problem> {
-    let after = wanted.cursor.as_deref().map(Cursor::decode).transpose()?.map(|it| (it.time, it.id));
+    let after = Cursor::after(wanted.cursor.as_deref())?;
     let filter = Filter {
         statuses: wanted.status.map(Shown::statuses),
         kind: wanted.kind,

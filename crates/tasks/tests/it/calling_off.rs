@@ -15,7 +15,7 @@ async fn a_waiting_task_that_is_called_off_never_starts_and_a_running_one_stops(
     let mut conn = pool.get().await.unwrap();
     let handler = Gated::new(|_| Ok(Outcome::Success(json!("late"))));
     let (running, waiting) = (enqueue(&pool, &new_task("a")).await, enqueue(&pool, &new_task("a")).await);
-    let stop = start(&pool, &handler, quick(Duration::from_millis(300)));
+    let stop = start(&pool, &handler, quick(Duration::from_secs(6)));
     eventually("the first try", async || (handler.tries.load(Ordering::SeqCst) == 1).then_some(())).await;
 
     for id in [waiting, running] {
@@ -26,10 +26,12 @@ async fn a_waiting_task_that_is_called_off_never_starts_and_a_running_one_stops(
         );
         assert!(tasks::cancel(&mut conn, id, "Łucja").await.unwrap().is_none(), "it has ended");
     }
-    // The queue is free at once; whatever the first try still writes is refused.
+    // The queue is free at once, and the first try ends with the next heartbeat.
     let next = enqueue(&pool, &new_task("a")).await;
     eventually("the next try", async || (handler.tries.load(Ordering::SeqCst) == 2).then_some(())).await;
-    handler.gate.add_permits(2);
+    eventually("the end of the first", async || (handler.at_once.load(Ordering::SeqCst) == 1).then_some(()))
+        .await;
+    handler.gate.add_permits(1);
     assert_eq!(ended(&pool, next).await.result, Some(json!("late")));
     assert_eq!(find(&pool, running).await.result, None);
     assert_eq!(handler.tries.load(Ordering::SeqCst), 2);

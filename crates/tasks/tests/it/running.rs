@@ -1,7 +1,8 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection;
 use domain::{Clock, SystemClock, TaskId};
 use serde_json::{Value, json};
 use tasks::{NewTask, Outcome, Progress, Run, Runner, Settings, Status, TaskError, TaskHandler};
@@ -98,12 +99,26 @@ async fn a_stopped_worker_may_end_its_step() {
     assert_eq!(ended(&pool, id).await.status, Status::Succeeded);
 }
 
-/// Holds a task, lets it be taken over, and then tries to write.
+/// Holds a task and its runner's only thread with it, until it is woken; then it tries to write before anything
+/// else on that thread runs.
 struct Sleeper {
-    taken: Arc<Semaphore>,
-    wake: Arc<Semaphore>,
+    awake: tokio::runtime::Handle,
+    taken: Semaphore,
+    wake: Semaphore,
+    late_write_refused: Semaphore,
     pool: pg::Pool,
-    late_write: Arc<AtomicUsize>,
+}
+
+impl Sleeper {
+    async fn hold(&self, run: &Run) {
+        self.taken.add_permits(1);
+        self.wake.acquire().await.unwrap().forget();
+        let progress = Progress { current: 1, total: 2, stage: "late".to_owned() };
+        let mut conn = self.pool.get().await.unwrap();
+        if matches!(run.progress(&mut conn, &progress).await, Err(TaskError::Lost)) {
+            self.late_write_refused.add_permits(1);
+        }
+    }
 }
 
 impl TaskHandler for Sleeper {
@@ -113,13 +128,7 @@ impl TaskHandler for Sleeper {
 
     fn run<'a>(&'a self, run: &'a Run) -> futures_util::future::BoxFuture<'a, Answer> {
         Box::pin(async move {
-            self.taken.add_permits(1);
-            self.wake.acquire().await.unwrap().forget();
-            let progress = Progress { current: 1, total: 2, stage: "late".to_owned() };
-            let mut conn = self.pool.get().await.unwrap();
-            if matches!(run.progress(&mut conn, &progress).await, Err(TaskError::Lost)) {
-                self.late_write.fetch_add(1, Ordering::SeqCst);
-            }
+            std::thread::scope(|scope| scope.spawn(|| self.awake.block_on(self.hold(run))).join()).unwrap();
             Err(TaskError::Lost)
         })
     }
@@ -129,33 +138,39 @@ impl TaskHandler for Sleeper {
 async fn a_silent_worker_is_taken_over_and_its_late_writes_are_refused() {
     let database = database().await;
     let pool = database.pool();
-    let sleeper = Arc::new(Sleeper {
-        taken: Arc::new(Semaphore::new(0)),
-        wake: Arc::new(Semaphore::new(0)),
-        pool: pool.clone(),
-        late_write: Arc::default(),
-    });
     let id = enqueue(&pool, &new_task("q")).await;
-    // Its heart would beat in ten minutes only: to the others it is a worker that froze.
+    let sleeper = Arc::new(Sleeper {
+        awake: tokio::runtime::Handle::current(),
+        taken: Semaphore::new(0),
+        wake: Semaphore::new(0),
+        late_write_refused: Semaphore::new(0),
+        pool: pool.clone(),
+    });
+    // A process that froze: its runner has one thread, which stands still with the heart on it.
     let handlers: [Arc<dyn TaskHandler>; 1] = [sleeper.clone()];
-    let frozen = Runner::new(pool.clone(), handlers, quick(Duration::from_hours(1)));
+    let frozen = Runner::new(database.pool(), handlers, quick(LONG));
     let stop_frozen = CancellationToken::new();
-    tokio::spawn(frozen.run(stop_frozen.clone()));
+    let stopped = stop_frozen.clone();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(frozen.run(stopped));
+    });
     sleeper.taken.acquire().await.unwrap().forget();
 
+    let two_silences_ago = "UPDATE task_history SET heartbeat_at = now() - interval '2 minutes'";
+    pool.get().await.unwrap().batch_execute(two_silences_ago).await.unwrap();
     let handler = Gated::new(|_| Ok(Outcome::Success(json!("by the second"))));
-    let stop = start(&pool, &handler, quick(Duration::from_millis(900)));
+    let stop = start(&pool, &handler, quick(LONG));
     eventually("the second try", async || (handler.tries.load(Ordering::SeqCst) == 1).then_some(())).await;
     sleeper.wake.add_permits(1);
-    eventually("the late write refused", async || {
-        (sleeper.late_write.load(Ordering::SeqCst) == 1).then_some(())
-    })
-    .await;
+    let refused = &sleeper.late_write_refused;
+    eventually("the late write refused", async || (refused.available_permits() == 1).then_some(())).await;
     handler.gate.add_permits(1);
     let task = ended(&pool, id).await;
     assert_eq!((task.attempt, task.result, task.progress), (2, Some(json!("by the second")), None));
     stop.cancel();
     stop_frozen.cancel();
+    tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

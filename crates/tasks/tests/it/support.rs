@@ -43,10 +43,19 @@ impl TaskHandler for Gated {
             let number = self.tries.fetch_add(1, Ordering::SeqCst) + 1;
             let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
             self.most_at_once.fetch_max(now, Ordering::SeqCst);
+            let _ends = Ends(&self.at_once);
             self.gate.acquire().await.unwrap().forget();
-            self.at_once.fetch_sub(1, Ordering::SeqCst);
             (self.answer)(number)
         })
+    }
+}
+
+/// Counts a try out when it ends, also when it is dropped before.
+struct Ends<'a>(&'a AtomicUsize);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

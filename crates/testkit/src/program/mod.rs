@@ -313,6 +313,15 @@ impl Program {
         Answer::read(answer?)
     }
 
+    /// What it tells of itself at `/metrics`.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn metrics(&self) -> String {
+        let answer = self.request("GET", "/metrics", &[], &[]).expect("metrics");
+        String::from_utf8(answer.body).expect("text")
+    }
+
     fn until_ready(&mut self) {
         let ready = until(LIMIT, || {
             let is_ready = self.request("GET", "/readyz", &[], &[]).is_ok_and(|answer| answer.status == 200);

@@ -10,14 +10,13 @@ use serde_json::json;
 
 use super::first_sync::{self, FirstSync};
 use super::usage::Usage;
-use super::{backup_print, page};
+use super::{PATIENCE, all_told, backup_print, table};
 use crate::compare::compare;
 use crate::demo::allegro::Allegro;
 use crate::demo::client::Client;
 use crate::demo::wait_until;
-use crate::stack::{SERVICES, Stack, build, commands};
+use crate::stack::{Stack, build, commands};
 
-const PATIENCE: Duration = Duration::from_mins(10);
 /// Events a second; an order that arrives is told by three.
 const EVENTS: f64 = 50.0;
 const EVENTS_OF_AN_ORDER: f64 = 3.0;
@@ -27,6 +26,8 @@ const SAMPLE: u32 = 10_000;
 const FEW: u32 = 20;
 /// Between two looks at each journal, where many are followed.
 const MINUTE: Duration = Duration::from_mins(1);
+/// How late a look may be: schedules are looked at each second, and all accounts were connected in the same few.
+const LATE: Duration = Duration::from_secs(3);
 /// Connections that ask the sandbox alone, and for how long.
 const READERS: u32 = 4;
 const READ_FOR: Duration = Duration::from_secs(3);
@@ -52,6 +53,8 @@ pub(super) struct Round {
     pub(super) raw: f64,
     pub(super) sync: f64,
     pub(super) cores: f64,
+    /// How much longer it takes until the broker has every fact.
+    pub(super) untold: Duration,
     pub(super) quarters: [u64; 4],
     pub(super) peak_megabytes: u64,
     /// Milliseconds from the moment an event was shown, or written, until it and its order were committed.
@@ -67,21 +70,8 @@ pub(super) struct Round {
 pub(super) fn run(size: &Size, million: bool) -> Result<ExitCode> {
     let _lock = commands::lock()?;
     build()?;
-    let mut rounds = Vec::new();
-    for round in 1..=size.rounds {
-        println!("round {round} of {}", size.rounds);
-        rounds.push(measure(size, million)?);
-    }
-    let table = backup_print::table(size, &rounds);
-    println!("\n{table}");
-    if size.is_full {
-        page::write("backup", &table)?;
-    }
-    let missed = backup_print::missed(size, &rounds);
-    if missed.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    bail!("missed: {}", missed.join(", "))
+    let rounds = table::rounds(size.rounds, || measure(size, million))?;
+    table::conclude(&backup_print::rows(size, &rounds), &rounds, size.is_full.then_some("backup"))
 }
 
 /// Only follows many accounts, which alone takes a few minutes.
@@ -104,8 +94,10 @@ fn measure(size: &Size, million: bool) -> Result<Round> {
     let seller = client.add_seller("sklep-duzy")?;
     client.make_orders(Some(&seller), size.orders)?;
     let sandbox = sandbox_alone(&stack, &allegro, &seller, size.orders)?;
+    all_told(&stack)?;
     let user = "sklep-duzy";
     let synced = first_sync::measure(&mut stack, &client, user, Some(&seller))?;
+    let untold = all_told(&stack)?;
     let raw = first_sync::raw(&stack, user)?;
     told("first sync", &synced, size.orders);
     let mut sellers = vec![seller.clone()];
@@ -133,6 +125,7 @@ fn measure(size: &Size, million: bool) -> Result<Round> {
         raw: f64::from(size.orders) / raw.as_secs_f64(),
         sync: f64::from(size.orders) / synced.elapsed.as_secs_f64(),
         cores: synced.cores,
+        untold,
         quarters: synced.quarters,
         peak_megabytes: synced.peak_megabytes,
         shown,
@@ -146,7 +139,7 @@ fn measure(size: &Size, million: bool) -> Result<Round> {
 /// A stack in which only allegro-backup works: the dispatcher has bound its queue, so that facts go somewhere, and stands
 /// still.
 fn alone(settings: &[(&'static str, &str)]) -> Result<Stack> {
-    let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
+    let names = ["allegro-backup", "webhook-dispatcher"].map(str::to_owned);
     let mut stack = Stack::start_with(&names, settings)?;
     stack.kill("webhook-dispatcher")?;
     Ok(stack)
@@ -162,6 +155,7 @@ fn sample(stack: &mut Stack, client: &Client, name: &str, orders: u32) -> Result
     let user = format!("sklep-{name}");
     let seller = client.add_seller(&user)?;
     client.make_orders(Some(&seller), orders)?;
+    all_told(stack)?;
     let synced = first_sync::measure(stack, client, &user, Some(&seller))?;
     told(&format!("the {name} account"), &synced, orders);
     Ok((seller, f64::from(orders) / synced.elapsed.as_secs_f64()))
@@ -283,7 +277,7 @@ fn many(accounts: u32) -> Result<(u32, f64)> {
     let process = stack.process("allegro-backup")?;
     let (before, started) = (Usage::of(process)?, Instant::now());
     let since = stack.ask("allegro_backup", "SELECT now()")?;
-    sleep(MINUTE);
+    sleep(MINUTE + LATE);
     let cores = Usage::of(process)?.cores_since(before, started.elapsed());
     let looked = format!("SELECT count(*) FROM sync_cursors WHERE last_events_sync >= '{}'", since.trim());
     let polled = stack.ask("allegro_backup", &looked)?.trim().parse()?;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::first_sync;
 use super::usage::Usage;
+use super::{PATIENCE, first_sync};
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::demo::wait_until;
@@ -16,7 +16,6 @@ use crate::process;
 use crate::stack::{self, SERVICES, Stack, build, commands};
 
 const USER: &str = "sklep-bench";
-const PATIENCE: Duration = Duration::from_mins(10);
 /// Requests at once to the receiver in the raw run: as many as one subscription gets.
 const SENDERS: u32 = 8;
 const RAW_REQUESTS: u32 = 20_000;

@@ -6,13 +6,24 @@ mod first_flow;
 mod first_sync;
 mod page;
 mod relay;
+mod stock;
+mod stock_print;
+mod stock_sql;
+mod table;
 mod usage;
 mod webhooks;
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::ValueEnum;
+
+use crate::demo::wait_until;
+use crate::stack::Stack;
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -25,6 +36,8 @@ pub(crate) enum Name {
     Backup,
     /// Deliveries a second to one endpoint and to twenty, delays, one endpoint that hangs, and memory.
     Webhooks,
+    /// From the fact that an order is ready to its units' leaving and its mark at allegro-backup.
+    Stock,
     /// Only the 1,000 accounts of `backup`, each journal looked at once a minute.
     Accounts,
 }
@@ -36,15 +49,17 @@ pub(crate) fn run(name: Name, quick: bool, million: bool) -> Result<ExitCode> {
         Name::Relay => relay::run(60_000, 3),
         Name::FirstFlow => first_flow::run(if quick { 10_000 } else { 50_000 }),
         Name::Webhooks => webhooks::run(quick),
+        Name::Stock => stock::run(if quick { &stock::QUICK } else { &stock::FULL }),
         Name::Accounts => backup::accounts(if quick { &backup::QUICK } else { &backup::FULL }),
         Name::Backup => backup::run(if quick { &backup::QUICK } else { &backup::FULL }, million),
     }
 }
 
-/// Smallest, median and largest.
-fn spread<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> (f64, f64, f64) {
-    let mut values: Vec<f64> = rounds.iter().map(figure).collect();
-    values.sort_by(f64::total_cmp);
-    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))
+/// Waits until the broker has every fact of allegro-backup, so that nothing else is under way; returns how long that took.
+fn all_told(stack: &Stack) -> Result<Duration> {
+    let begun = Instant::now();
+    wait_until("all facts are told", PATIENCE, || {
+        Ok(stack.ask("allegro_backup", "SELECT count(*) FROM outbox")?.trim() == "0")
+    })?;
+    Ok(begun.elapsed())
 }

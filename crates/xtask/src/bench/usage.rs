@@ -39,6 +39,11 @@ impl Usage {
     }
 }
 
+/// Megabytes as a figure of a table.
+pub(super) fn megabytes(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// The memory a process holds now.
 pub(super) fn resident_megabytes(process: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;

@@ -7,6 +7,9 @@ mod first_flow;
 mod outages;
 mod reading;
 mod replicas;
+mod stock;
+mod stock_hands;
+mod stock_truth;
 mod webhooks;
 
 use std::process::ExitCode;
@@ -32,6 +35,8 @@ pub(crate) enum Name {
     Backup,
     /// Two replicas of webhook-dispatcher in turn, beside endpoints that hang and fail.
     Webhooks,
+    /// Stock that follows sales: services and servers killed in turn while orders arrive, allegro-backup away in the middle.
+    Stock,
 }
 
 /// How it is wished.
@@ -52,6 +57,7 @@ pub(crate) fn run(name: Name, wish: &Wish) -> Result<ExitCode> {
         Name::Replicas => replicas::run(wish.kills),
         Name::Webhooks => webhooks::run(wish.kills),
         Name::Outages => outages::run(wish.outage),
+        Name::Stock => stock::run(wish.kills, wish.orders, wish.outage),
         Name::Backup if wish.minutes == 0 => backup::load(wish.kills, wish.orders),
         Name::Backup => backup::soak(Duration::from_secs(wish.minutes * 60), wish.orders),
         // The tables are what these tests tell; cargo-nextest shows that of a good test only when it is asked to.

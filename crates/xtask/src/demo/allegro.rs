@@ -3,10 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::client::text;
+use super::client::{answer, text};
 use crate::stack::Stack;
 
 /// Asks the sandbox over its admin interface.
@@ -32,18 +32,13 @@ impl Allegro {
 
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let url = format!("{}/_sandbox{path}", self.address);
-        let mut answer = match method {
+        let answered = match method {
             "GET" => self.agent.get(&url).call(),
             "DELETE" => self.agent.delete(&url).call(),
             "PATCH" => self.agent.patch(&url).send_json(body),
             _ => self.agent.post(&url).send_json(body),
-        }
-        .with_context(|| format!("{method} {url}"))?;
-        let (status, content) = (answer.status(), answer.body_mut().read_to_string()?);
-        if !status.is_success() {
-            bail!("{method} {url} answered {status}: {content}");
-        }
-        Ok(serde_json::from_str(&content)?)
+        };
+        answer(&format!("{method} {url}"), answered)
     }
 
     /// Changes rules.
@@ -95,6 +90,18 @@ impl Allegro {
     /// Every order of a seller, line by line, with its whole content.
     pub(crate) fn each_order(&self, seller: &str, act: impl FnMut(Value) -> Result<()>) -> Result<()> {
         self.each_line(&format!("/journal?documents=true&seller_id={seller}"), act)
+    }
+
+    /// The ids of a seller's orders that were merged into others.
+    pub(crate) fn merged_away(&self, seller: &str) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
+        self.each_line(&format!("/journal?gone=true&seller_id={seller}"), |line| {
+            if line.get("merged_into").is_some_and(Value::is_string) {
+                ids.push(text(&line, "order_id")?);
+            }
+            Ok(())
+        })?;
+        Ok(ids)
     }
 
     /// A seller's events that were shown to somebody.

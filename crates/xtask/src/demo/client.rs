@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use ureq::Body;
+use ureq::http::Response;
 
 use crate::stack::Stack;
 
@@ -51,24 +53,12 @@ impl Client {
 
     fn get(&self, url: &str) -> Result<Value> {
         let request = self.agent.get(url).header("Authorization", format!("Bearer {}", self.token));
-        let mut answer = request.call().with_context(|| format!("GET {url}"))?;
-        let status = answer.status();
-        let text = answer.body_mut().with_config().limit(u64::MAX).read_to_string()?;
-        if !status.is_success() {
-            bail!("GET {url} answered {status}: {text}");
-        }
-        Ok(serde_json::from_str(&text)?)
+        answer(&format!("GET {url}"), request.call())
     }
 
     fn post(&self, url: &str, body: &Value) -> Result<Value> {
         let request = self.agent.post(url).header("Authorization", format!("Bearer {}", self.token));
-        let mut answer = request.send_json(body).with_context(|| format!("POST {url}"))?;
-        let status = answer.status();
-        let text = answer.body_mut().read_to_string()?;
-        if !status.is_success() {
-            bail!("POST {url} answered {status}: {text}");
-        }
-        Ok(serde_json::from_str(&text)?)
+        answer(&format!("POST {url}"), request.send_json(body))
     }
 
     /// Subscribes and returns the secret.
@@ -259,6 +249,17 @@ impl Client {
             }
         }
     }
+}
+
+/// The JSON of an answer, which must be one of success.
+pub(super) fn answer(asked: &str, answered: Result<Response<Body>, ureq::Error>) -> Result<Value> {
+    let mut answered = answered.with_context(|| asked.to_owned())?;
+    let status = answered.status();
+    let text = answered.body_mut().with_config().limit(u64::MAX).read_to_string()?;
+    if !status.is_success() {
+        bail!("{asked} answered {status}: {text}");
+    }
+    Ok(serde_json::from_str(&text)?)
 }
 
 pub(super) fn text(value: &Value, field: &str) -> Result<String> {

@@ -3,6 +3,7 @@
 pub(crate) mod allegro;
 pub(crate) mod client;
 pub(crate) mod count;
+pub(crate) mod stock;
 pub(crate) mod subscriber;
 
 use std::process::ExitCode;

@@ -55,7 +55,11 @@ pub(crate) fn start(
         .env("RABBITMQ_LOG_BASE", logs)
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
         .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq"))
-        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
+        // Its schedulers share the cores with all others here: idle, they do not spin.
+        .env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
+        )
         .env("ERL_EPMD_PORT", ports.epmd.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1");
     let server = Server::start("rabbitmq", command, logs.join("rabbitmq.log"), reaper)?;

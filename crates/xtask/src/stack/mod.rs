@@ -15,9 +15,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::process::{self, Server, free_ports, wait_for_all};
-use crate::reaper::Reaper;
 use crate::servers::{self, Keeping, Servers};
-use crate::{check, root};
+use crate::{check, release, root};
 
 use database::database_of;
 pub(crate) use database::psql;
@@ -57,18 +56,12 @@ pub(crate) fn folder() -> PathBuf {
     root().join("target").join("stack")
 }
 
-/// Builds the programs of a stack, in release, with cargo's own progress.
+/// Builds the programs of a stack in release.
 pub(crate) fn build() -> Result<()> {
-    let mut command = Command::new("cargo");
-    command.args(["build", "--release", "-p", "sandbox"]).current_dir(root());
-    for service in SERVICES {
-        command.args(["-p", service.name]);
-    }
-    let mut reaper = Reaper::start(&root().join("target").join("build.reaper"))?;
-    if !process::run_watched(&mut command, &mut reaper)?.success() {
-        bail!("the build failed");
-    }
-    check::shipped(&root().join("target").join("release"))
+    let mut words = vec!["-p", "sandbox"];
+    words.extend(SERVICES.iter().flat_map(|service| ["-p", service.name]));
+    release::build(&words)?;
+    check::shipped(&release::folder())
 }
 
 impl Stack {
@@ -92,7 +85,7 @@ impl Stack {
             processes: Vec::new(),
             common: Vec::new(),
             settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-            binaries: root().join("target").join("release"),
+            binaries: release::folder(),
             folder,
             servers,
         };

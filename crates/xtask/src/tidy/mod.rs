@@ -1,6 +1,7 @@
 //! The rules of the architecture that a compiler does not know.
 
 mod layers;
+mod reached;
 mod source;
 
 use std::fs;
@@ -28,6 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sandbox", &["domain"]),
     ("xtask", &[]),
     ("testkit", &["domain", "messaging", "pg", "tasks"]),
+    // Services as programs of the tests in which they work together.
+    ("e2e", &["allegro-backup", "chassis", "stock-sync"]),
 ];
 
 /// Checks all rules and tells all that are broken.
@@ -41,7 +44,14 @@ pub(crate) fn run() -> Result<()> {
         let folder =
             package.manifest_path.parent().map(|path| path.as_std_path().to_owned()).unwrap_or_default();
         let mut text = String::new();
-        for file in files(&folder, "rs")? {
+        let files = files(&folder, "rs")?;
+        let roots: Vec<PathBuf> =
+            package.targets.iter().map(|target| target.src_path.as_std_path().to_owned()).collect();
+        for file in reached::unreached(&roots, &files)? {
+            let shown = file.strip_prefix(root()).unwrap_or(&file).display();
+            broken.push(format!("{shown}: no module names it, so it is not compiled"));
+        }
+        for file in files {
             let source = fs::read_to_string(&file)?;
             source::check(
                 package.name.as_str(),
@@ -117,7 +127,8 @@ fn arrows(package: &Package, ours: &[&str], broken: &mut Vec<String>) {
         let fine = match allowed {
             Some(list) => list.contains(&to),
             None if is_service => {
-                ARROWS.iter().any(|(from, _)| *from == to) && !["sandbox", "testkit", "xtask"].contains(&to)
+                ARROWS.iter().any(|(from, _)| *from == to)
+                    && !["e2e", "sandbox", "testkit", "xtask"].contains(&to)
             }
             None => false,
         };

@@ -115,7 +115,7 @@ pub(crate) async fn list(
     user_id: ApiPath<String>,
     ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<HttpResponse, Problem> {
-    let after = wanted.cursor.as_deref().map(Cursor::decode).transpose()?.map(|it| (it.time, it.id));
+    let after = Cursor::after(wanted.cursor.as_deref())?;
     let rows = if caller.sees(&user_id) {
         let listed = history::list(&state, &user_id, wanted.token_id, after, wanted.limit.with_probe()).await;
         listed.map_err(|error| Problem::database(&error))?

@@ -30,8 +30,7 @@ pub(crate) async fn set_stock(
     is_updated: bool,
 ) -> Result<Option<Flags>, pg::Error> {
     let mut conn = state.pool.get().await?;
-    order_flags::set_stock(&mut conn, (token_id, order_id), is_updated, state.now()).await?;
-    order_flags::read(&mut conn, (token_id, order_id)).await
+    order_flags::set_stock(&mut conn, (token_id, order_id), is_updated, state.now()).await
 }
 
 /// Notes whether an invoice was made, and returns what stands then.
@@ -46,6 +45,5 @@ pub(crate) async fn set_invoice(
     invoice_id: Option<&str>,
 ) -> Result<Option<Flags>, pg::Error> {
     let mut conn = state.pool.get().await?;
-    order_flags::set_invoice(&mut conn, (token_id, order_id), is_created, invoice_id).await?;
-    order_flags::read(&mut conn, (token_id, order_id)).await
+    order_flags::set_invoice(&mut conn, (token_id, order_id), is_created, invoice_id).await
 }

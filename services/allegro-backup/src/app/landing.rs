@@ -124,7 +124,7 @@ async fn merge(
         return Ok(());
     };
     // It was read when it was stored.
-    let Ok(order) = Order::read(&content.to_string()) else { return Ok(()) };
+    let Ok(order) = Order::read(&content) else { return Ok(()) };
     let mut fact = order.fact(owner, version);
     fact.merged_into = Some(into.to_owned().into());
     messaging::outbox::push(conn, &[state.wrap(&OrderUpdated(fact), None)?]).await

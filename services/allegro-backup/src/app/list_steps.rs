@@ -7,10 +7,10 @@ use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::{FuturesOrdered, StreamExt};
+use futures_util::future::FutureExt;
+use futures_util::stream::{self, StreamExt};
 use tasks::{Progress, TaskError};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::history;
 use super::list_sync::Pass;
@@ -20,11 +20,15 @@ use crate::clients::allegro::Window;
 use crate::store::cursors::{self, Cursor};
 
 /// Steps stored at once.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 3;
+/// Steps fetched beforehand, at most.
+const AHEAD: usize = 2;
+/// Pages of a step. Larger ones are not stored faster, and every connection keeps a buffer as large as the largest.
+const PAGES_OF_A_STEP: usize = 2;
 /// How long one account may hold a worker before others have their turn; it goes on from its checkpoint.
 const TURN: Duration = Duration::from_mins(1);
 
-/// One round of pages, to be stored in one transaction with where the reading stands after it.
+/// A few pages, to be stored in one transaction with where the reading stands after it.
 struct Step {
     cursor: Cursor,
     answers: Answers,
@@ -45,8 +49,6 @@ struct Reader<'a> {
     /// Whether the last step is committed, and the orders of those that may be under way.
     last: watch::Receiver<bool>,
     under_way: VecDeque<HashSet<String>>,
-    /// Set when there are no more steps: the window was read to its end, must be measured again, or is left.
-    end: Option<Result<bool, TaskError>>,
 }
 
 /// Reads a window to its end; false when it must be measured again. What was fetched before something went wrong is stored.
@@ -59,54 +61,42 @@ pub(super) async fn read(
     counts: &mut Counts,
 ) -> Result<bool, TaskError> {
     let (_, nothing_before) = watch::channel(true);
-    let mut reader = Reader {
+    let reader = Reader {
         pass,
         cursor,
         window,
         started: Instant::now(),
         last: nothing_before,
         under_way: VecDeque::new(),
-        end: None,
     };
-    // What is stored is so in the order in which it was fetched, and so are outcomes.
-    let mut under_way: FuturesOrdered<BoxFuture<'_, Result<Counts, TaskError>>> = FuturesOrdered::new();
-    loop {
-        if reader.end.is_some() || under_way.len() >= AT_ONCE {
-            let Some(stored) = under_way.next().await else { break };
+    let (ahead, steps) = mpsc::channel(AHEAD);
+    // What was fetched is stored in that order, and so are outcomes.
+    let steps = stream::unfold(steps, async |mut steps| Some((steps.recv().await?, steps)));
+    let mut outcomes = pin!(steps.map(|step| write(pass, step)).buffered(AT_ONCE));
+    let store = async {
+        while let Some(stored) = outcomes.next().await {
             *counts += stored?;
-            continue;
         }
-        let step = {
-            let mut next = pin!(reader.next());
-            loop {
-                tokio::select! {
-                    step = &mut next => break step,
-                    Some(stored) = under_way.next() => *counts += stored?,
-                }
-            }
-        };
-        if let Some(step) = step {
-            under_way.push_back(write(pass, step).boxed());
-        }
-    }
-    reader.end.unwrap_or(Ok(true))
+        Ok::<_, TaskError>(())
+    };
+    let (end, ()) = tokio::try_join!(reader.read(ahead).map(Ok), store)?;
+    end
 }
 
 impl Reader<'_> {
-    /// The next step; none at the end, which is then written down.
-    async fn next(&mut self) -> Option<Step> {
-        if self.end.is_some() {
-            return None;
-        }
-        match self.fetch().await {
-            Ok(Ok(fetched)) => Some(self.step(fetched)),
-            Ok(Err(end)) => {
-                self.end = Some(Ok(end));
-                None
-            }
-            Err(error) => {
-                self.end = Some(Err(error));
-                None
+    /// Fetches until the window was read to its end, must be measured again, or is left.
+    async fn read(mut self, ahead: mpsc::Sender<Step>) -> Result<bool, TaskError> {
+        loop {
+            let mut pages = match self.fetch().await? {
+                Ok(fetched) => fetched.pages,
+                Err(end) => return Ok(end),
+            };
+            while !pages.is_empty() {
+                let answers = pages.drain(..PAGES_OF_A_STEP.min(pages.len())).collect();
+                if ahead.send(self.step(answers)).await.is_err() {
+                    let reason = "a step was not stored".to_owned();
+                    return Err(TaskError::Postpone { after: Duration::ZERO, reason });
+                }
             }
         }
     }
@@ -138,13 +128,13 @@ impl Reader<'_> {
                 self.cursor.window_offset = 0;
                 continue;
             }
-            return Ok(if fetched.count == 0 { Err(true) } else { Ok(fetched) });
+            return Ok(if fetched.count() == 0 { Err(true) } else { Ok(fetched) });
         }
     }
 
-    /// What is to be stored of these pages, and after what.
-    fn step(&mut self, fetched: Fetched) -> Step {
-        let Fetched { answers, count, .. } = fetched;
+    /// What is to be stored at once, and after what.
+    fn step(&mut self, answers: Answers) -> Step {
+        let count = answers.count();
         self.cursor.window_offset += count;
         self.cursor.pass_done += count;
         self.cursor.pass_total = self.cursor.pass_total.max(self.cursor.pass_done);

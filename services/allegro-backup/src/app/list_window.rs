@@ -1,10 +1,11 @@
 //! Windows of an account's list, by date of purchase: as wide as Allegro's depth allows, a few pages at a time.
 
+use std::panic::resume_unwind;
 use std::time::Duration as StdDuration;
 
 use futures_util::future::try_join_all;
 use tasks::TaskError;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use super::access::CallError;
 use super::narrowing;
@@ -20,8 +21,8 @@ pub(crate) const HISTORY: Duration = Duration::days(365);
 pub(crate) const MAX_DEPTH: i64 = 10_000;
 /// Orders on a page, at most.
 const PAGE: i64 = 100;
-/// Pages fetched at once and stored in one transaction.
-const PAGES: i64 = 5;
+/// Pages fetched at once.
+const PAGES: i64 = 4;
 /// How often the same pages are asked for that are empty though there is more; then the reading waits.
 const TRIES: usize = 5;
 /// How long.
@@ -29,14 +30,19 @@ const HOLE: StdDuration = StdDuration::from_secs(5);
 
 /// What one round of fetching brought.
 pub(crate) struct Fetched {
-    /// The orders.
-    pub(crate) answers: Answers,
-    /// Orders on the pages.
-    pub(crate) count: i64,
+    /// Its pages, as many as there are without a hole.
+    pub(crate) pages: Vec<Answers>,
     /// Orders in the window, as the last page said.
     pub(crate) total: i64,
     /// Every page said the same.
     pub(crate) is_steady: bool,
+}
+
+impl Fetched {
+    /// Orders on the pages.
+    pub(crate) fn count(&self) -> i64 {
+        self.pages.iter().map(Answers::count).sum()
+    }
 }
 
 /// The window to read next: as wide as Allegro's depth allows, none when the pass has reached its end.
@@ -94,7 +100,7 @@ pub(crate) async fn fetch(
 ) -> Result<Fetched, TaskError> {
     for _ in 0..TRIES {
         let fetched = fetch_once(state, owner, window, offset).await?;
-        if fetched.count > 0 || offset >= fetched.total {
+        if fetched.count() > 0 || offset >= fetched.total {
             return Ok(fetched);
         }
     }
@@ -108,23 +114,33 @@ async fn fetch_once(state: &State, owner: &Owner, window: Window, offset: i64) -
         let (asked_at, limit) = (state.now(), PAGE.min(MAX_DEPTH - at));
         let limit = usize::try_from(limit).unwrap_or_default();
         let page = narrowing::orders(state, owner, window, (at, limit)).await?;
-        Ok::<_, CallError>((page, at, asked_at))
+        let total = page.total;
+        Ok::<_, CallError>((read(page, asked_at).await, total, at))
     });
     let pages = try_join_all(pages).await?;
-    let totals: Vec<i64> = pages.iter().filter_map(|(page, ..)| page.total).collect();
+    let totals: Vec<i64> = pages.iter().filter_map(|(_, total, _)| *total).collect();
     let total = *totals.last().ok_or_else(|| CallError::Allegro(AllegroError::malformed()))?;
     let is_steady = totals.iter().all(|it| *it == total);
-    let mut fetched = Fetched { answers: Answers::default(), count: 0, total, is_steady };
-    for (page, at, asked_at) in pages {
+    let mut fetched = Fetched { pages: Vec::new(), total, is_steady };
+    for (page, _, at) in pages {
         // A page is empty at times though there is more: what comes after it is asked for again, from there.
-        if offset + fetched.count < at {
+        if offset + fetched.count() < at || page.count() == 0 {
             break;
         }
-        fetched.count += i64::try_from(page.forms.len() + page.failed.len()).unwrap_or_default();
-        for raw in &page.forms {
-            fetched.answers.read(raw, asked_at, true);
-        }
-        fetched.answers.failed.extend(page.failed);
+        fetched.pages.push(page);
     }
     Ok(fetched)
+}
+
+/// Reads the orders of a page, on another core than the one that stores the pages before.
+async fn read(page: narrowing::Orders, asked_at: OffsetDateTime) -> Answers {
+    let reading = tokio::spawn(async move {
+        let mut answers = Answers::default();
+        answers.failed = page.failed;
+        for raw in &page.forms {
+            answers.read(raw, asked_at, true);
+        }
+        answers
+    });
+    reading.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }

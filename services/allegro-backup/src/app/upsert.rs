@@ -119,6 +119,11 @@ impl Answers {
         }
     }
 
+    /// Everything that was answered, readable or not.
+    pub(crate) fn count(&self) -> i64 {
+        i64::try_from(self.orders.len() + self.failed.len()).unwrap_or(i64::MAX)
+    }
+
     /// The orders that were answered.
     pub(crate) fn orders(&self) -> impl Iterator<Item = &Order> {
         self.orders.iter().map(|(order, _)| order)
@@ -145,6 +150,17 @@ impl Answers {
             }
         }
         latest
+    }
+}
+
+impl FromIterator<Self> for Answers {
+    fn from_iter<T: IntoIterator<Item = Self>>(pages: T) -> Self {
+        let mut all = Self::default();
+        for mut page in pages {
+            all.orders.append(&mut page.orders);
+            all.failed.append(&mut page.failed);
+        }
+        all
     }
 }
 

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::access::CallError;
 use super::details::{self, Told};
 use super::list_window::{self, HISTORY};
+use super::upsert::Answers;
 use crate::domain::order::{Order, Owner};
 use crate::state::State;
 use crate::store::cursors::Cursor;
@@ -69,13 +70,14 @@ pub(crate) async fn verify(
         let mut offset = 0;
         loop {
             let fetched = list_window::fetch(state, owner, window, offset).await?;
-            if fetched.count == 0 {
+            if fetched.count() == 0 {
                 break;
             }
-            suspects.extend(differing(state, owner, fetched.answers.orders()).await?);
-            listed.extend(fetched.answers.ids().into_iter().map(str::to_owned));
-            suspects.extend(fetched.answers.failed.iter().map(|it| it.order_id.clone()));
-            offset += fetched.count;
+            offset += fetched.count();
+            let answers: Answers = fetched.pages.into_iter().collect();
+            suspects.extend(differing(state, owner, answers.orders()).await?);
+            listed.extend(answers.ids().into_iter().map(str::to_owned));
+            suspects.extend(answers.failed.into_iter().map(|it| it.order_id));
             tell(listed.len(), cursor.pass_total);
             if offset >= fetched.total {
                 break;

@@ -3,7 +3,7 @@
 use domain::events::{LineItem, OrderFact};
 use domain::{AllegroOrderId, Money, TokenId};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json_borrow::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
@@ -15,7 +15,7 @@ pub(crate) enum OrderError {
     /// Not what Allegro's documentation describes.
     #[error("the order cannot be read: {0}")]
     Unreadable(String),
-    /// Postgres's `jsonb` cannot hold U+0000.
+    /// Postgres's texts cannot hold U+0000.
     #[error("the order holds the character U+0000")]
     NulCharacter,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Order {
     pub(crate) content_hash: [u8; 32],
     /// The words it is found by.
     pub(crate) search: String,
-    /// The answer as it came.
+    /// The answer as it came, in one line.
     pub(crate) raw: String,
 }
 
@@ -137,13 +137,13 @@ impl Order {
     /// # Errors
     /// When it is not as documented, or cannot be stored.
     pub(crate) fn read(raw: &str) -> Result<Self, OrderError> {
-        let unreadable = |error: serde_json::Error| OrderError::Unreadable(error.to_string());
-        let content: Value = serde_json::from_str(raw).map_err(unreadable)?;
+        let content: Value<'_> =
+            serde_json::from_str(raw).map_err(|error| OrderError::Unreadable(error.to_string()))?;
         let mut hash = Sha256::new();
         if digest(&content, &mut hash).is_err() {
             return Err(OrderError::NulCharacter);
         }
-        let form = Form::deserialize(&content).map_err(unreadable)?;
+        let form = Form::deserialize(&content).map_err(|error| OrderError::Unreadable(error.to_string()))?;
         let bought_at = form.line_items.iter().filter_map(|line| line.bought_at).max();
         let line_items = form
             .line_items
@@ -171,7 +171,7 @@ impl Order {
             line_items,
             content_hash: hash.finalize().into(),
             search: search::words_of(&content),
-            raw: raw.to_owned(),
+            raw: in_one_line(raw),
         })
     }
 
@@ -207,11 +207,16 @@ impl Order {
     }
 }
 
+/// JSON in one line: only between its parts can one end.
+fn in_one_line(raw: &str) -> String {
+    if raw.contains('\n') || raw.contains('\r') { raw.replace(['\n', '\r'], " ") } else { raw.to_owned() }
+}
+
 /// U+0000 was met.
 struct Nul;
 
 /// Feeds a value to the hash in one way only: keys sorted, each part marked by its kind and length.
-fn digest(value: &Value, hash: &mut Sha256) -> Result<(), Nul> {
+fn digest(value: &Value<'_>, hash: &mut Sha256) -> Result<(), Nul> {
     let mut text = |mark: u8, text: &str| {
         hash.update([mark]);
         hash.update(text.len().to_be_bytes());
@@ -222,7 +227,7 @@ fn digest(value: &Value, hash: &mut Sha256) -> Result<(), Nul> {
         Value::Null => text(b'n', ""),
         Value::Bool(it) => text(b'b', if *it { "1" } else { "0" }),
         Value::Number(it) => text(b'd', &it.to_string()),
-        Value::String(it) => text(b's', it),
+        Value::Str(it) => text(b's', it),
         Value::Array(items) => {
             text(b'a', &items.len().to_string())?;
             items.iter().try_for_each(|item| digest(item, hash))
@@ -232,7 +237,7 @@ fn digest(value: &Value, hash: &mut Sha256) -> Result<(), Nul> {
             let mut fields: Vec<_> = fields.iter().collect();
             fields.sort_unstable_by_key(|(key, _)| *key);
             for (key, field) in fields {
-                digest(&Value::String(key.clone()), hash)?;
+                digest(&Value::Str(key.into()), hash)?;
                 digest(field, hash)?;
             }
             Ok(())
@@ -271,6 +276,12 @@ mod tests {
         assert!(by_seller.is_cancelled() && !by_seller.is_ready());
         assert!(!order(r#""fulfillment":{"status":"RETURNED"}"#).unwrap().is_cancelled());
         assert!(Order::read(r#"{"id":"a","status":"CANCELLED"}"#).unwrap().is_cancelled());
+    }
+
+    #[test]
+    fn what_is_kept_is_the_answer_to_the_letter_in_one_line() {
+        let raw = order("\r\n  \"b\": 1.50,\n\"a\": \"\\n\\u017c\"").unwrap().raw;
+        assert_eq!(raw, r#"{"id":"a","status":"READY_FOR_PROCESSING",    "b": 1.50, "a": "\n\u017c"}"#);
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub(crate) async fn write(
     token_id: TokenId,
     cursor: &Cursor,
 ) -> Result<(), pg::Error> {
-    sql_query(
+    let write = sql_query(
         "INSERT INTO sync_cursors (token_id, is_anchored, anchor_event_id, last_event_id, pass_task_id, pass_until, window_from, \
              window_to, window_offset, window_total, pass_done, pass_total, last_complete_list_sync, last_events_sync, \
              last_event_at, last_complete_sweep, pass_started_at, pass_from) \
@@ -119,9 +119,8 @@ pub(crate) async fn write(
     .bind::<Nullable<Timestamptz>, _>(cursor.last_event_at)
     .bind::<Nullable<Timestamptz>, _>(cursor.last_complete_sweep)
     .bind::<Nullable<Timestamptz>, _>(cursor.pass_started_at)
-    .bind::<Nullable<Timestamptz>, _>(cursor.pass_from)
-    .execute(conn)
-    .await?;
+    .bind::<Nullable<Timestamptz>, _>(cursor.pass_from);
+    pg::kept(write).execute(conn).await?;
     Ok(())
 }
 

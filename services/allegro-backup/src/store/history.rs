@@ -105,7 +105,7 @@ pub(crate) async fn count(
     new: &NewReading<'_>,
     tally: &Tally,
 ) -> Result<(), pg::Error> {
-    sql_query(
+    let write = sql_query(
         "INSERT INTO sync_history AS h (task_id, token_id, user_id, kind, status, sync_started_at, sync_from_date, \
              sync_to_date, orders_processed, orders_added, orders_updated, orders_unchanged, orders_failed) \
          VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, $8, $9, $10, $11, $12) \
@@ -129,9 +129,8 @@ pub(crate) async fn count(
     .bind::<BigInt, _>(tally.added)
     .bind::<BigInt, _>(tally.updated)
     .bind::<BigInt, _>(tally.unchanged)
-    .bind::<BigInt, _>(tally.failed)
-    .execute(conn)
-    .await?;
+    .bind::<BigInt, _>(tally.failed);
+    pg::kept(write).execute(conn).await?;
     Ok(())
 }
 

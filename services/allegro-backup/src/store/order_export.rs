@@ -187,10 +187,11 @@ impl Snapshot {
         after: Option<(OffsetDateTime, Uuid)>,
     ) -> Result<Vec<Row>, pg::Error> {
         let versions = if self.scope.with_versions {
-            "(SELECT coalesce(jsonb_agg(jsonb_build_object('version', v.version, 'revision', v.revision, \
+            // Not json_agg, which breaks lines.
+            "(SELECT '[' || coalesce(string_agg(json_build_object('version', v.version, 'revision', v.revision, \
                  'seen_at', to_char(v.seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
-                 'source', v.source, 'content_hash', encode(v.content_hash, 'hex'), 'order_data', v.order_data) \
-                 ORDER BY v.seq), '[]')::text FROM order_versions v WHERE v.order_id = o.id)"
+                 'source', v.source, 'content_hash', encode(v.content_hash, 'hex'), 'order_data', v.order_data)::text, \
+                 ',' ORDER BY v.seq), '') || ']' FROM order_versions v WHERE v.order_id = o.id)"
         } else {
             "'[]'"
         };

@@ -7,7 +7,7 @@ use domain::TokenId;
 use time::OffsetDateTime;
 
 /// The flags of an order.
-#[derive(Debug, QueryableByName)]
+#[derive(Debug, Clone, QueryableByName)]
 pub(crate) struct Flags {
     /// Its pieces have left the stock.
     #[diesel(sql_type = Bool)]
@@ -23,6 +23,8 @@ pub(crate) struct Flags {
     pub(crate) invoice_id: Option<String>,
 }
 
+const FLAGS: &str = "is_stock_updated, stock_updated_at, has_invoice_created, invoice_id";
+
 /// The flags of an order, when it is there.
 ///
 /// # Errors
@@ -31,16 +33,27 @@ pub(crate) async fn read(
     conn: &mut pg::Connection,
     (token_id, order_id): (TokenId, &str),
 ) -> Result<Option<Flags>, pg::Error> {
-    let found = sql_query(
-        "SELECT is_stock_updated, stock_updated_at, has_invoice_created, invoice_id FROM orders \
-         WHERE token_id = $1 AND allegro_order_id = $2",
-    )
-    .bind::<SqlUuid, _>(token_id.as_uuid())
-    .bind::<Text, _>(order_id);
+    let found =
+        sql_query(format!("SELECT {FLAGS} FROM orders WHERE token_id = $1 AND allegro_order_id = $2"))
+            .bind::<SqlUuid, _>(token_id.as_uuid())
+            .bind::<Text, _>(order_id);
     Ok(found.get_result(conn).await.optional()?)
 }
 
-/// Notes whether the order's pieces have left the stock. Said again, nothing is written, and the moment stays the first.
+/// Sets columns of an order's row where they differ, and returns the flags as they stand then. One statement: an order
+/// that comes meanwhile is there for all of it or for none.
+fn noting(set: &str, is_new: &str) -> String {
+    format!(
+        "WITH held AS ( \
+             SELECT id, {FLAGS} FROM orders WHERE token_id = $1 AND allegro_order_id = $2 FOR NO KEY UPDATE), \
+         noted AS ( \
+             UPDATE orders SET {set} WHERE id = (SELECT id FROM held WHERE {is_new}) RETURNING {FLAGS}) \
+         SELECT {FLAGS} FROM noted UNION ALL SELECT {FLAGS} FROM held WHERE NOT ({is_new})"
+    )
+}
+
+/// Notes whether the order's pieces have left the stock, and returns the flags as they stand then, when the order is there.
+/// Said again, nothing is written, and the moment stays the first.
 ///
 /// # Errors
 /// The database's.
@@ -49,21 +62,18 @@ pub(crate) async fn set_stock(
     (token_id, order_id): (TokenId, &str),
     is_updated: bool,
     now: OffsetDateTime,
-) -> Result<(), pg::Error> {
-    sql_query(
-        "UPDATE orders SET is_stock_updated = $3, stock_updated_at = CASE WHEN $3 THEN $4 END \
-         WHERE token_id = $1 AND allegro_order_id = $2 AND is_stock_updated <> $3",
-    )
-    .bind::<SqlUuid, _>(token_id.as_uuid())
-    .bind::<Text, _>(order_id)
-    .bind::<Bool, _>(is_updated)
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
-    Ok(())
+) -> Result<Option<Flags>, pg::Error> {
+    let set = "is_stock_updated = $3, stock_updated_at = CASE WHEN $3 THEN $4 END";
+    let noted = sql_query(noting(set, "is_stock_updated <> $3"))
+        .bind::<SqlUuid, _>(token_id.as_uuid())
+        .bind::<Text, _>(order_id)
+        .bind::<Bool, _>(is_updated)
+        .bind::<Timestamptz, _>(now);
+    Ok(noted.get_result(conn).await.optional()?)
 }
 
-/// Notes whether an invoice was made, and which. Said again, nothing is written.
+/// Notes whether an invoice was made, and which, and returns the flags as they stand then, when the order is there. Said
+/// again, nothing is written.
 ///
 /// # Errors
 /// The database's.
@@ -72,16 +82,16 @@ pub(crate) async fn set_invoice(
     (token_id, order_id): (TokenId, &str),
     is_created: bool,
     invoice_id: Option<&str>,
-) -> Result<(), pg::Error> {
-    sql_query(
-        "UPDATE orders SET has_invoice_created = $3, invoice_id = $4 WHERE token_id = $1 AND allegro_order_id = $2 \
-             AND (has_invoice_created, invoice_id) IS DISTINCT FROM ($3, $4)",
-    )
-    .bind::<SqlUuid, _>(token_id.as_uuid())
-    .bind::<Text, _>(order_id)
-    .bind::<Bool, _>(is_created)
-    .bind::<Nullable<Text>, _>(invoice_id)
-    .execute(conn)
-    .await?;
-    Ok(())
+) -> Result<Option<Flags>, pg::Error> {
+    let set = "has_invoice_created = $3, invoice_id = $4";
+    let noted = sql_query(noting(set, "(has_invoice_created, invoice_id) IS DISTINCT FROM ($3, $4)"))
+        .bind::<SqlUuid, _>(token_id.as_uuid())
+        .bind::<Text, _>(order_id)
+        .bind::<Bool, _>(is_created)
+        .bind::<Nullable<Text>, _>(invoice_id);
+    Ok(noted.get_result(conn).await.optional()?)
 }
+
+#[cfg(test)]
+#[path = "order_flags_tests.rs"]
+mod tests;

@@ -158,7 +158,7 @@ pub(crate) async fn keep(conn: &mut pg::Connection, earlier: &[Earlier<'_>]) -> 
     let kept = sql_query(
         "INSERT INTO order_versions (order_id, version, revision, seen_at, source, content_hash, order_data) \
          SELECT u.order_id, u.version, u.revision, u.seen_at, u.source, u.content_hash, \
-             u.order_data::jsonb \
+             u.order_data::json \
          FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY \
              AS u (order_id, is_fresh, version, revision, seen_at, source, content_hash, order_data, n) \
          WHERE u.is_fresh OR NOT EXISTS ( \

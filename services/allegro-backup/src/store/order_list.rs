@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 pub(crate) use super::order_filter::Filter;
 use super::order_filter::{Bind, Conditions};
+use super::order_flags::Flags;
 use crate::domain::order::Order;
 
 /// An order as it stands.
 #[derive(Debug, Clone, QueryableByName)]
-#[expect(clippy::struct_excessive_bools, reason = "each says something of its own, as the columns do")]
 pub(crate) struct Listed {
     /// Our id.
     #[diesel(sql_type = SqlUuid)]
@@ -57,18 +57,9 @@ pub(crate) struct Listed {
     /// The order it was merged into.
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) merged_into: Option<String>,
-    /// Its pieces have left the stock.
-    #[diesel(sql_type = Bool)]
-    pub(crate) is_stock_updated: bool,
-    /// Since when.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub(crate) stock_updated_at: Option<OffsetDateTime>,
-    /// An invoice was made.
-    #[diesel(sql_type = Bool)]
-    pub(crate) has_invoice_created: bool,
-    /// Which.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub(crate) invoice_id: Option<String>,
+    /// What others have done about it.
+    #[diesel(embed)]
+    pub(crate) flags: Flags,
     /// When we first stored it.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) created_at: OffsetDateTime,

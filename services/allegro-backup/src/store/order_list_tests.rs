@@ -33,7 +33,7 @@ const SEED: &str = r"
         CASE WHEN n < ORDERS / 20 THEN 'CANCELLED' ELSE 'READY_FOR_PROCESSING' END,
         CASE WHEN n > ORDERS - 300 THEN 'NEW' ELSE 'SENT' END,
         '2026-01-01T00:00:00Z'::timestamptz + n * interval '10 seconds', 'Buyer' || n % 1000, 1,
-        jsonb_build_object('id', n::text, 'status', 'BOUGHT', 'filling', repeat(md5(n::text), 20)), '', now(),
+        json_build_object('id', n::text, 'status', 'BOUGHT', 'filling', repeat(md5(n::text), 20)), '', now(),
         array_to_tsvector(ARRAY['swieca', 'century' || n % 100, 'rare' || n, 'buyer' || n % 1000,
             '=' || encode(convert_to(CASE WHEN n % 2 = 0 THEN 'HALF' ELSE 'SKU' || n % 500 END, 'UTF8'), 'hex')]),
         n >= 100, CASE WHEN n >= 100 THEN now() END

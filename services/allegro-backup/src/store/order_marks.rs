@@ -1,10 +1,9 @@
 //! What the sync asks of stored orders, and what it notes on them beside their content.
 
-use diesel::sql_types::{Array, BigInt, Bool, Bytea, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Bytea, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TokenId;
-use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -18,8 +17,8 @@ struct Id {
 struct Changed {
     #[diesel(sql_type = BigInt)]
     version: i64,
-    #[diesel(sql_type = Jsonb)]
-    order_data: Value,
+    #[diesel(sql_type = Text)]
+    order_data: String,
 }
 
 #[derive(QueryableByName)]
@@ -94,14 +93,14 @@ pub(crate) async fn merge(
     token_id: TokenId,
     (order_id, into): (&str, &str),
     asked_at: OffsetDateTime,
-) -> Result<Option<(i64, Value)>, pg::Error> {
+) -> Result<Option<(i64, String)>, pg::Error> {
     let marked: Option<Changed> = sql_query(
         "WITH old AS (SELECT * FROM orders WHERE token_id = $1 AND allegro_order_id = $2 \
                  AND NOT is_deleted AND asked_at <= $4 FOR UPDATE), \
          kept AS (INSERT INTO order_versions (order_id, version, revision, seen_at, source, content_hash, order_data) \
              SELECT id, version, revision, asked_at, source, content_hash, order_data FROM old) \
          UPDATE orders o SET is_deleted = true, merged_into = $3, version = o.version + 1, asked_at = $4, updated_at = now() \
-         FROM old WHERE o.id = old.id RETURNING o.version, o.order_data",
+         FROM old WHERE o.id = old.id RETURNING o.version, o.order_data::text AS order_data",
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
     .bind::<Text, _>(order_id)

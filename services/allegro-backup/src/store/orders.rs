@@ -98,7 +98,7 @@ pub(crate) async fn insert(
              allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, \
              asked_at, lost_data, ready_announced, cancel_announced, listed_at, source, search) \
          SELECT $1, id, allegro_order_id, status, fulfillment_status, revision, order_date, allegro_updated_at, \
-             buyer_login, total_minor, total_currency, line_items, order_data::jsonb, content_hash, asked_at, \
+             buyer_login, total_minor, total_currency, line_items, order_data::json, content_hash, asked_at, \
              lost_data, ready_announced, cancel_announced, CASE WHEN $20 THEN asked_at END, $21, {SEARCH} \
          FROM {ARRAYS} AS {COLUMNS} ORDER BY allegro_order_id \
          ON CONFLICT ON CONSTRAINT orders_once_per_token DO NOTHING RETURNING allegro_order_id"
@@ -106,7 +106,7 @@ pub(crate) async fn insert(
     let insert = bind_contents!(sql_query(statement), token_id, contents)
         .bind::<Bool, _>(in_list)
         .bind::<Text, _>(source);
-    let rows: Vec<Inserted> = insert.load(conn).await?;
+    let rows: Vec<Inserted> = pg::kept(insert).load(conn).await?;
     Ok(rows.into_iter().map(|row| row.allegro_order_id).collect())
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn replace(
         "UPDATE orders AS o SET status = u.status, fulfillment_status = u.fulfillment_status, \
              revision = u.revision, order_date = u.order_date, allegro_updated_at = u.allegro_updated_at, \
              buyer_login = u.buyer_login, total_minor = u.total_minor, total_currency = u.total_currency, \
-             line_items = u.line_items, order_data = u.order_data::jsonb, content_hash = u.content_hash, \
+             line_items = u.line_items, order_data = u.order_data::json, content_hash = u.content_hash, \
              asked_at = u.asked_at, lost_data = o.lost_data OR u.lost_data, version = o.version + 1, \
              ready_announced = u.ready_announced, cancel_announced = u.cancel_announced, search = {SEARCH}, \
              updated_at = now(), is_deleted = false, merged_into = NULL, source = $20 \
@@ -159,7 +159,7 @@ pub(crate) async fn keep_late(
     let columns = Columns(late);
     sql_query(
         "INSERT INTO order_versions (order_id, revision, seen_at, content_hash, order_data, source) \
-         SELECT id, revision, asked_at, content_hash, order_data::jsonb, $6 \
+         SELECT id, revision, asked_at, content_hash, order_data::json, $6 \
          FROM unnest($1, $2, $3, $4, $5) AS u (id, revision, asked_at, content_hash, order_data) \
          ON CONFLICT (order_id, content_hash) WHERE version IS NULL DO NOTHING",
     )
@@ -228,7 +228,7 @@ pub(crate) async fn write_lines(
     if lines.is_empty() {
         return Ok(());
     }
-    sql_query(
+    let insert = sql_query(
         "INSERT INTO order_line_items (order_id, line_item_id, offer_id, sku, quantity, price_minor, price_currency) \
          SELECT DISTINCT ON (u.order_id, u.id) u.* \
          FROM unnest($1, $2, $3, $4, $5, $6, $7) AS u (order_id, id, offer_id, sku, quantity, minor, currency) \
@@ -246,8 +246,7 @@ pub(crate) async fn write_lines(
     )
     .bind::<Array<Nullable<Text>>, _>(
         lines.iter().map(|(_, it)| it.price.map(|price| price.currency().to_string())).collect::<Vec<_>>(),
-    )
-    .execute(conn)
-    .await?;
+    );
+    pg::kept(insert).execute(conn).await?;
     Ok(())
 }

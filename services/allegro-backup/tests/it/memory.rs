@@ -115,7 +115,7 @@ async fn multiply(shop: &Shop, copies: i64) {
         "INSERT INTO orders (id, token_id, allegro_order_id, status, order_date, line_items, order_data, content_hash, \
              asked_at) \
          SELECT gen_random_uuid(), token_id, '{copies}-' || n || '-' || allegro_order_id, status, order_date, \
-             line_items, order_data || jsonb_build_object('id', '{copies}-' || n || '-' || allegro_order_id), \
+             line_items, (order_data::jsonb || jsonb_build_object('id', '{copies}-' || n || '-' || allegro_order_id))::json, \
              content_hash, asked_at \
          FROM orders, generate_series(1, {copies}) n WHERE allegro_order_id NOT LIKE '%-%-%-%-%-%'"
     ))

@@ -34,10 +34,6 @@ async fn what_is_promised_is_measured() {
     shop.service.start_again();
     shop.run_schedule(&format!("sweep_open_orders:{token_id}")).await;
     shop.run_schedule(&format!("full_sync_all_orders:{token_id}")).await;
-    let measured = || {
-        let answer = shop.service.request("GET", "/metrics", &[], &[]).unwrap();
-        String::from_utf8(answer.body).unwrap()
-    };
     for line in [
         r#"allegro_accounts{state="active"} 1"#.to_owned(),
         r#"allegro_accounts{state="needs_reauthorization"} 1"#.to_owned(),
@@ -56,6 +52,6 @@ async fn what_is_promised_is_measured() {
         r#"allegro_requests_total{route="events",status="200"}"#.to_owned(),
         r#"allegro_limit_headroom{limit="all"}"#.to_owned(),
     ] {
-        eventually(&line, async || measured().contains(&line).then_some(())).await;
+        eventually(&line, async || shop.service.metrics().contains(&line).then_some(())).await;
     }
 }

@@ -1,6 +1,8 @@
 //! The HTTP interface, prefix `/api/v1`.
 
 mod accounts;
+mod findings;
+mod goods;
 mod import;
 mod inventory;
 mod movements;
@@ -25,8 +27,13 @@ use web::openapi::to_json;
     paths(
         status::get,
         reconcile::start,
+        findings::runs,
+        findings::list,
         accounts::list,
         accounts::change,
+        goods::list,
+        goods::add,
+        goods::remove,
         operations::list,
         operations::get,
         operations::retry,
@@ -58,8 +65,12 @@ pub(crate) fn routes(config: &mut ServiceConfig, pool: &pg::Pool) {
     config
         .service(resource("/stock-sync/status").route(get().to(status::get)))
         .service(resource("/stock-sync/reconcile").route(post().to(reconcile::start)))
+        .service(resource("/stock-sync/reconciliations").route(get().to(findings::runs)))
+        .service(resource("/stock-sync/discrepancies").route(get().to(findings::list)))
         .service(resource("/stock-sync/accounts").route(get().to(accounts::list)))
         .service(resource("/stock-sync/accounts/{token_id}").route(patch().to(accounts::change)))
+        .service(resource("/stock-sync/goods").get(goods::list).post(goods::add))
+        .service(resource("/stock-sync/goods/{id}").route(delete().to(goods::remove)))
         .service(resource("/stock-sync/pending").route(get().to(operations::list)))
         .service(resource("/stock-sync/operations/{id}").route(get().to(operations::get)))
         .service(resource("/stock-sync/retry/{id}").route(post().to(operations::retry)))

@@ -112,7 +112,7 @@ pub(crate) async fn list(
     ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
-    let after = wanted.cursor.as_deref().map(Cursor::decode).transpose()?.map(|it| (it.time, it.id));
+    let after = Cursor::after(wanted.cursor.as_deref())?;
     let Wanted { sku, warehouse, order_id, kind, .. } = wanted;
     let kind = kind.map(|kind| kind.word().to_owned());
     let filter = MovementFilter { sku, warehouse, order_id, kind, after };

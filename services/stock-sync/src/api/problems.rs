@@ -20,6 +20,10 @@ web::error_codes! {
         "It is the default one, an account sells from it, things were in it, or it has levels below zero; `detail` says which.";
     IMPORT_REFUSED = 400 "import_refused", "Rows of the file are not valid",
         "Nothing was imported; `errors` names rows (the first is 1, below the header) and columns. `mode=skip_bad` imports the others.";
+    GOOD_NOT_FOUND = 404 "good_not_found", "No such good",
+        "No meaning of a name of the plant has this id.";
+    GOOD_EXISTS = 409 "good_exists", "This name and code mean something already",
+        "Remove the meaning they have first.";
     ACCOUNT_NOT_FOUND = 404 "account_not_found", "No such account",
         "No connected account has this token_id, or it is another user's.";
 }

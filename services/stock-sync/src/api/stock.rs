@@ -81,7 +81,7 @@ pub(crate) async fn list(
     ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
-    let after = wanted.cursor.as_deref().map(Cursor::decode).transpose()?.map(|it| (it.time, it.id));
+    let after = Cursor::after(wanted.cursor.as_deref())?;
     let filter = LevelFilter { sku: wanted.sku, warehouse: wanted.warehouse, below: wanted.below, after };
     let found = inventory::list(&state, &filter, wanted.limit.with_probe()).await;
     let found = found.map_err(|error| Problem::database(&error))?;

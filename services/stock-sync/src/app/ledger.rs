@@ -1,7 +1,7 @@
 //! Sales and cancellations, many in one transaction.
 
 use std::collections::{BTreeSet, HashSet};
-use std::iter;
+use std::time::Instant;
 
 use domain::events::{Envelope, StockOperationFailed, StockRanShort};
 use domain::{AllegroOrderId, TokenId};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::alert::Notice;
 use crate::domain::book::{Book, Fact, Outcome, Refusal, Rules, in_words};
-use crate::domain::sale::Sale;
+use crate::domain::sale::{Line, Sale};
 use crate::state::State;
 use crate::store::{accounts, book};
 
@@ -21,8 +21,8 @@ pub(crate) enum Deed {
     Sell(Sale),
     /// Do again what was to be done about it.
     Mend(Sale),
-    /// Give back what was taken.
-    Cancel { order_id: AllegroOrderId, token_id: TokenId },
+    /// Give back what was taken of it.
+    Cancel { order_id: AllegroOrderId, token_id: TokenId, lines: Vec<Line> },
 }
 
 impl Deed {
@@ -30,6 +30,17 @@ impl Deed {
         match self {
             Self::Sell(sale) | Self::Mend(sale) => &sale.order_id,
             Self::Cancel { order_id, .. } => order_id,
+        }
+    }
+
+    const fn is_cancel(&self) -> bool {
+        matches!(self, Self::Cancel { .. })
+    }
+
+    const fn lines(&self) -> &[Line] {
+        match self {
+            Self::Sell(sale) | Self::Mend(sale) => sale.lines.as_slice(),
+            Self::Cancel { lines, .. } => lines.as_slice(),
         }
     }
 
@@ -51,19 +62,11 @@ pub(crate) async fn apply(
     conn: &mut pg::Connection,
     deeds: &[Deed],
 ) -> Result<Vec<Outcome>, pg::Error> {
-    let now = state.now();
+    let (now, began) = (state.now(), Instant::now());
     let tokens: BTreeSet<TokenId> = deeds.iter().filter_map(Deed::token_id).collect();
     let rules = rules(state, conn, &tokens, now).await?;
     let orders: BTreeSet<AllegroOrderId> = deeds.iter().map(|deed| deed.order_id().clone()).collect();
-    let sales = deeds.iter().filter_map(|deed| match deed {
-        Deed::Sell(sale) | Deed::Mend(sale) => Some(sale),
-        Deed::Cancel { .. } => None,
-    });
-    let cancelled = deeds.iter().filter_map(|deed| match deed {
-        Deed::Cancel { order_id, .. } => Some(order_id),
-        Deed::Sell(_) | Deed::Mend(_) => None,
-    });
-    let mut book = open(conn, &orders, sales, cancelled, &rules).await?;
+    let mut book = open(conn, &orders, deeds, &rules).await?;
     let outcomes = deeds
         .iter()
         .map(|deed| match deed {
@@ -72,13 +75,14 @@ pub(crate) async fn apply(
                 book.mend(sale, &rules);
                 Outcome::AlreadyDone
             }
-            Deed::Cancel { order_id, token_id } => {
-                book.cancel(order_id, *token_id, &rules);
+            Deed::Cancel { order_id, token_id, lines } => {
+                let lines: Vec<String> = lines.iter().map(|line| line.line_item_id.clone()).collect();
+                book.cancel(order_id, *token_id, &lines, &rules);
                 Outcome::Cancelled
             }
         })
         .collect();
-    close(state, conn, &book).await?;
+    close(state, conn, book, began).await?;
     Ok(outcomes)
 }
 
@@ -102,13 +106,14 @@ pub(crate) async fn act(
     token_id: Option<TokenId>,
     (operation_id, action): (Uuid, Action),
 ) -> Result<Result<(), Refusal>, pg::Error> {
+    let began = Instant::now();
     let rules = rules(state, conn, &token_id.into_iter().collect(), state.now()).await?;
-    let mut book = open(conn, &BTreeSet::from([order_id]), iter::empty(), iter::empty(), &rules).await?;
+    let mut book = open(conn, &BTreeSet::from([order_id]), &[], &rules).await?;
     let done = match action {
         Action::Retry => book.retry(operation_id, &rules),
         Action::CallOff => book.call_off(operation_id, &rules),
     };
-    close(state, conn, &book).await?;
+    close(state, conn, book, began).await?;
     Ok(done)
 }
 
@@ -127,12 +132,11 @@ async fn rules<'a>(
     })
 }
 
-/// Locks orders, and locks and reads everything that selling or cancelling them may touch.
-async fn open<'a>(
+/// Locks orders, and locks and reads everything that these deeds may touch.
+async fn open(
     conn: &mut pg::Connection,
     orders: &BTreeSet<AllegroOrderId>,
-    sales: impl Iterator<Item = &'a Sale>,
-    cancelled: impl Iterator<Item = &'a AllegroOrderId>,
+    deeds: &[Deed],
     rules: &Rules<'_>,
 ) -> Result<Book, pg::Error> {
     let mut found = Book::of_orders(book::orders(conn, orders, rules.now).await?);
@@ -142,31 +146,53 @@ async fn open<'a>(
         lines.insert(operation.line_item_id.as_str());
         places.extend(operation.sku.clone().map(|sku| (sku, operation.warehouse.clone())));
     }
-    for sale in sales {
-        let warehouse = rules.warehouse_of(sale.token_id);
-        for line in &sale.lines {
+    for deed in deeds {
+        let warehouse = rules.warehouse_of(deed.token_id());
+        for line in deed.lines() {
             lines.insert(line.line_item_id.as_str());
             places.extend(line.sku.clone().map(|sku| (sku, warehouse.to_owned())));
         }
     }
     let lines: Vec<&str> = lines.into_iter().collect();
-    found.sold = book::sold(conn, &lines).await?;
     // Of what was taken long ago only the movements are kept.
     let is_bare = |id: &&AllegroOrderId| operations.iter().all(|it| it.order_id != **id);
-    let bare: Vec<&str> = cancelled.filter(is_bare).map(AllegroOrderId::as_str).collect();
-    if !bare.is_empty() {
-        found.sold.extend(book::sold_with(conn, &bare).await?);
+    let cancelled = || deeds.iter().filter(|deed| deed.is_cancel()).map(Deed::order_id);
+    let bare: Vec<&str> = cancelled().filter(is_bare).map(AllegroOrderId::as_str).collect();
+    loop {
+        found.sold = book::sold(conn, &lines).await?;
+        if !bare.is_empty() {
+            found.sold.extend(book::sold_with(conn, &bare).await?);
+        }
+        let wanted = places.len();
+        places.extend(found.sold.values().map(|line| line.place.clone()));
+        if wanted == places.len() && !found.levels.is_empty() {
+            break;
+        }
+        found.levels = book::levels(conn, &places, rules.now).await?;
+        // Whoever moved one of these lines as part of another order held its level: what is cancelled is looked at again.
+        if cancelled().next().is_none() || found.levels.is_empty() {
+            break;
+        }
     }
-    places.extend(found.sold.values().map(|line| line.place.clone()));
-    found.levels = book::levels(conn, &places, rules.now).await?;
+    found.never = book::never(conn, &lines).await?;
     for operation in operations {
         found.hold(operation);
     }
     Ok(found)
 }
 
-/// Writes what was decided, and tells of it.
-async fn close(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<(), pg::Error> {
+/// Writes what was decided, with how long that took, and tells of it.
+async fn close(
+    state: &State,
+    conn: &mut pg::Connection,
+    mut book: Book,
+    began: Instant,
+) -> Result<(), pg::Error> {
+    let took = i32::try_from(began.elapsed().as_millis()).ok();
+    for log in &mut book.changes.logs {
+        log.execution_time_ms = took;
+    }
+    let book = &book;
     book::write(conn, book, state.settings.max_retries, state.now()).await?;
     let told: Result<Vec<Envelope>, pg::Error> =
         book.changes.facts.iter().map(|fact| wrap(state, fact)).collect();
@@ -192,12 +218,16 @@ async fn tell(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<(
             alerts::raise(conn, now, &notice).await?;
         }
     }
-    for fact in &book.changes.facts {
-        if let Fact::Failed(StockOperationFailed(it)) = fact
-            && !short.contains(&it.order_id)
-        {
-            alerts::raise(conn, now, &Notice::given_up(it)).await?;
-        }
+    let failed = book.changes.facts.iter().filter_map(|fact| match fact {
+        Fact::Failed(StockOperationFailed(it)) if !short.contains(&it.order_id) => Some(it),
+        _ => None,
+    });
+    // Offers without SKU are one cause, however many orders there are of them.
+    if let Some(first) = failed.clone().find(|it| it.sku.is_none()) {
+        alerts::raise(conn, now, &Notice::NoSku { order_id: first.order_id.clone() }).await?;
+    }
+    for fact in failed.filter(|it| it.sku.is_some()) {
+        alerts::raise(conn, now, &Notice::given_up(fact)).await?;
     }
     Ok(())
 }

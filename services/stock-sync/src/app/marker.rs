@@ -22,6 +22,8 @@ use outcome::Ended;
 const POLL: Duration = Duration::from_secs(1);
 /// Longer than a question can take: whoever's lease is over asks no more.
 const LEASE: Duration = Duration::from_secs(12);
+/// Looks so often whether orders still wait to be taken, which goes first.
+const RUSH: Duration = Duration::from_millis(50);
 /// How long between tries while allegro-backup is away, at first and at most.
 const FIRST_PROBE: Duration = Duration::from_millis(500);
 const LONGEST_PROBE: Duration = Duration::from_secs(10);
@@ -41,25 +43,35 @@ impl Marker {
         let mut asking: JoinSet<bool> = JoinSet::new();
         // Tries in a row that found allegro-backup away.
         let mut away = 0_u32;
+        let (mut may_be_due, mut looked) = (true, Instant::now());
         while !stop.is_cancelled() {
-            let free = self.0.settings.batch.saturating_sub(asking.len());
-            let room = if away > 0 { usize::from(asking.is_empty()) } else { free };
-            let claimed = self.claim(room).await;
-            let is_idle = claimed.is_empty();
-            for order in claimed {
-                asking.spawn(ask(self.0.backup.clone(), order, ended.clone()));
+            let is_rushed = self.0.rush.is_on(Instant::now());
+            let room = if is_rushed { 0 } else { self.room(asking.len(), away) };
+            if may_be_due && room > 0 {
+                looked = Instant::now();
+                let claimed = self.claim(room).await;
+                may_be_due = !claimed.is_empty();
+                for order in claimed {
+                    asking.spawn(ask(self.0.backup.clone(), order, ended.clone()));
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(found) = asking.join_next(), if !asking.is_empty() => {
-                    away = if is_there(&found) { 0 } else { away.saturating_add(1) };
+                    let mut any = is_there(&found);
+                    while let Some(found) = asking.try_join_next() {
+                        any |= is_there(&found);
+                    }
+                    away = if any { 0 } else { away.saturating_add(1) };
                     if away > 0 && !any_there(&mut asking).await {
                         let pause = backoff::exponential(FIRST_PROBE, away, LONGEST_PROBE);
                         tokio::select! { () = stop.cancelled() => {} () = tokio::time::sleep(pause) => {} }
                     }
+                    may_be_due |= away > 0 || looked.elapsed() >= POLL;
                 }
-                () = self.0.to_mark.notified(), if away == 0 => {}
-                () = tokio::time::sleep(POLL), if is_idle => {}
+                () = self.0.to_mark.notified(), if away == 0 => may_be_due = true,
+                () = tokio::time::sleep(RUSH), if is_rushed => {}
+                () = tokio::time::sleep(POLL), if !may_be_due => may_be_due = true,
             }
         }
         while asking.join_next().await.is_some() {}
@@ -69,10 +81,21 @@ impl Marker {
         }
     }
 
-    async fn claim(&self, room: usize) -> Vec<Claimed> {
-        if room == 0 {
-            return Vec::new();
+    /// For how many more orders there is room: for one while allegro-backup is away, and else for as many as make looking
+    /// for them worth while.
+    fn room(&self, asking: usize, away: u32) -> usize {
+        let batch = self.0.settings.batch;
+        let free = batch.saturating_sub(asking);
+        if away > 0 {
+            usize::from(asking == 0)
+        } else if free * 2 >= batch {
+            free
+        } else {
+            0
         }
+    }
+
+    async fn claim(&self, room: usize) -> Vec<Claimed> {
         let (now, limit) = (self.0.now(), i64::try_from(room).unwrap_or(i64::MAX));
         let claimed = async {
             let mut conn = self.0.pool.get().await?;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::domain::alert::Notice;
 use crate::domain::difference::Kind;
 use crate::state::State;
-pub(crate) use crate::store::reconciliations::{Discrepancy, Totals};
+pub(crate) use crate::store::reconciliations::{Discrepancy, Filter, RunRow, Totals};
 use crate::store::{accounts, reconciliations};
 pub(crate) use ledger::{check_ledger, in_words};
 
@@ -120,6 +120,20 @@ pub(crate) async fn run(
     let report = fix::all(state, wanted, totals, task).await?;
     close(state, wanted, &report).await?;
     Ok(report)
+}
+
+/// Runs, newest first.
+pub(crate) async fn runs(
+    state: &State,
+    after: Option<(OffsetDateTime, Uuid)>,
+    limit: i64,
+) -> Result<Vec<RunRow>, pg::Error> {
+    reconciliations::runs(&mut *state.pool.get().await?, after, limit).await
+}
+
+/// What was found, first seen last.
+pub(crate) async fn found(state: &State, filter: &Filter, limit: i64) -> Result<Vec<Discrepancy>, pg::Error> {
+    reconciliations::found(&mut *state.pool.get().await?, filter, limit).await
 }
 
 /// Between two steps: the task tells how far it is, and ends when it is not to go on.

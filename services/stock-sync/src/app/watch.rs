@@ -61,6 +61,9 @@ pub(crate) async fn look_over(state: &State) -> Result<Vec<&'static str>, pg::Er
                     alerts::clear(conn, now, &notice.cause()).await?;
                 }
             }
+            if statistics::without_sku(conn).await? == 0 {
+                alerts::clear(conn, now, Notice::NO_SKU).await?;
+            }
             Ok::<_, pg::Error>(())
         })
         .await?;

@@ -1,11 +1,15 @@
-//! Orders that became ready leave the shelf, cancelled ones come back to it, and accounts are known from the day they
-//! were connected.
+//! Orders that became ready leave the shelf, cancelled ones come back to it, closed batches come onto it, and accounts are
+//! known from the day they were connected.
 
-use domain::events::{AccountConnected, Envelope, Event, OrderCancelled, OrderReady};
+use std::time::Instant;
+
+use domain::events::{AccountConnected, BatchClosed, Envelope, Event, OrderCancelled, OrderReady};
 use messaging::{Failure, Handler};
 
+use crate::app::goods;
+use crate::app::inventory::MOST_UNITS;
 use crate::app::ledger::{self, Deed};
-use crate::domain::sale::Sale;
+use crate::domain::sale::{Line, Sale};
 use crate::state::State;
 use crate::store::accounts;
 
@@ -18,7 +22,8 @@ impl Handler for Orders {
     type Effect = ();
 
     async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<(), Failure> {
-        let (mut connected, mut deeds) = (Vec::new(), Vec::new());
+        self.0.rush.note(events.len(), Instant::now());
+        let (mut connected, mut deeds, mut closed) = (Vec::new(), Vec::new(), Vec::new());
         for event in events {
             match event.kind.as_str() {
                 AccountConnected::TYPE => connected.push(open::<AccountConnected>(event)?),
@@ -31,13 +36,25 @@ impl Handler for Orders {
                     let OrderCancelled(fact) = open(event)?;
                     // The lines of an order that was merged away live on in another.
                     if fact.merged_into.is_none() {
-                        deeds.push(Deed::Cancel { order_id: fact.order_id, token_id: fact.token_id });
+                        let lines = fact.line_items.iter().map(Line::read).collect();
+                        deeds.push(Deed::Cancel { order_id: fact.order_id, token_id: fact.token_id, lines });
                     }
+                }
+                BatchClosed::TYPE if !self.0.settings.receipt_on_batch_close => {}
+                BatchClosed::TYPE => {
+                    let batch: BatchClosed = open(event)?;
+                    if !(0..=MOST_UNITS).contains(&batch.statistics.aggregated) {
+                        return Err(Failure::Reject(
+                            "a batch of fewer than no pieces, or too many".to_owned(),
+                        ));
+                    }
+                    closed.push(batch);
                 }
                 other => return Err(Failure::Reject(format!("{other} was not asked for"))),
             }
         }
         accounts::connect(conn, &connected, self.0.now()).await?;
+        goods::close(&self.0, conn, &closed).await?;
         match ledger::apply(&self.0, conn, &deeds).await {
             Ok(_) => Ok(()),
             // Another replica moved one of these lines just now, as part of another order: it is seen next time.

@@ -26,6 +26,10 @@ pub(crate) enum Notice {
     Ledger { count: i64, example: String },
     /// The shelf and allegro-backup differ in ways only people can put right.
     Differences { count: i64 },
+    /// Lines of an order cannot be taken: their offers have no SKU.
+    NoSku { order_id: AllegroOrderId },
+    /// A closed batch of something nobody has named on the shelf.
+    UnknownGood { nomenclature: String, ekn_code: String },
     /// So much differs that nothing is put right.
     Fuse { differing: i64, checked: i64 },
 }
@@ -38,6 +42,13 @@ impl Notice {
     pub(crate) const LEDGER: &'static str = "ledger_mismatch";
     pub(crate) const DIFFERENCES: &'static str = "discrepancies";
     pub(crate) const FUSE: &'static str = "reconciliation_held";
+    /// Raised with the first such line, cleared by the watch when none waits any more.
+    pub(crate) const NO_SKU: &'static str = "lines_without_sku";
+
+    /// Tells of a batch nobody can name.
+    pub(crate) fn unknown_good(nomenclature: &str, ekn_code: &str) -> Self {
+        Self::UnknownGood { nomenclature: nomenclature.to_owned(), ekn_code: ekn_code.to_owned() }
+    }
 
     /// Tells of an operation that failed for good.
     pub(crate) fn given_up(fact: &OperationFact) -> Self {
@@ -70,6 +81,8 @@ impl Alert for Notice {
             Self::Ledger { .. } => Self::LEDGER,
             Self::Differences { .. } => Self::DIFFERENCES,
             Self::Fuse { .. } => Self::FUSE,
+            Self::NoSku { .. } => Self::NO_SKU,
+            Self::UnknownGood { .. } => "unknown_good",
         }
     }
 
@@ -78,6 +91,7 @@ impl Alert for Notice {
             Self::Shortage { order_id, token_id, .. } | Self::GivenUp { order_id, token_id, .. } => {
                 of_order(self.kind(), order_id, *token_id)
             }
+            Self::UnknownGood { nomenclature, ekn_code } => format!("unknown_good/{ekn_code}/{nomenclature}"),
             _ => self.kind().to_owned(),
         }
     }
@@ -93,5 +107,82 @@ impl Alert for Notice {
     fn text(&self, language: Language) -> Text {
         let (title, body) = words::of(self, language);
         Text { title, body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alerts::Alert;
+    use domain::Language::{En, Pl, Ru};
+    use time::macros::date;
+
+    use super::{Notice, Summary};
+
+    /// What stands in a notice must stand in its text, in each language.
+    fn notices() -> Vec<(Notice, Vec<&'static str>)> {
+        let order_id = || "29738e61".to_owned().into();
+        vec![
+            (
+                Notice::Shortage {
+                    order_id: order_id(),
+                    token_id: None,
+                    missing: "wosk: 2 wanted".to_owned(),
+                },
+                vec!["29738e61", "wosk: 2 wanted"],
+            ),
+            (
+                Notice::GivenUp {
+                    order_id: order_id(),
+                    token_id: None,
+                    reason: "refused with 404".to_owned(),
+                },
+                vec!["29738e61", "refused with 404"],
+            ),
+            (Notice::TooManyPending { count: 1234, limit: 1000 }, vec!["1234", "1000"]),
+            (Notice::FailureRate { percent: 27, tries: 66, minutes: 30 }, vec!["27", "66", "30"]),
+            (Notice::Stale { count: 8, hours: 6 }, vec!["8", "6"]),
+            (Notice::Ledger { count: 2, example: "wosk (Ирина): 9 ≠ 8".to_owned() }, vec!["2", "9 ≠ 8"]),
+            (Notice::Differences { count: 41 }, vec!["41"]),
+            (Notice::NoSku { order_id: order_id() }, vec!["29738e61", "SKU"]),
+            (
+                Notice::UnknownGood { nomenclature: "Болт".to_owned(), ekn_code: "EKN-1".to_owned() },
+                vec!["Болт", "EKN-1", "/stock-sync/goods"],
+            ),
+            (Notice::Fuse { differing: 7, checked: 60 }, vec!["7", "60"]),
+        ]
+    }
+
+    #[test]
+    fn every_notice_says_everything_in_three_languages_under_a_cause_of_its_own() {
+        let mut causes = Vec::new();
+        for (notice, parts) in notices() {
+            let texts = [Ru, Pl, En].map(|language| notice.text(language));
+            for text in &texts {
+                let whole = format!("{}\n{}", text.title, text.body);
+                assert!(parts.iter().all(|part| whole.contains(part)), "{notice:?}: {whole}");
+                assert!(!text.title.is_empty() && !text.body.is_empty(), "{notice:?}");
+            }
+            let [ru, pl, en] = texts.map(|text| text.title);
+            assert!(ru != pl && pl != en && ru != en, "{notice:?}");
+            causes.push(notice.cause());
+        }
+        let all = causes.len();
+        causes.sort();
+        causes.dedup();
+        assert_eq!(causes.len(), all);
+    }
+
+    #[test]
+    fn the_summary_says_everything_in_three_languages() {
+        let day = date!(2026 - 11 - 20);
+        let summary =
+            Summary { day, completed: 412, pending: 31, failed: 52, stale: 63, discrepancies: 74, low: 85 };
+        let texts = [Ru, Pl, En].map(|language| summary.text(language));
+        for text in &texts {
+            for number in ["412", "31", "52", "63", "74", "85"] {
+                assert!(text.body.contains(number), "{number} in {text:?}");
+            }
+            assert!(text.title.contains("2026-11-20"), "{text:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ mod sell;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use domain::events::{
     StockDeducted, StockIsLow, StockOperationCompleted, StockOperationFailed, StockRanShort, StockRefunded,
@@ -39,6 +39,15 @@ pub(crate) struct Level {
 pub(crate) struct OrderState {
     pub(crate) cancelled_for: Vec<TokenId>,
     pub(crate) version: i64,
+    /// Its row was made just now, and stands in the database as its first change leaves it.
+    pub(crate) is_new: bool,
+}
+
+impl OrderState {
+    /// Whether what stands in the database is what is to stand there.
+    pub(crate) fn is_written(&self) -> bool {
+        self.is_new && self.version <= 1 && self.cancelled_for.is_empty()
+    }
 }
 
 /// A line that left the warehouse.
@@ -115,6 +124,8 @@ pub(crate) struct Book {
     operations: Vec<Operation>,
     by_order: HashMap<AllegroOrderId, Vec<usize>>,
     pub(crate) sold: HashMap<String, SoldLine>,
+    /// Lines that were cancelled before they left: they never do, whatever order they come with.
+    pub(crate) never: HashSet<String>,
     pub(crate) levels: BTreeMap<Place, Level>,
     pub(crate) changes: Changes,
 }
@@ -130,8 +141,12 @@ pub(crate) struct Changes {
     pub(crate) movements: Vec<Movement>,
     pub(crate) logs: Vec<Log>,
     pub(crate) facts: Vec<Fact>,
+    /// Lines of cancelled orders that had not left, and the order of each.
+    pub(crate) never: BTreeMap<String, AllegroOrderId>,
     /// Orders, seen through accounts, that had an operation people must look at, and it is not so any more.
     pub(crate) healed: BTreeSet<(AllegroOrderId, Option<TokenId>)>,
+    /// Operations of orders that were told of again while allegro-backup is being told of them.
+    pub(crate) told_again: Vec<Uuid>,
 }
 
 impl Book {
@@ -159,9 +174,10 @@ impl Book {
         operations.filter(|(_, it)| it.token_id == token_id).collect()
     }
 
-    /// Operations to be written.
-    pub(crate) fn changed(&self) -> impl Iterator<Item = &Operation> {
-        self.changes.operations.keys().filter_map(|index| self.operations.get(*index))
+    /// Operations to be written: those that are new, or those that were there.
+    pub(crate) fn changed(&self, are_new: bool) -> Vec<&Operation> {
+        let wanted = self.changes.operations.iter().filter(|(_, is_new)| **is_new == are_new);
+        wanted.filter_map(|(index, _)| self.operations.get(*index)).collect()
     }
 
     fn add(&mut self, operation: Operation, details: Value) -> usize {

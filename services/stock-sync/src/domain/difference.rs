@@ -1,6 +1,8 @@
 //! Where the shelf and allegro-backup say different things about an order.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 /// A line as allegro-backup has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +50,8 @@ pub(crate) struct Local {
 }
 
 /// What differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     /// Taken here, not marked there.
     RemoteMissing,

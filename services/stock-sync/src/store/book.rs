@@ -7,6 +7,6 @@ mod read;
 mod row;
 mod write;
 
-pub(crate) use read::{levels, operations, orders, sold, sold_with};
+pub(crate) use read::{levels, never, operations, orders, sold, sold_with};
 pub(crate) use row::OperationRow;
 pub(crate) use write::{logs, write};

@@ -28,10 +28,10 @@ struct Checked {
 pub(crate) async fn check(conn: &mut pg::Connection, limit: i64) -> Result<(i64, Vec<Mismatch>), pg::Error> {
     let checked: Checked = sql_query("SELECT count(*) AS levels FROM stock_levels").get_result(conn).await?;
     let wrong = sql_query(
-        "SELECT l.sku, l.warehouse, l.on_hand, coalesce(m.moved, 0) AS moved FROM stock_levels AS l \
-         LEFT JOIN (SELECT sku, warehouse, sum(delta)::bigint AS moved FROM stock_movements GROUP BY sku, warehouse) AS m \
+        "SELECT sku, warehouse, coalesce(l.on_hand, 0) AS on_hand, coalesce(m.moved, 0) AS moved FROM stock_levels AS l \
+         FULL JOIN (SELECT sku, warehouse, sum(delta)::bigint AS moved FROM stock_movements GROUP BY sku, warehouse) AS m \
              USING (sku, warehouse) \
-         WHERE l.on_hand <> coalesce(m.moved, 0) ORDER BY 1, 2 LIMIT $1",
+         WHERE coalesce(l.on_hand, 0) <> coalesce(m.moved, 0) ORDER BY 1, 2 LIMIT $1",
     )
     .bind::<BigInt, _>(limit);
     Ok((checked.levels, wrong.load(conn).await?))

@@ -28,45 +28,60 @@ pub(crate) struct Claimed {
     pub(crate) retry_count: i32,
     #[diesel(sql_type = Int4)]
     pub(crate) max_retries: i32,
+    /// Whoever claimed it before has not written down how telling went: its lease is over.
+    #[diesel(sql_type = Bool)]
+    pub(crate) was_left: bool,
 }
 
-/// Claims at most `limit` orders that are due, until `lease_until`. An order is told of by one at a time.
+/// Claims at most `limit` orders that are due, until `lease_until`. An order is told of by one at a time. A claim that is
+/// lost with the database's last moments is made again, so nobody waits until it is on the disk.
 pub(crate) async fn claim(
     conn: &mut pg::Connection,
     limit: i64,
     now: OffsetDateTime,
     lease_until: OffsetDateTime,
 ) -> Result<Vec<Claimed>, pg::Error> {
-    // What another claims meanwhile is not due any more when its row is looked at again.
+    // What another claims meanwhile is not due any more when its row is looked at again. Written so that each step looks up
+    // by key the few rows of the step before: indexes of states and moments, which `IS TRUE` keeps out of these steps, are
+    // full of what was claimed before.
     let statement = sql_query(
-        "WITH due AS ( \
-             SELECT order_id, token_id FROM pending_stock_operations \
-             WHERE status IN ('pending', 'processing') AND coalesce(lease_until, next_retry_at) <= $2 \
-                 AND token_id IS NOT NULL \
-             ORDER BY coalesce(lease_until, next_retry_at) LIMIT $1 * 4), \
-         free AS ( \
-             SELECT order_id FROM order_states AS s \
-             WHERE order_id IN (SELECT order_id FROM due) AND NOT EXISTS ( \
-                 SELECT FROM pending_stock_operations AS p \
-                 WHERE p.order_id = s.order_id AND p.status = 'processing' AND p.lease_until > $2) \
-             ORDER BY order_id LIMIT $1 FOR UPDATE SKIP LOCKED), \
+        "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), \
+         due AS MATERIALIZED ( \
+             SELECT DISTINCT order_id FROM ( \
+                 SELECT order_id FROM pending_stock_operations \
+                 WHERE status IN ('pending', 'processing') AND coalesce(lease_until, next_retry_at) <= $2 \
+                     AND token_id IS NOT NULL \
+                 ORDER BY coalesce(lease_until, next_retry_at) LIMIT $1 * 4) AS first ORDER BY order_id), \
+         free AS MATERIALIZED ( \
+             SELECT locked.order_id, locked.was_left FROM due CROSS JOIN LATERAL ( \
+                 SELECT s.order_id, ( \
+                     SELECT count(*) FROM pending_stock_operations AS p \
+                     WHERE p.order_id = s.order_id AND (p.status = 'processing') IS TRUE) > 0 AS was_left \
+                 FROM order_states AS s \
+                 WHERE s.order_id = due.order_id AND NOT EXISTS ( \
+                     SELECT FROM pending_stock_operations AS p \
+                     WHERE p.order_id = due.order_id AND (p.status = 'processing') IS TRUE AND p.lease_until > $2) \
+                 FOR UPDATE SKIP LOCKED) AS locked LIMIT $1), \
          claimed AS ( \
              UPDATE pending_stock_operations AS o SET status = 'processing', attempt = attempt + 1, lease_until = $3, \
                  updated_at = $2 \
-             FROM free WHERE o.order_id = free.order_id AND o.token_id IS NOT NULL \
-                 AND o.status IN ('pending', 'processing') AND coalesce(o.lease_until, o.next_retry_at) <= $2 \
+             WHERE o.id = ANY (ARRAY( \
+                     SELECT p.id FROM free CROSS JOIN LATERAL ( \
+                         SELECT id FROM pending_stock_operations WHERE order_id = free.order_id OFFSET 0) AS p)) \
+                 AND o.token_id IS NOT NULL AND (o.status IN ('pending', 'processing')) IS TRUE \
+                 AND (coalesce(o.lease_until, o.next_retry_at) <= $2) IS TRUE \
              RETURNING o.id, o.order_id, o.token_id, o.attempt, o.retry_count, o.max_retries) \
          SELECT order_id, token_id, array_agg(id) AS operations, array_agg(attempt) AS attempts, \
-             max(retry_count) AS retry_count, min(max_retries) AS max_retries, NOT EXISTS ( \
-                 SELECT FROM pending_stock_operations AS p \
-                 WHERE p.order_id = c.order_id AND p.token_id = c.token_id \
-                     AND p.operation_type = 'refund') AS is_taken \
-         FROM claimed AS c GROUP BY order_id, token_id",
+             max(retry_count) AS retry_count, min(max_retries) AS max_retries, bool_or(was_left) AS was_left, ( \
+                 SELECT count(*) FROM pending_stock_operations AS p \
+                 WHERE p.order_id = claimed.order_id AND p.token_id = claimed.token_id \
+                     AND p.operation_type = 'refund') = 0 AS is_taken \
+         FROM claimed JOIN free USING (order_id) CROSS JOIN quick GROUP BY order_id, token_id",
     )
     .bind::<BigInt, _>(limit)
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(lease_until);
-    Ok(statement.load(conn).await?)
+    Ok(pg::kept(statement).load(conn).await?)
 }
 
 /// How telling of one operation's order went.
@@ -82,16 +97,43 @@ pub(crate) struct Told {
     pub(crate) error_message: Option<String>,
 }
 
-/// Writes down how telling went. Returns the operations as they are now, but for those another has claimed since.
+/// What failed, and was told of again after it was claimed.
+const AGAIN: &str = "u.status = 'failed' AND o.next_retry_at > o.updated_at";
+
+/// Notes that orders were told of again while these operations of theirs are being told: one that fails is due once more
+/// ([`record`]), and so is one that has failed meanwhile. A moment after the claim's says so, whosever clock is right.
+pub(crate) async fn tell_again(
+    conn: &mut pg::Connection,
+    operations: &[Uuid],
+    now: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    if operations.is_empty() {
+        return Ok(());
+    }
+    let statement = sql_query(
+        "UPDATE pending_stock_operations SET next_retry_at = greatest($2, updated_at + interval '1 microsecond'), \
+             status = CASE status WHEN 'failed' THEN 'pending' ELSE status END, \
+             retry_count = CASE status WHEN 'failed' THEN 0 ELSE retry_count END \
+         WHERE id = ANY ($1) AND status IN ('processing', 'failed')",
+    )
+    .bind::<Array<SqlUuid>, _>(operations)
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes down how telling went. Returns the operations as they are now, but for those another has claimed since. One that
+/// failed, of an order that was told of again meanwhile, is tried again with all its tries.
 pub(crate) async fn record(
     conn: &mut pg::Connection,
     told: &[Told],
     now: OffsetDateTime,
 ) -> Result<Vec<Operation>, pg::Error> {
-    let rows: Vec<OperationRow> = sql_query(format!(
-        "UPDATE pending_stock_operations AS o SET status = u.status, retry_count = u.retry_count, \
-             next_retry_at = u.next_retry_at, error_message = u.error_message, lease_until = NULL, \
-             version = version + 1, updated_at = $7, \
+    let statement = sql_query(format!(
+        "UPDATE pending_stock_operations AS o SET lease_until = NULL, version = version + 1, updated_at = $7, \
+             status = CASE WHEN {AGAIN} THEN 'pending' ELSE u.status END, \
+             retry_count = CASE WHEN {AGAIN} THEN 0 ELSE u.retry_count END, \
+             next_retry_at = CASE WHEN {AGAIN} THEN $7 ELSE u.next_retry_at END, error_message = u.error_message, \
              synced_at = CASE WHEN u.status = 'completed' THEN $7 END, \
              completed_at = CASE WHEN u.status = 'completed' THEN $7 END \
          FROM unnest($1, $2, $3, $4, $5, $6) AS u (id, attempt, status, retry_count, next_retry_at, error_message) \
@@ -104,9 +146,8 @@ pub(crate) async fn record(
     .bind::<Array<Int4>, _>(told.iter().map(|it| it.retry_count).collect::<Vec<_>>())
     .bind::<Array<Nullable<Timestamptz>>, _>(told.iter().map(|it| it.next_retry_at).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(told.iter().map(|it| it.error_message.as_deref()).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now)
-    .load(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    let rows: Vec<OperationRow> = pg::kept(statement).load(conn).await?;
     Ok(rows.into_iter().filter_map(OperationRow::read).collect())
 }
 
@@ -119,13 +160,12 @@ pub(crate) async fn release(
     if orders.is_empty() {
         return Ok(());
     }
-    sql_query(
+    let statement = sql_query(
         "UPDATE pending_stock_operations SET next_retry_at = $2 WHERE order_id = ANY ($1) AND status = 'pending' \
              AND operation_type = 'refund' AND retry_count = 0 AND next_retry_at > $2",
     )
     .bind::<Array<Text>, _>(orders)
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod book;
 pub(crate) mod compare;
+pub(crate) mod goods;
 pub(crate) mod ledger;
 pub(crate) mod levels;
 pub(crate) mod marks;

@@ -58,6 +58,76 @@ pub(crate) struct Discrepancy {
     pub(crate) how: Option<String>,
 }
 
+/// A run, as people see it.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct RunRow {
+    #[diesel(sql_type = SqlUuid)]
+    pub(crate) id: Uuid,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub(crate) token_id: Option<Uuid>,
+    #[diesel(sql_type = Bool)]
+    pub(crate) fix: bool,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) total_checked: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) differing: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) auto_fixed: i64,
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_held: bool,
+    #[diesel(sql_type = Timestamptz)]
+    pub(crate) started_at: OffsetDateTime,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(crate) finished_at: Option<OffsetDateTime>,
+}
+
+/// Runs, newest first.
+pub(crate) async fn runs(
+    conn: &mut pg::Connection,
+    after: Option<(OffsetDateTime, Uuid)>,
+    limit: i64,
+) -> Result<Vec<RunRow>, pg::Error> {
+    let (time, id) = after.unzip();
+    let found = sql_query(
+        "SELECT * FROM reconciliations WHERE $1 IS NULL OR (started_at, id) < ($1, $2) \
+         ORDER BY started_at DESC, id DESC LIMIT $3",
+    )
+    .bind::<Nullable<Timestamptz>, _>(time)
+    .bind::<Nullable<SqlUuid>, _>(id)
+    .bind::<BigInt, _>(limit);
+    Ok(found.load(conn).await?)
+}
+
+/// Which findings: a user's, or everybody's; of one kind, or of any; put right, or not.
+#[derive(Debug, Default)]
+pub(crate) struct Filter {
+    pub(crate) user_id: Option<String>,
+    pub(crate) kind: Option<&'static str>,
+    pub(crate) is_fixed: bool,
+    pub(crate) after: Option<(OffsetDateTime, Uuid)>,
+}
+
+/// Findings, first seen last.
+pub(crate) async fn found(
+    conn: &mut pg::Connection,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Discrepancy>, pg::Error> {
+    let (time, id) = filter.after.unzip();
+    let found = sql_query(
+        "SELECT * FROM discrepancies WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR kind = $2) \
+             AND (fixed_at IS NOT NULL) = $3 AND ($4 IS NULL OR (first_seen, id) < ($4, $5)) \
+         ORDER BY first_seen DESC, id DESC LIMIT $6",
+    )
+    .bind::<Nullable<Text>, _>(&filter.user_id)
+    .bind::<Nullable<Text>, _>(filter.kind)
+    .bind::<Bool, _>(filter.is_fixed)
+    .bind::<Nullable<Timestamptz>, _>(time)
+    .bind::<Nullable<SqlUuid>, _>(id)
+    .bind::<BigInt, _>(limit);
+    Ok(found.load(conn).await?)
+}
+
 /// Notes that a run begins.
 pub(crate) async fn begin(
     conn: &mut pg::Connection,

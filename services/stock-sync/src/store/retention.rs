@@ -7,19 +7,23 @@ use pg::Forget;
 /// Operations that are over and went well.
 pub(crate) const FORGET_DONE: Forget = Forget {
     what: "operations",
-    sql: "DELETE FROM pending_stock_operations WHERE id IN ( \
+    sql: "WITH over AS ( \
               SELECT id FROM pending_stock_operations \
               WHERE status IN ('completed', 'cancelled') AND updated_at < now() - $1 \
-              ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+              ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+          logs AS (DELETE FROM stock_synchronization_logs WHERE operation_id IN (SELECT id FROM over)) \
+          DELETE FROM pending_stock_operations WHERE id IN (SELECT id FROM over)",
     keep: Duration::from_hours(24 * 30),
 };
 
 /// Operations people gave up looking at.
 pub(crate) const FORGET_FAILED: Forget = Forget {
     what: "failed_operations",
-    sql: "DELETE FROM pending_stock_operations WHERE id IN ( \
+    sql: "WITH over AS ( \
               SELECT id FROM pending_stock_operations WHERE status = 'failed' AND updated_at < now() - $1 \
-              ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+              ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+          logs AS (DELETE FROM stock_synchronization_logs WHERE operation_id IN (SELECT id FROM over)) \
+          DELETE FROM pending_stock_operations WHERE id IN (SELECT id FROM over)",
     keep: Duration::from_hours(24 * 90),
 };
 

@@ -106,6 +106,15 @@ pub(crate) async fn by_state(conn: &mut pg::Connection) -> Result<Vec<Group>, pg
     Ok(counted.load(conn).await?)
 }
 
+/// Lines without a SKU that wait for people.
+pub(crate) async fn without_sku(conn: &mut pg::Connection) -> Result<i64, pg::Error> {
+    let counted = sql_query(
+        "SELECT 'without_sku' AS name, count(*) FROM pending_stock_operations WHERE status = 'failed' AND sku IS NULL",
+    );
+    let counted: Group = counted.get_result(conn).await?;
+    Ok(counted.count)
+}
+
 /// Levels at their threshold or below.
 pub(crate) async fn low_levels(conn: &mut pg::Connection) -> Result<i64, pg::Error> {
     let counted: Group =

@@ -12,6 +12,19 @@ fn id_of(desk: &Desk, order: &str, kind: &str) -> String {
     found["id"].as_str().unwrap().to_owned()
 }
 
+/// What was done about an order's deduction, each with how long it took where something was asked.
+fn actions(desk: &Desk, order: &str) -> Vec<String> {
+    let (_, shown) = desk.service.get(&format!("/stock-sync/operations/{}", id_of(desk, order, "deduction")));
+    let log = shown["log"].as_array().unwrap().iter();
+    log.map(|it| {
+        let action = it["action"].as_str().unwrap().to_owned();
+        let is_timed = it["execution_time_ms"].is_i64();
+        assert!(is_timed || action == "error", "{action} tells how long it took");
+        action
+    })
+    .collect()
+}
+
 fn act(desk: &Desk, action: &str, id: &str) -> (u16, Value) {
     match action {
         "retry" => desk.service.post(&format!("/stock-sync/retry/{id}"), &json!({})),
@@ -103,11 +116,10 @@ async fn each_action_in_each_state_has_its_answer_and_moves_each_unit_once() {
         let (status, problem) = act(&desk, action, unknown);
         assert_eq!((status, &problem["code"]), (404, &json!("operation_not_found")));
     }
-    let (_, shown) =
-        desk.service.get(&format!("/stock-sync/operations/{}", id_of(&desk, "failed-cancel", "deduction")));
-    let log: Vec<&str> =
-        shown["log"].as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap()).collect();
-    assert_eq!(log, ["created", "deducted", "sync_failed", "failed", "rolled_back"]);
+    assert_eq!(
+        actions(&desk, "failed-cancel"),
+        ["created", "deducted", "sync_failed", "failed", "rolled_back"]
+    );
 
     let theirs = desk.service.token_of("somebody", "stock-sync:read stock-sync:write");
     let (status, _) = desk.service.call(
@@ -150,6 +162,11 @@ async fn delays_double_and_after_the_last_try_people_are_told() {
     assert_eq!((&failed["retry_count"], &failed["next_retry_at"]), (&json!(5), &Value::Null));
     assert_eq!(desk.count("stock_synchronization_logs WHERE action = 'retry_failed'").await, 4);
     assert_eq!(desk.count("stock_synchronization_logs WHERE action = 'max_retries'").await, 1);
+    assert_eq!(
+        desk.count("stock_synchronization_logs WHERE action = 'retry'").await,
+        4,
+        "each but the first"
+    );
     assert_eq!(desk.count("alerts WHERE kind = 'operations_given_up' AND cleared_at IS NULL").await, 1);
     assert_eq!(desk.on_hand("wosk"), 0, "taken once, however often it was tried");
 
@@ -173,4 +190,8 @@ async fn what_a_dead_process_was_telling_is_told_when_its_lease_is_over() {
     desk.execute("UPDATE pending_stock_operations SET lease_until = now() + interval '1 second'").await;
     desk.until("left", &[("deduction", "completed")]).await;
     assert_eq!((desk.backup.marks("left"), desk.on_hand("wosk")), (vec![true], 0));
+    assert_eq!(
+        actions(&desk, "left"),
+        ["created", "deducted", "sync_failed", "retry_failed", "error", "retry", "sync_success", "completed"]
+    );
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use domain::events::OrderFact;
 use serde_json::{Value, json};
@@ -28,6 +29,10 @@ struct Told {
     pages: usize,
     /// The status of the answer; 200 unless told otherwise.
     status: Option<u16>,
+    /// How long it takes to fail.
+    delay: Duration,
+    /// Pages after this one take longer than anybody waits.
+    last_page: Option<usize>,
 }
 
 impl Respond for Backup {
@@ -35,7 +40,8 @@ impl Respond for Backup {
         let mut told = self.0.lock().unwrap();
         if let Some(status) = told.status {
             return ResponseTemplate::new(status)
-                .set_body_json(json!({ "code": "as_told", "detail": "as told" }));
+                .set_body_json(json!({ "code": "as_told", "detail": "as told" }))
+                .set_delay(told.delay);
         }
         assert_eq!(request.headers["x-api-key"], KEY);
         let segments: Vec<&str> = request.url.path_segments().unwrap().collect();
@@ -63,7 +69,9 @@ impl Respond for Backup {
                 let next = (from + limit < all.len()).then(|| (from + limit).to_string());
                 let page = json!({ "items": items, "next_cursor": next });
                 told.pages += 1;
-                ResponseTemplate::new(200).set_body_json(page)
+                let is_late = told.last_page.is_some_and(|last| told.pages > last);
+                let delay = if is_late { Duration::from_secs(30) } else { Duration::ZERO };
+                ResponseTemplate::new(200).set_body_json(page).set_delay(delay)
             }
             ("GET", ["api", "v1", "orders", "sklep", order]) => {
                 match told.orders.iter().find(|it| it["allegro_order_id"] == *order) {
@@ -80,6 +88,18 @@ impl Backup {
     /// Answers with this status from now on; normally again with none.
     pub(crate) fn fail_with(&self, status: Option<u16>) {
         self.0.lock().unwrap().status = status;
+    }
+
+    /// Fails with this status from now on, so late.
+    pub(crate) fn fail_late(&self, status: u16, delay: Duration) {
+        let mut told = self.0.lock().unwrap();
+        (told.status, told.delay) = (Some(status), delay);
+    }
+
+    /// Answers for so many pages of orders from now on, and not for the next; for all with none.
+    pub(crate) fn stop_after_pages(&self, pages: Option<usize>) {
+        let mut told = self.0.lock().unwrap();
+        told.last_page = pages.map(|pages| told.pages + pages);
     }
 
     /// The marks of an order as they came.

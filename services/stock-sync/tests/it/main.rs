@@ -7,6 +7,7 @@ mod alerts;
 mod backup;
 mod conformance;
 mod failpoints;
+mod goods;
 mod interface;
 mod inventory;
 mod orders;

@@ -17,6 +17,7 @@ async fn an_order_leaves_once_and_comes_back_once_whatever_is_told_how_often() {
     desk.until("sold", &[("deduction", "completed"); 3]).await;
     assert_eq!((desk.on_hand("wosk"), desk.on_hand("świeca")), (5, 9));
     assert_eq!(desk.backup.marks("sold"), [true], "the order is marked once, not its lines");
+    assert_eq!(desk.count("order_states WHERE order_id = 'sold' AND version = 1").await, 1, "its first fact");
 
     desk.tell(&[cancelled(sold.clone()), ready(sold.clone()), cancelled(sold)]).await;
     desk.until(
@@ -33,6 +34,11 @@ async fn an_order_leaves_once_and_comes_back_once_whatever_is_told_how_often() {
     .await;
     assert_eq!((desk.on_hand("wosk"), desk.on_hand("świeca")), (10, 10));
     assert_eq!(desk.backup.marks("sold"), [true, false]);
+    assert_eq!(
+        desk.count("order_states WHERE order_id = 'sold' AND version = 3").await,
+        1,
+        "and what followed"
+    );
 
     let early = order("early", &[("wosk", 1)]);
     desk.tell(&[cancelled(early.clone()), ready(early)]).await;
@@ -68,6 +74,8 @@ async fn an_order_there_is_too_little_for_is_left_whole_until_it_is_tried_again(
     let log = shown["log"].as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap().to_owned());
     let log: Vec<String> = log.collect();
     assert_eq!(log, ["created", "failed", "manual_retry", "deducted", "sync_success", "completed"]);
+    let timed = shown["log"].as_array().unwrap().iter().all(|it| it["execution_time_ms"].is_u64());
+    assert!(timed, "each action has its time: {shown}");
     for (method, path) in [("POST", "retry"), ("DELETE", "cancel")] {
         let path = format!("/api/v1/stock-sync/{path}/{id}");
         let (status, problem) = desk.service.call(method, &path, Some(&desk.service.token), "", &json!({}));

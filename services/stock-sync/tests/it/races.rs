@@ -1,6 +1,7 @@
 //! One deduction, whoever is told how often and at once.
 
 use std::thread;
+use std::time::Duration;
 
 use domain::events::OrderFact;
 use serde_json::{Value, json};
@@ -68,6 +69,22 @@ async fn handed_in_and_told_at_once_to_two_replicas_an_order_is_taken_once() {
     eventually("every order to be back", back).await;
     assert_eq!((desk.on_hand("wosk"), desk.on_hand("knot")), (1_000, 1_000));
     assert!(orders.iter().all(|it| desk.backup.marks(it.order_id.as_str()).last() == Some(&false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_handed_in_before_allegro_backup_knew_it_is_marked_when_it_is_told_of() {
+    let desk = Desk::open().await;
+    desk.put("wosk", 9);
+    let early = order("early", &[("wosk", 1)]);
+    desk.backup.fail_late(404, Duration::from_secs(3));
+    assert_eq!(desk.service.post("/orders/process", &shaped(&early)).0, 200);
+    let asked = async || desk.operations("early").pop().filter(|it| it["status"] == "processing");
+    eventually("the question to be under way", asked).await;
+    desk.backup.fail_with(None);
+    desk.tell(&[ready(early)]).await;
+    desk.until("early", &[("deduction", "completed")]).await;
+    assert_eq!((desk.backup.marks("early"), desk.on_hand("wosk")), (vec![true], 8));
+    assert_eq!(desk.count("stock_synchronization_logs WHERE action = 'failed'").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! The shelf and allegro-backup are compared, and put right where that is safe.
 
+use std::thread;
+
 use domain::events::OrderFact;
 use serde_json::{Value, json};
 use testkit::eventually;
@@ -105,7 +107,46 @@ async fn each_kind_is_found_on_every_page_and_what_is_safe_is_put_right_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_too_much_differs_nothing_is_put_right() {
+async fn a_run_that_dies_half_way_is_begun_anew_and_puts_right_once() {
+    let mut desk = Desk::open_with(&[("STOCK_SYNC_RECONCILIATION_BATCH_SIZE", "10")]).await;
+    desk.put("wosk", 1_000);
+    desk.tell_until_taken(&[connected(token())]).await;
+    for name in ["missed-0", "missed-1", "missed-2", "missed-3"] {
+        desk.backup.keep(&order(name, &[("wosk", 1)]), false);
+    }
+    for number in 0..30 {
+        let old = OffsetDateTime::now_utc() - Duration::minutes(30);
+        let known = OrderFact { order_date: Some(old), ..order(&format!("known-{number}"), &[("wosk", 1)]) };
+        desk.backup.keep(&known, false);
+        desk.tell(&[ready(known)]).await;
+    }
+    desk.until("known-29", &[("deduction", "completed")]).await;
+    let before = desk.backup.pages();
+    desk.backup.stop_after_pages(Some(1));
+    let path = format!("{}/api/v1/stock-sync/reconcile?token_id={}&fix=true", desk.service.url(), token());
+    let bearer = format!("Bearer {}", desk.service.token);
+    // Nobody is there to answer it in the end.
+    let asking =
+        thread::spawn(move || drop(ureq::post(path).header("Authorization", bearer).send_json(json!({}))));
+    let second = async || (desk.backup.pages() == before + 2).then_some(());
+    eventually("the second page to be asked for", second).await;
+    desk.service.kill();
+    asking.join().unwrap();
+    assert_eq!(desk.count("discrepancies WHERE fixed_at IS NULL").await, 4, "what was seen is written down");
+    assert_eq!(desk.count("stock_movements WHERE kind = 'sale'").await, 30, "and nothing is put right yet");
+    assert_eq!(desk.count("reconciliations WHERE finished_at IS NULL").await, 1);
+
+    desk.backup.stop_after_pages(None);
+    desk.service.start_again();
+    let report = reconcile(&desk, true);
+    assert_eq!((&report["is_held"], &report["auto_fixed"]), (&json!(false), &json!(4)), "{report}");
+    assert_eq!(desk.on_hand("wosk"), 966);
+    assert_eq!(reconcile(&desk, true)["auto_fixed"], 0);
+    assert_eq!((desk.on_hand("wosk"), desk.count("discrepancies WHERE fixed_at IS NULL").await), (966, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_too_much_differs_nothing_is_put_right_until_it_is_few_of_many() {
     let desk = Desk::open().await;
     desk.put("wosk", 1_000);
     desk.tell_until_taken(&[connected(token())]).await;
@@ -117,6 +158,44 @@ async fn when_too_much_differs_nothing_is_put_right() {
     assert_eq!(report["discrepancies"].as_array().unwrap().len(), 6);
     assert_eq!(desk.on_hand("wosk"), 1_000);
     assert_eq!(desk.count("alerts WHERE kind = 'reconciliation_held' AND cleared_at IS NULL").await, 1);
+    let (status, listed) = desk.service.get("/stock-sync/discrepancies?kind=local_missing&limit=4");
+    assert_eq!((status, listed["items"].as_array().unwrap().len()), (200, 4), "{listed}");
+    let cursor = listed["next_cursor"].as_str().unwrap();
+    let (_, rest) =
+        desk.service.get(&format!("/stock-sync/discrepancies?kind=local_missing&limit=4&cursor={cursor}"));
+    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (2, &Value::Null));
+
+    // The same six, of many that agree.
+    let good: Vec<OrderFact> =
+        (0..60).map(|number| order(&format!("good-{number}"), &[("wosk", 1)])).collect();
+    for order in &good {
+        desk.backup.keep(order, false);
+    }
+    desk.tell(&good.into_iter().map(ready).collect::<Vec<_>>()).await;
+    let marked = "pending_stock_operations WHERE status = 'completed'";
+    eventually("the good ones to be marked", async || (desk.count(marked).await == 60).then_some(())).await;
+    let report = reconcile(&desk, true);
+    assert_eq!((&report["is_held"], &report["auto_fixed"]), (&json!(false), &json!(6)), "{report}");
+    assert_eq!(desk.on_hand("wosk"), 1_000 - 66);
+    assert_eq!(desk.service.get("/stock-sync/discrepancies").1["items"], json!([]), "none is open");
+    let fixed = desk.service.get("/stock-sync/discrepancies?state=fixed").1;
+    assert_eq!(
+        (fixed["items"].as_array().unwrap().len(), &fixed["items"][0]["how"]),
+        (6, &json!("auto_fixed"))
+    );
+    let theirs = desk.service.token_of("somebody", "stock-sync:read");
+    let (_, none) = desk.service.call(
+        "GET",
+        "/api/v1/stock-sync/discrepancies?state=fixed",
+        Some(&theirs),
+        "",
+        &json!({}),
+    );
+    assert_eq!(none["items"], json!([]), "another user's are not there");
+    let (_, runs) = desk.service.get("/stock-sync/reconciliations");
+    let runs: Vec<(&Value, &Value)> =
+        runs["items"].as_array().unwrap().iter().map(|it| (&it["is_held"], &it["auto_fixed"])).collect();
+    assert_eq!(runs, [(&json!(false), &json!(6)), (&json!(true), &json!(0))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -82,6 +82,15 @@ impl Desk {
         eventually("facts to be taken in", async || (self.count(&rows).await == all).then_some(())).await;
     }
 
+    /// Has what is under way looked over now.
+    pub(crate) async fn look_over(&self) {
+        let now = OffsetDateTime::now_utc();
+        assert_eq!(self.service.post("/schedules/monitor/run", &json!({})).0, 202);
+        let looked =
+            format!("task_history WHERE kind = 'monitor' AND status = 'succeeded' AND started_at > '{now}'");
+        eventually("it to be looked over", async || (self.count(&looked).await > 0).then_some(())).await;
+    }
+
     /// Puts units on the shelf.
     pub(crate) fn put(&self, sku: &str, units: i64) {
         let (status, body) = self

@@ -85,12 +85,28 @@ async fn a_line_seen_through_two_accounts_or_in_a_merged_order_is_taken_once_and
 async fn a_line_without_a_sku_is_told_of_and_the_rest_goes_on() {
     let desk = Desk::open().await;
     desk.put("wosk", 5);
-    let mut sold = order("sold", &[("", 1), ("wosk", 2)]);
-    sold.line_items[0].sku = None;
-    desk.tell(&[ready(sold)]).await;
-    desk.until("sold", &[("deduction", "failed"), ("deduction", "completed")]).await;
-    assert_eq!((desk.on_hand("wosk"), desk.backup.marks("sold")), (3, vec![true]));
-    assert_eq!(desk.count("alerts WHERE kind = 'operations_given_up' AND cleared_at IS NULL").await, 1);
+    for name in ["sold", "another"] {
+        let mut sold = order(name, &[("", 1), ("wosk", 2)]);
+        sold.line_items[0].sku = None;
+        desk.tell(&[ready(sold)]).await;
+        desk.until(name, &[("deduction", "failed"), ("deduction", "completed")]).await;
+        assert_eq!(desk.backup.marks(name), [true]);
+    }
+    assert_eq!(desk.on_hand("wosk"), 1);
+    let open = "alerts WHERE severity <> 'info' AND cleared_at IS NULL";
+    assert_eq!(
+        (desk.count(open).await, desk.count("alerts WHERE kind = 'lines_without_sku'").await),
+        (1, 1),
+        "once"
+    );
+    for name in ["sold", "another"] {
+        desk.look_over().await;
+        assert_eq!(desk.count(open).await, 1, "a line still waits");
+        let id = desk.operations(name)[0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(desk.service.delete(&format!("/stock-sync/cancel/{id}")).0, 200);
+    }
+    desk.look_over().await;
+    assert_eq!(desk.count(open).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,22 +124,25 @@ pub(crate) async fn publish(
     errors.check(is_short, "/subject", "too_long", "is at most 200 characters long");
     errors.check(data.get().len() <= MAX_DATA, "/data", "too_long", "is at most 256 KiB of JSON");
     errors.finish()?;
-    once.run(async |conn| {
-        let event = OutsideEvent {
-            kind: &event.kind,
-            subject: event.subject.as_deref(),
-            time: event.timestamp,
-            data: &data,
-            user: caller.user_id.as_deref(),
-        };
-        let published = events::publish(conn, &state, &event).await;
-        let published = published.map_err(|error| problems::publish(&error))?;
-        Answer::accepted(&PublishedEvent {
-            id: published.id,
-            deliveries: published.deliveries,
-            skipped: published.skipped,
-            filtered: published.filtered,
+    let answer = once
+        .run(async |conn| {
+            let event = OutsideEvent {
+                kind: &event.kind,
+                subject: event.subject.as_deref(),
+                time: event.timestamp,
+                data: &data,
+                user: caller.user_id.as_deref(),
+            };
+            let published = events::publish(conn, &state, &event).await;
+            let published = published.map_err(|error| problems::publish(&error))?;
+            Answer::accepted(&PublishedEvent {
+                id: published.id,
+                deliveries: published.deliveries,
+                skipped: published.skipped,
+                filtered: published.filtered,
+            })
         })
-    })
-    .await
+        .await;
+    state.load.nudge();
+    answer
 }

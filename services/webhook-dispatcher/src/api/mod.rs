@@ -1,5 +1,7 @@
 //! The HTTP interface, prefix `/api/v1`.
 
+#[cfg(test)]
+mod at_once_tests;
 mod deliveries;
 mod events;
 mod problems;

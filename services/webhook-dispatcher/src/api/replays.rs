@@ -143,11 +143,14 @@ pub(crate) async fn test(
     id: ApiPath<SubscriptionId>,
 ) -> Result<HttpResponse, Problem> {
     let subscription = active(&state, &caller, *id).await?;
-    once.run(async |conn| {
-        let sent = events::test(conn, &state, &subscription).await;
-        Answer::accepted(&TestSent { delivery_id: sent.map_err(|error| problems::publish(&error))? })
-    })
-    .await
+    let answer = once
+        .run(async |conn| {
+            let sent = events::test(conn, &state, &subscription).await;
+            Answer::accepted(&TestSent { delivery_id: sent.map_err(|error| problems::publish(&error))? })
+        })
+        .await;
+    state.load.nudge();
+    answer
 }
 
 async fn active(state: &State, caller: &Caller, id: SubscriptionId) -> Result<Subscription, Problem> {

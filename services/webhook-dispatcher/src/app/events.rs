@@ -3,6 +3,7 @@
 use domain::events::CATALOGUE;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
+use telemetry::TraceContext;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -72,7 +73,8 @@ pub(crate) async fn publish(
         tracestate: None,
         user: event.user,
     };
-    let plan = Audience::read(conn).await?.plan(state, &fact)?;
+    let trace = TraceContext::current();
+    let plan = Audience::read(conn).await?.plan(state, &fact.traced(trace.as_ref()))?;
     let skipped = plan.deliveries.iter().filter(|it| it.skipped.is_some()).count();
     let published =
         Published { id, deliveries: plan.deliveries.len() - skipped, skipped, filtered: plan.filtered.len() };
@@ -92,14 +94,15 @@ pub(crate) async fn test(
     let now = state.now();
     let (message_id, id) = (state.ids.next_id(), state.ids.next_id());
     let subscription_id = subscription.id();
+    let trace = TraceContext::current();
     let data = json!({ "webhook_id": subscription_id, "message": "This event tests your receiver." });
     let message = Message {
         id: message_id,
         kind: TEST.to_owned(),
         subject: subscription_id.to_string(),
         body: payload::standard(TEST, now, &to_raw_value(&data)?)?.into(),
-        traceparent: None,
-        tracestate: None,
+        traceparent: trace.as_ref().map(|it| it.traceparent().to_owned()),
+        tracestate: trace.as_ref().and_then(|it| it.tracestate().map(str::to_owned)),
         occurred_at: now,
     };
     let delivery = NewDelivery {

@@ -4,6 +4,7 @@ use domain::events::Envelope;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use telemetry::TraceContext;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -34,7 +35,11 @@ pub(crate) struct Fact<'a> {
 
 /// Everybody who may be told.
 #[derive(Debug)]
-pub(crate) struct Audience(Vec<(Interest, Option<Filter>)>);
+pub(crate) struct Audience {
+    interests: Vec<(Interest, Option<Filter>)>,
+    /// Whether the data decide about any of them.
+    looks_into_data: bool,
+}
 
 impl<'a> From<&'a Envelope> for Fact<'a> {
     fn from(event: &'a Envelope) -> Self {
@@ -51,6 +56,18 @@ impl<'a> From<&'a Envelope> for Fact<'a> {
     }
 }
 
+impl<'a> Fact<'a> {
+    /// With this trace where it has none.
+    pub(crate) fn traced(self, trace: Option<&'a TraceContext>) -> Self {
+        match trace {
+            Some(trace) if self.traceparent.is_none() => {
+                Self { traceparent: Some(trace.traceparent()), tracestate: trace.tracestate(), ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
 impl Audience {
     /// Reads who may be told.
     ///
@@ -58,7 +75,9 @@ impl Audience {
     /// The database's.
     pub(crate) async fn read(conn: &mut pg::Connection) -> Result<Self, pg::Error> {
         let interests = fan_out::interests(conn).await?;
-        Ok(Self(interests.into_iter().map(with_filter).collect()))
+        let looks = |it: &Interest| it.owner.is_some() || it.filter.is_some() || it.ordering_key.is_some();
+        let looks_into_data = interests.iter().any(looks);
+        Ok(Self { interests: interests.into_iter().map(with_filter).collect(), looks_into_data })
     }
 
     /// The deliveries of a fact. None of them is handed over yet.
@@ -66,9 +85,10 @@ impl Audience {
     /// # Errors
     /// When the fact cannot be written as a body.
     pub(crate) fn plan(&self, state: &State, fact: &Fact<'_>) -> Result<Plan, serde_json::Error> {
-        let data: Value = serde_json::from_str(fact.data.get())?;
+        let is_looked_into = self.looks_into_data || fact.kind.starts_with(ABOUT_US);
+        let data = if is_looked_into { serde_json::from_str(fact.data.get())? } else { Value::Null };
         let (mut deliveries, mut filtered) = (Vec::new(), Vec::new());
-        for (interest, filter) in self.0.iter().filter(|(interest, _)| wants(interest, fact, &data)) {
+        for (interest, filter) in self.interests.iter().filter(|(interest, _)| wants(interest, fact, &data)) {
             if filter.as_ref().is_some_and(|filter| !filter.admits(&data)) {
                 filtered.push(interest.id);
                 continue;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::replays;
 use crate::domain::alert::WebhookDisabled;
 pub(crate) use crate::domain::settings::Settings;
-use crate::domain::signature::SigningKey;
+pub(crate) use crate::domain::signature::{Malformed, Scheme, SigningKey};
 use crate::state::State;
 use crate::store::changes::{self, SealedSettings};
 use crate::store::sealed::{self, PreviousKey};
@@ -52,6 +52,27 @@ pub(crate) enum RotateRefusal {
     TooMany,
     /// It is good already.
     Known,
+    /// It is asymmetric, and the signature of before the standard is asked for.
+    SeedSignature,
+}
+
+/// Which key is to sign.
+#[derive(Debug)]
+pub(crate) enum NewKey {
+    /// The caller's own.
+    Given(SigningKey),
+    /// A fresh one of this kind, or of the kind there is.
+    Fresh(Option<Scheme>),
+}
+
+impl NewKey {
+    /// The key; where nothing says of which kind, of the one there `is`.
+    pub(crate) fn made(self, is: Scheme) -> SigningKey {
+        match self {
+            Self::Given(key) => key,
+            Self::Fresh(wanted) => SigningKey::fresh(wanted.unwrap_or(is)),
+        }
+    }
 }
 
 /// Makes a subscription; its secret is returned here and never again.
@@ -85,18 +106,20 @@ pub(crate) async fn list(
     subscriptions::list(&mut *state.pool.get().await?, owner, after, limit).await
 }
 
-/// Changes a subscription under its row's lock, so that two changes of different settings both happen.
+/// Changes a subscription under its row's lock, so that two changes of different settings both happen. `edit` is told how it
+/// signs, which stays so meanwhile.
 pub(crate) async fn change<E: Debug + Send + 'static>(
     state: &State,
     id: SubscriptionId,
-    edit: impl FnOnce(&Settings) -> Result<Change, E> + Clone + Send,
+    edit: impl FnOnce(&Settings, Scheme) -> Result<Change, E> + Clone + Send,
 ) -> Result<Subscription, WriteError<E>> {
     let now = state.now();
     state
         .pool
         .transaction(async |conn| {
             let current = subscriptions::lock(conn, id).await?.ok_or(WriteError::Gone)?;
-            let change = edit(&current.settings()).map_err(WriteError::Refused)?;
+            let scheme = current.scheme(&state.keyring).map_err(WriteError::Seal)?;
+            let change = edit(&current.settings(), scheme).map_err(WriteError::Refused)?;
             let sealed = seal(state, id, &change).map_err(WriteError::Seal)?;
             let changed = changes::update(conn, id, &change.settings, sealed, now).await?;
             let changed = changed.ok_or(WriteError::Gone)?;
@@ -120,21 +143,26 @@ fn seal(state: &State, id: SubscriptionId, change: &Change) -> Result<SealedSett
     })
 }
 
-/// Replaces the key; the one before signs too for `overlap`. Returns until when, and the new secret, which is
-/// returned here and never again.
+/// Replaces the key; the one before signs too for `overlap`. Returns the subscription, until when, and the new secret, which
+/// is returned here and never again.
 pub(crate) async fn rotate(
     conn: &mut pg::Connection,
     state: &State,
     id: SubscriptionId,
-    key: &SigningKey,
+    key: NewKey,
     overlap: Duration,
-) -> Result<(OffsetDateTime, SecretString), WriteError<RotateRefusal>> {
+) -> Result<(Subscription, OffsetDateTime, SecretString), WriteError<RotateRefusal>> {
     let now = state.now();
     let current = subscriptions::lock(conn, id).await?.ok_or(WriteError::Gone)?;
     let keyring = &state.keyring;
     let live = current.signing_keys(keyring, now).map_err(WriteError::Seal)?;
-    if live.iter().any(|known| known.bytes() == key.bytes()) {
+    let key = key.made(live.first().map_or(Scheme::V1, SigningKey::scheme));
+    let kept = key.kept();
+    if live.iter().any(|known| known.kept() == kept) {
         return Err(WriteError::Refused(RotateRefusal::Known));
+    }
+    if current.seed_signature && key.scheme() != Scheme::V1 {
+        return Err(WriteError::Refused(RotateRefusal::SeedSignature));
     }
     let mut previous = current.previous_keys(keyring).map_err(WriteError::Seal)?;
     previous.retain(|it| it.expires_at > now);
@@ -147,10 +175,10 @@ pub(crate) async fn rotate(
     if previous.len() > MAX_PREVIOUS {
         return Err(WriteError::Refused(RotateRefusal::TooMany));
     }
-    let sealed_key = sealed::seal_key(keyring, id, key).map_err(WriteError::Seal)?;
+    let sealed_key = sealed::seal_key(keyring, id, &key).map_err(WriteError::Seal)?;
     let sealed_previous = sealed::seal_previous(keyring, id, &previous).map_err(WriteError::Seal)?;
-    changes::replace_key(conn, id, sealed_key, sealed_previous, now).await?;
-    Ok((expires_at, key.shown()))
+    let changed = changes::replace_key(conn, id, sealed_key, sealed_previous, now).await?;
+    Ok((changed.ok_or(WriteError::Gone)?, expires_at, key.shown()))
 }
 
 /// Removes a subscription; false when it is not there.

@@ -1,54 +1,100 @@
 //! Every fact becomes a message and a delivery for each subscription that wants it.
 
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use domain::events::Envelope;
 use messaging::{Failure, Handler};
 use telemetry::TraceContext;
 use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
 
 use crate::app::fan_out::{Audience, Fact, Plan};
-use crate::dispatch::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
+use crate::dispatch::{Dispatcher, Job, LEASE_MARGIN_SECONDS, LEFT, SET};
 use crate::state::State;
 use crate::store::fan_out::{self, NewDelivery};
+
+/// Until it is known how many deliveries a fact makes, so many.
+const MANY: usize = 100;
+/// What is given to each delivery just handed over, before more is taken in: 10,000 a second are always taken in,
+/// however slow a receiver is.
+const PATIENCE: std::time::Duration = std::time::Duration::from_micros(100);
 
 /// Takes facts in.
 #[derive(Debug)]
 pub(crate) struct FanOut {
-    pub(crate) state: State,
-    pub(crate) dispatcher: Dispatcher,
+    state: State,
+    dispatcher: Dispatcher,
+    /// Deliveries each fact of the last set made.
+    per_fact: AtomicUsize,
+}
+
+/// What was made of a set of facts.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// What this process delivers itself.
+    jobs: Vec<Job>,
+    /// Whether the scanner has something to find.
+    is_left: bool,
+    /// Deliveries in hand before these.
+    before: usize,
 }
 
 impl Handler for FanOut {
     const NAME: &'static str = "webhooks";
-    /// What this process delivers itself, and whether the scanner has something to find.
-    type Effect = (Vec<Job>, bool);
+    type Effect = Taken;
+
+    /// As many as make a set of deliveries that finds room in hand.
+    fn most(&self) -> usize {
+        SET / self.per_fact.load(Ordering::Relaxed).max(1)
+    }
 
     async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<Self::Effect, Failure> {
         let audience = Audience::read(conn).await?;
         let now = self.state.now();
-        let (mut plans, mut jobs) = (Vec::new(), Vec::new());
+        let before = self.state.load.number();
+        // A fact that comes without a trace goes on in ours, if somebody keeps it.
+        let ours = TraceContext::current().filter(TraceContext::is_sampled);
+        let (mut plans, mut jobs) = (Vec::with_capacity(events.len()), Vec::new());
         for event in events {
-            let plan = audience.plan(&self.state, &Fact::from(*event));
+            let plan = audience.plan(&self.state, &Fact::from(*event).traced(ours.as_ref()));
             let mut plan = plan.map_err(|error| Failure::Reject(error.to_string()))?;
             self.take(&mut plan, now, &mut jobs);
             plans.push(plan);
         }
-        fan_out::insert(conn, &plans, now).await?;
+        if let Some(written) = fan_out::insert(conn, &plans, now).await? {
+            // The rest are on their way already, or were.
+            jobs.retain(|job| written.contains(&job.delivery_id));
+        }
         let is_left = |it: &NewDelivery| it.skipped.is_none() && it.leased_until.is_none();
-        let is_left = plans.iter().flat_map(|plan| &plan.deliveries).any(is_left);
-        Ok((jobs, is_left))
+        let deliveries = || plans.iter().flat_map(|plan| &plan.deliveries);
+        let is_left = deliveries().any(is_left);
+        self.per_fact.store(deliveries().count().div_ceil(events.len().max(1)), Ordering::Relaxed);
+        Ok(Taken { jobs, is_left, before })
     }
 
-    async fn committed(&self, (jobs, is_left): Self::Effect) {
+    /// Waits until most of what was handed over is done: what finds no room when it is taken in has to be claimed, which
+    /// costs as much again.
+    async fn committed(&self, Taken { jobs, is_left, before }: Taken) {
+        let load = &self.state.load;
         if is_left {
-            self.dispatcher.load().nudge();
+            load.nudge();
         }
+        let patience = PATIENCE * u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+        let endpoints: HashSet<Uuid> = jobs.iter().map(|job| job.subscription_id).collect();
         for job in jobs {
             self.dispatcher.hand_over(job);
         }
+        let left = before.max((LEFT * endpoints.len()).min(SET));
+        let _slow = tokio::time::timeout(patience, load.fallen_to(left)).await;
     }
 }
 
 impl FanOut {
+    pub(crate) const fn new(state: State, dispatcher: Dispatcher) -> Self {
+        Self { state, dispatcher, per_fact: AtomicUsize::new(MANY) }
+    }
+
     /// Takes deliveries into this process's hands, as far as there is room. Whether an earlier one of its key is under
     /// way, and what all replicas together may send, only the claim sees: such ones are left to it.
     fn take(&self, plan: &mut Plan, now: OffsetDateTime, jobs: &mut Vec<Job>) {
@@ -59,7 +105,7 @@ impl FanOut {
             if delivery.skipped.is_some() || delivery.ordering_key.is_some() || delivery.is_limited {
                 continue;
             }
-            let Some(slot) = self.dispatcher.load().take(delivery.subscription_id, body.len()) else {
+            let Some(slot) = self.state.load.take(delivery.subscription_id, body.len()) else {
                 continue;
             };
             let leased_until =

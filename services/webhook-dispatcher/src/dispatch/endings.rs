@@ -16,16 +16,62 @@ use crate::store::outcomes::{self, Ending, Outcome};
 /// it or nothing.
 pub(super) async fn write(state: &State, outcomes: &[Outcome]) -> Result<(), pg::Error> {
     let now = state.now();
+    let courses = Courses::of(outcomes);
+    if outcomes.iter().all(|it| it.ending == Ending::Success) {
+        let mut conn = state.pool.get().await?;
+        if courses.moved(&mut conn).await?.is_empty() {
+            // One statement is a transaction by itself.
+            return outcomes::record(&mut conn, outcomes, now).await;
+        }
+    }
     state
         .pool
         .transaction(async |conn| {
             // Before they are recorded: what was recorded already is told of no second time.
             let mut facts = told::exhausted(conn, state, outcomes).await?;
             outcomes::record(conn, outcomes, now).await?;
-            facts.extend(note(conn, state, outcomes, now).await?);
+            facts.extend(note(conn, state, &courses, now).await?);
             messaging::outbox::push(conn, &facts).await
         })
         .await
+}
+
+/// What a set of outcomes tells of each endpoint.
+struct Courses {
+    of: BTreeMap<Uuid, Course>,
+    gone: BTreeMap<Uuid, OffsetDateTime>,
+}
+
+impl Courses {
+    fn of(outcomes: &[Outcome]) -> Self {
+        let mut courses = Self { of: BTreeMap::new(), gone: BTreeMap::new() };
+        for outcome in outcomes.iter().filter(|outcome| outcome.attempt > 0) {
+            let course = courses.of.entry(outcome.subscription_id).or_default();
+            if outcome.ending == Ending::Success {
+                course.succeeded(outcome.attempted_at);
+            } else {
+                let pause = outcome.pause_seconds.map(|it| Duration::seconds(it.into()));
+                course.failed(outcome.attempted_at, pause);
+            }
+            if outcome.ending == Ending::Gone {
+                courses.gone.insert(outcome.subscription_id, outcome.attempted_at);
+            }
+        }
+        courses
+    }
+
+    fn course(&self, id: &Uuid) -> Course {
+        self.of.get(id).cloned().unwrap_or_default()
+    }
+
+    /// Those about which something is to be written. Most endpoints are well, and nothing is: only the others' rows are
+    /// locked.
+    async fn moved(&self, conn: &mut pg::Connection) -> Result<Vec<Uuid>, pg::Error> {
+        let ids: Vec<Uuid> = self.of.keys().copied().collect();
+        let watched = health::peek(conn, &ids).await?;
+        let moved = watched.iter().filter(|it| it.health().is_moved_by(&self.course(&it.id)));
+        Ok(moved.map(|it| it.id).collect())
+    }
 }
 
 /// Notes how the endpoints are doing: opens and closes circuits, and disables those that are gone or have failed for too
@@ -33,39 +79,18 @@ pub(super) async fn write(state: &State, outcomes: &[Outcome]) -> Result<(), pg:
 async fn note(
     conn: &mut pg::Connection,
     state: &State,
-    outcomes: &[Outcome],
+    courses: &Courses,
     now: OffsetDateTime,
 ) -> Result<Vec<Envelope>, pg::Error> {
-    let mut courses: BTreeMap<Uuid, Course> = BTreeMap::new();
-    let mut gone: BTreeMap<Uuid, OffsetDateTime> = BTreeMap::new();
-    for outcome in outcomes.iter().filter(|outcome| outcome.attempt > 0) {
-        let course = courses.entry(outcome.subscription_id).or_default();
-        if outcome.ending == Ending::Success {
-            course.succeeded(outcome.attempted_at);
-        } else {
-            course.failed(outcome.attempted_at, outcome.pause_seconds.map(|it| Duration::seconds(it.into())));
-        }
-        if outcome.ending == Ending::Gone {
-            gone.insert(outcome.subscription_id, outcome.attempted_at);
-        }
-    }
-    // Most endpoints are well, and nothing about them is written: only the others' rows are locked.
-    let ids: Vec<Uuid> = courses.keys().copied().collect();
-    let course = |id: &Uuid| courses.get(id).cloned().unwrap_or_default();
-    let moved: Vec<Uuid> = health::peek(conn, &ids)
-        .await?
-        .iter()
-        .filter(|it| it.health().is_moved_by(&course(&it.id)))
-        .map(|it| it.id)
-        .collect();
+    let moved = courses.moved(conn).await?;
     let mut facts = Vec::new();
     if moved.is_empty() {
         return Ok(facts);
     }
     for watched in health::lock(conn, &moved).await? {
-        let after = watched.health().after(&course(&watched.id), now);
+        let after = watched.health().after(&courses.course(&watched.id), now);
         // Gone only when its owner has not changed it since: then another receiver was meant.
-        let is_gone = gone.get(&watched.id).is_some_and(|at| watched.updated_at <= *at);
+        let is_gone = courses.gone.get(&watched.id).is_some_and(|at| watched.updated_at <= *at);
         health::write(conn, watched.id, &after).await?;
         let reason = if is_gone {
             Some(DisabledFor::Gone)

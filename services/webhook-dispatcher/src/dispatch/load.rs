@@ -17,6 +17,10 @@ const ALWAYS: usize = 16;
 const BYTES: usize = 24 * 1024 * 1024;
 /// The part of the room that is left that one subscription may take.
 const SHARE: usize = 4;
+/// Deliveries taken in at once, at most, so that all of them find a place.
+pub(crate) const SET: usize = CAPACITY / SHARE;
+/// Of each subscription, what may be left in hand when more is taken in: it keeps its endpoint busy meanwhile.
+pub(crate) const LEFT: usize = PER_SUBSCRIPTION / 2;
 
 /// The deliveries in hand. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -26,12 +30,15 @@ pub(crate) struct Load(Arc<Shared>);
 struct Shared {
     counts: Mutex<Counts>,
     eased: Notify,
+    fallen: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     total: Weight,
     of: HashMap<Uuid, Weight>,
+    /// Somebody waits until no more than so many are in hand.
+    awaited: Option<usize>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -109,6 +116,25 @@ impl Load {
         self.lock().of.contains_key(&subscription_id)
     }
 
+    /// How many deliveries are in hand.
+    pub(crate) fn number(&self) -> usize {
+        self.lock().total.number
+    }
+
+    /// Returns when no more than so many deliveries are in hand. One waits at a time.
+    pub(crate) async fn fallen_to(&self, number: usize) {
+        loop {
+            {
+                let mut counts = self.lock();
+                if counts.total.number <= number {
+                    return;
+                }
+                counts.awaited = Some(number);
+            }
+            self.0.fallen.notified().await;
+        }
+    }
+
     /// Returns when it is worth looking for something due: there is room again where there was none, or somebody knows
     /// of something.
     pub(crate) async fn eased(&self) {
@@ -153,6 +179,10 @@ impl Drop for Slot {
         let mut counts = self.load.lock();
         counts.total.number = counts.total.number.saturating_sub(1);
         counts.total.bytes = counts.total.bytes.saturating_sub(self.bytes);
+        if counts.awaited.is_some_and(|number| counts.total.number <= number) {
+            counts.awaited = None;
+            self.load.0.fallen.notify_one();
+        }
         let Some(of) = counts.of.get_mut(&self.subscription_id) else { return };
         of.number -= 1;
         of.bytes = of.bytes.saturating_sub(self.bytes);
@@ -169,6 +199,9 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
     use uuid::Uuid;
 
     use super::{BYTES, CAPACITY, Load, PER_SUBSCRIPTION, Room, SHARE, Slot};
@@ -211,6 +244,22 @@ mod tests {
         assert_eq!(load.room().number, CAPACITY - PER_SUBSCRIPTION - 1);
         drop(slots);
         assert!(!load.has(hog));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_goes_on_when_enough_has_left() {
+        let load = Load::default();
+        let mut slots: Vec<_> = (0..5).filter_map(|_| load.take(Uuid::nil(), 0)).collect();
+        {
+            let mut late = pin!(load.fallen_to(1));
+            assert!(late.as_mut().now_or_never().is_none());
+        }
+        let mut waits = pin!(load.fallen_to(3));
+        assert!(waits.as_mut().now_or_never().is_none(), "the one before has given up");
+        slots.truncate(4);
+        assert!(waits.as_mut().now_or_never().is_none());
+        slots.truncate(3);
+        assert!(waits.as_mut().now_or_never().is_some());
     }
 
     #[test]

@@ -23,9 +23,9 @@ use uuid::Uuid;
 
 use crate::store::outcomes::{Answer, Ending, Outcome};
 
-pub(crate) use load::{Load, Slot};
+pub(crate) use load::{LEFT, Load, SET, Slot};
 pub(crate) use run::run;
-pub(crate) use scanner::scan;
+pub(crate) use scanner::{POLL, scan};
 
 /// A lease is a subscription's own timeout and this.
 pub(crate) const LEASE_MARGIN_SECONDS: i32 = 10;
@@ -70,26 +70,17 @@ impl Job {
 
 /// Where jobs are handed over.
 #[derive(Debug, Clone)]
-pub(crate) struct Dispatcher {
-    jobs: mpsc::UnboundedSender<Job>,
-    load: Load,
-}
+pub(crate) struct Dispatcher(mpsc::UnboundedSender<Job>);
 
 impl Dispatcher {
     /// The two ends of the hand-over. It is bounded by [`Load`]: there is no job without a slot.
-    pub(crate) fn new() -> (Self, (mpsc::UnboundedReceiver<Job>, Load)) {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Job>) {
         let (jobs, received) = mpsc::unbounded_channel();
-        let load = Load::default();
-        (Self { jobs, load: load.clone() }, (received, load))
-    }
-
-    /// What is in hand.
-    pub(crate) const fn load(&self) -> &Load {
-        &self.load
+        (Self(jobs), received)
     }
 
     /// Hands a job over. While the process ends nobody takes it; its lease then ends by itself.
     pub(crate) fn hand_over(&self, job: Job) {
-        let _ends = self.jobs.send(job);
+        let _ends = self.0.send(job);
     }
 }

@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Job;
 use super::endpoints::Endpoints;
 use super::lane::{self, Tools};
 use super::recorder::Recorder;
 use super::send::Sender;
-use super::{Job, Load};
 use crate::state::State;
 
 /// How often lanes nobody needs are ended.
@@ -24,7 +24,7 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 pub(crate) async fn run(
     state: State,
     clients: egress::Clients,
-    (mut jobs, load): (mpsc::UnboundedReceiver<Job>, Load),
+    mut jobs: mpsc::UnboundedReceiver<Job>,
     stop: CancellationToken,
 ) {
     let (recorder, recording) = Recorder::new(state.clone());
@@ -54,7 +54,7 @@ pub(crate) async fn run(
             }
             _ = sweep.tick() => {
                 // Without a job in hand, no lane has any: dropping its sender ends it.
-                lanes.retain(|id, _| load.has(*id));
+                lanes.retain(|id, _| tools.state.load.has(*id));
                 continue;
             }
         };

@@ -10,13 +10,14 @@ use super::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
 use crate::state::State;
 use crate::store::claims::{self, Claimed, Wanted};
 
-const POLL: Duration = Duration::from_millis(250);
+/// How often it is looked for what nobody told of.
+pub(crate) const POLL: Duration = Duration::from_millis(250);
 /// Rows in one claim, at most, and of one subscription.
 const BATCH: usize = 500;
 const BATCH_OF_ONE: i32 = 250;
 
-/// Scans until `stop`.
-pub(crate) async fn scan(state: State, dispatcher: Dispatcher, stop: CancellationToken) {
+/// Scans until `stop`: every `poll`, and whenever [`Load`](super::Load) is nudged.
+pub(crate) async fn scan(state: State, dispatcher: Dispatcher, poll: Duration, stop: CancellationToken) {
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
         let pause = match take_up(&state, &dispatcher).await {
@@ -26,17 +27,17 @@ pub(crate) async fn scan(state: State, dispatcher: Dispatcher, stop: Cancellatio
             }
             Ok(false) => {
                 failures = 0;
-                POLL
+                poll
             }
             Err(error) => {
                 failures += 1;
                 tracing::warn!(error = %Chain(&error), "looking for due deliveries failed");
-                backoff::exponential(POLL, failures, Duration::from_secs(10))
+                backoff::exponential(poll, failures, Duration::from_secs(10))
             }
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = dispatcher.load().eased() => {}
+            () = state.load.eased() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -46,10 +47,10 @@ pub(crate) async fn scan(state: State, dispatcher: Dispatcher, stop: Cancellatio
 async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Error> {
     let mut has_more = false;
     for is_in_order in [false, true] {
-        if dispatcher.load().is_full() {
+        if state.load.is_full() {
             return Ok(false);
         }
-        let room = dispatcher.load().room();
+        let room = state.load.room();
         let limit = room.number.clamp(1, BATCH);
         let number = |of: usize| i32::try_from(of).unwrap_or(i32::MAX);
         let wanted = Wanted {
@@ -65,14 +66,14 @@ async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Err
         // As many as one subscription gets at once: it may have more, and a limited rate never gives so many twice.
         has_more |= claimed.len() >= limit.min(BATCH_OF_ONE.unsigned_abs().try_into().unwrap_or(BATCH));
         for row in claimed {
-            hand_over(dispatcher, row, is_in_order);
+            hand_over(state, dispatcher, row, is_in_order);
         }
     }
     Ok(has_more)
 }
 
-fn hand_over(dispatcher: &Dispatcher, row: Claimed, is_in_order: bool) {
-    let slot = dispatcher.load().hold(row.subscription_id, row.body.len());
+fn hand_over(state: &State, dispatcher: &Dispatcher, row: Claimed, is_in_order: bool) {
+    let slot = state.load.hold(row.subscription_id, row.body.len());
     dispatcher.hand_over(Job {
         delivery_id: row.id,
         subscription_id: row.subscription_id,

@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
 use telemetry::SpanExt;
 use time::OffsetDateTime;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use super::Job;
 use super::answer;
@@ -60,7 +60,7 @@ impl Sender {
             match span.in_scope(|| request(endpoint, &job, now)) {
                 Ok(request) => {
                     let heard = &mut heard;
-                    let posted = heard.post(request, now).instrument(span.clone());
+                    let posted = heard.post(request, now);
                     if tokio::time::timeout(endpoint.timeout, posted).await.is_err() {
                         heard.fail("timeout", format!("no complete answer within {:?}", endpoint.timeout));
                     }
@@ -152,7 +152,7 @@ fn request(endpoint: &Endpoint, job: &Job, now: OffsetDateTime) -> Result<Reques
     let unsigned = || ("signature", "the message could not be signed".to_owned());
     let sign = |key: &SigningKey| key.sign(&id, timestamp, &body);
     let signatures: Option<Vec<String>> = endpoint.keys.iter().map(sign).collect();
-    let mut request = egress::traced(endpoint.client.post(endpoint.url.clone()))
+    let mut request = traced(endpoint.client.post(endpoint.url.clone()), job)
         .headers(endpoint.headers.clone())
         .header(CONTENT_TYPE, "application/json")
         .header("webhook-id", &id)
@@ -164,13 +164,24 @@ fn request(endpoint: &Endpoint, job: &Job, now: OffsetDateTime) -> Result<Reques
     Ok(request.body(body))
 }
 
-/// The span of one POST, in the trace the event belongs to. It names no address: that is the subscriber's own.
+/// Tells the receiver of the trace: of our span in it, or, where nobody keeps it, of what we were told ourselves.
+fn traced(request: RequestBuilder, job: &Job) -> RequestBuilder {
+    match &job.trace {
+        Some(trace) if !trace.is_sampled() => {
+            trace.headers().fold(request, |request, (name, value)| request.header(name, value))
+        }
+        Some(_) => egress::traced(request),
+        None => request,
+    }
+}
+
+/// The span of one POST, in the trace the event belongs to, where somebody keeps that trace; nothing otherwise. It names no
+/// address: that is the subscriber's own.
 fn attempt_span(job: &Job) -> Span {
+    let Some(trace) = job.trace.as_ref().filter(|trace| trace.is_sampled()) else { return Span::none() };
     let span =
         tracing::error_span!(parent: None, "webhook", otel.name = "POST webhook", otel.kind = "client");
-    if let Some(trace) = &job.trace {
-        trace.adopt(&span);
-    }
+    trace.adopt(&span);
     span.set_attribute("http.request.method", "POST");
     span.set_attribute("http.request.resend_count", i64::from(job.attempts));
     span

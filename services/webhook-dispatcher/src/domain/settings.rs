@@ -8,6 +8,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::signature::Scheme;
+
 /// The version of the interface there is.
 const API_VERSION: &str = "v1";
 const TIMEOUT_SECONDS: i32 = 10;
@@ -69,8 +71,8 @@ pub(crate) struct Settings {
     /// Seconds to wait before each retry, 1 to 20 of them, each 1 to 604800 (a week); the usual schedule when absent.
     #[schema(example = json!([5, 60, 600]))]
     pub(crate) retry_schedule: Option<Vec<i32>>,
-    /// How long an attempt may take, 1 to 30.
-    #[serde(default = "timeout_seconds", deserialize_with = "timeout_or_null")]
+    /// How long an attempt may take, 1 to 30. `timeout` is understood too.
+    #[serde(default = "timeout_seconds", deserialize_with = "timeout_or_null", alias = "timeout")]
     #[schema(default = 10, minimum = 1, maximum = 30)]
     pub(crate) timeout_seconds: i32,
     /// False pauses it: what it misses is seen among its deliveries as `skipped`.
@@ -92,7 +94,7 @@ pub(crate) struct Settings {
     pub(crate) ordering_key: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     pub(crate) payload_style: PayloadStyle,
-    /// Also `X-Webhook-Signature: sha256=<hex of HMAC-SHA256 over the body>`.
+    /// Also `X-Webhook-Signature: sha256=<hex of HMAC-SHA256 over the body>`; with a key of `v1` only.
     #[serde(default, deserialize_with = "or_default")]
     #[schema(default = false)]
     pub(crate) seed_signature: bool,
@@ -106,7 +108,8 @@ pub(crate) struct Settings {
     #[serde(default, serialize_with = "hidden")]
     #[schema(write_only, value_type = Option<String>)]
     pub(crate) client_certificate: Option<SecretString>,
-    /// `whsec_` and base64 of 24 to 64 bytes; made for you when absent. Changed by `rotate-secret` only.
+    /// `whsec_` and base64 of 24 to 64 bytes, or `whsk_` and base64 of an ed25519 key and its public key, 32 bytes each; made for
+    /// you when absent. Changed by `rotate-secret` only.
     #[serde(default, serialize_with = "hidden")]
     #[schema(write_only, value_type = Option<String>)]
     pub(crate) secret: Option<SecretString>,
@@ -114,6 +117,10 @@ pub(crate) struct Settings {
     #[serde(default, serialize_with = "hidden")]
     #[schema(write_only, value_type = Option<String>)]
     pub(crate) secret_key: Option<SecretString>,
+    /// How the secret that is made for you signs, `v1` when absent; one you give says so itself. Changed by `rotate-secret` only.
+    #[serde(default, serialize_with = "hidden")]
+    #[schema(write_only)]
+    pub(crate) signature: Option<Scheme>,
 }
 
 impl Settings {

@@ -87,24 +87,23 @@ pub(crate) async fn update(
     Ok(statement.get_result(conn).await.optional()?)
 }
 
-/// Puts another key in the place of the present one. The row is locked by the caller.
+/// Puts another key in the place of the present one; none when it is not there.
 pub(crate) async fn replace_key(
     conn: &mut pg::Connection,
     id: SubscriptionId,
     sealed_key: Vec<u8>,
     sealed_previous: Vec<u8>,
     now: OffsetDateTime,
-) -> Result<(), pg::Error> {
-    sql_query(
-        "UPDATE webhook_subscriptions SET secret = $2, previous_secrets = $3, updated_at = $4 WHERE id = $1",
+) -> Result<Option<Subscription>, pg::Error> {
+    let statement = sql_query(
+        "UPDATE webhook_subscriptions SET secret = $2, previous_secrets = $3, updated_at = $4 \
+         WHERE id = $1 AND deleted_at IS NULL RETURNING *",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
     .bind::<Bytea, _>(sealed_key)
     .bind::<Bytea, _>(sealed_previous)
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
-    Ok(())
+    .bind::<Timestamptz, _>(now);
+    Ok(statement.get_result(conn).await.optional()?)
 }
 
 /// Removes a subscription; its history stays, and what is on its way to it is called off in the background. False when

@@ -185,7 +185,8 @@ pub(crate) async fn find(conn: &mut pg::Connection, id: DeliveryId) -> Result<Op
 
 /// The tries of a delivery, first first.
 pub(crate) async fn attempts(conn: &mut pg::Connection, id: DeliveryId) -> Result<Vec<Attempt>, pg::Error> {
-    let statement = sql_query("SELECT * FROM delivery_attempts WHERE delivery_id = $1 ORDER BY id")
-        .bind::<SqlUuid, _>(id.as_uuid());
+    let statement =
+        sql_query("SELECT * FROM delivery_attempts WHERE delivery_id = $1 ORDER BY attempt, attempted_at")
+            .bind::<SqlUuid, _>(id.as_uuid());
     Ok(statement.load(conn).await?)
 }

@@ -1,5 +1,8 @@
 //! One transaction from events to deliveries.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use diesel::sql_types::{Array, Bool, Bytea, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
@@ -86,19 +89,20 @@ pub(crate) async fn interests(conn: &mut pg::Connection) -> Result<Vec<Interest>
     Ok(pg::kept(statement).load(conn).await?)
 }
 
-/// Writes events, their deliveries, and how many were left out.
+/// Writes events, their deliveries, and how many were left out. Returns the ids of the deliveries that were written where
+/// some were there already, by another id; nothing when all were written.
 pub(crate) async fn insert(
     conn: &mut pg::Connection,
     plans: &[Plan],
     now: OffsetDateTime,
-) -> Result<(), pg::Error> {
+) -> Result<Option<HashSet<Uuid>>, pg::Error> {
     let messages: Vec<&Message> = plans.iter().map(|it| &it.message).collect();
     let deliveries: Vec<&NewDelivery> = plans.iter().flat_map(|it| &it.deliveries).collect();
     let filtered: Vec<Uuid> = plans.iter().flat_map(|it| &it.filtered).copied().collect();
-    insert_messages(conn, &messages, now).await?;
-    insert_deliveries(conn, &deliveries, now).await?;
+    let are_new = insert_messages(conn, &messages, now).await?;
+    let written = insert_deliveries(conn, &deliveries, are_new, now).await?;
     if filtered.is_empty() {
-        return Ok(());
+        return Ok(written);
     }
     // In the order of ids: two that count at once wait for each other and never in a circle.
     sql_query(
@@ -109,16 +113,36 @@ pub(crate) async fn insert(
     .bind::<Array<SqlUuid>, _>(filtered)
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(written)
 }
 
+/// Writes events; returns whether none of them was there before.
 async fn insert_messages(
     conn: &mut pg::Connection,
     messages: &[&Message],
     now: OffsetDateTime,
-) -> Result<(), pg::Error> {
+) -> Result<bool, pg::Error> {
+    if write_messages(conn, messages, now).await? == messages.len() {
+        return Ok(true);
+    }
+    // Some were told before and are there already. Their rows are held, so that none goes before its deliveries are
+    // written; one that went just now is written again.
+    let ids: Vec<Uuid> = messages.iter().map(|it| it.id).collect();
+    let statement = sql_query("SELECT 1 FROM messages WHERE id = ANY($1) ORDER BY id FOR KEY SHARE");
+    if statement.bind::<Array<SqlUuid>, _>(ids).execute(conn).await? < messages.len() {
+        write_messages(conn, messages, now).await?;
+    }
+    Ok(false)
+}
+
+/// Writes those that are not there, and returns how many that were.
+async fn write_messages(
+    conn: &mut pg::Connection,
+    messages: &[&Message],
+    now: OffsetDateTime,
+) -> Result<usize, pg::Error> {
     if messages.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let statement = sql_query(
         "INSERT INTO messages (id, type, subject, body, occurred_at, traceparent, tracestate, received_at) \
@@ -132,43 +156,63 @@ async fn insert_messages(
     .bind::<Array<Nullable<Text>>, _>(messages.iter().map(|it| it.traceparent.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(messages.iter().map(|it| it.tracestate.as_deref()).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
-    Ok(())
+    Ok(pg::kept(statement).execute(conn).await?)
 }
 
+#[derive(QueryableByName)]
+struct Written {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+const INSERT: &str = "INSERT INTO webhook_deliveries \
+         (id, message_id, subscription_id, event_type, status, claim, next_attempt_at, error_message, ordering_key, \
+          place, trigger, created_at, updated_at) \
+     SELECT id, message_id, subscription_id, type, \
+         CASE WHEN skipped IS NOT NULL THEN 'skipped' WHEN leased THEN 'delivering' ELSE 'pending' END, \
+         leased::int, CASE WHEN skipped IS NULL THEN coalesce(until, $10) END, skipped, ordering_key, \
+         CASE WHEN ordering_key IS NOT NULL THEN nextval('webhook_deliveries_place') END, trigger, $10, $10 \
+     FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         AS u (id, message_id, subscription_id, type, leased, until, skipped, ordering_key, trigger)";
+
+static INSERT_OTHERS: LazyLock<String> = LazyLock::new(|| {
+    format!("{INSERT} ON CONFLICT ON CONSTRAINT webhook_deliveries_once DO NOTHING RETURNING id")
+});
+
 /// Writes deliveries of messages that are there; one there is already of an event and a subscription stays. Those that
-/// keep an order are given their places as they stand here.
+/// keep an order are given their places as they stand here. Of messages that are new (`are_new`) there is none: then
+/// each row is written once, where otherwise nothing may be seen of it before it is known to be the only one.
 async fn insert_deliveries(
     conn: &mut pg::Connection,
     deliveries: &[&NewDelivery],
+    are_new: bool,
     now: OffsetDateTime,
-) -> Result<(), pg::Error> {
+) -> Result<Option<HashSet<Uuid>>, pg::Error> {
     if deliveries.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    let statement = sql_query(
-        "INSERT INTO webhook_deliveries (id, message_id, subscription_id, event_type, status, claim, next_attempt_at, \
-             error_message, ordering_key, place, trigger, created_at, updated_at) \
-         SELECT id, message_id, subscription_id, type, \
-             CASE WHEN skipped IS NOT NULL THEN 'skipped' WHEN leased THEN 'delivering' ELSE 'pending' END, \
-             leased::int, CASE WHEN skipped IS NULL THEN coalesce(until, $10) END, skipped, ordering_key, \
-             CASE WHEN ordering_key IS NOT NULL THEN nextval('webhook_deliveries_place') END, trigger, $10, $10 \
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-             AS u (id, message_id, subscription_id, type, leased, until, skipped, ordering_key, trigger) \
-         ON CONFLICT ON CONSTRAINT webhook_deliveries_once DO NOTHING",
-    )
-    .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.id).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.message_id).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.subscription_id).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Bool>, _>(deliveries.iter().map(|it| it.leased_until.is_some()).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Timestamptz>>, _>(deliveries.iter().map(|it| it.leased_until).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(deliveries.iter().map(|it| it.skipped.as_deref()).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(
-        deliveries.iter().map(|it| it.ordering_key.as_deref()).collect::<Vec<_>>(),
-    )
-    .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.trigger).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
-    Ok(())
+    let statement = if are_new { INSERT } else { &*INSERT_OTHERS };
+    let statement = sql_query(statement)
+        .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.id).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.message_id).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(deliveries.iter().map(|it| it.subscription_id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Bool>, _>(deliveries.iter().map(|it| it.leased_until.is_some()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Timestamptz>>, _>(
+            deliveries.iter().map(|it| it.leased_until).collect::<Vec<_>>(),
+        )
+        .bind::<Array<Nullable<Text>>, _>(
+            deliveries.iter().map(|it| it.skipped.as_deref()).collect::<Vec<_>>(),
+        )
+        .bind::<Array<Nullable<Text>>, _>(
+            deliveries.iter().map(|it| it.ordering_key.as_deref()).collect::<Vec<_>>(),
+        )
+        .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.trigger).collect::<Vec<_>>())
+        .bind::<Timestamptz, _>(now);
+    if are_new {
+        pg::kept(statement).execute(conn).await?;
+        return Ok(None);
+    }
+    let written: Vec<Written> = pg::kept(statement).load(conn).await?;
+    Ok(Some(written.into_iter().map(|row| row.id).collect()))
 }

@@ -144,7 +144,7 @@ async fn a_step_of_the_retention_does_not_grow_with_the_tables() {
                     retention::expunge(conn, cutoff, from, STEP).await.unwrap().is_some()
                 }
                 "attempts" => {
-                    retention::delete_attempts(conn, cutoff, place, STEP).await.unwrap().deleted > STEP / 2
+                    retention::delete_attempts(conn, cutoff, (id, 1), STEP).await.unwrap().deleted > STEP / 2
                 }
                 _ => retention::delete_deliveries(conn, cutoff, id, STEP).await.unwrap().deleted > STEP / 2,
             };

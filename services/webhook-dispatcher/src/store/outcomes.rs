@@ -97,11 +97,7 @@ pub(crate) async fn record(
     let columns = Columns(outcomes);
     // What was postponed keeps what is known of it.
     let statement = sql_query(
-        "WITH u AS ( \
-             SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-                 AS u (id, claim, attempt, attempted_at, duration_ms, status, next_attempt_at, response_status, \
-                       response_headers, response_body, ip, error_class, error_message)), \
-         recorded AS ( \
+        "WITH recorded AS ( \
              UPDATE webhook_deliveries AS d SET status = u.status, attempts = greatest(d.attempts, u.attempt), \
                  next_attempt_at = u.next_attempt_at, updated_at = $14, \
                  response_status = CASE WHEN u.attempt = 0 THEN d.response_status ELSE u.response_status END, \
@@ -109,13 +105,15 @@ pub(crate) async fn record(
                  error_message = CASE WHEN u.attempt = 0 THEN coalesce(u.error_message, d.error_message) \
                      ELSE u.error_message END, \
                  delivered_at = CASE WHEN u.status = 'success' THEN u.attempted_at END \
-             FROM u WHERE d.id = u.id AND d.claim = u.claim AND d.status = 'delivering' \
-             RETURNING d.id, d.trigger) \
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                 AS u (id, claim, attempt, attempted_at, duration_ms, status, next_attempt_at, response_status, \
+                       response_headers, response_body, ip, error_class, error_message) \
+             WHERE d.id = u.id AND d.claim = u.claim AND d.status = 'delivering' \
+             RETURNING u.*, d.trigger) \
          INSERT INTO delivery_attempts (delivery_id, attempt, attempted_at, duration_ms, trigger, ip, response_status, \
              response_headers, response_body, error_class, error_message) \
-         SELECT u.id, u.attempt, u.attempted_at, u.duration_ms, r.trigger, u.ip, u.response_status, \
-             u.response_headers, u.response_body, u.error_class, u.error_message \
-         FROM u JOIN recorded r USING (id) WHERE u.attempt > 0",
+         SELECT id, attempt, attempted_at, duration_ms, trigger, ip, response_status, response_headers, \
+             response_body, error_class, error_message FROM recorded WHERE attempt > 0",
     )
     .bind::<Array<SqlUuid>, _>(columns.of(|it| it.delivery_id))
     .bind::<Array<Int4>, _>(columns.of(|it| it.claim))

@@ -3,7 +3,7 @@
 //! Each step takes the next so many rows of an index in order, so that neither its locks nor its time grow with the
 //! table, and says where it stopped. Ids of deliveries and attempts grow with time: no further index is needed.
 
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Int4, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
@@ -41,8 +41,10 @@ struct Delivery {
 /// How a step among attempts ended.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct AttemptStep {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub(crate) last: Option<i64>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    last_delivery: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Int4>)]
+    last_attempt: Option<i32>,
     #[diesel(sql_type = BigInt)]
     pub(crate) deleted: i64,
 }
@@ -86,25 +88,39 @@ pub(crate) async fn expunge(
     Ok(Some(last))
 }
 
-/// Deletes those of the next so many attempts that were made before `cutoff` and whose delivery has ended.
+impl AttemptStep {
+    /// Where it stopped: at this attempt of this delivery; none at the end.
+    pub(crate) fn last(&self) -> Option<(Uuid, i32)> {
+        self.last_delivery.zip(self.last_attempt)
+    }
+}
+
+/// Deletes those of the next so many attempts that were made before `cutoff` and whose delivery has ended. They come in
+/// the order of their deliveries: where those are younger, so is all that follows.
 pub(crate) async fn delete_attempts(
     conn: &mut pg::Connection,
     cutoff: OffsetDateTime,
-    after: i64,
+    after: (Uuid, i32),
     limit: i64,
 ) -> Result<AttemptStep, pg::Error> {
     let statement = sql_query(
         "WITH next AS ( \
-             SELECT id, delivery_id, attempted_at FROM delivery_attempts WHERE id > $2 ORDER BY id LIMIT $3), \
+             SELECT delivery_id, attempt, attempted_at FROM delivery_attempts \
+             WHERE (delivery_id, attempt) > ($2, $3) ORDER BY delivery_id, attempt LIMIT $4), \
+         seen AS ( \
+             SELECT next.*, d.created_at, d.status FROM next JOIN webhook_deliveries d ON d.id = next.delivery_id), \
          gone AS ( \
-             DELETE FROM delivery_attempts a USING next, webhook_deliveries d \
-             WHERE a.id = next.id AND next.attempted_at < $1 AND d.id = next.delivery_id \
-                 AND d.status NOT IN ('pending', 'delivering') RETURNING 1) \
-         SELECT CASE WHEN min(next.attempted_at) < $1 THEN max(next.id) END AS last, \
-             (SELECT count(*) FROM gone) AS deleted FROM next",
+             DELETE FROM delivery_attempts a USING seen \
+             WHERE a.delivery_id = seen.delivery_id AND a.attempt = seen.attempt AND seen.attempted_at < $1 \
+                 AND seen.status NOT IN ('pending', 'delivering') RETURNING 1) \
+         SELECT last.delivery_id AS last_delivery, last.attempt AS last_attempt, \
+             (SELECT count(*) FROM gone) AS deleted \
+         FROM (SELECT min(created_at) < $1 AS is_old FROM seen) AS step LEFT JOIN ( \
+             SELECT delivery_id, attempt FROM next ORDER BY delivery_id DESC, attempt DESC LIMIT 1) AS last ON is_old",
     )
     .bind::<Timestamptz, _>(cutoff)
-    .bind::<BigInt, _>(after)
+    .bind::<SqlUuid, _>(after.0)
+    .bind::<Int4, _>(after.1)
     .bind::<BigInt, _>(limit);
     Ok(statement.get_result(conn).await?)
 }

@@ -41,7 +41,7 @@ pub(crate) fn seal_key(
     id: SubscriptionId,
     key: &SigningKey,
 ) -> Result<Vec<u8>, SealError> {
-    keyring.seal(&SEALED.place(SECRET, id.as_uuid()), key.bytes())
+    keyring.seal(&SEALED.place(SECRET, id.as_uuid()), &key.kept())
 }
 
 pub(super) fn open_key(
@@ -49,7 +49,8 @@ pub(super) fn open_key(
     id: SubscriptionId,
     sealed: &[u8],
 ) -> Result<SigningKey, SealError> {
-    Ok(SigningKey::from_bytes(keyring.open(&SEALED.place(SECRET, id.as_uuid()), sealed)?))
+    let kept = keyring.open(&SEALED.place(SECRET, id.as_uuid()), sealed)?;
+    SigningKey::from_kept(kept).ok_or(SealError::Damaged)
 }
 
 /// Seals the keys that were replaced.
@@ -59,7 +60,7 @@ pub(crate) fn seal_previous(
     keys: &[PreviousKey],
 ) -> Result<Vec<u8>, SealError> {
     let kept = |it: &PreviousKey| Kept {
-        key: Zeroizing::new(STANDARD.encode(it.key.bytes())),
+        key: Zeroizing::new(STANDARD.encode(it.key.kept())),
         expires_at: it.expires_at.unix_timestamp(),
     };
     seal(keyring, PREVIOUS, id, &keys.iter().map(kept).collect::<Vec<_>>())
@@ -72,9 +73,8 @@ pub(super) fn open_previous(
 ) -> Result<Vec<PreviousKey>, SealError> {
     let kept: Vec<Kept> = open(keyring, PREVIOUS, id, sealed)?;
     let read = |it: Kept| {
-        let key = STANDARD.decode(&*it.key).ok()?;
-        let expires_at = OffsetDateTime::from_unix_timestamp(it.expires_at).ok()?;
-        Some(PreviousKey { key: SigningKey::from_bytes(Zeroizing::new(key)), expires_at })
+        let key = SigningKey::from_kept(Zeroizing::new(STANDARD.decode(&*it.key).ok()?))?;
+        Some(PreviousKey { key, expires_at: OffsetDateTime::from_unix_timestamp(it.expires_at).ok()? })
     };
     kept.into_iter().map(read).collect::<Option<_>>().ok_or(SealError::Damaged)
 }

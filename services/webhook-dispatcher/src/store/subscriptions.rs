@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::sealed::{self, PreviousKey};
 use crate::domain::settings::{PayloadStyle, ReceiverHealth, Settings};
-use crate::domain::signature::SigningKey;
+use crate::domain::signature::{Scheme, SigningKey};
 
 /// Authorities, and a certificate that lies sealed.
 pub(crate) type SealedTls = (Option<String>, Option<Vec<u8>>);
@@ -92,6 +92,11 @@ impl Subscription {
         self.id.into()
     }
 
+    /// How it signs.
+    pub(crate) fn scheme(&self, keyring: &Keyring) -> Result<Scheme, SealError> {
+        Ok(sealed::open_key(keyring, self.id(), &self.secret)?.scheme())
+    }
+
     /// What signs now: its key, then those replaced not long ago, the newest first.
     pub(crate) fn signing_keys(
         &self,
@@ -156,6 +161,7 @@ impl Subscription {
             client_certificate: None,
             secret: None,
             secret_key: None,
+            signature: None,
         }
     }
 

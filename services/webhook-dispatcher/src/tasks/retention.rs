@@ -58,14 +58,14 @@ impl Retention {
             after = last;
         }
         let cutoff = now - self.keep.attempts;
-        let (mut after, mut attempts) = (0, 0);
+        let (mut after, mut attempts) = ((Uuid::nil(), 0), 0);
         loop {
             run.check()?;
             let step = pool
                 .transaction(async |conn| retention::delete_attempts(conn, cutoff, after, STEP).await)
                 .await?;
             attempts += step.deleted;
-            let Some(last) = step.last else { break };
+            let Some(last) = step.last() else { break };
             after = last;
         }
         let cutoff = now - self.keep.deliveries;

@@ -188,3 +188,20 @@ async fn two_replicas_share_the_work_and_repeat_nothing() {
     desk.until("webhook_deliveries WHERE status = 'success'", 1000).await;
     assert_eq!(receiver.hits().len(), 1000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_the_inbox_has_forgotten_is_delivered_no_second_time() {
+    let desk = Desk::open().await;
+    let receiver = Receiver::answering(200);
+    let (id, _) = desk.subscribe(&all_to(&receiver));
+    let first = fact(1);
+    desk.tell(std::slice::from_ref(&first)).await;
+    desk.delivery(&id, "success").await;
+    desk.execute("DELETE FROM inbox").await;
+    // Beside one nobody has seen before.
+    desk.tell(&[first, fact(2)]).await;
+    desk.until("webhook_deliveries WHERE status = 'success'", 2).await;
+    desk.until("inbox", 2).await;
+    assert_eq!((desk.count("messages").await, desk.count("webhook_deliveries").await), (2, 2));
+    assert_eq!(receiver.hits().len(), 2);
+}

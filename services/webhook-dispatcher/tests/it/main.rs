@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod again;
+mod asymmetric;
 mod bad_input;
 mod certificates;
 mod conformance;
 mod delivery;
 mod failpoints;
 mod figures;
+mod forgotten;
 mod hostile;
 mod interface;
 mod isolation;
@@ -20,3 +22,7 @@ mod traces;
 mod verifiers;
 mod wanted;
 mod weather;
+
+/// What our documents give to receivers.
+#[path = "../../../../docs/webhooks/verify_v1a.rs"]
+mod verify_v1a;

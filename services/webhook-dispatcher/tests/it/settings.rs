@@ -85,6 +85,15 @@ async fn everything_set_is_shown_changed_and_taken_away_but_for_what_is_secret()
             assert_eq!(bare[name], *value, "{name} has its default again");
         }
     }
+
+    // The name callers of before know.
+    let (_, changed) = desk.service.patch(&path, &json!({ "timeout": 9 }));
+    assert_eq!(changed["timeout_seconds"], 9, "{changed}");
+    let (_, made) =
+        desk.service.post("/webhooks", &json!({ "url": receiver.url, "events": ["*"], "timeout": 3 }));
+    assert_eq!(made["timeout_seconds"], 3, "{made}");
+    let both = json!({ "url": receiver.url, "events": ["*"], "timeout": 3, "timeout_seconds": 4 });
+    assert_eq!((desk.service.post("/webhooks", &both).0, desk.service.patch(&path, &both).0), (400, 400));
 }
 
 #[tokio::test(flavor = "multi_thread")]

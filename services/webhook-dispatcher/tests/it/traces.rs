@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web as routes};
 use messaging::outbox;
+use serde_json::json;
 use telemetry::{Sampler, Settings, Traces};
 use testkit::{Collector, Span, eventually};
 use tokio_util::sync::CancellationToken;
@@ -74,7 +75,7 @@ async fn a_request_and_every_webhook_it_causes_are_one_trace() {
     let otel = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
     let desk = Desk::open_with(&[&LOCAL[..], &otel].concat()).await;
     let receiver = Receiver::answering(204);
-    desk.subscribe(&all_to(&receiver));
+    let (id, _) = desk.subscribe(&all_to(&receiver));
     let stop = CancellationToken::new();
     let tell = tell_by_http(desk.pool.clone(), &stop);
 
@@ -105,6 +106,34 @@ async fn a_request_and_every_webhook_it_causes_are_one_trace() {
         let parent = hit.headers["traceparent"].to_str().unwrap();
         assert!(posted.iter().any(|span| parent == format!("00-{CALLER}-{}-01", span.id)), "{parent}");
         assert_eq!(hit.headers["tracestate"], "shop=1");
+    }
+    // A fact that somebody tells without a trace begins one where it is taken in.
+    desk.tell(&[fact(3)]).await;
+    let parent = receiver.until_hits(4).await[3].headers["traceparent"].to_str().unwrap().to_owned();
+    let (posted, taken_in) = eventually("a trace of its own", async || {
+        let spans = collector.spans();
+        let posted = spans.iter().find(|span| parent == format!("00-{}-{}-01", span.trace_id, span.id))?;
+        let taken_in = spans.iter().find(|span| span.id == posted.parent)?;
+        Some((posted.clone(), taken_in.clone()))
+    })
+    .await;
+    assert_eq!((&*posted.name, &*taken_in.name), ("POST webhook", "process webhook-dispatcher.events"));
+    assert!(posted.trace_id == taken_in.trace_id && posted.trace_id != CALLER);
+    // Events of outside producers and tests go on with their requests.
+    let outside = json!({ "type": "custom.thing", "data": {} });
+    for (path, wish) in [("/events".to_owned(), outside), (format!("/webhooks/{id}/test"), json!({}))] {
+        let before = receiver.hits().len();
+        let headers = [
+            ("authorization", &*format!("Bearer {}", desk.service.issue("webhook-dispatcher:write"))),
+            ("content-type", "application/json"),
+            ("traceparent", &*format!("00-{CALLER}-{CALLERS_SPAN}-01")),
+        ];
+        let (path, wish) = (format!("/api/v1{path}"), wish.to_string());
+        let answer = desk.service.request("POST", &path, &headers, wish.as_bytes()).unwrap();
+        assert_eq!(answer.status, 202, "{path}");
+        let hit = receiver.until_hits(before + 1).await.pop().unwrap();
+        let parent = hit.headers["traceparent"].to_str().unwrap().to_owned();
+        assert!(parent.starts_with(&format!("00-{CALLER}-")) && parent.ends_with("-01"), "{parent}");
     }
     // What the log knows of a person or a subscriber is not told to the collector.
     for (name, value) in collector.spans().into_iter().flat_map(|span| span.attributes) {

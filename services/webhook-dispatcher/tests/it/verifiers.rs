@@ -1,35 +1,51 @@
-//! What is really sent, before the public verifiers of Standard Webhooks: the crate always, the libraries of Python and
-//! JavaScript where `cargo xtask contracts webhooks` has installed them.
+//! What is really sent, before those who verify it: the public libraries of Standard Webhooks and, as none of them knows
+//! `v1a`, the files our documents give to receivers. Rust's always, those of Python and JavaScript where
+//! `cargo xtask contracts webhooks` has installed what they need.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use testkit::tell;
 
 use crate::support::{Desk, Hit, Receiver, all_to, fact};
+use crate::verify_v1a::is_genuine;
 
 /// The folder the libraries were installed in.
 const FOLDER: &str = "WEBHOOK_VERIFIERS";
 const GENUINE: &str = "genuine";
 const REFUSED: &str = "refused";
 
-/// A request, whose secret a verifier is given, and what it is to say.
+const OF_ANOTHER: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
+
+/// A request, what a verifier is given to know it by, and what it is to say.
 struct Case {
     name: String,
-    secret: String,
+    /// A secret, or public keys separated by spaces.
+    key: String,
     hit: Hit,
+    /// When it is judged, in seconds since 1970; the libraries have their own clock.
+    now: u64,
     expected: &'static str,
 }
 
+impl Case {
+    fn public_keys(&self) -> Option<Vec<&str>> {
+        self.key.starts_with("whpk_").then(|| self.key.split(' ').collect())
+    }
+}
+
 /// A request as it came, and what somebody could have made of it on its way.
-fn cases(name: &str, hit: &Hit, secrets: &[&str]) -> Vec<Case> {
-    let case = |what: &str, secret: &str, hit: Hit, expected| Case {
+fn cases(name: &str, hit: &Hit, keys: &[&str]) -> Vec<Case> {
+    let timestamp: u64 = header(hit, "webhook-timestamp").parse().unwrap();
+    let case = |what: &str, key: &str, hit: Hit, expected| Case {
         name: format!("{name}, {what}"),
-        secret: secret.to_owned(),
+        key: key.to_owned(),
         hit,
+        now: timestamp,
         expected,
     };
     let changed = |header: &'static str, value: &str| {
@@ -37,27 +53,69 @@ fn cases(name: &str, hit: &Hit, secrets: &[&str]) -> Vec<Case> {
         hit.headers.insert(header, value.parse().unwrap());
         hit
     };
-    let signatures = hit.headers["webhook-signature"].to_str().unwrap();
-    let timestamp: i64 = hit.headers["webhook-timestamp"].to_str().unwrap().parse().unwrap();
+    let signatures = header(hit, "webhook-signature");
     let other_body = Hit { body: [&hit.body[..], b" "].concat(), ..hit.clone() };
     let unknown_before = changed("webhook-signature", &format!("v9,AAAA {signatures}"));
-    let secret = secrets[0];
-    let genuine = secrets.iter().map(|secret| case("as it came", secret, hit.clone(), GENUINE));
+    let key = keys[0];
+    let genuine = keys.iter().map(|key| case("as it came", key, hit.clone(), GENUINE));
     let more = [
-        case("beside a version nobody knows", secret, unknown_before, GENUINE),
-        case("another body", secret, other_body, REFUSED),
-        case("another id", secret, changed("webhook-id", "evt_1"), REFUSED),
-        case("a second later", secret, changed("webhook-timestamp", &(timestamp + 1).to_string()), REFUSED),
-        case("cut off", secret, changed("webhook-signature", &signatures[..20]), REFUSED),
+        case("beside a version nobody knows", key, unknown_before, GENUINE),
+        case("another body", key, other_body, REFUSED),
+        case("another id", key, changed("webhook-id", "evt_1"), REFUSED),
+        case("a second later", key, changed("webhook-timestamp", &(timestamp + 1).to_string()), REFUSED),
+        case("cut off", key, changed("webhook-signature", &signatures[..20]), REFUSED),
         case("another secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", hit.clone(), REFUSED),
+        case("another's public key", OF_ANOTHER, hit.clone(), REFUSED),
     ];
     genuine.chain(more).collect()
 }
 
+/// What only the receivers' files are asked: the libraries have no `v1a`, and a clock of their own.
+fn cases_of_v1a(name: &str, hit: &Hit, key: &str) -> Vec<Case> {
+    let mut judged = cases(name, hit, &[key, &format!("{OF_ANOTHER} {key}")]);
+    let timestamp = header(hit, "webhook-timestamp");
+    let first = header(hit, "webhook-signature").split(' ').find(|entry| entry.starts_with("v1a,")).unwrap();
+    for (what, name_of_header, value) in [
+        ("as another version", "webhook-signature", first.replace("v1a,", "v1,")),
+        ("without a version", "webhook-signature", first.replace("v1a,", "")),
+        ("an empty signature", "webhook-signature", "v1a,".to_owned()),
+        ("no base64", "webhook-signature", "v1a,!!!!".to_owned()),
+        ("no signature at all", "webhook-signature", String::new()),
+        ("no time", "webhook-timestamp", String::new()),
+        ("a time that is no number", "webhook-timestamp", format!("{timestamp}.0")),
+        ("an endless time", "webhook-timestamp", "9".repeat(5000)),
+    ] {
+        let mut changed = hit.clone();
+        changed.headers.insert(name_of_header, value.parse().unwrap());
+        let (name, key) = (format!("{name}, {what}"), key.to_owned());
+        judged.push(Case { name, key, hit: changed, now: timestamp.parse().unwrap(), expected: REFUSED });
+    }
+    let sent: u64 = timestamp.parse().unwrap();
+    for (now, expected) in
+        [(sent + 300, GENUINE), (sent + 301, REFUSED), (sent - 300, GENUINE), (sent - 301, REFUSED)]
+    {
+        let name = format!("{name}, sent at {sent} and judged at {now}");
+        judged.push(Case { name, key: key.to_owned(), hit: hit.clone(), now, expected });
+    }
+    judged
+}
+
+fn header<'a>(hit: &'a Hit, name: &str) -> &'a str {
+    hit.headers[name].to_str().unwrap()
+}
+
 fn by_rust(cases: &[Case]) -> Vec<String> {
     let say = |case: &Case| {
-        let verified = Webhook::new(&case.secret).unwrap().verify(&case.hit.body, &case.hit.headers);
-        if verified.is_ok() { GENUINE } else { REFUSED }.to_owned()
+        let (hit, now) = (&case.hit, UNIX_EPOCH + Duration::from_secs(case.now));
+        let is_genuine = match case.public_keys() {
+            Some(keys) => {
+                let headers =
+                    ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|it| header(hit, it));
+                is_genuine(&keys, headers.into(), &hit.body, now)
+            }
+            None => Webhook::new(&case.key).unwrap().verify(&hit.body, &hit.headers).is_ok(),
+        };
+        if is_genuine { GENUINE } else { REFUSED }.to_owned()
     };
     cases.iter().map(say).collect()
 }
@@ -72,7 +130,12 @@ fn by_program(program: &Path, script: &Path, cases: &[Case]) -> Vec<String> {
             case.hit.headers.iter().map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap())));
         let headers: Value = headers.collect::<serde_json::Map<_, _>>().into();
         let body = std::str::from_utf8(&case.hit.body).unwrap();
-        writeln!(requests, "{}", json!({ "secret": case.secret, "headers": headers, "body": body })).unwrap();
+        let mut request = json!({ "headers": headers, "body": body, "now": case.now });
+        match case.public_keys() {
+            Some(keys) => request["public_keys"] = json!(keys),
+            None => request["secret"] = json!(case.key),
+        }
+        writeln!(requests, "{request}").unwrap();
     }
     drop(requests);
     let output = running.wait_with_output().unwrap();
@@ -81,11 +144,12 @@ fn by_program(program: &Path, script: &Path, cases: &[Case]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn public_libraries_let_pass_what_is_sent_and_nothing_else() {
+async fn who_verifies_lets_pass_what_is_sent_and_nothing_else() {
     let desk = Desk::open().await;
-    let (plain, rotated, legacy) = (
+    let (plain, rotated, legacy, crossed) = (
         Receiver::answering(200),
         Receiver::new(|n| (if n == 0 { 500 } else { 200 }, None)),
+        Receiver::answering(200),
         Receiver::answering(200),
     );
     let (_, secret) = desk.subscribe(&all_to(&plain));
@@ -95,12 +159,27 @@ async fn public_libraries_let_pass_what_is_sent_and_nothing_else() {
     let style =
         json!({ "url": legacy.url, "events": ["*"], "payload_style": "legacy", "seed_signature": true });
     let (_, of_legacy) = desk.subscribe(&style);
+    // From ed25519 to HMAC and to another ed25519 key: all three sign.
+    let asymmetric = json!({ "url": crossed.url, "events": ["*"], "signature": "v1a" });
+    let (id, _) = desk.subscribe(&asymmetric);
+    let rotate = |kind: &str| {
+        let wish = json!({ "signature": kind });
+        desk.service.post(&format!("/webhooks/{id}/rotate-secret"), &wish).1
+    };
+    let (symmetric, last) = (rotate("v1"), rotate("v1a"));
     desk.tell(&[fact(1)]).await;
     let retried = rotated.until_hits(2).await;
     let mut asked = cases("the standard's", &plain.until_hits(1).await[0], &[&secret]);
     asked.extend(cases("the first try after a rotation", &retried[0], &[&second, &first]));
     asked.extend(cases("its second try", &retried[1], &[&second, &first]));
     asked.extend(cases("the origin's body", &legacy.until_hits(1).await[0], &[&of_legacy]));
+    let crossed = &crossed.until_hits(1).await[0];
+    asked.extend(cases("of several kinds", crossed, &[symmetric["secret"].as_str().unwrap()]));
+    let public_keys = last["public_keys"].as_array().unwrap();
+    assert_eq!(public_keys.len(), 2, "{last}");
+    for public_key in public_keys {
+        asked.extend(cases_of_v1a("ed25519", crossed, public_key.as_str().unwrap()));
+    }
 
     let mut verifiers = vec![("crates.io", by_rust(&asked))];
     if let Ok(folder) = std::env::var(FOLDER) {

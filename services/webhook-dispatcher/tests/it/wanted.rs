@@ -141,7 +141,7 @@ async fn what_waits_for_an_earlier_one_of_its_key_is_shown_as_blocked() {
     let (blocked, pending, key) = (json!("blocked"), json!("pending"), json!("sklep-ząbek"));
     assert_eq!(shown, [(&blocked, &key), (&blocked, &key), (&pending, &key)]);
     eventually_within(Duration::from_mins(1), "the backlog among the metrics", async || {
-        let metrics = String::from_utf8(desk.service.request("GET", "/metrics", &[], &[]).ok()?.body).ok()?;
+        let metrics = desk.service.metrics();
         let has = |line: &str| metrics.lines().any(|it| it == line);
         let backlog = has("webhook_backlog_deliveries 3") && has("webhook_backlog_by_rank{rank=\"1\"} 3");
         (backlog && has("webhook_subscriptions{circuit=\"closed\"} 1")).then_some(())

@@ -158,7 +158,7 @@ fn told(state: &State, ended: &Ended, now: OffsetDateTime) -> Vec<Told> {
 
 /// What is written down about an operation as it is now.
 fn logs(operation: &Operation, ended: Option<&Ended>) -> Vec<Log> {
-    let Some(Ended { told, took, .. }) = ended else { return Vec::new() };
+    let Some(Ended { order, told, took }) = ended else { return Vec::new() };
     let entry = |action| Log {
         operation_id: operation.id,
         action,
@@ -168,13 +168,23 @@ fn logs(operation: &Operation, ended: Option<&Ended>) -> Vec<Log> {
         }),
         execution_time_ms: i32::try_from(took.as_millis()).ok(),
     };
-    match (told, operation.status) {
-        (Ok(()), _) => vec![entry("sync_success"), entry("completed")],
-        (Err(Error::Away { .. }), _) => vec![entry("sync_error")],
-        (Err(Error::Refused { .. }), _) => vec![entry("sync_failed"), entry("failed")],
-        (Err(Error::Trouble { .. }), Status::Failed) => vec![entry("sync_failed"), entry("max_retries")],
-        (Err(Error::Trouble { .. }), _) => vec![entry("sync_failed"), entry("retry_failed")],
+    let how: &[&str] = match (told, operation.status) {
+        (Ok(()), _) => &["sync_success", "completed"],
+        (Err(Error::Away { .. }), _) => &["sync_error"],
+        (Err(Error::Refused { .. }), Status::Failed) => &["sync_failed", "failed"],
+        (Err(Error::Trouble { .. }), Status::Failed) => &["sync_failed", "max_retries"],
+        (Err(_), _) => &["sync_failed", "retry_failed"],
+    };
+    let mut logs = Vec::with_capacity(how.len());
+    if order.was_left {
+        let details = json!({ "error": "whoever told allegro-backup before is gone" });
+        logs.push(Log { details, execution_time_ms: None, ..entry("error") });
     }
+    if order.retry_count > 0 {
+        logs.push(Log { details: json!({ "retry": order.retry_count }), ..entry("retry") });
+    }
+    logs.extend(how.iter().map(|action| entry(action)));
+    logs
 }
 
 fn fact(state: &State, operation: &Operation) -> Result<Option<Envelope>, pg::Error> {

@@ -86,6 +86,8 @@ pub(super) fn of(notice: &Notice, language: Language) -> (String, String) {
                 En => "Only people can put them right.".to_owned(),
             },
         ),
+        Notice::NoSku { order_id } => without_sku(order_id.as_str(), language),
+        Notice::UnknownGood { nomenclature, ekn_code } => unknown_good(nomenclature, ekn_code, language),
         Notice::Fuse { differing, checked } => (
             match language {
                 Ru => "Сверка остановлена: слишком много расхождений".to_owned(),
@@ -99,4 +101,40 @@ pub(super) fn of(notice: &Notice, language: Language) -> (String, String) {
             },
         ),
     }
+}
+
+fn without_sku(order_id: &str, language: Language) -> (String, String) {
+    let (title, body) = match language {
+        Ru => (
+            format!("Позиции без SKU, первый заказ: {order_id}"),
+            "Для них ничего не списано. Укажите SKU предложения в Allegro, спишите вручную и отмените операции.",
+        ),
+        Pl => (
+            format!("Pozycje bez SKU, pierwsze zamówienie: {order_id}"),
+            "Niczego dla nich nie zdjęto. Wpisz SKU oferty w Allegro, zdejmij ręcznie i anuluj operacje.",
+        ),
+        En => (
+            format!("Lines without a SKU, first in order {order_id}"),
+            "Nothing was taken for them. Set the offer's SKU at Allegro, take it by hand and cancel the operations.",
+        ),
+    };
+    (title, body.to_owned())
+}
+
+fn unknown_good(nomenclature: &str, ekn_code: &str, language: Language) -> (String, String) {
+    let (title, body) = match language {
+        Ru => (
+            format!("Закрыта партия неизвестного товара: {nomenclature} ({ekn_code})"),
+            "Она не оприходована. Укажите её SKU: POST /stock-sync/goods.",
+        ),
+        Pl => (
+            format!("Zamknięto partię nieznanego towaru: {nomenclature} ({ekn_code})"),
+            "Nie przyjęto jej. Podaj jej SKU: POST /stock-sync/goods.",
+        ),
+        En => (
+            format!("A batch of an unknown thing was closed: {nomenclature} ({ekn_code})"),
+            "It was not received. Say what its SKU is: POST /stock-sync/goods.",
+        ),
+    };
+    (title, body.to_owned())
 }

@@ -4,13 +4,19 @@ use domain::events::{MovedLine, OrderStock, StockRefunded};
 use domain::{AllegroOrderId, TokenId};
 use serde_json::json;
 
-use super::{Book, Fact, Rules, log};
+use super::{Book, Fact, Rules, SoldLine, log};
 use crate::domain::operation::{Kind, Operation, Status};
 
 impl Book {
-    /// An order was cancelled for an account: what of it left the warehouse comes back, and what has not never leaves.
-    /// It is remembered, so that an order that becomes ready afterwards takes nothing.
-    pub(crate) fn cancel(&mut self, order_id: &AllegroOrderId, token_id: TokenId, rules: &Rules<'_>) {
+    /// An order of these lines was cancelled for an account: what of it left the warehouse comes back, with whatever order
+    /// it left, and what has not never leaves. It is remembered, so that an order that becomes ready afterwards takes nothing.
+    pub(crate) fn cancel(
+        &mut self,
+        order_id: &AllegroOrderId,
+        token_id: TokenId,
+        lines: &[String],
+        rules: &Rules<'_>,
+    ) {
         let order = self.orders.entry(order_id.clone()).or_default();
         if order.cancelled_for.contains(&token_id) {
             return;
@@ -21,14 +27,26 @@ impl Book {
         let mut deductions: Vec<usize> =
             operations.filter(|(_, it)| it.kind == Kind::Deduction).map(|(index, _)| index).collect();
         if deductions.is_empty() {
-            deductions = self.remember(order_id, token_id, rules);
+            deductions = self.remember((order_id, lines), token_id, rules);
+        }
+        for line in lines.iter().filter(|line| !self.sold.contains_key(*line)) {
+            if self.never.insert(line.clone()) {
+                self.changes.never.insert(line.clone(), order_id.clone());
+            }
         }
         self.give_back(&deductions, rules);
     }
 
-    /// The deductions of an order that was taken so long ago that they are not kept any more, made of its movements.
-    fn remember(&mut self, order_id: &AllegroOrderId, token_id: TokenId, rules: &Rules<'_>) -> Vec<usize> {
-        let taken = self.sold.iter().filter(|(_, line)| line.order_id == *order_id && !line.is_back);
+    /// The deductions of an order that has none here, made of its movements: it was taken so long ago that they are not
+    /// kept any more, or with orders that were merged into it.
+    fn remember(
+        &mut self,
+        (order_id, lines): (&AllegroOrderId, &[String]),
+        token_id: TokenId,
+        rules: &Rules<'_>,
+    ) -> Vec<usize> {
+        let is_its = |id: &String, line: &SoldLine| line.order_id == *order_id || lines.contains(id);
+        let taken = self.sold.iter().filter(|(id, line)| is_its(id, line) && !line.is_back);
         let mut operations: Vec<Operation> = taken
             .map(|(line_item_id, line)| Operation {
                 id: rules.ids.next_id(),

@@ -33,14 +33,14 @@ pub(crate) enum Outcome {
 struct Need {
     /// Operations whose units are to be taken, and from where.
     taking: Vec<(usize, Place)>,
-    /// Operations of lines that left the warehouse as part of another order.
+    /// Operations of lines that left the warehouse as part of another order, or were cancelled with one.
     elsewhere: Vec<usize>,
     units: BTreeMap<Place, i64>,
 }
 
 impl Book {
     /// Takes an order from the shelf, if it is one that counts and was not taken before. Doing it again does nothing,
-    /// except that what failed for want of units is tried again.
+    /// except that what failed is tried again: for want of units, or because allegro-backup did not know the order yet.
     pub(crate) fn sell(&mut self, sale: &Sale, rules: &Rules<'_>) -> Outcome {
         let is_cancelled = |token: TokenId| {
             self.orders.get(&sale.order_id).is_some_and(|order| order.cancelled_for.contains(&token))
@@ -52,6 +52,7 @@ impl Book {
             return Outcome::NotCounted(reason);
         }
         let open = self.open(sale, rules);
+        self.mark_again(sale, rules);
         if open.is_empty() {
             return Outcome::AlreadyDone;
         }
@@ -85,6 +86,30 @@ impl Book {
         open
     }
 
+    /// What was taken and could not be marked is marked once more, with all its tries; where the question is under way, if it
+    /// fails: it may have been asked before allegro-backup knew the order.
+    fn mark_again(&mut self, sale: &Sale, rules: &Rules<'_>) {
+        let known = self.of(&sale.order_id, sale.token_id).into_iter();
+        let taken = known.filter(|(_, it)| it.deducted_at.is_some());
+        let (mut unmarked, mut under_way) = (Vec::new(), Vec::new());
+        for (index, operation) in taken {
+            match operation.status {
+                Status::Failed => unmarked.push(index),
+                Status::Processing => under_way.push(operation.id),
+                _ => {}
+            }
+        }
+        if !under_way.is_empty() {
+            // Should one have failed just now, people need not look at it.
+            self.changes.healed.insert((sale.order_id.clone(), sale.token_id));
+            self.changes.told_again.extend(under_way);
+        }
+        for index in unmarked {
+            self.change(index, rules.now, |it| it.retry_count = 0);
+            self.mark_next(index, rules);
+        }
+    }
+
     fn need(&mut self, open: &[usize], rules: &Rules<'_>) -> Need {
         let mut need = Need::default();
         for index in open {
@@ -93,7 +118,8 @@ impl Book {
                 self.fail(*index, "the line has no SKU: nothing can be taken for it", rules);
                 continue;
             };
-            if self.sold.contains_key(&operation.line_item_id) {
+            let line = &operation.line_item_id;
+            if self.sold.contains_key(line) || self.never.contains(line) {
                 need.elsewhere.push(*index);
                 continue;
             }

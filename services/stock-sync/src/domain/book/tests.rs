@@ -52,6 +52,10 @@ fn sale(order: &str, lines: &[(&str, Option<&str>, i64)]) -> Sale {
     }
 }
 
+fn lines_of(sale: &Sale) -> Vec<String> {
+    sale.lines.iter().map(|line| line.line_item_id.clone()).collect()
+}
+
 fn on_hand(book: &Book, sku: &str) -> i64 {
     book.levels[&(Sku::parse(sku).unwrap(), SHELF.to_owned())].on_hand
 }
@@ -94,19 +98,19 @@ fn what_is_no_sale_of_ours_takes_nothing() {
         assert!(matches!(book.sell(sale, &rules), Outcome::NotCounted(_)), "{sale:?}");
     }
     assert_eq!(on_hand(&book, "wosk"), 5);
-    assert!(book.changed().next().is_none());
+    assert!(book.changed(true).is_empty());
 }
 
 #[test]
 fn a_cancelled_order_comes_back_once_and_one_cancelled_before_it_is_ready_never_leaves() {
     let (mut book, rules) = (book(&[("wosk", 5)]), rules());
     let (first, second) = (sale("one", &[("a", Some("wosk"), 2)]), sale("two", &[("b", Some("wosk"), 2)]));
-    book.cancel(&second.order_id, token(1), &rules);
+    book.cancel(&second.order_id, token(1), &lines_of(&second), &rules);
     assert_eq!(book.sell(&second, &rules), Outcome::Cancelled);
     assert_eq!(book.sell(&first, &rules), Outcome::Deducted);
     assert_eq!(on_hand(&book, "wosk"), 3);
-    book.cancel(&first.order_id, token(1), &rules);
-    book.cancel(&first.order_id, token(1), &rules);
+    book.cancel(&first.order_id, token(1), &lines_of(&first), &rules);
+    book.cancel(&first.order_id, token(1), &lines_of(&first), &rules);
     assert_eq!(on_hand(&book, "wosk"), 5);
     assert_eq!(states(&book, "one"), [(Kind::Deduction, Status::Cancelled), (Kind::Refund, Status::Pending)]);
     assert_eq!(book.sell(&first, &rules), Outcome::Cancelled);
@@ -124,9 +128,37 @@ fn a_line_sold_with_another_order_or_account_is_not_sold_again() {
     assert_eq!(on_hand(&book, "wosk"), 3);
     assert_eq!(states(&book, "merged"), [(Kind::Deduction, Status::Pending)], "its mark is set all the same");
 
-    book.cancel(&"merged".to_owned().into(), token(1), &rules);
-    book.cancel(&twin.order_id, token(2), &rules);
+    book.cancel(&"merged".to_owned().into(), token(1), &["a".to_owned()], &rules);
+    book.cancel(&twin.order_id, token(2), &lines_of(&twin), &rules);
     assert_eq!(on_hand(&book, "wosk"), 5, "its units come back once, with whichever is cancelled first");
+}
+
+#[test]
+fn a_merged_order_cancelled_before_it_was_ready_gives_back_what_left_with_its_parts_and_keeps_what_had_not() {
+    let (mut book, rules) = (book(&[("wosk", 9)]), rules());
+    let (first, late) = (sale("one", &[("a", Some("wosk"), 2)]), sale("late", &[("b", Some("wosk"), 3)]));
+    assert_eq!(book.sell(&first, &rules), Outcome::Deducted);
+    let merged = ["a".to_owned(), "b".to_owned()];
+    book.cancel(&"merged".to_owned().into(), token(1), &merged, &rules);
+    assert_eq!(on_hand(&book, "wosk"), 9);
+    book.sell(&late, &rules);
+    assert_eq!(on_hand(&book, "wosk"), 9, "told of too late");
+    book.cancel(&"merged".to_owned().into(), token(2), &merged, &rules);
+    assert_eq!(on_hand(&book, "wosk"), 9, "once");
+}
+
+#[test]
+fn what_could_not_be_marked_is_marked_again_when_the_order_is_told_of_again() {
+    let (mut book, rules) = (book(&[("wosk", 9)]), rules());
+    let early = sale("early", &[("a", Some("wosk"), 2)]);
+    assert_eq!(book.sell(&early, &rules), Outcome::Deducted);
+    book.change(0, NOW, |it| (it.status, it.retry_count) = (Status::Failed, 5));
+    assert_eq!(book.sell(&early, &rules), Outcome::AlreadyDone);
+    assert_eq!(
+        (on_hand(&book, "wosk"), states(&book, "early")),
+        (7, vec![(Kind::Deduction, Status::Pending)])
+    );
+    assert_eq!((book.operations[0].retry_count, book.changes.healed.len()), (0, 1));
 }
 
 #[test]
@@ -136,10 +168,10 @@ fn mending_does_what_was_to_be_done_and_leaves_what_was_given_back() {
     book.mend(&first, &rules);
     assert_eq!((on_hand(&book, "wosk"), states(&book, "one")), (7, vec![(Kind::Deduction, Status::Pending)]));
     assert_eq!(book.sell(&second, &rules), Outcome::Deducted);
-    book.cancel(&second.order_id, token(1), &rules);
+    book.cancel(&second.order_id, token(1), &lines_of(&second), &rules);
     book.mend(&second, &rules);
     assert_eq!(states(&book, "two"), [(Kind::Deduction, Status::Cancelled), (Kind::Refund, Status::Pending)]);
-    book.cancel(&third.order_id, token(1), &rules);
+    book.cancel(&third.order_id, token(1), &lines_of(&third), &rules);
     book.mend(&third, &rules);
     assert_eq!((on_hand(&book, "wosk"), states(&book, "three")), (7, vec![]));
     // Taken so long ago that its operation is not kept: marked, and not taken again.
@@ -174,7 +206,7 @@ fn whatever_comes_in_whatever_order_the_ledger_adds_up_and_each_line_moves_once(
             let sku = if number % 4 < 2 { "wosk" } else { "knot" };
             let lines = [(line.as_str(), Some(sku), i64::from(number / 2) + 1)];
             if random.random_bool(0.3) {
-                book.cancel(&order.into(), token_id, &rules);
+                book.cancel(&order.into(), token_id, &[line], &rules);
             } else {
                 book.sell(&Sale { token_id: Some(token_id), ..sale(&order, &lines) }, &rules);
             }

@@ -1,6 +1,6 @@
 //! What a book needs to know, locked so that it stays true until it is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
@@ -21,26 +21,31 @@ struct OrderRow {
     cancelled_for: Vec<Uuid>,
     #[diesel(sql_type = BigInt)]
     version: i64,
+    #[diesel(sql_type = Bool)]
+    is_new: bool,
 }
 
-/// Locks orders, known or not.
+/// Locks orders, known or not. The row of a new one is made as its first change leaves it, so that most rows are written
+/// once.
 pub(crate) async fn orders(
     conn: &mut pg::Connection,
     ids: &BTreeSet<AllegroOrderId>,
     now: OffsetDateTime,
 ) -> Result<HashMap<AllegroOrderId, OrderState>, pg::Error> {
     // The update changes nothing; it locks, as plain reading of what another inserts meanwhile would not.
-    let rows: Vec<OrderRow> = sql_query(
-        "INSERT INTO order_states AS s (order_id, created_at) SELECT id, $2 FROM unnest($1) AS u (id) ORDER BY id \
-         ON CONFLICT (order_id) DO UPDATE SET version = s.version RETURNING order_id, cancelled_for, version",
+    let statement = sql_query(
+        "INSERT INTO order_states AS s (order_id, version, created_at) \
+         SELECT id, 1, $2 FROM unnest($1) AS u (id) ORDER BY id \
+         ON CONFLICT (order_id) DO UPDATE SET version = s.version \
+         RETURNING order_id, cancelled_for, version, xmax = 0 AS is_new",
     )
     .bind::<Array<Text>, _>(ids.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now)
-    .load(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    let rows: Vec<OrderRow> = pg::kept(statement).load(conn).await?;
     let state = |row: OrderRow| {
         let cancelled_for = row.cancelled_for.into_iter().map(TokenId::from).collect();
-        (row.order_id.into(), OrderState { cancelled_for, version: row.version })
+        let version = if row.is_new { 0 } else { row.version };
+        (row.order_id.into(), OrderState { cancelled_for, version, is_new: row.is_new })
     };
     Ok(rows.into_iter().map(state).collect())
 }
@@ -50,13 +55,12 @@ pub(crate) async fn operations(
     conn: &mut pg::Connection,
     orders: &BTreeSet<AllegroOrderId>,
 ) -> Result<Vec<Operation>, pg::Error> {
-    let rows: Vec<OperationRow> = sql_query(format!(
+    let statement = sql_query(format!(
         "SELECT {} FROM pending_stock_operations AS o WHERE order_id = ANY ($1) ORDER BY id",
         OperationRow::columns("o"),
     ))
-    .bind::<Array<Text>, _>(orders.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>())
-    .load(conn)
-    .await?;
+    .bind::<Array<Text>, _>(orders.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>());
+    let rows: Vec<OperationRow> = pg::kept(statement).load(conn).await?;
     Ok(rows.into_iter().filter_map(OperationRow::read).collect())
 }
 
@@ -92,20 +96,33 @@ pub(crate) async fn sold_with(
     moved(conn, "s.order_id = ANY ($1)", orders).await
 }
 
+#[derive(QueryableByName)]
+struct NeverRow {
+    #[diesel(sql_type = Text)]
+    line_item_id: String,
+}
+
+/// Which of these lines were cancelled before they left. To be read under the locks of their levels.
+pub(crate) async fn never(conn: &mut pg::Connection, lines: &[&str]) -> Result<HashSet<String>, pg::Error> {
+    let statement = sql_query("SELECT line_item_id FROM cancelled_lines WHERE line_item_id = ANY ($1)")
+        .bind::<Array<Text>, _>(lines);
+    let rows: Vec<NeverRow> = pg::kept(statement).load(conn).await?;
+    Ok(rows.into_iter().map(|row| row.line_item_id).collect())
+}
+
 async fn moved(
     conn: &mut pg::Connection,
     which: &'static str,
     names: &[&str],
 ) -> Result<HashMap<String, SoldLine>, pg::Error> {
-    let rows: Vec<SoldRow> = sql_query(format!(
+    let statement = sql_query(format!(
         "SELECT s.line_item_id, s.order_id, s.sku, s.warehouse, -s.delta AS quantity, r.id IS NOT NULL AS is_back \
          FROM stock_movements AS s \
          LEFT JOIN stock_movements AS r ON r.line_item_id = s.line_item_id AND r.kind = 'refund' \
          WHERE {which} AND s.kind = 'sale'",
     ))
-    .bind::<Array<Text>, _>(names)
-    .load(conn)
-    .await?;
+    .bind::<Array<Text>, _>(names);
+    let rows: Vec<SoldRow> = pg::kept(statement).load(conn).await?;
     let sold = |row: SoldRow| {
         let place = (Sku::parse(&row.sku).ok()?, row.warehouse);
         let line =
@@ -141,24 +158,22 @@ pub(crate) async fn levels(
 ) -> Result<BTreeMap<Place, Level>, pg::Error> {
     let skus: Vec<&str> = places.iter().map(|(sku, _)| sku.as_str()).collect();
     let warehouses: Vec<&str> = places.iter().map(|(_, warehouse)| warehouse.as_str()).collect();
-    sql_query(
+    let statement = sql_query(
         "INSERT INTO stock_levels (sku, warehouse, allows_negative, on_hand, version, updated_at) \
          SELECT u.sku, u.warehouse, true, 0, 0, $3 FROM unnest($1, $2) AS u (sku, warehouse) \
          JOIN warehouses ON name = u.warehouse AND allows_negative ORDER BY 1, 2 ON CONFLICT DO NOTHING",
     )
     .bind::<Array<Text>, _>(&skus)
     .bind::<Array<Text>, _>(&warehouses)
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
-    let rows: Vec<LevelRow> = sql_query(
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
+    let statement = sql_query(
         "SELECT sku, warehouse, on_hand, allows_negative, low_threshold, is_low, version FROM stock_levels \
          WHERE (sku, warehouse) IN (SELECT * FROM unnest($1, $2)) ORDER BY sku, warehouse FOR UPDATE",
     )
     .bind::<Array<Text>, _>(&skus)
-    .bind::<Array<Text>, _>(&warehouses)
-    .load(conn)
-    .await?;
+    .bind::<Array<Text>, _>(&warehouses);
+    let rows: Vec<LevelRow> = pg::kept(statement).load(conn).await?;
     let level = |row: LevelRow| {
         let place = (Sku::parse(&row.sku).ok()?, row.warehouse);
         let level = Level {

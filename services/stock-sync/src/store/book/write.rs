@@ -3,11 +3,12 @@
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use domain::{Sku, TokenId};
+use domain::{AllegroOrderId, Sku, TokenId};
 use time::OffsetDateTime;
 
 use crate::domain::book::{Book, Log, Movement};
 use crate::domain::operation::Operation;
+use crate::store::marks;
 
 /// Writes a book's changes, but for the facts.
 pub(crate) async fn write(
@@ -17,15 +18,19 @@ pub(crate) async fn write(
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
     orders(conn, book).await?;
-    operations(conn, book, max_retries, now).await?;
+    // Rows that are new need no look at what is there.
+    operations(conn, &book.changed(true), "", (max_retries, now)).await?;
+    operations(conn, &book.changed(false), CHANGE, (max_retries, now)).await?;
     levels(conn, book, now).await?;
     movements(conn, &book.changes.movements, now).await?;
+    never(conn, book, now).await?;
+    marks::tell_again(conn, &book.changes.told_again, now).await?;
     logs(conn, &book.changes.logs, now).await
 }
 
 async fn orders(conn: &mut pg::Connection, book: &Book) -> Result<(), pg::Error> {
-    let changed: Vec<_> =
-        book.changes.orders.iter().filter_map(|id| Some((id, book.orders.get(id)?))).collect();
+    let changed = book.changes.orders.iter().filter_map(|id| Some((id, book.orders.get(id)?)));
+    let changed: Vec<_> = changed.filter(|(_, order)| !order.is_written()).collect();
     if changed.is_empty() {
         return Ok(());
     }
@@ -34,62 +39,59 @@ async fn orders(conn: &mut pg::Connection, book: &Book) -> Result<(), pg::Error>
         let words: Vec<String> = tokens.iter().map(ToString::to_string).collect();
         format!("{{{}}}", words.join(","))
     };
-    sql_query(
+    let statement = sql_query(
         "UPDATE order_states AS s SET version = u.version, cancelled_for = u.cancelled_for::uuid[] \
          FROM unnest($1, $2, $3) AS u (order_id, version, cancelled_for) WHERE s.order_id = u.order_id",
     )
     .bind::<Array<Text>, _>(changed.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(changed.iter().map(|(_, it)| it.version).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(changed.iter().map(|(_, it)| tokens(&it.cancelled_for)).collect::<Vec<_>>())
-    .execute(conn)
-    .await?;
+    .bind::<Array<Text>, _>(changed.iter().map(|(_, it)| tokens(&it.cancelled_for)).collect::<Vec<_>>());
+    pg::kept(statement).execute(conn).await?;
     Ok(())
 }
 
+/// `attempt` grows: whoever was telling allegro-backup of it meanwhile must not write any more.
+const CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET status = excluded.status, retry_count = excluded.retry_count, \
+     next_retry_at = excluded.next_retry_at, deducted_at = excluded.deducted_at, \
+     completed_at = excluded.completed_at, error_message = excluded.error_message, version = excluded.version, \
+     updated_at = excluded.updated_at, lease_until = NULL, attempt = o.attempt + 1";
+
 async fn operations(
     conn: &mut pg::Connection,
-    book: &Book,
-    max_retries: i32,
-    now: OffsetDateTime,
+    changed: &[&Operation],
+    on_conflict: &'static str,
+    (max_retries, now): (i32, OffsetDateTime),
 ) -> Result<(), pg::Error> {
-    let changed: Vec<&Operation> = book.changed().collect();
     if changed.is_empty() {
         return Ok(());
     }
-    // `attempt` grows: whoever was telling allegro-backup of it meanwhile must not write any more.
-    sql_query(
+    let statement = sql_query(format!(
         "INSERT INTO pending_stock_operations AS o (id, token_id, user_id, order_id, line_item_id, operation_type, \
              status, sku, quantity, warehouse, retry_count, next_retry_at, deducted_at, completed_at, error_message, \
              version, created_at, max_retries, updated_at) \
          SELECT u.*, $18, $19 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
-             AS u \
-         ON CONFLICT (id) DO UPDATE SET status = excluded.status, retry_count = excluded.retry_count, \
-             next_retry_at = excluded.next_retry_at, deducted_at = excluded.deducted_at, \
-             completed_at = excluded.completed_at, error_message = excluded.error_message, \
-             version = excluded.version, updated_at = excluded.updated_at, lease_until = NULL, \
-             attempt = o.attempt + 1",
-    )
-    .bind::<Array<SqlUuid>, _>(column(&changed, |it| it.id))
-    .bind::<Array<Nullable<SqlUuid>>, _>(column(&changed, |it| it.token_id.map(TokenId::as_uuid)))
-    .bind::<Array<Nullable<Text>>, _>(column(&changed, |it| it.user_id.as_deref()))
-    .bind::<Array<Text>, _>(column(&changed, |it| it.order_id.as_str()))
-    .bind::<Array<Text>, _>(column(&changed, |it| it.line_item_id.as_str()))
-    .bind::<Array<Text>, _>(column(&changed, |it| it.kind.word()))
-    .bind::<Array<Text>, _>(column(&changed, |it| it.status.word()))
-    .bind::<Array<Nullable<Text>>, _>(column(&changed, |it| it.sku.as_ref().map(Sku::as_str)))
-    .bind::<Array<BigInt>, _>(column(&changed, |it| it.quantity))
-    .bind::<Array<Text>, _>(column(&changed, |it| it.warehouse.as_str()))
-    .bind::<Array<Int4>, _>(column(&changed, |it| it.retry_count))
-    .bind::<Array<Nullable<Timestamptz>>, _>(column(&changed, |it| it.next_retry_at))
-    .bind::<Array<Nullable<Timestamptz>>, _>(column(&changed, |it| it.deducted_at))
-    .bind::<Array<Nullable<Timestamptz>>, _>(column(&changed, |it| it.completed_at))
-    .bind::<Array<Nullable<Text>>, _>(column(&changed, |it| it.error_message.as_deref()))
-    .bind::<Array<BigInt>, _>(column(&changed, |it| it.version))
-    .bind::<Array<Timestamptz>, _>(column(&changed, |it| it.created_at))
+             AS u {on_conflict}",
+    ))
+    .bind::<Array<SqlUuid>, _>(column(changed, |it| it.id))
+    .bind::<Array<Nullable<SqlUuid>>, _>(column(changed, |it| it.token_id.map(TokenId::as_uuid)))
+    .bind::<Array<Nullable<Text>>, _>(column(changed, |it| it.user_id.as_deref()))
+    .bind::<Array<Text>, _>(column(changed, |it| it.order_id.as_str()))
+    .bind::<Array<Text>, _>(column(changed, |it| it.line_item_id.as_str()))
+    .bind::<Array<Text>, _>(column(changed, |it| it.kind.word()))
+    .bind::<Array<Text>, _>(column(changed, |it| it.status.word()))
+    .bind::<Array<Nullable<Text>>, _>(column(changed, |it| it.sku.as_ref().map(Sku::as_str)))
+    .bind::<Array<BigInt>, _>(column(changed, |it| it.quantity))
+    .bind::<Array<Text>, _>(column(changed, |it| it.warehouse.as_str()))
+    .bind::<Array<Int4>, _>(column(changed, |it| it.retry_count))
+    .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |it| it.next_retry_at))
+    .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |it| it.deducted_at))
+    .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |it| it.completed_at))
+    .bind::<Array<Nullable<Text>>, _>(column(changed, |it| it.error_message.as_deref()))
+    .bind::<Array<BigInt>, _>(column(changed, |it| it.version))
+    .bind::<Array<Timestamptz>, _>(column(changed, |it| it.created_at))
     .bind::<Int4, _>(max_retries)
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -103,7 +105,7 @@ async fn levels(conn: &mut pg::Connection, book: &Book, now: OffsetDateTime) -> 
     if changed.is_empty() {
         return Ok(());
     }
-    sql_query(
+    let statement = sql_query(
         "UPDATE stock_levels AS l SET on_hand = u.on_hand, is_low = u.is_low, version = u.version, updated_at = $6 \
          FROM unnest($1, $2, $3, $4, $5) AS u (sku, warehouse, on_hand, is_low, version) \
          WHERE l.sku = u.sku AND l.warehouse = u.warehouse",
@@ -113,9 +115,8 @@ async fn levels(conn: &mut pg::Connection, book: &Book, now: OffsetDateTime) -> 
     .bind::<Array<BigInt>, _>(changed.iter().map(|(_, it)| it.on_hand).collect::<Vec<_>>())
     .bind::<Array<Bool>, _>(changed.iter().map(|(_, it)| it.is_low).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(changed.iter().map(|(_, it)| it.version).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -127,7 +128,7 @@ async fn movements(
     if movements.is_empty() {
         return Ok(());
     }
-    sql_query(
+    let statement = sql_query(
         "INSERT INTO stock_movements (id, sku, warehouse, delta, on_hand, kind, operation_id, order_id, line_item_id, \
              created_at) \
          SELECT u.*, $10 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS u",
@@ -141,9 +142,24 @@ async fn movements(
     .bind::<Array<SqlUuid>, _>(movements.iter().map(|it| it.operation_id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.order_id.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.line_item_id.as_str()).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
+    Ok(())
+}
+
+async fn never(conn: &mut pg::Connection, book: &Book, now: OffsetDateTime) -> Result<(), pg::Error> {
+    let never = &book.changes.never;
+    if never.is_empty() {
+        return Ok(());
+    }
+    let statement = sql_query(
+        "INSERT INTO cancelled_lines (line_item_id, order_id, created_at) SELECT u.*, $3 FROM unnest($1, $2) AS u \
+         ORDER BY 1 ON CONFLICT (line_item_id) DO NOTHING",
+    )
+    .bind::<Array<Text>, _>(never.keys().map(String::as_str).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(never.values().map(AllegroOrderId::as_str).collect::<Vec<_>>())
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -156,7 +172,7 @@ pub(crate) async fn logs(
     if logs.is_empty() {
         return Ok(());
     }
-    sql_query(
+    let statement = sql_query(
         "INSERT INTO stock_synchronization_logs (operation_id, action, status, details, execution_time_ms, timestamp) \
          SELECT u.*, $6 FROM unnest($1, $2, $3, $4, $5) AS u",
     )
@@ -165,8 +181,7 @@ pub(crate) async fn logs(
     .bind::<Array<Text>, _>(logs.iter().map(|it| it.status).collect::<Vec<_>>())
     .bind::<Array<Jsonb>, _>(logs.iter().map(|it| it.details.clone()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Int4>>, _>(logs.iter().map(|it| it.execution_time_ms).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    .bind::<Timestamptz, _>(now);
+    pg::kept(statement).execute(conn).await?;
     Ok(())
 }

@@ -51,14 +51,17 @@ async fn act(
     let found = deliveries::find(state, id).await.map_err(|error| Problem::database(&error))?;
     let found = found.filter(|(_, _, subscription)| is_visible(caller, subscription.owner.as_deref()));
     found.ok_or_else(|| Problem::new(&DELIVERY_NOT_FOUND))?;
-    once.run(async |conn| {
-        let acted = deliveries::act(conn, id, action, state.now()).await;
-        let acted = acted.map_err(|error| Problem::database(&error))?;
-        let delivery = DeliveryView::from(acted.map_err(problems::refused)?);
-        match action {
-            Action::Retry => Answer::accepted(&delivery),
-            Action::Cancel => Answer::ok(&delivery),
-        }
-    })
-    .await
+    let answer = once
+        .run(async |conn| {
+            let acted = deliveries::act(conn, id, action, state.now()).await;
+            let acted = acted.map_err(|error| Problem::database(&error))?;
+            let delivery = DeliveryView::from(acted.map_err(problems::refused)?);
+            match action {
+                Action::Retry => Answer::accepted(&delivery),
+                Action::Cancel => Answer::ok(&delivery),
+            }
+        })
+        .await;
+    state.load.nudge();
+    answer
 }

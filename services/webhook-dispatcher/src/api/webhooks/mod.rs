@@ -9,31 +9,13 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::SubscriptionId;
 use secrecy::ExposeSecret;
-use serde::Deserialize;
-use utoipa::IntoParams;
-use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Once, Page, Problem};
+use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Once, Page, Paging, Problem};
 
 use self::view::{CreatedWebhook, WebhookPage, WebhookView};
 use self::wish::ChangeWebhook;
 use super::problems::{self, WEBHOOK_NOT_FOUND};
-use crate::app::subscriptions::{self, Settings, Subscription};
+use crate::app::subscriptions::{self, Scheme, Settings, SigningKey, Subscription};
 use crate::state::State;
-
-/// Which page.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Wanted {
-    /// At most so many, 1 to 200.
-    #[serde(default)]
-    #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
-    limit: Limit,
-    /// Where the page before ended: its `next_cursor`.
-    #[param(
-        example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
-    )]
-    cursor: Option<String>,
-}
 
 /// Subscribes. The secret in the answer is shown only now.
 #[utoipa::path(post, path = "/api/v1/webhooks", tag = "webhooks", operation_id = "create_webhook",
@@ -45,8 +27,11 @@ pub(crate) async fn create(
     ApiJson(settings): ApiJson<Settings>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
-    rules::check(&mut errors, &state, &settings);
-    let key = rules::key(&mut errors, settings.secret.as_ref(), settings.secret_key.as_ref());
+    let Settings { secret, secret_key, signature, .. } = &settings;
+    let key = rules::key(&mut errors, secret.as_ref(), secret_key.as_ref(), *signature);
+    let key = key.map(|key| key.made(Scheme::V1));
+    let scheme = key.as_ref().map_or(Scheme::V1, SigningKey::scheme);
+    rules::check(&mut errors, &state, &settings, scheme);
     errors.finish()?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
     once.run(async |conn| {
@@ -61,14 +46,14 @@ pub(crate) async fn create(
 }
 
 /// The subscriptions, newest first; a caller bound to a user sees that user's.
-#[utoipa::path(get, path = "/api/v1/webhooks", tag = "webhooks", operation_id = "list_webhooks", params(Wanted),
+#[utoipa::path(get, path = "/api/v1/webhooks", tag = "webhooks", operation_id = "list_webhooks", params(Paging),
     responses((status = 200, description = "A page", body = WebhookPage)))]
 pub(crate) async fn list(
     state: Data<State>,
     caller: Caller,
-    ApiQuery(wanted): ApiQuery<Wanted>,
+    ApiQuery(wanted): ApiQuery<Paging>,
 ) -> Result<HttpResponse, Problem> {
-    let after = wanted.cursor.as_deref().map(Cursor::decode).transpose()?.map(|it| (it.time, it.id));
+    let after = Cursor::after(wanted.cursor.as_deref())?;
     let owner = caller.user_id.as_deref();
     let found = subscriptions::list(&state, owner, after, wanted.limit.with_probe()).await;
     let found = found.map_err(|error| Problem::database(&error))?;
@@ -107,10 +92,10 @@ pub(crate) async fn change(
     ApiJson(wish): ApiJson<ChangeWebhook>,
 ) -> Result<HttpResponse, Problem> {
     visible(&state, &caller, *id).await?;
-    let edit = |current: &Settings| {
+    let edit = |current: &Settings, scheme: Scheme| {
         let change = wish.apply(current)?;
         let mut errors = FieldErrors::default();
-        rules::check(&mut errors, &state, &change.settings);
+        rules::check(&mut errors, &state, &change.settings, scheme);
         errors.finish().map(|()| change)
     };
     let changed = subscriptions::change(&state, *id, edit).await;

@@ -7,10 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use web::FieldErrors;
 
-use crate::app::subscriptions::Settings;
+use crate::app::subscriptions::{Malformed, NewKey, Scheme, Settings, SigningKey};
 use crate::domain::filter::Filter;
 use crate::domain::settings::is_pointer;
-use crate::domain::signature::SigningKey;
 use crate::domain::{headers, pattern, tls};
 use crate::state::State;
 
@@ -24,9 +23,11 @@ const MAX_RETRY_COUNT: i32 = 20;
 const RETRY_SECONDS: RangeInclusive<i32> = 1..=604_800;
 const MAX_POINTER: usize = 200;
 const MAX_PEM: usize = 32 * 1024;
+/// Where the signature of before the standard is asked for and the key makes none.
+pub(super) const NEEDS_V1: &str = "needs_v1";
 
-/// Notes everything that is wrong with settings, but for the secret.
-pub(super) fn check(errors: &mut FieldErrors, state: &State, settings: &Settings) {
+/// Notes everything that is wrong with settings, but for the secret, which signs by this scheme.
+pub(super) fn check(errors: &mut FieldErrors, state: &State, settings: &Settings, scheme: Scheme) {
     check_url(errors, &state.guard, &settings.url);
     check_events(errors, &settings.events, &state.outside_types);
     if let Some(Err(mistake)) = settings.filter.as_ref().map(Filter::read) {
@@ -51,6 +52,9 @@ pub(super) fn check(errors: &mut FieldErrors, state: &State, settings: &Settings
         errors.check(settings.ordered, "/ordering_key", "not_ordered", message);
     }
     check_headers(errors, settings);
+    let message = "needs a secret that signs v1; this one signs v1a";
+    let has_key = !settings.seed_signature || scheme == Scheme::V1;
+    errors.check(has_key, "/seed_signature", NEEDS_V1, message);
     if let Some(pem) = &settings.custom_ca {
         check_pem(errors, "/custom_ca", pem, tls::check_authorities);
     }
@@ -59,12 +63,13 @@ pub(super) fn check(errors: &mut FieldErrors, state: &State, settings: &Settings
     }
 }
 
-/// The key a wish names in one of two ways, or a fresh one.
+/// The key a wish names in one of two ways, or a fresh one of the kind it names; none when something is wrong with it.
 pub(super) fn key(
     errors: &mut FieldErrors,
     secret: Option<&SecretString>,
     secret_key: Option<&SecretString>,
-) -> Option<SigningKey> {
+    signature: Option<Scheme>,
+) -> Option<NewKey> {
     let (pointer, given) = match (secret, secret_key) {
         (Some(_), Some(_)) => {
             errors.push("/secret_key", "ambiguous", "is the same as secret; give one of them");
@@ -72,13 +77,37 @@ pub(super) fn key(
         }
         (Some(secret), None) => ("/secret", secret),
         (None, Some(secret)) => ("/secret_key", secret),
-        (None, None) => return Some(SigningKey::fresh()),
+        (None, None) => return Some(NewKey::Fresh(signature)),
     };
-    let key = SigningKey::read(given.expose_secret());
-    if key.is_none() {
-        errors.push(pointer, "weak_secret", "is whsec_ and the base64 of 24 to 64 bytes");
+    match SigningKey::read(given.expose_secret()) {
+        Err(malformed) => {
+            let (code, message) = wrong_secret(malformed);
+            errors.push(pointer, code, message);
+            None
+        }
+        Ok(key) if signature.is_some_and(|named| named != key.scheme()) => {
+            let message = "is not how the secret signs: whsec_ signs v1, whsk_ signs v1a; give one of them";
+            errors.push("/signature", "contradiction", message);
+            None
+        }
+        Ok(key) => Some(NewKey::Given(key)),
     }
-    key
+}
+
+const fn wrong_secret(malformed: Malformed) -> (&'static str, &'static str) {
+    match malformed {
+        Malformed::Symmetric => (
+            "weak_secret",
+            "is whsec_ and the base64 of 24 to 64 bytes, or whsk_ and the base64 of an ed25519 key and its public key",
+        ),
+        Malformed::Asymmetric => {
+            ("malformed", "is whsk_ and the base64 of 64 bytes: an ed25519 key, then its public key")
+        }
+        Malformed::Halves => (
+            "halves_differ",
+            "has a public half, its last 32 bytes, that does not belong to its private half",
+        ),
+    }
 }
 
 fn check_url(errors: &mut FieldErrors, guard: &Guard, text: &str) {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use web::Problem;
 
-use crate::app::subscriptions::Subscription;
+use crate::app::subscriptions::{Scheme, SigningKey, Subscription};
 use crate::domain::settings::{PayloadStyle, ReceiverHealth};
 use crate::state::State;
 
@@ -18,8 +18,10 @@ use crate::state::State;
     "url": "https://shop.example/hooks", "events": ["order.created", "order.cancelled"], "filter": null, "api_version": "v1",
     "retry_count": null, "retry_schedule": null, "timeout_seconds": 10, "rate_limit_per_second": 20,
     "max_concurrency": null, "ordered": false, "ordering_key": null, "payload_style": "standard",
-    "seed_signature": false, "custom_ca": null, "header_names": ["X-Tenant"], "has_client_certificate": false,
-    "is_active": true, "disabled_at": null, "disabled_reason": null, "health": {
+    "seed_signature": false, "signature": "v1a", "public_key": "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+    "public_keys": ["whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="], "custom_ca": null,
+    "header_names": ["X-Tenant"], "has_client_certificate": false, "is_active": true,
+    "disabled_at": null, "disabled_reason": null, "health": {
         "consecutive_failures": 0, "last_success_at": "2026-11-21T08:00:01Z", "first_failure_at": null,
         "circuit_state": "closed", "circuit_until": null,
     }, "created_at": "2026-11-21T08:00:00Z", "updated_at": "2026-11-21T08:00:00Z",
@@ -44,6 +46,13 @@ pub(crate) struct WebhookView {
     ordering_key: Option<String>,
     payload_style: PayloadStyle,
     seed_signature: bool,
+    /// How the secret signs: `v1` by HMAC-SHA256, `v1a` by ed25519.
+    signature: Scheme,
+    /// `whpk_` and base64: what receivers verify `v1a` with; null with `v1`.
+    public_key: Option<String>,
+    /// The same of every secret that signs now, the present one's first: those that were replaced sign for a while yet. A
+    /// receiver believes a signature of any of them.
+    public_keys: Vec<String>,
     custom_ca: Option<String>,
     header_names: Vec<String>,
     has_client_certificate: bool,
@@ -63,8 +72,33 @@ pub(crate) struct WebhookView {
 pub(crate) struct CreatedWebhook {
     #[serde(flatten)]
     pub(super) webhook: WebhookView,
-    #[schema(example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
+    /// `whsec_` or `whsk_` and base64.
+    #[schema(
+        example = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+    )]
     pub(super) secret: String,
+}
+
+/// What there is to know of the secrets that sign now.
+pub(super) struct Signing {
+    pub(super) signature: Scheme,
+    pub(super) public_key: Option<String>,
+    pub(super) public_keys: Vec<String>,
+}
+
+impl Signing {
+    /// # Errors
+    /// 500 when what is sealed cannot be opened.
+    pub(super) fn of(state: &State, subscription: &Subscription) -> Result<Self, Problem> {
+        let keys = subscription.signing_keys(&state.keyring, state.now());
+        let keys = keys.map_err(|error| Problem::internal(&error))?;
+        let present = keys.first();
+        Ok(Self {
+            signature: present.map_or(Scheme::V1, SigningKey::scheme),
+            public_key: present.and_then(SigningKey::public),
+            public_keys: keys.iter().filter_map(SigningKey::public).collect(),
+        })
+    }
 }
 
 /// A page of subscriptions.
@@ -79,6 +113,7 @@ impl WebhookView {
     /// 500 when what is sealed cannot be opened.
     pub(super) fn of(state: &State, subscription: Subscription) -> Result<Self, Problem> {
         let headers = subscription.headers(&state.keyring).map_err(|error| Problem::internal(&error))?;
+        let Signing { signature, public_key, public_keys } = Signing::of(state, &subscription)?;
         let settings = subscription.settings();
         Ok(Self {
             id: subscription.id(),
@@ -97,6 +132,9 @@ impl WebhookView {
             ordering_key: settings.ordering_key,
             payload_style: settings.payload_style,
             seed_signature: settings.seed_signature,
+            signature,
+            public_key,
+            public_keys,
             custom_ca: settings.custom_ca,
             header_names: headers.into_iter().map(|(name, _)| name).collect(),
             has_client_certificate: subscription.has_client_certificate(),

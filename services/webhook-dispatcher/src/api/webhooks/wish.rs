@@ -8,6 +8,12 @@ use web::{FieldErrors, Problem, extract};
 
 use crate::app::subscriptions::{Change, Settings};
 
+/// Callers of before know it as `timeout`.
+const TIMEOUT: &str = "timeout_seconds";
+
+/// What only `rotate-secret` changes.
+const ROTATED: [&str; 3] = ["secret", "secret_key", "signature"];
+
 /// Settings by name.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
@@ -20,8 +26,8 @@ impl PartialSchema for ChangeWebhook {
         if let RefOr::T(Schema::Object(object)) = &mut schema {
             object.required.clear();
             object.example = Some(serde_json::json!({ "events": ["*"], "description": null }));
-            for secret in ["secret", "secret_key"] {
-                object.properties.shift_remove(secret);
+            for rotated in ROTATED {
+                object.properties.shift_remove(rotated);
             }
         }
         schema
@@ -34,18 +40,26 @@ impl ChangeWebhook {
     /// The settings with what is named in the place of what was there.
     ///
     /// # Errors
-    /// What has the wrong shape; a secret, which is not changed this way.
+    /// What has the wrong shape; a secret or its kind, which are not changed this way.
     pub(super) fn apply(&self, current: &Settings) -> Result<Change, Problem> {
         let mut errors = FieldErrors::default();
-        for secret in ["secret", "secret_key"] {
-            let is_named = self.0.contains_key(secret);
+        for rotated in ROTATED {
+            let is_named = self.0.contains_key(rotated);
             let message = "is changed by POST /api/v1/webhooks/{id}/rotate-secret";
-            errors.check(!is_named, &format!("/{secret}"), "not_changeable", message);
+            errors.check(!is_named, &format!("/{rotated}"), "not_changeable", message);
         }
+        let is_ambiguous = self.0.contains_key(TIMEOUT) && self.0.contains_key("timeout");
+        errors.check(
+            !is_ambiguous,
+            "/timeout",
+            "ambiguous",
+            "is the same as timeout_seconds; give one of them",
+        );
         errors.finish()?;
         let mut merged = serde_json::to_value(current).map_err(|error| Problem::internal(&error))?;
         if let Value::Object(fields) = &mut merged {
-            fields.extend(self.0.clone());
+            let named = |name: &String| if name == "timeout" { TIMEOUT.to_owned() } else { name.clone() };
+            fields.extend(self.0.iter().map(|(name, value)| (named(name), value.clone())));
         }
         Ok(Change {
             settings: extract::from_value(merged)?,

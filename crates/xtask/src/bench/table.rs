@@ -1,0 +1,126 @@
+//! The figures of several rounds as a table, beside what their medians must reach.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use super::page;
+
+/// What a median must reach.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reach {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// A row of the table: what it tells of, and its figure of one round.
+pub(super) struct Row<R> {
+    what: String,
+    digits: usize,
+    figure: Box<dyn Fn(&R) -> f64>,
+    reach: Option<Reach>,
+}
+
+impl<R> Row<R> {
+    /// A figure that is only told.
+    pub(super) fn told(what: impl Into<String>, digits: usize, figure: impl Fn(&R) -> f64 + 'static) -> Self {
+        Self { what: what.into(), digits, figure: Box::new(figure), reach: None }
+    }
+
+    /// A figure whose median must reach something.
+    pub(super) fn reaching(
+        what: impl Into<String>,
+        digits: usize,
+        figure: impl Fn(&R) -> f64 + 'static,
+        reach: Reach,
+    ) -> Self {
+        Self { reach: Some(reach), ..Self::told(what, digits, figure) }
+    }
+}
+
+/// Measures so many rounds, one after another.
+pub(super) fn rounds<R>(count: usize, mut measure: impl FnMut() -> Result<R>) -> Result<Vec<R>> {
+    let mut rounds = Vec::new();
+    for round in 1..=count {
+        println!("round {round} of {count}");
+        rounds.push(measure()?);
+    }
+    Ok(rounds)
+}
+
+/// Prints what was measured, and keeps it in docs/BENCHMARKS.md under `page`, if one is named.
+///
+/// # Errors
+/// When a median does not reach what it must.
+pub(super) fn conclude<R>(rows: &[Row<R>], rounds: &[R], page: Option<&str>) -> Result<ExitCode> {
+    let text = text(rows, rounds);
+    println!("\n{text}");
+    if let Some(name) = page {
+        page::write(name, &text)?;
+    }
+    let missed = missed(rows, rounds);
+    if missed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    bail!("missed: {}", missed.join(", "))
+}
+
+fn text<R>(rows: &[Row<R>], rounds: &[R]) -> String {
+    let mut text = "| what | median | least | most | reach |\n|---|---|---|---|---|\n".to_owned();
+    for Row { what, digits, figure, reach } in rows {
+        let (least, median, most) = spread(rounds, figure);
+        let reach = match reach {
+            Some(Reach::AtLeast(bound)) => format!("≥ {bound}"),
+            Some(Reach::AtMost(bound)) => format!("≤ {bound}"),
+            None => String::new(),
+        };
+        // Writing to memory cannot fail.
+        let _written =
+            writeln!(text, "| {what} | {median:.digits$} | {least:.digits$} | {most:.digits$} | {reach} |");
+    }
+    text
+}
+
+/// Which medians do not reach what they must; one that is no number does not.
+fn missed<'a, R>(rows: &'a [Row<R>], rounds: &[R]) -> Vec<&'a str> {
+    let is_reached = |row: &&Row<R>| {
+        let median = spread(rounds, &row.figure).1;
+        match row.reach {
+            Some(Reach::AtLeast(bound)) => median >= bound,
+            Some(Reach::AtMost(bound)) => median <= bound,
+            None => true,
+        }
+    };
+    rows.iter().filter(|row| !is_reached(row)).map(|row| row.what.as_str()).collect()
+}
+
+/// Smallest, median and largest.
+fn spread<R>(rounds: &[R], figure: impl Fn(&R) -> f64) -> (f64, f64, f64) {
+    let mut values: Vec<f64> = rounds.iter().map(figure).collect();
+    values.sort_by(f64::total_cmp);
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reach::{AtLeast, AtMost};
+    use super::{missed, text};
+
+    type Row = super::Row<f64>;
+
+    #[test]
+    fn medians_are_told_with_what_they_must_reach_and_those_that_do_not() {
+        let rows = [
+            Row::told("speed", 0, |it| *it),
+            Row::reaching("ratio", 1, |it| it / 10.0, AtLeast(0.2)),
+            Row::reaching("delay", 1, |it| it / 10.0, AtMost(0.15)),
+            Row::reaching("nothing", 0, |_| f64::NAN, AtMost(1.0)),
+        ];
+        let rounds = [3.0, 1.0, 2.0];
+        assert_eq!(missed(&rows, &rounds), ["delay", "nothing"]);
+        let text = text(&rows, &rounds);
+        assert!(text.contains("| speed | 2 | 1 | 3 |  |\n| ratio | 0.2 | 0.1 | 0.3 | ≥ 0.2 |\n"), "{text}");
+    }
+}

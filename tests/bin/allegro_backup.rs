@@ -1,0 +1,7 @@
+//! allegro-backup, for tests in which services work together.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run::<allegro_backup::AllegroBackup>()
+}
