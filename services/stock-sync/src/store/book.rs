@@ -1,7 +1,7 @@
 //! Reading a book under locks, and writing what it decided.
 //!
-//! Locks are taken in one order everywhere: orders by id, then levels by SKU and warehouse. Two transactions wait for
-//! each other, never for one another.
+//! Locks are taken in one order everywhere: orders by id, then levels by SKU and warehouse. Operations are written only by
+//! whoever holds their order. Two transactions wait for each other, never for one another.
 
 mod read;
 mod row;

@@ -122,7 +122,16 @@ pub(crate) async fn tell_again(
     Ok(())
 }
 
-/// Writes down how telling went. Returns the operations as they are now, but for those another has claimed since. One that
+/// Locks orders that are known, by id: whoever writes operations holds their order, or two of them wait for one another.
+pub(crate) async fn lock(conn: &mut pg::Connection, orders: &[&str]) -> Result<(), pg::Error> {
+    let statement =
+        sql_query("SELECT FROM order_states WHERE order_id = ANY ($1) ORDER BY order_id FOR NO KEY UPDATE")
+            .bind::<Array<Text>, _>(orders);
+    pg::kept(statement).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes down how telling went, of orders that are locked. Returns the operations as they are now, but for those another has claimed since. One that
 /// failed, of an order that was told of again meanwhile, is tried again with all its tries.
 pub(crate) async fn record(
     conn: &mut pg::Connection,

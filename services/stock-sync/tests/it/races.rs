@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+use diesel::sql_query;
+use diesel_async::RunQueryDsl;
 use domain::events::OrderFact;
 use serde_json::{Value, json};
 use testkit::eventually;
@@ -106,4 +108,25 @@ async fn an_order_handed_in_without_an_account_is_taken_and_nobody_is_told() {
     let pointers: Vec<&Value> =
         problem["errors"].as_array().unwrap().iter().map(|it| &it["pointer"]).collect();
     assert_eq!((status, pointers), (400, vec![&json!("/lineItems/0/quantity"), &json!("/lineItems/1/id")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_holds_an_order_writes_its_operations_and_nobody_else() {
+    let desk = Desk::open().await;
+    desk.put("wosk", 9);
+    desk.backup.fail_late(404, Duration::from_secs(1));
+    desk.tell(&[ready(order("held", &[("wosk", 1), ("wosk", 2)]))]).await;
+    let asked = async || desk.operations("held").pop().filter(|it| it["status"] == "processing");
+    eventually("the question to be under way", asked).await;
+    let mut holder = desk.pool.begin().await.unwrap();
+    let hold = sql_query("SELECT FROM order_states WHERE order_id = 'held' FOR UPDATE");
+    hold.execute(&mut *holder).await.unwrap();
+    let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waits = async || (desk.count(waiting).await > 0).then_some(());
+    eventually("who writes the answer down to wait", waits).await;
+    // Who does not wait for the order holds its operations now, and would wait for whoever holds the order.
+    let write = sql_query("UPDATE pending_stock_operations SET updated_at = updated_at");
+    write.execute(&mut *holder).await.expect("nobody to hold an operation");
+    holder.commit().await.unwrap();
+    desk.until("held", &[("deduction", "failed"), ("deduction", "failed")]).await;
 }

@@ -60,9 +60,11 @@ async fn write(state: &State, batch: &[Ended]) -> Result<(), pg::Error> {
     let told: Vec<Told> = batch.iter().flat_map(|ended| told(state, ended, now)).collect();
     let took = batch.iter().flat_map(|ended| ended.order.operations.iter().map(move |id| (*id, ended)));
     let by_id: HashMap<Uuid, &Ended> = took.collect();
+    let orders: Vec<&str> = batch.iter().map(|ended| ended.order.order_id.as_str()).collect();
     let is_released = state
         .pool
         .transaction(async |conn| {
+            marks::lock(conn, &orders).await?;
             let operations = marks::record(conn, &told, now).await?;
             // Called off while it was told: the opposite waits for this question to end, and it has.
             let is_dropped = |ended: &&Ended| {
