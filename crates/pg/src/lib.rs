@@ -22,6 +22,6 @@ pub use error::Error;
 pub use forget::{Forget, housekeeping};
 pub use kept::{Kept, kept};
 pub use migrate::{MigrateError, migrate};
-pub use pool::{Pool, PooledConnection};
+pub use pool::{Pool, PooledConnection, may_try_again};
 pub use rotate::{RotateError, RotateKeys, SealedTable, rotate};
 pub use transaction::Transaction;

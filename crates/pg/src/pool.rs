@@ -174,12 +174,7 @@ impl Pool {
         let mut tries = 1;
         loop {
             match self.try_transaction(work.clone()).await {
-                Err(error) if tries < TRIES && is_collision(&error) => {
-                    metrics::counter!("db_transaction_retries_total").increment(1);
-                    let pause = backoff::exponential(RETRY_BASE, tries, RETRY_CAP);
-                    tokio::time::sleep(backoff::jitter(pause, 0.5, rand::random())).await;
-                    tries += 1;
-                }
+                Err(error) if is_collision(&error) && may_try_again(tries).await => tries += 1,
                 outcome => return outcome,
             }
         }
@@ -221,6 +216,18 @@ impl Pool {
         let status = self.inner.status();
         (status.size, status.available)
     }
+}
+
+/// After a transaction collided with another for the `tries`th time: waits a moment (others wait another one) and says
+/// whether to run it again from its beginning.
+pub async fn may_try_again(tries: u32) -> bool {
+    if tries >= TRIES {
+        return false;
+    }
+    metrics::counter!("db_transaction_retries_total").increment(1);
+    let pause = backoff::exponential(RETRY_BASE, tries, RETRY_CAP);
+    tokio::time::sleep(backoff::jitter(pause, 0.5, rand::random())).await;
+    true
 }
 
 /// Whether a collision is what the work failed for, however it wrapped it.

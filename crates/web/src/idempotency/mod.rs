@@ -102,15 +102,28 @@ impl Once {
     }
 
     /// Answers the request: from what is kept, or by `work`, in one transaction with keeping the answer. An error of
-    /// `work` takes back what it wrote, and nothing is kept. Without a key `work` is done each time, in a transaction
-    /// all the same.
+    /// `work` takes back what it wrote, and nothing is kept; where it collided with another transaction, it is done again
+    /// from its beginning, a few times at most. Without a key `work` is done each time, in a transaction all the same.
     ///
     /// # Errors
     /// What `work` returned; 409 while the same key's first request runs; 422 where the key came with another request
     /// before; 503 without the database: what was asked for may have been done, and the same key tells.
     pub async fn run(
         self,
-        work: impl AsyncFnOnce(&mut pg::Connection) -> Result<Answer, Problem>,
+        work: impl AsyncFn(&mut pg::Connection) -> Result<Answer, Problem>,
+    ) -> Result<HttpResponse, Problem> {
+        let mut tries = 1;
+        loop {
+            match self.run_once(&work).await {
+                Err(problem) if problem.is_collision() && pg::may_try_again(tries).await => tries += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn run_once(
+        &self,
+        work: &impl AsyncFn(&mut pg::Connection) -> Result<Answer, Problem>,
     ) -> Result<HttpResponse, Problem> {
         let begun = self.answers.pool.begin().await;
         let mut transaction = begun.map_err(|error| Problem::database(&error))?;
@@ -127,9 +140,9 @@ impl Once {
     }
 
     async fn within(
-        self,
+        &self,
         conn: &mut pg::Connection,
-        work: impl AsyncFnOnce(&mut pg::Connection) -> Result<Answer, Problem>,
+        work: &impl AsyncFn(&mut pg::Connection) -> Result<Answer, Problem>,
     ) -> Result<HttpResponse, Problem> {
         let Some(request) = &self.request else { return Ok(work(conn).await?.into()) };
         // What is finished needs no lock; only who finds nothing takes it, and looks again under it.

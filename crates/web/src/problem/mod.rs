@@ -25,6 +25,9 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// How long a caller is asked to wait when a dependency is down.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// How long a caller is asked to wait when others changed the same each time it was tried.
+const COLLISION_OVER: Duration = Duration::from_secs(1);
+
 /// An error on its way to the caller. The server adds where (`instance`) and which request it was.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -32,6 +35,7 @@ pub struct Problem {
     detail: Option<String>,
     errors: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    is_collision: bool,
 }
 
 /// One thing that is wrong with the request's content.
@@ -79,7 +83,7 @@ pub struct Body<'a> {
 impl Problem {
     /// A problem of this kind, nothing more said yet.
     pub fn new(code: &'static ErrorCode) -> Self {
-        Self { code, detail: None, errors: Vec::new(), headers: Vec::new() }
+        Self { code, detail: None, errors: Vec::new(), headers: Vec::new(), is_collision: false }
     }
 
     /// An error nobody foresaw: logs the whole chain of causes, tells the caller nothing but the request id.
@@ -97,14 +101,32 @@ impl Problem {
             .retry_after(RETRY_AFTER)
     }
 
-    /// The database is down, or we made a mistake.
+    /// The database is down, another did the same at the same moment, or we made a mistake.
     pub fn database(error: &pg::Error) -> Self {
-        // Who collided with another may ask again, as who found the database away.
-        if error.is_unavailable() || matches!(error, pg::Error::Collision(_)) {
+        if matches!(error, pg::Error::Collision(_)) {
+            Self::collision(error)
+        } else if error.is_unavailable() {
             Self::unavailable("postgres", error)
         } else {
             Self::internal(error)
         }
+    }
+
+    /// Another changed the same at the same moment: [`Once::run`](crate::Once::run) does the work again, and whoever
+    /// collides each time is asked to come back.
+    pub fn collision(error: &pg::Error) -> Self {
+        tracing::info!(error = %Chain(error), "collided with another transaction");
+        Self {
+            is_collision: true,
+            ..Self::new(&DEPENDENCY_UNAVAILABLE)
+                .detail("others change the same at this moment")
+                .retry_after(COLLISION_OVER)
+        }
+    }
+
+    /// Whether doing the same again may go well at once.
+    pub(crate) const fn is_collision(&self) -> bool {
+        self.is_collision
     }
 
     /// Says what went wrong this time.

@@ -23,8 +23,7 @@ use web::{Answer, ApiJson, Idempotency, Once, Problem};
 use crate::auth::bearer;
 use crate::support::App;
 
-const TABLES: &str =
-    concat!(include_str!("../../sql/idempotency_keys.sql"), "CREATE TABLE effects (name text NOT NULL);");
+const TABLES: &str = concat!(include_str!("../../sql/idempotency_keys.sql"), include_str!("effects.sql"));
 
 #[derive(Debug)]
 struct Hands(Mutex<OffsetDateTime>);
@@ -142,6 +141,21 @@ impl Bench {
             assert!(Instant::now() < deadline, "no effect is under way");
         }
     }
+}
+
+#[test]
+fn work_that_collided_is_done_again_a_few_times() {
+    let bench = Bench::open();
+    let done = bench.post("/api/v1/things", "key-1", &json!({ "name": "collides twice" }));
+    assert_eq!((done.status, done.is_replay), (201, false), "{}", done.body);
+    assert_eq!(bench.count("effects"), 1);
+    assert_eq!(bench.post("/api/v1/things", "key-1", &json!({ "name": "collides twice" })).body, done.body);
+    let before = bench.count("generate_series(1, (SELECT last_value FROM tries))");
+    let refused = bench.post("/api/v1/things", "key-2", &json!({ "name": "collides always" }));
+    assert_eq!((refused.status, refused.retry_after.as_deref()), (503, Some("1")), "{}", refused.body);
+    assert_eq!(refused.body["detail"], "others change the same at this moment");
+    assert_eq!(bench.count("generate_series(1, (SELECT last_value FROM tries))") - before, 4);
+    assert_eq!(bench.count("effects"), 1);
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(crate) async fn import(
     ApiCsv(text): ApiCsv,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
-    let (rows, mut errors) = import::read(&text);
+    let (rows, errors) = import::read(&text);
     if wanted.mode == Mode::AllOrNothing || rows.is_empty() {
         refuse(&errors)?;
     }
@@ -88,7 +88,7 @@ pub(crate) async fn import(
         if wanted.mode == Mode::AllOrNothing {
             refuse(&imported.errors)?;
         }
-        errors.extend(imported.errors);
+        let mut errors = [errors.as_slice(), &imported.errors].concat();
         errors.sort_by_key(|it| it.row);
         let skipped = rows_of(&errors);
         Answer::ok(&ImportView {

@@ -154,7 +154,7 @@ pub(crate) async fn adjust(
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
     once.run(async |conn| {
         let order = Order {
-            sku,
+            sku: sku.clone(),
             warehouse: wanted.warehouse.as_deref().unwrap_or(&state.settings.default_warehouse),
             change: Change::Add(wanted.delta),
             low_threshold: Wish::AsItWas,

@@ -137,10 +137,10 @@ async fn owner(
     if may_see { Ok(owner) } else { Err(Problem::new(&ACCOUNT_NOT_FOUND)) }
 }
 
-/// A line that another order took at the same moment is seen the next time.
+/// A line that another order took at the same moment is seen when it is done again.
 fn refused(error: &pg::Error) -> Problem {
     match error {
-        pg::Error::UniqueViolation { .. } => Problem::unavailable("postgres", error),
+        pg::Error::UniqueViolation { .. } => Problem::collision(error),
         _ => Problem::database(error),
     }
 }

@@ -57,7 +57,7 @@ pub(crate) enum RotateRefusal {
 }
 
 /// Which key is to sign.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum NewKey {
     /// The caller's own.
     Given(SigningKey),

@@ -145,7 +145,7 @@ pub(crate) async fn initialize(
         correlation_id: request_id.as_str(),
     };
     once.run(async |conn| {
-        let begun = connect::begin(conn, &state, &wish, code).await;
+        let begun = connect::begin(conn, &state, &wish, code.clone()).await;
         let begun = begun.map_err(|error| problems::allegro(&error))?;
         Answer::accepted(&Initialized::from(begun))
     })

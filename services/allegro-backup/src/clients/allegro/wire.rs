@@ -25,7 +25,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
 }
 
 /// A device flow that has begun.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct DeviceCode {
     /// What we poll with.
     pub(crate) device_code: SecretString,

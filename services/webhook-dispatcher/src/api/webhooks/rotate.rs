@@ -93,7 +93,7 @@ pub(crate) async fn rotate(
     visible(&state, &caller, *id).await?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
     once.run(async |conn| {
-        let rotated = subscriptions::rotate(conn, &state, *id, key, Duration::seconds(overlap)).await;
+        let rotated = subscriptions::rotate(conn, &state, *id, key.clone(), Duration::seconds(overlap)).await;
         let (webhook, previous_expires_at, secret) =
             rotated.map_err(problems::of_write(|refusal| match refusal {
                 RotateRefusal::TooMany => Problem::new(&TOO_MANY_SECRETS),

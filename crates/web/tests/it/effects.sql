@@ -1,0 +1,11 @@
+CREATE TABLE effects (name text NOT NULL);
+-- Counts whatever is rolled back.
+CREATE SEQUENCE tries;
+CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('tries') <= 2 OR NEW.name = 'collides always' THEN
+        RAISE 'as if another had changed it first' USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER collide BEFORE INSERT ON effects FOR EACH ROW WHEN (NEW.name LIKE 'collides%') EXECUTE FUNCTION collide();
