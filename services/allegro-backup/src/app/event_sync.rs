@@ -25,6 +25,8 @@ use crate::store::{cursors, journal};
 
 /// Events on a page, at most.
 const PAGE: usize = 1000;
+/// Events whose orders are held at once and stored together: many accounts catch up at the same time.
+const STRETCH: usize = 250;
 /// Allegro keeps events for 60 days: a cursor that stood for so long may name one that is gone soon.
 const STALE: Duration = Duration::days(30);
 
@@ -100,8 +102,10 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner, begin: Begin) 
         }
         is_first = false;
         let Some(last) = page.last().map(|event| event.id.clone()) else { break };
-        if let Some(error) = reading.land(&page).await? {
-            return Err(error.into());
+        for begin in (0..page.len()).step_by(STRETCH) {
+            if let Some(error) = reading.land(&page, begin).await? {
+                return Err(error.into());
+            }
         }
         if page.len() < PAGE {
             break;
@@ -132,11 +136,12 @@ impl Reading<'_> {
         narrowing::events(self.state, self.owner, from, PAGE).await
     }
 
-    /// Fetches the orders of a page's events and stores both, as far as they came. Returns what stood in the way of
-    /// the rest.
-    async fn land(&mut self, page: &[Event]) -> Result<Option<CallError>, TaskError> {
+    /// Fetches the orders of a stretch of a page's events and stores both, as far as they came. Returns what stood in the
+    /// way of the rest.
+    async fn land(&mut self, page: &[Event], begin: usize) -> Result<Option<CallError>, TaskError> {
         let Self { state, run, owner, again, .. } = *self;
-        let ids: Vec<&str> = page.iter().map(|event| event.id.as_str()).collect();
+        let stretch = page.get(begin..page.len().min(begin + STRETCH)).unwrap_or_default();
+        let ids: Vec<&str> = stretch.iter().map(|event| event.id.as_str()).collect();
         let mut conn = state.pool.get().await?;
         let known: HashSet<String> =
             journal::known(&mut conn, owner.token_id, &ids).await?.into_iter().collect();
@@ -144,13 +149,13 @@ impl Reading<'_> {
         let is_new = |event: &&Event| !known.contains(&event.id);
         let is_wanted = |event: &&Event| again || is_new(event);
         let mut wanted: Vec<String> =
-            page.iter().filter(is_wanted).filter_map(|event| event.order_id.clone()).collect();
+            stretch.iter().filter(is_wanted).filter_map(|event| event.order_id.clone()).collect();
         wanted.sort_unstable();
         wanted.dedup();
 
         let mut told = details::ask(state, owner, wanted).await?;
-        let (leading, stopped_by) = leading(page, &mut told);
-        let run_of_events = page.get(..leading).unwrap_or_default();
+        let (leading, stopped_by) = leading(stretch, &mut told);
+        let run_of_events = stretch.get(..leading).unwrap_or_default();
         let new: Vec<&Event> = run_of_events.iter().filter(is_new).collect();
         let mut learned = Learned::default();
         for order_id in run_of_events.iter().filter_map(|event| event.order_id.as_ref()) {
@@ -169,7 +174,7 @@ impl Reading<'_> {
                 let mut cursor = cursors::read(conn, owner.token_id).await?;
                 // The cursor never goes back into the overlap: it moves when the run reaches beyond it.
                 let stands = page.iter().position(|event| Some(&event.id) == cursor.last_event_id.as_ref());
-                if last.is_some() && stands.is_none_or(|at| leading > at + 1) {
+                if last.is_some() && stands.is_none_or(|at| begin + leading > at + 1) {
                     cursor.last_event_id.clone_from(&last);
                     cursor.last_event_at = Some(state.now());
                     cursors::write(conn, owner.token_id, &cursor).await?;
@@ -213,12 +218,12 @@ impl Reading<'_> {
 }
 
 /// How far the leading run goes in which no order may be Allegro's trouble, and what ends it.
-fn leading(page: &[Event], told: &mut HashMap<String, Told>) -> (usize, Option<CallError>) {
+fn leading(events: &[Event], told: &mut HashMap<String, Told>) -> (usize, Option<CallError>) {
     let stops = |event: &Event| {
         event.order_id.as_ref().is_some_and(|id| matches!(told.get(id), Some(Told::Unsettled(_))))
     };
-    let Some(at) = page.iter().position(stops) else { return (page.len(), None) };
-    let stopper = page.get(at).and_then(|event| told.remove(event.order_id.as_ref()?));
+    let Some(at) = events.iter().position(stops) else { return (events.len(), None) };
+    let stopper = events.get(at).and_then(|event| told.remove(event.order_id.as_ref()?));
     match stopper {
         Some(Told::Unsettled(error)) => (at, Some(error)),
         _ => (at, None),
