@@ -86,6 +86,16 @@ impl Error {
             _ => false,
         }
     }
+
+    /// A violation of this unique constraint as a collision: another transaction did the same at the same moment, and what
+    /// follows from that is seen when the work is done again.
+    #[must_use]
+    pub fn collides_at(self, name: &str) -> Self {
+        match self {
+            Self::UniqueViolation { constraint, source } if constraint == name => Self::Collision(source),
+            other => other,
+        }
+    }
 }
 
 /// True when the server ended the transaction in favour of another (40001, 40P01).

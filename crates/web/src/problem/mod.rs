@@ -114,7 +114,7 @@ impl Problem {
 
     /// Another changed the same at the same moment: [`Once::run`](crate::Once::run) does the work again, and whoever
     /// collides each time is asked to come back.
-    pub fn collision(error: &pg::Error) -> Self {
+    fn collision(error: &pg::Error) -> Self {
         tracing::info!(error = %Chain(error), "collided with another transaction");
         Self {
             is_collision: true,

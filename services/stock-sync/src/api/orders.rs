@@ -107,7 +107,7 @@ pub(crate) async fn process(
     let answered = once.run(async |conn| {
         let sale = Sale { user_id: owner(conn, &caller, sale.token_id).await?, ..sale.clone() };
         let outcomes = ledger::apply(&state, conn, &[Deed::Sell(sale.clone())]).await;
-        let outcome = outcomes.map_err(|error| refused(&error))?.into_iter().next();
+        let outcome = outcomes.map_err(|error| Problem::database(&error))?.into_iter().next();
         let found = operations::of_order(conn, &sale.order_id, sale.token_id).await;
         let found = found.map_err(|error| Problem::database(&error))?;
         let (outcome, reason) = words(outcome.unwrap_or(Outcome::AlreadyDone));
@@ -135,14 +135,6 @@ async fn owner(
     let owner = accounts::owner(conn, token_id).await.map_err(|error| Problem::database(&error))?;
     let may_see = owner.as_deref().map_or(caller.user_id.is_none(), |owner| caller.sees(owner));
     if may_see { Ok(owner) } else { Err(Problem::new(&ACCOUNT_NOT_FOUND)) }
-}
-
-/// A line that another order took at the same moment is seen when it is done again.
-fn refused(error: &pg::Error) -> Problem {
-    match error {
-        pg::Error::UniqueViolation { .. } => Problem::collision(error),
-        _ => Problem::database(error),
-    }
 }
 
 const fn words(outcome: Outcome) -> (&'static str, Option<&'static str>) {

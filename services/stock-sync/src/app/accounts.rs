@@ -51,7 +51,7 @@ pub(crate) async fn change(
     let found = accounts::lock(conn, token_id).await?.filter(|it| may_see(&it.user_id));
     let mut account = found.ok_or(Error::NotFound)?;
     if let Some(name) = wish.warehouse.wanted() {
-        let warehouse = warehouses::lock(conn, name).await?.filter(|it| it.is_active);
+        let warehouse = warehouses::hold(conn, name).await?.filter(|it| it.is_active);
         warehouse.ok_or(Error::NoWarehouse)?;
     }
     account.stock_from = wish.stock_from.unwrap_or(account.stock_from);

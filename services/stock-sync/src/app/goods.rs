@@ -1,6 +1,6 @@
 //! Finished goods: what a closed batch brings onto the shelf, once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use alerts::Alert;
 use domain::Sku;
@@ -61,7 +61,7 @@ pub(crate) async fn add(
     wanted: NewGood,
 ) -> Result<(Good, usize), Error> {
     let name = wanted.warehouse.as_ref().unwrap_or(&state.settings.default_warehouse);
-    let warehouse = crate::store::warehouses::lock(conn, name).await?.filter(|it| it.is_active);
+    let warehouse = crate::store::warehouses::hold(conn, name).await?.filter(|it| it.is_active);
     warehouse.ok_or(Error::NoWarehouse)?;
     let good = Good {
         id: state.ids.next_id(),
@@ -108,6 +108,8 @@ pub(crate) async fn close(
     }
     let closed: Vec<Receipt> = by_id.into_values().collect();
     let new = goods::note(conn, &closed, state.now()).await?;
+    // Whoever adds a meaning now sees these batches, or is seen here: otherwise each would wait for the other for ever.
+    goods::hold(conn).await?;
     let names: Vec<(&str, &str)> =
         new.iter().map(|it| (it.nomenclature.as_str(), it.ekn_code.as_str())).collect();
     let known = goods::of(conn, &names).await?;
@@ -128,11 +130,11 @@ async fn receive(
     };
     let notes: Vec<String> =
         batches.iter().map(|it| format!("batch {} ({})", it.batch_number, it.batch_id)).collect();
-    let (mut orders, mut received) = (Vec::new(), Vec::new());
+    let (mut orders, mut received, mut unknown) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (batch, note) in batches.iter().zip(&notes) {
         let Some((good, sku)) = meaning(batch) else {
             let notice = Notice::unknown_good(&batch.nomenclature, &batch.ekn_code);
-            alerts::raise(conn, state.now(), &notice).await?;
+            unknown.insert(notice.cause(), notice);
             continue;
         };
         received.push(batch.batch_id);
@@ -156,5 +158,10 @@ async fn receive(
         }
     });
     let done: Vec<i64> = done.map(|(batch, _)| *batch).collect();
-    goods::received(conn, &done, state.now()).await
+    goods::received(conn, &done, state.now()).await?;
+    // After the levels, and by cause, as everybody does.
+    for notice in unknown.values() {
+        alerts::raise(conn, state.now(), notice).await?;
+    }
+    Ok(())
 }

@@ -56,7 +56,7 @@ impl Deed {
 /// no effect. Returns what became of each.
 ///
 /// # Errors
-/// The database's. A unique violation means that a line was moved by another transaction just now: to be done again.
+/// The database's. A collision may mean that a line was moved by another transaction just now: to be done again.
 pub(crate) async fn apply(
     state: &State,
     conn: &mut pg::Connection,

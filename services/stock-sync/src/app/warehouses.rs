@@ -16,9 +16,9 @@ pub(crate) use crate::store::warehouses::Warehouse;
 /// The database's; a check violation when its levels are below zero and must not be.
 pub(crate) async fn ensure_default(state: &State) -> Result<(), pg::Error> {
     let ensured = state.default_is_there.get_or_try_init(async || {
-        let mut conn = state.pool.get().await?;
         let allows_negative = state.settings.shortage == Shortage::AllowNegative;
-        warehouses::ensure(&mut conn, &state.settings.default_warehouse, allows_negative, state.now()).await
+        let (name, now) = (&state.settings.default_warehouse, state.now());
+        state.pool.transaction(async |conn| warehouses::ensure(conn, name, allows_negative, now).await).await
     });
     ensured.await?;
     Ok(())
@@ -93,6 +93,9 @@ pub(crate) async fn change(
     }
     let is_active = wish.is_active.unwrap_or(found.is_active);
     let allows_negative = wish.allows_negative.unwrap_or(found.allows_negative);
+    if allows_negative != found.allows_negative {
+        warehouses::lock_levels(conn, name).await?;
+    }
     let changed = warehouses::update(conn, name, is_active, allows_negative, state.now()).await;
     changed.map_err(|error| {
         if error.violates("stock_levels_not_negative") {

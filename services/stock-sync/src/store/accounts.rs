@@ -114,7 +114,7 @@ pub(crate) async fn connect(
     sql_query(
         "INSERT INTO accounts (token_id, user_id, allegro_seller_id, connected_at, stock_from, created_at, updated_at) \
          SELECT u.*, u.connected_at, $5, $5 FROM unnest($1, $2, $3, $4) AS u (token_id, user_id, seller_id, connected_at) \
-         ON CONFLICT (token_id) DO NOTHING",
+         ORDER BY 1 ON CONFLICT (token_id) DO NOTHING",
     )
     .bind::<Array<SqlUuid>, _>(facts.iter().map(|it| it.token_id.as_uuid()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(facts.iter().map(|it| it.user_id.as_str()).collect::<Vec<_>>())

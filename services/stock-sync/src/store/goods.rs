@@ -79,12 +79,17 @@ pub(crate) async fn delete(conn: &mut pg::Connection, id: Uuid) -> Result<bool, 
     Ok(deleted.execute(conn).await? > 0)
 }
 
-/// What these are on the shelf, by name and code, as far as it is known; nobody changes it meanwhile.
+/// Waits for those who change what names mean, and keeps others from it.
+pub(crate) async fn hold(conn: &mut pg::Connection) -> Result<(), pg::Error> {
+    sql_query("LOCK TABLE batch_goods IN SHARE MODE").execute(conn).await?;
+    Ok(())
+}
+
+/// What these are on the shelf, by name and code, as far as it is known.
 pub(crate) async fn of(conn: &mut pg::Connection, names: &[(&str, &str)]) -> Result<Vec<Good>, pg::Error> {
     let (nomenclature, codes): (Vec<&str>, Vec<&str>) = names.iter().copied().unzip();
     let found = sql_query(
-        "SELECT * FROM batch_goods WHERE (nomenclature, ekn_code) IN (SELECT * FROM unnest($1, $2)) \
-         ORDER BY id FOR SHARE",
+        "SELECT * FROM batch_goods WHERE (nomenclature, ekn_code) IN (SELECT * FROM unnest($1, $2))",
     )
     .bind::<Array<Text>, _>(nomenclature)
     .bind::<Array<Text>, _>(codes);

@@ -27,6 +27,9 @@ pub(crate) async fn ensure(
     allows_negative: bool,
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
+    if lock(conn, name).await?.is_some_and(|it| it.allows_negative != allows_negative) {
+        lock_levels(conn, name).await?;
+    }
     sql_query(
         "INSERT INTO warehouses AS w (name, allows_negative, created_at, updated_at) VALUES ($1, $2, $3, $3) \
          ON CONFLICT (name) DO UPDATE SET allows_negative = $2, is_active = true, updated_at = $3 \
@@ -66,6 +69,21 @@ pub(crate) async fn insert(
 pub(crate) async fn lock(conn: &mut pg::Connection, name: &str) -> Result<Option<Warehouse>, pg::Error> {
     let locked = sql_query("SELECT * FROM warehouses WHERE name = $1 FOR UPDATE").bind::<Text, _>(name);
     Ok(locked.get_result(conn).await.optional()?)
+}
+
+/// Locks one's levels in the order in which everybody locks them: a change of its rule is written to all of them.
+pub(crate) async fn lock_levels(conn: &mut pg::Connection, name: &str) -> Result<(), pg::Error> {
+    sql_query("SELECT FROM stock_levels WHERE warehouse = $1 ORDER BY sku FOR UPDATE")
+        .bind::<Text, _>(name)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Holds one as it is, beside others who do.
+pub(crate) async fn hold(conn: &mut pg::Connection, name: &str) -> Result<Option<Warehouse>, pg::Error> {
+    let held = sql_query("SELECT * FROM warehouses WHERE name = $1 FOR SHARE").bind::<Text, _>(name);
+    Ok(held.get_result(conn).await.optional()?)
 }
 
 /// Whether an account's sales are taken from it.

@@ -1,10 +1,13 @@
 //! What production has made comes onto the shelf, each batch once.
 
+use diesel::sql_query;
+use diesel_async::RunQueryDsl;
 use domain::events::{BatchClosed, Envelope};
 use domain::{IdSource, UuidV7Source};
 use serde_json::json;
+use testkit::eventually;
 
-use crate::support::Desk;
+use crate::support::{Desk, order, ready};
 
 /// As its producer will tell it.
 const GOLDEN: &str = include_str!("../../../../crates/domain/tests/golden/batch.closed.json");
@@ -58,6 +61,25 @@ async fn a_closed_batch_is_received_once_as_soon_as_it_is_known_what_it_is() {
     assert_eq!(desk.on_hand("bolt"), 961 + 960, "the last one waits");
     assert_eq!(desk.service.post("/stock-sync/goods", &good).1["batches_received"], 1);
     assert_eq!(desk.on_hand("bolt"), 961 + 2 * 960);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_closed_while_its_meaning_is_added_is_received() {
+    let desk = Desk::open_with(&[("STOCK_SYNC_RECEIPT_ON_BATCH_CLOSE", "true")]).await;
+    desk.put("bolt", 1);
+    desk.put("wosk", 5);
+    let mut adding = desk.pool.begin().await.unwrap();
+    let add = "INSERT INTO batch_goods (id, nomenclature, ekn_code, sku, created_at) \
+               VALUES (gen_random_uuid(), 'Болт М10х50', 'EKN-12345', 'bolt', now())";
+    sql_query(add).execute(&mut *adding).await.unwrap();
+    // Told of between two sales.
+    let sold = |id: &str| ready(order(id, &[("wosk", 1)]));
+    desk.tell(&[sold("one"), closed(17), sold("two")]).await;
+    desk.until_one_waits().await;
+    adding.commit().await.unwrap();
+    let received = async || (desk.on_hand("bolt") == 961 && desk.on_hand("wosk") == 3).then_some(());
+    eventually("the batch and the sales to be taken in", received).await;
+    assert_eq!(desk.count("alerts WHERE kind = 'unknown_good'").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use diesel_async::RunQueryDsl;
 use domain::events::OrderFact;
 use serde_json::{Value, json};
 use testkit::eventually;
+use tokio::runtime::Handle;
 
 use crate::support::{Desk, cancelled, order, ready, token};
 
@@ -121,12 +122,41 @@ async fn whoever_holds_an_order_writes_its_operations_and_nobody_else() {
     let mut holder = desk.pool.begin().await.unwrap();
     let hold = sql_query("SELECT FROM order_states WHERE order_id = 'held' FOR UPDATE");
     hold.execute(&mut *holder).await.unwrap();
-    let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let waits = async || (desk.count(waiting).await > 0).then_some(());
-    eventually("who writes the answer down to wait", waits).await;
+    desk.until_one_waits().await;
     // Who does not wait for the order holds its operations now, and would wait for whoever holds the order.
     let write = sql_query("UPDATE pending_stock_operations SET updated_at = updated_at");
     write.execute(&mut *holder).await.expect("nobody to hold an operation");
     holder.commit().await.unwrap();
     desk.until("held", &[("deduction", "failed"), ("deduction", "failed")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_another_order_took_just_now_is_not_taken_again() {
+    let desk = Desk::open().await;
+    desk.put("wosk", 1);
+    desk.tell(&[ready(order("late", &[("wosk", 5)]))]).await;
+    desk.until("late", &[("deduction", "failed")]).await;
+    desk.put("wosk", 50);
+    let id = desk.operations("late")[0]["id"].as_str().unwrap().to_owned();
+    let mut other = desk.pool.begin().await.unwrap();
+    sql_query("SELECT FROM stock_levels FOR UPDATE").execute(&mut *other).await.unwrap();
+    let retried = tokio::task::block_in_place(|| {
+        thread::scope(|scope| {
+            let retry = scope.spawn(|| desk.service.post(&format!("/stock-sync/retry/{id}"), &json!({})));
+            Handle::current().block_on(async {
+                desk.until_one_waits().await;
+                let sale = sql_query(
+                    "INSERT INTO stock_movements (id, sku, warehouse, delta, on_hand, kind, order_id, line_item_id, created_at) \
+                     SELECT gen_random_uuid(), sku, warehouse, -quantity, 45, 'sale', 'merged', line_item_id, now() \
+                     FROM pending_stock_operations",
+                );
+                assert_eq!(sale.execute(&mut *other).await.unwrap(), 1);
+                other.commit().await.unwrap();
+            });
+            retry.join().unwrap()
+        })
+    });
+    assert_eq!(retried.0, 200, "{}", retried.1);
+    desk.until("late", &[("deduction", "completed")]).await;
+    assert_eq!(desk.count("stock_movements WHERE kind = 'sale'").await, 1);
 }

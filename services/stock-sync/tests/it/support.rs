@@ -131,6 +131,12 @@ impl Desk {
         eventually(&format!("{order} to be {states:?}"), reached).await;
     }
 
+    /// Returns when somebody waits for a lock.
+    pub(crate) async fn until_one_waits(&self) {
+        let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("somebody to wait", async || (self.count(waiting).await > 0).then_some(())).await;
+    }
+
     /// Rows of a table, or of a part of it.
     pub(crate) async fn count(&self, rows: &str) -> i64 {
         #[derive(QueryableByName)]

@@ -4,13 +4,13 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::look::note;
+use super::look::{gone, note};
 use crate::domain::alert::Notice;
 use crate::domain::difference::Kind;
 use crate::state::State;
 use crate::store::ledger;
 pub(crate) use crate::store::ledger::Mismatch;
-use crate::store::reconciliations::{self, Finding};
+use crate::store::reconciliations::Finding;
 
 /// Wrong levels told of at most.
 const MOST: i64 = 1000;
@@ -68,6 +68,5 @@ pub(super) async fn look(state: &State, run: Uuid, started_at: OffsetDateTime) -
         })
         .collect();
     note(state, run, &findings).await?;
-    let mut conn = state.pool.get().await?;
-    reconciliations::gone(&mut conn, None, run, started_at, state.now()).await
+    gone(state, None, run, started_at).await
 }

@@ -42,8 +42,7 @@ pub(super) async fn at(
         }
         cursor = page.next_cursor;
     }
-    let mut conn = state.pool.get().await?;
-    reconciliations::gone(&mut conn, Some(account.token_id), run, started_at, state.now()).await?;
+    gone(state, Some(account.token_id), run, started_at).await?;
     Ok(())
 }
 
@@ -101,6 +100,20 @@ pub(super) fn sale(order: &StoredOrder, token_id: TokenId, user_id: &str) -> Opt
         lines: order.line_items.iter().map(Line::read).collect(),
     };
     sale.faults().is_empty().then_some(sale)
+}
+
+/// What an older run found of this account, or of the ledger, and this complete run did not is gone.
+pub(super) async fn gone(
+    state: &State,
+    token_id: Option<Uuid>,
+    run: Uuid,
+    started_at: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    let now = state.now();
+    state
+        .pool
+        .transaction(async |conn| reconciliations::gone(conn, token_id, run, started_at, now).await)
+        .await
 }
 
 /// Writes findings down, and tells of those nobody had seen.
