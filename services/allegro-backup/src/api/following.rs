@@ -107,6 +107,8 @@ pub(crate) async fn activate(
     let account = account(&state, &caller, wish.token_id).await?;
     connected(&account)?;
     once.run(async |conn| {
+        let account = held(conn, &account).await?;
+        connected(&account)?;
         let done = syncs::activate(conn, &state, &account, minutes.unwrap_or(1)).await;
         done.map_err(|error| Problem::database(&error))?;
         Answer::ok(&Switched { token_id: wish.token_id, is_active: true })
@@ -130,6 +132,7 @@ pub(crate) async fn deactivate(
     }
     let account = account(&state, &caller, wish.token_id).await?;
     once.run(async |conn| {
+        let account = held(conn, &account).await?;
         let done = syncs::deactivate(conn, &state, &account).await;
         done.map_err(|error| Problem::database(&error))?;
         Answer::ok(&Switched { token_id: wish.token_id, is_active: false })
@@ -145,6 +148,12 @@ pub(crate) async fn active(state: Data<State>, caller: Caller) -> Result<HttpRes
     let items =
         active.map_err(|error| Problem::database(&error))?.into_iter().map(ActiveView::from).collect();
     Ok(HttpResponse::Ok().json(ActiveList { items }))
+}
+
+/// The account as it is now, locked: nobody removes it, or finds that its owner is needed, meanwhile.
+async fn held(conn: &mut pg::Connection, account: &Account) -> Result<Account, Problem> {
+    let found = accounts::lock(conn, account.id()).await.map_err(|error| Problem::database(&error))?;
+    found.filter(|account| account.is_active).ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))
 }
 
 async fn account(state: &State, caller: &Caller, id: TokenId) -> Result<Account, Problem> {

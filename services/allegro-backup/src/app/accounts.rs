@@ -167,6 +167,14 @@ pub(crate) async fn find(state: &State, id: TokenId) -> Result<Option<Account>, 
     tokens::find(&mut *state.pool.get().await?, id).await
 }
 
+/// An account as it is now, locked in the caller's transaction. Whoever changes its schedules locks it first.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn lock(conn: &mut pg::Connection, id: TokenId) -> Result<Option<Account>, pg::Error> {
+    tokens::lock(conn, id).await
+}
+
 /// Removes an account: it is not talked for any more, its orders stay.
 ///
 /// # Errors

@@ -28,14 +28,23 @@ const PAGES_OF_A_STEP: usize = 2;
 /// How long one account may hold a worker before others have their turn; it goes on from its checkpoint.
 const TURN: Duration = Duration::from_mins(1);
 
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Waiting,
+    /// It has its connection.
+    Begun,
+    Committed,
+}
+
 /// A few pages, to be stored in one transaction with where the reading stands after it.
 struct Step {
     cursor: Cursor,
     answers: Answers,
-    /// True once the step before is committed.
-    before: watch::Receiver<bool>,
+    /// How far the step before is.
+    before: watch::Receiver<Stage>,
     /// What tells the step after.
-    committed: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     /// It holds an order that a step under way holds, too, and must not lock it first.
     waits_at_once: bool,
 }
@@ -46,8 +55,8 @@ struct Reader<'a> {
     cursor: &'a mut Cursor,
     window: Window,
     started: Instant,
-    /// Whether the last step is committed, and the orders of those that may be under way.
-    last: watch::Receiver<bool>,
+    /// How far the last step is, and the orders of those that may be under way.
+    last: watch::Receiver<Stage>,
     under_way: VecDeque<HashSet<String>>,
 }
 
@@ -60,7 +69,7 @@ pub(super) async fn read(
     (cursor, window): (&mut Cursor, Window),
     counts: &mut Counts,
 ) -> Result<bool, TaskError> {
-    let (_, nothing_before) = watch::channel(true);
+    let (_, nothing_before) = watch::channel(Stage::Committed);
     let reader = Reader {
         pass,
         cursor,
@@ -144,25 +153,25 @@ impl Reader<'_> {
         if self.under_way.len() >= AT_ONCE {
             self.under_way.pop_front();
         }
-        let (committed, after) = watch::channel(false);
+        let (stage, after) = watch::channel(Stage::Waiting);
         let before = std::mem::replace(&mut self.last, after);
-        Step { cursor: self.cursor.clone(), answers, before, committed, waits_at_once }
+        Step { cursor: self.cursor.clone(), answers, before, stage, waits_at_once }
     }
 }
 
 /// One step: orders, facts and checkpoint in one transaction, which ends after the one before.
 async fn write(pass: Pass<'_>, step: Step) -> Result<Counts, TaskError> {
     let Pass { state, run, owner, wish } = pass;
-    let Step { cursor, answers, before, committed, waits_at_once } = step;
-    if waits_at_once {
-        committed_before(&before).await?;
-    }
+    let Step { cursor, answers, before, stage, waits_at_once } = step;
+    // Whoever holds a connection waits for nobody who has none yet: there may be no other.
+    until(&before, if waits_at_once { Stage::Committed } else { Stage::Begun }).await?;
     let counts = state
         .pool
         .transaction(async |conn| {
+            stage.send_replace(Stage::Begun);
             let counts = store(state, conn, owner, &answers, wish.source()).await?;
             // From here on rows are written that the step before writes, too.
-            committed_before(&before).await?;
+            until(&before, Stage::Committed).await?;
             cursors::write(conn, owner.token_id, &cursor).await?;
             history::count(conn, state.now(), (run, owner), wish.kind(), counts).await?;
             let progress =
@@ -171,14 +180,13 @@ async fn write(pass: Pass<'_>, step: Step) -> Result<Counts, TaskError> {
             Ok::<_, TaskError>(counts)
         })
         .await?;
-    // Nobody may be waiting.
-    let _last = committed.send(true);
+    stage.send_replace(Stage::Committed);
     Ok(counts)
 }
 
-/// Waits until the step before is committed. One that failed ends the reading before this one is asked for its outcome.
-async fn committed_before(before: &watch::Receiver<bool>) -> Result<(), TaskError> {
+/// Waits until the step before is so far. One that failed ends the reading before this one is asked for its outcome.
+async fn until(before: &watch::Receiver<Stage>, wanted: Stage) -> Result<(), TaskError> {
     let reason = "the step before was not stored".to_owned();
     let failed = |_gone| TaskError::Postpone { after: Duration::ZERO, reason };
-    before.clone().wait_for(|is_committed| *is_committed).await.map(drop).map_err(failed)
+    before.clone().wait_for(|stage| *stage >= wanted).await.map(drop).map_err(failed)
 }

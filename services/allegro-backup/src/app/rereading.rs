@@ -91,17 +91,16 @@ pub(crate) async fn sweep(state: &State, run: &Run, owner: &Owner) -> Result<(),
 /// What the task runner shall do.
 pub(crate) async fn retry_failed(state: &State, run: &Run) -> Result<(), TaskError> {
     let now = state.now();
-    state
-        .pool
-        .transaction(async |conn| {
-            let accounts = failed::accounts_due(conn, now).await?;
-            for (token_id, user_id) in &accounts {
-                let task = due_orders_task((*token_id, user_id));
-                tasks::enqueue(conn, state.ids.next_id().into(), now, &task).await?;
-            }
-            run.finish(conn, &json!({ "accounts": accounts.len() })).await
-        })
-        .await
+    let mut conn = state.pool.get().await?;
+    let accounts = failed::accounts_due(&mut conn, now).await?;
+    // Each by itself: together they would hold tasks that run, while those wait for one another.
+    for (token_id, user_id) in &accounts {
+        let task = due_orders_task((*token_id, user_id));
+        tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
+    }
+    drop(conn);
+    let result = json!({ "accounts": accounts.len() });
+    state.pool.transaction(async |conn| run.finish(conn, &result).await).await
 }
 
 struct Reading<'a> {

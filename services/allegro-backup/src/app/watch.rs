@@ -79,18 +79,18 @@ async fn follow(state: &State, token_id: TokenId) -> Result<(), pg::Error> {
 
 /// An account whose task has failed for good is worked for again, and a device flow that still waits is polled again.
 async fn begin_again(state: &State) -> Result<(), pg::Error> {
-    let mut conn = state.pool.get().await?;
     let now = state.now();
-    for Forgotten { token_id, user_id, is_read } in tokens::forgotten(&mut conn).await? {
+    let forgotten = tokens::forgotten(&mut *state.pool.get().await?).await?;
+    for Forgotten { token_id, user_id, is_read } in forgotten {
         tracing::warn!(token = %token_id, "nobody was at an account any more; beginning again");
-        let whose = (token_id, user_id.as_str());
         if is_read {
             follow(state, token_id).await?;
         } else {
-            let task = full_sync_task(whose, None, None);
-            tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
+            let task = full_sync_task((token_id, &user_id), None, None);
+            tasks::enqueue(&mut *state.pool.get().await?, state.ids.next_id().into(), now, &task).await?;
         }
     }
+    let mut conn = state.pool.get().await?;
     authorizations::expire(&mut conn, now).await?;
     for (id, user_id) in authorizations::forgotten(&mut conn).await? {
         tracing::warn!(authorization = %id, "nobody was at a device flow any more; beginning again");

@@ -8,7 +8,7 @@ use pg::sealed::Keyring;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::tokens::{SEALED, TokenStoreError};
+use super::tokens::{self, SEALED, TokenStoreError};
 use crate::domain::archive::{AccountLine, OrderLine};
 
 /// Why the owner must connect a restored account again: no export holds tokens.
@@ -32,12 +32,7 @@ pub(crate) async fn account(
     keyring: &Keyring,
     line: &AccountLine,
 ) -> Result<Option<TokenId>, TokenStoreError> {
-    // Connecting the same account at the same time waits, or is found.
-    sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))")
-        .bind::<Text, _>(&line.user_id)
-        .bind::<Text, _>(&line.allegro_seller_id)
-        .execute(conn)
-        .await?;
+    tokens::hold(conn, &line.user_id, &line.allegro_seller_id).await?;
     let existing: Option<Found> = sql_query(
         "SELECT id, user_id = $2 AND allegro_seller_id = $3 AS is_same FROM user_tokens \
          WHERE id = $1 OR (user_id = $2 AND allegro_seller_id = $3 AND is_active AND $4) \

@@ -1,8 +1,13 @@
 //! Connecting accounts and keeping their tokens.
 
+use std::thread;
+
+use diesel::sql_query;
+use diesel_async::RunQueryDsl;
 use sandbox::Settings;
 use serde_json::json;
 use testkit::eventually;
+use tokio::runtime::Handle;
 
 use crate::support::{BOT, OWNER, Shop, USER, USER_PATH};
 
@@ -123,6 +128,35 @@ async fn an_account_that_is_removed_needs_nobody_any_more() {
     shop.until("alerts WHERE cleared_at IS NULL", 1).await;
     assert_eq!(shop.service.delete(&format!("/tokens/{token_id}")).0, 204);
     assert_eq!(shop.count("alerts WHERE cleared_at IS NULL").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_changes_while_it_is_activated_is_looked_at_again() {
+    let shop = Shop::open().await;
+    let token_id = shop.connect().await;
+    shop.until_read().await;
+    let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                   AND query LIKE '%FROM user_tokens WHERE id = $1 FOR NO KEY UPDATE'";
+    let wish = json!({ "token_id": token_id, "interval_minutes": 5 });
+    for (change, expected) in [
+        ("needs_reauthorization = true, reauthorization_reason = 'revoked'", (409, "needs_reauthorization")),
+        ("is_active = false", (404, "token_not_found")),
+    ] {
+        let mut other = shop.pool.begin().await.unwrap();
+        sql_query(format!("UPDATE user_tokens SET {change}")).execute(&mut *other).await.unwrap();
+        let (status, problem) = tokio::task::block_in_place(|| {
+            thread::scope(|scope| {
+                let activate = scope.spawn(|| shop.service.post("/sync/activate", &wish));
+                Handle::current().block_on(async {
+                    eventually("it to wait", async || (shop.count(waiting).await > 0).then_some(())).await;
+                    other.commit().await.unwrap();
+                });
+                activate.join().unwrap()
+            })
+        });
+        assert_eq!((status, problem["code"].as_str().unwrap()), expected, "{problem}");
+        shop.run("UPDATE user_tokens SET needs_reauthorization = false").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

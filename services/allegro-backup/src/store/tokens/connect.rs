@@ -22,6 +22,23 @@ pub(crate) struct Identity<'a> {
     pub(crate) allegro_login: &'a str,
 }
 
+/// Of two who are about to make a user's account of the same seller the second waits here, and finds the first one's row.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn hold(
+    conn: &mut pg::Connection,
+    user_id: &str,
+    allegro_seller_id: &str,
+) -> Result<(), pg::Error> {
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('user_tokens ' || $1 || ' ' || $2, 0))")
+        .bind::<Text, _>(user_id)
+        .bind::<Text, _>(allegro_seller_id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Stores a fresh pair: for a new account, or for one the user has or had, which is then the same account again: its
 /// orders are found where they were. The row stays locked. One that was removed counts as connected only from now on.
 ///
@@ -35,12 +52,7 @@ pub(crate) async fn connect(
     pair: &Pair,
     now: OffsetDateTime,
 ) -> Result<Account, TokenStoreError> {
-    // Of two who connect the same account at once the second waits here, and finds the first one's row.
-    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('user_tokens ' || $1 || ' ' || $2, 0))")
-        .bind::<Text, _>(identity.user_id)
-        .bind::<Text, _>(identity.allegro_seller_id)
-        .execute(conn)
-        .await?;
+    hold(conn, identity.user_id, identity.allegro_seller_id).await?;
     let existing: Option<Account> = sql_query(format!(
         "SELECT {ACCOUNT} FROM user_tokens WHERE user_id = $1 AND allegro_seller_id = $2 FOR NO KEY UPDATE"
     ))

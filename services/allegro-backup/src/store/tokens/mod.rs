@@ -15,7 +15,9 @@ use secrecy::{ExposeSecret, SecretString};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-pub(crate) use self::connect::{Identity, connect, deactivate, need_reauthorization, rename, set_login};
+pub(crate) use self::connect::{
+    Identity, connect, deactivate, hold, need_reauthorization, rename, set_login,
+};
 pub(crate) use self::forgotten::{Forgotten, count_by_state, forgotten};
 pub(crate) use self::lease::{
     Attempt, expiring, give_lease_back, interrupted, leave_unanswered, store_refreshed, take_lease,
