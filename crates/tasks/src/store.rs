@@ -48,7 +48,9 @@ pub(crate) async fn give_back_silent(
     let given_back = sql_query(
         "UPDATE task_history SET status = 'retrying', run_at = now(), updated_at = now(), \
              error = 'the worker was not heard of any more' \
-         WHERE status = 'running' AND heartbeat_at < now() - $1",
+         WHERE id IN ( \
+             SELECT id FROM task_history WHERE status = 'running' AND heartbeat_at < now() - $1 \
+             FOR UPDATE SKIP LOCKED)",
     )
     .bind::<Interval, _>(interval(silence))
     .execute(conn)
@@ -62,8 +64,9 @@ pub(crate) async fn beat_all(
     tries: &[(TaskId, i32)],
 ) -> Result<Vec<TaskId>, pg::Error> {
     let rows: Vec<IdRow> = sql_query(
-        "UPDATE task_history t SET heartbeat_at = now() FROM unnest($1, $2) AS mine (id, attempt) \
-         WHERE t.id = mine.id AND t.attempt = mine.attempt AND t.status = 'running' RETURNING t.id",
+        "UPDATE task_history SET heartbeat_at = now() WHERE id IN ( \
+             SELECT t.id FROM task_history t JOIN unnest($1, $2) AS mine (id, attempt) USING (id, attempt) \
+             WHERE t.status = 'running' ORDER BY t.id FOR NO KEY UPDATE OF t) RETURNING id",
     )
     .bind::<Array<SqlUuid>, _>(tries.iter().map(|(id, _)| id.as_uuid()).collect::<Vec<Uuid>>())
     .bind::<Array<Int4>, _>(tries.iter().map(|(_, attempt)| *attempt).collect::<Vec<_>>())

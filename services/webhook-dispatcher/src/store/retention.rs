@@ -133,10 +133,11 @@ pub(crate) async fn delete_deliveries(
     after: Uuid,
     limit: i64,
 ) -> Result<DeliveryStep, pg::Error> {
+    // What somebody is writing just now is young, and looked at the next time.
     let next: Vec<Delivery> = sql_query(
         "SELECT d.id, d.message_id, d.created_at < $1 AS is_old, \
              d.updated_at < $1 AND d.status NOT IN ('pending', 'delivering') AS has_ended \
-         FROM webhook_deliveries d WHERE d.id > $2 ORDER BY d.id LIMIT $3 FOR UPDATE",
+         FROM webhook_deliveries d WHERE d.id > $2 ORDER BY d.id LIMIT $3 FOR UPDATE SKIP LOCKED",
     )
     .bind::<Timestamptz, _>(cutoff)
     .bind::<SqlUuid, _>(after)
