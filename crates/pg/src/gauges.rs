@@ -2,8 +2,7 @@
 //!
 //! A pool is older than the recorder of metrics, so that names are looked up when something changes, never kept.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use metrics::{SharedString, gauge, histogram};
@@ -16,15 +15,15 @@ const WAITING: &str = "db_pool_waiting";
 pub(crate) struct Gauges {
     pool: SharedString,
     max: u32,
-    in_use: Arc<AtomicU32>,
-    waiting: Arc<AtomicU32>,
+    in_use: Arc<Mutex<u32>>,
+    waiting: Arc<Mutex<u32>>,
 }
 
 /// One that counts for as long as the value lives.
 pub(crate) struct Counted {
     pool: SharedString,
     name: &'static str,
-    number: Arc<AtomicU32>,
+    number: Arc<Mutex<u32>>,
 }
 
 /// Somebody who waits, and since when.
@@ -51,17 +50,25 @@ impl Gauges {
         self.count(IN_USE, &self.in_use)
     }
 
-    fn count(&self, name: &'static str, number: &Arc<AtomicU32>) -> Counted {
-        let now = number.fetch_add(1, Ordering::AcqRel) + 1;
-        gauge!(name, "pool" => self.pool.clone()).set(now);
-        Counted { pool: self.pool.clone(), name, number: Arc::clone(number) }
+    fn count(&self, name: &'static str, number: &Arc<Mutex<u32>>) -> Counted {
+        let counted = Counted { pool: self.pool.clone(), name, number: Arc::clone(number) };
+        counted.change(|number| number + 1);
+        counted
+    }
+}
+
+impl Counted {
+    /// Under the lock until it is told: of two changes the later is told last.
+    fn change(&self, change: impl Fn(u32) -> u32) {
+        let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        *number = change(*number);
+        gauge!(self.name, "pool" => self.pool.clone()).set(*number);
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let now = self.number.fetch_sub(1, Ordering::AcqRel) - 1;
-        gauge!(self.name, "pool" => self.pool.clone()).set(now);
+        self.change(|number| number.saturating_sub(1));
     }
 }
 

@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 use url::Url;
 use uuid::Uuid;
@@ -116,7 +117,15 @@ impl Drop for Database {
             runtime.block_on(async {
                 let admin = connect(&given("DATABASE_URL")).await;
                 let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-                admin.batch_execute(&drop).await.expect("the database dropped");
+                // Each try waits five seconds for those it has told to go.
+                let mut dropped = admin.batch_execute(&drop).await;
+                for _ in 0..6 {
+                    if !matches!(&dropped, Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE)) {
+                        break;
+                    }
+                    dropped = admin.batch_execute(&drop).await;
+                }
+                dropped.expect("the database dropped");
             });
         });
         // A second panic while one unwinds would hide the first.

@@ -81,7 +81,7 @@ impl Consumer {
         };
         tokio::select! {
             ended = consumed => ended,
-            never = gauge(&channel, self.subscriber) => match never {},
+            never = gauge(broker, self.subscriber) => match never {},
         }
     }
 
@@ -187,22 +187,34 @@ impl Consumer {
 }
 
 /// Tells how many messages wait in each of the service's queues, again and again.
-async fn gauge(channel: &Channel, subscriber: Subscriber) -> Infallible {
+async fn gauge(broker: &Broker, subscriber: Subscriber) -> Infallible {
     let mut ticks = interval(GAUGE_PERIOD);
+    // Not the consumer's: the broker closes a channel on which a queue is asked for that is not there.
+    let mut channel = None;
     loop {
         ticks.tick().await;
         for queue in queues(subscriber) {
-            match topology::depth(channel, &queue.name).await {
+            match depth(broker, &mut channel, &queue.name).await {
                 Ok(depth) => {
                     metrics::gauge!("messaging_queue_messages", "queue" => queue.role.label()).set(depth);
                 }
-                // When the channel is broken, whoever consumes hears of it too.
                 Err(error) => {
                     tracing::debug!(%error, queue = queue.name, "the depth of a queue is not known");
                 }
             }
         }
     }
+}
+
+/// Messages ready in a queue, asked for on the channel there is, or on a new one after an error.
+async fn depth(broker: &Broker, channel: &mut Option<Channel>, queue: &str) -> Result<u32, Error> {
+    let open = match channel.take() {
+        Some(open) => open,
+        None => broker.channel().await?,
+    };
+    let depth = topology::depth(&open, queue).await?;
+    *channel = Some(open);
+    Ok(depth)
 }
 
 fn next_place(failed_before: u32, failure: &Failure) -> SentOn {

@@ -133,7 +133,9 @@ async fn the_last_unit_is_sold_once_however_many_want_it() {
     let process = &|number: usize| {
         let wanted = json!({ "id": format!("order-{number}"), "token_id": token(), "lineItems": [
             { "id": format!("line-{number}"), "quantity": 1, "offer": { "external": { "id": "ostatnia" } } }] });
-        let (status, body) = replicas[number % 2].post("/orders/process", &wanted);
+        // Who has waited for the others for long may be asked to come back.
+        let mut answers = (0..9).map(|_| replicas[number % 2].post("/orders/process", &wanted));
+        let (status, body) = answers.find(|(status, _)| *status != 503).unwrap();
         assert_eq!(status, 200, "{body}");
         body["outcome"].as_str().unwrap().to_owned()
     };

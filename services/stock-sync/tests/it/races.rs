@@ -12,6 +12,9 @@ use tokio::runtime::Handle;
 
 use crate::support::{Desk, cancelled, order, ready, token};
 
+/// As late as an answer may be: what a test does meanwhile has its time.
+const LATE: Duration = Duration::from_millis(4_500);
+
 /// As Allegro shapes it.
 fn shaped(order: &OrderFact) -> Value {
     let lines: Vec<Value> = order
@@ -79,7 +82,7 @@ async fn an_order_handed_in_before_allegro_backup_knew_it_is_marked_when_it_is_t
     let desk = Desk::open().await;
     desk.put("wosk", 9);
     let early = order("early", &[("wosk", 1)]);
-    desk.backup.fail_late(404, Duration::from_secs(3));
+    desk.backup.fail_late(404, LATE);
     assert_eq!(desk.service.post("/orders/process", &shaped(&early)).0, 200);
     let asked = async || desk.operations("early").pop().filter(|it| it["status"] == "processing");
     eventually("the question to be under way", asked).await;
@@ -115,7 +118,7 @@ async fn an_order_handed_in_without_an_account_is_taken_and_nobody_is_told() {
 async fn whoever_holds_an_order_writes_its_operations_and_nobody_else() {
     let desk = Desk::open().await;
     desk.put("wosk", 9);
-    desk.backup.fail_late(404, Duration::from_secs(1));
+    desk.backup.fail_late(404, LATE);
     desk.tell(&[ready(order("held", &[("wosk", 1), ("wosk", 2)]))]).await;
     let asked = async || desk.operations("held").pop().filter(|it| it["status"] == "processing");
     eventually("the question to be under way", asked).await;
