@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use diesel_async::SimpleAsyncConnection;
 use domain::events::Envelope;
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{eventually, eventually_within};
 
-use crate::support::{Desk, Hit, Receiver, all_to, fact};
+use crate::support::{Desk, Hit, PATIENCE, Receiver, all_to, fact};
 
 fn code((status, body): (u16, Value)) -> (u16, String) {
     (status, body["code"].as_str().unwrap_or_default().to_owned())
@@ -17,7 +17,7 @@ impl Desk {
     /// The task's view, once it has ended.
     pub(crate) async fn ended(&self, task: &Value) -> Value {
         let path = format!("/tasks/{}", task["task_id"].as_str().unwrap());
-        eventually("the task to end", async || {
+        eventually_within(PATIENCE, "the task to end", async || {
             let (_, task) = self.service.get(&path);
             ["SUCCESS", "FAILURE", "CANCELLED"].contains(&task["status"].as_str()?).then_some(task)
         })
@@ -92,7 +92,7 @@ async fn what_was_missed_is_recovered_and_what_is_named_replayed() {
     desk.service.patch(&path, &json!({ "is_active": false }));
     let facts: Vec<Envelope> = (0..2_500).map(fact).collect();
     desk.tell(&facts).await;
-    desk.until("webhook_deliveries WHERE status = 'skipped'", 5_000).await;
+    desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'skipped'", 5_000).await;
     desk.service.patch(&path, &json!({ "is_active": true }));
     assert_eq!(receiver.hits().len(), 0);
 
@@ -110,7 +110,7 @@ async fn what_was_missed_is_recovered_and_what_is_named_replayed() {
     assert_eq!(ended["progress"]["current"], 2_500);
     desk.ended(&again).await;
     let arrived = format!("webhook_deliveries WHERE subscription_id = '{id}' AND status = 'success'");
-    desk.until(&arrived, 2_500).await;
+    desk.until_within(PATIENCE, &arrived, 2_500).await;
     assert_eq!(receiver.hits().len(), 2_500);
     let untouched = format!("webhook_deliveries WHERE subscription_id = '{other}' AND status = 'skipped'");
     assert_eq!(desk.count(&untouched).await, 2_500, "another's are left alone");
@@ -152,16 +152,19 @@ async fn a_replay_whose_process_dies_goes_on_and_repeats_no_step() {
     desk.service.start_to_die_at("webhook.after_replay_step");
     let (status, _) = desk.service.post(&format!("/webhooks/{id}/replay"), &json!({ "filter": {} }));
     assert_eq!(status, 202);
-    eventually("the death after a step", async || {
+    eventually_within(PATIENCE, "the death after a step", async || {
         desk.service.has_died_at("webhook.after_replay_step").then_some(())
     })
     .await;
-    // Its silence is not waited for: the heart of a task beats for a minute.
+    // Neither its silence nor its leases are waited for: the heart of a task beats for a minute.
     desk.execute("UPDATE task_history SET heartbeat_at = now() - interval '1 hour' WHERE status = 'running'")
         .await;
+    desk.end_leases().await;
     desk.service.start_again();
-    desk.until("task_history WHERE kind = 'replay_deliveries' AND status = 'succeeded'", 1).await;
-    desk.until("webhook_deliveries WHERE status = 'success' AND trigger = 'replay'", 2_500).await;
+    desk.until_within(PATIENCE, "task_history WHERE kind = 'replay_deliveries' AND status = 'succeeded'", 1)
+        .await;
+    desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success' AND trigger = 'replay'", 2_500)
+        .await;
     let hits = receiver.hits();
     let ids: BTreeSet<&str> = hits.iter().map(Hit::id).collect();
     assert_eq!(ids.len(), 2_500);
@@ -194,7 +197,7 @@ async fn a_replay_called_off_in_the_middle_sends_no_more_and_goes_on_where_it_st
     held.rollback().await;
     // Whoever writes rows of a table holds a lock on it until its transaction has ended.
     desk.until("pg_locks WHERE relation = 'webhook_deliveries'::regclass AND mode = 'RowShareLock'", 0).await;
-    desk.until("webhook_deliveries WHERE status = 'success'", 2_000).await;
+    desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success'", 2_000).await;
     assert_eq!(desk.count("webhook_deliveries WHERE status = 'skipped'").await, 500);
     assert_eq!(receiver.hits().len(), 2_000);
     let (_, stopped) = desk.service.get(&path);
@@ -203,19 +206,20 @@ async fn a_replay_called_off_in_the_middle_sends_no_more_and_goes_on_where_it_st
     assert_eq!(desk.service.post(&format!("{path}/retry"), &json!({})).0, 200);
     let ended = desk.ended(&task).await;
     assert_eq!(ended["result"], json!({ "replayed": 2_500, "expired": 0 }), "{ended}");
-    desk.until("webhook_deliveries WHERE status = 'success' AND attempts = 1", 2_500).await;
+    desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success' AND attempts = 1", 2_500).await;
     assert_eq!(receiver.hits().len(), 2_500);
 }
 
 /// A subscription that is active again, after so many facts it was not told of.
 async fn missed(desk: &Desk, receiver: &Receiver, count: u128) -> String {
-    // The lease of what a process had in hand when it died is soon over.
+    // No answer comes so late that it is asked for again.
     let (id, _) = desk.subscribe(
-        &json!({ "url": receiver.url, "events": ["*"], "is_active": false, "timeout_seconds": 2 }),
+        &json!({ "url": receiver.url, "events": ["*"], "is_active": false, "timeout_seconds": 30 }),
     );
     let facts: Vec<Envelope> = (0..count).map(fact).collect();
     desk.tell(&facts).await;
-    desk.until("webhook_deliveries WHERE status = 'skipped'", facts.len().try_into().unwrap()).await;
+    let all = facts.len().try_into().unwrap();
+    desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'skipped'", all).await;
     desk.service.patch(&format!("/webhooks/{id}"), &json!({ "is_active": true }));
     id
 }

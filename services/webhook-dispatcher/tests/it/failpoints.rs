@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use testkit::{eventually, side_by_side, tell};
+use testkit::{eventually_within, side_by_side, tell};
 
-use crate::support::{Desk, Receiver, fact};
+use crate::support::{Desk, PATIENCE, Receiver, fact};
 
 const FACTS: usize = 20;
 /// A receiver may be told again what was under way to it, and no more than that.
@@ -35,15 +35,19 @@ fn a_death_at_any_place_loses_nothing() {
 async fn die_at((point, repeats): (&'static str, usize)) -> String {
     let mut desk = Desk::open().await;
     let receiver = Receiver::answering(200);
-    desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": 1 }));
+    // No answer comes so late that it is asked for again: what is repeated is the death's doing.
+    desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": 30 }));
     desk.service.kill();
     desk.service.start_to_die_at(point);
     let facts: Vec<_> = (0..20).map(fact).collect();
     desk.tell(&facts).await;
-    eventually(&format!("the death at {point}"), async || desk.service.has_died_at(point).then_some(()))
-        .await;
+    eventually_within(PATIENCE, &format!("the death at {point}"), async || {
+        desk.service.has_died_at(point).then_some(())
+    })
+    .await;
+    desk.end_leases().await;
     desk.service.start_again();
-    desk.until("webhook_deliveries WHERE status = 'success'", 20).await;
+    desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success'", 20).await;
 
     let hits = receiver.hits();
     let ids: BTreeSet<&str> = hits.iter().map(super::support::Hit::id).collect();

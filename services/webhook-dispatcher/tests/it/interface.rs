@@ -5,7 +5,7 @@ use std::thread;
 use chassis::Service;
 use serde_json::{Value, json};
 use testkit::openapi::{committed, lint};
-use testkit::{Program, every_route_guards_itself};
+use testkit::{Program, eventually, every_route_guards_itself};
 use webhook_dispatcher::WebhookDispatcher;
 
 use crate::support::Desk;
@@ -20,6 +20,17 @@ fn the_document_lacks_nothing_and_is_the_committed_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_lets_in_whom_it_should_not() {
     every_route_guards_itself(&Desk::open().await.service, "webhook-dispatcher");
+}
+
+/// What two programs' logs tell of writes, once there are so many lines or more: they are written in the background.
+async fn audited(programs: [&Program; 2], wanted: usize) -> Vec<Value> {
+    eventually(&format!("{wanted} lines of the audit"), async || {
+        let log = programs.map(Program::log).concat();
+        let told = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let told: Vec<Value> = told.filter(|line| line["logger"] == "audit").collect();
+        (told.len() >= wanted).then_some(told)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,6 +50,8 @@ async fn a_subscription_asked_for_again_is_made_once_whoever_answers_and_whateve
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
+    // Who is killed takes along what it has not written yet.
+    audited([&desk.service, &replica], 20).await;
     desk.service.kill();
     desk.service.start_again();
     let (status, made) = ask(&desk.service);
@@ -50,9 +63,7 @@ async fn a_subscription_asked_for_again_is_made_once_whoever_answers_and_whateve
     assert_eq!(desk.count("webhook_subscriptions").await, 1);
 
     // Each was a write, and the log tells of it: who, what, and which request; never the secret.
-    let log = desk.service.log() + &replica.log();
-    let told = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let told: Vec<Value> = told.filter(|line| line["logger"] == "audit").collect();
+    let told = audited([&desk.service, &replica], 21).await;
     assert_eq!(told.len(), 21);
     for line in &told {
         let what = &line["extra"];
@@ -60,5 +71,6 @@ async fn a_subscription_asked_for_again_is_made_once_whoever_answers_and_whateve
         assert_eq!(what["route"], "/api/v1/webhooks", "{line}");
         assert!(line["correlation_id"].is_string() && what["status"].is_u64(), "{line}");
     }
+    let log = desk.service.log() + &replica.log();
     assert!(!log.contains(made["secret"].as_str().unwrap()));
 }

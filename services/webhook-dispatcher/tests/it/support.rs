@@ -1,6 +1,7 @@
 //! The service, somebody who tells facts, and receivers.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
@@ -14,7 +15,7 @@ use domain::{IdSource, TokenId, UuidV7Source};
 use messaging::{Broker, Relay};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use testkit::{Database, Program, Proxy, Vhost, eventually};
+use testkit::{Database, Program, Proxy, Vhost, eventually, eventually_within};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -42,6 +43,10 @@ struct Count {
 /// How to be reached here: receivers of tests live on this machine, without TLS.
 pub(crate) const LOCAL: [(&str, &str); 2] =
     [("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8"), ("WEBHOOK_ALLOW_HTTP", "true")];
+
+/// For many deliveries on a slow machine: what waits there for longer than five seconds comes when its lease ends, after
+/// forty at most.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The service's program.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_zaplecze-webhook-dispatcher");
@@ -87,6 +92,12 @@ impl Desk {
         sql_query(sql).execute(&mut *self.pool.get().await.unwrap()).await.unwrap();
     }
 
+    /// Ends the leases of what a dead process had in hand: nobody waits for them.
+    pub(crate) async fn end_leases(&self) {
+        self.execute("UPDATE webhook_deliveries SET next_attempt_at = now() WHERE status = 'delivering'")
+            .await;
+    }
+
     /// Subscribes and returns id and secret.
     pub(crate) fn subscribe(&self, wish: &Value) -> (String, String) {
         let (status, made) = self.service.post("/webhooks", wish);
@@ -104,6 +115,14 @@ impl Desk {
 
     pub(crate) async fn until(&self, from: &str, wanted: i64) {
         eventually(&format!("{wanted} rows in {from}"), async || {
+            (self.count(from).await == wanted).then_some(())
+        })
+        .await;
+    }
+
+    /// The same for what takes longer.
+    pub(crate) async fn until_within(&self, limit: Duration, from: &str, wanted: i64) {
+        eventually_within(limit, &format!("{wanted} rows in {from}"), async || {
             (self.count(from).await == wanted).then_some(())
         })
         .await;
