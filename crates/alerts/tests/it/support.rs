@@ -139,6 +139,21 @@ impl Desk {
         raised.unwrap()
     }
 
+    /// Raises all in one transaction: a sender finds all of them or none.
+    pub(crate) async fn raise_together(&self, shortages: &[Shortage]) {
+        let now = self.now();
+        let raised: Result<(), pg::Error> = self
+            .pool
+            .transaction(async |conn| {
+                for alert in shortages {
+                    alerts::raise(conn, now, alert).await?;
+                }
+                Ok(())
+            })
+            .await;
+        raised.unwrap();
+    }
+
     pub(crate) async fn clear(&self, sku: &str) -> bool {
         let mut conn = self.pool.get().await.unwrap();
         alerts::clear(&mut conn, self.now(), &format!("stock_shortage/{sku}")).await.unwrap()

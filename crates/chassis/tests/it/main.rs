@@ -14,6 +14,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 const SECRET: &str = "a secret of the tests, 32 bytes long";
 
@@ -100,6 +101,15 @@ impl Drop for Serving {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port that nobody is given who asks for any. Its socket does not listen: whoever names the port can do so meanwhile.
+fn kept_port() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port().to_string();
+    (socket, port)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -288,20 +298,23 @@ fn a_collector_that_is_away_or_hangs_holds_up_nothing() {
     let hanging = format!("http://{}", hanging.local_addr().unwrap());
     for collector in ["http://127.0.0.1:1", hanging.as_str()] {
         let place = Place::new(&[("API_PORT", "0"), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector)]);
-        let mut serving = place.serve(&["--insecure-local"]);
-        let trace = serving.started["extra"]["trace_id"].as_str().unwrap();
-        assert_eq!(trace.len(), 32, "the log names the trace");
-        serving.signal(Signal::SIGTERM);
-        let stopping = Instant::now();
-        assert_eq!(serving.exit(), 0);
-        assert!(stopping.elapsed() < Duration::from_secs(6), "{collector}: {:?}", stopping.elapsed());
+        // Who waited for the collector would do so for ten seconds, each time. A machine may be slow once.
+        let is_soon = |_try| {
+            let mut serving = place.serve(&["--insecure-local"]);
+            let trace = serving.started["extra"]["trace_id"].as_str().unwrap();
+            assert_eq!(trace.len(), 32, "the log names the trace");
+            serving.signal(Signal::SIGTERM);
+            let stopping = Instant::now();
+            assert_eq!(serving.exit(), 0);
+            stopping.elapsed() < Duration::from_secs(6)
+        };
+        assert!((0..3).any(is_soon), "{collector} was waited for");
     }
 }
 
 #[test]
 fn while_the_schema_cannot_be_made_probes_are_told_why_and_it_heals() {
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let (_kept, port) = kept_port();
     let place = Place::new(&[("API_PORT", &port), ("MINIMAL_DATABASE", "database")]);
     let mut serving = place.serve(&["--insecure-local", "--migrate"]);
     assert_eq!(serving.started["message"], "cannot migrate yet");
@@ -325,7 +338,7 @@ fn while_the_schema_cannot_be_made_probes_are_told_why_and_it_heals() {
 #[test]
 fn while_the_schema_cannot_be_made_probes_are_told_by_https_where_the_service_would() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let (_kept, port) = kept_port();
     let place = Place::new(&[
         ("API_PORT", &port),
         ("MINIMAL_DATABASE", "database"),
@@ -395,9 +408,9 @@ fn a_lost_background_task_takes_the_process_down() {
 
 #[test]
 fn health_check_says_whether_it_is_ready() {
-    let serving = Place::new(&[("API_PORT", "0")]).serve(&["--insecure-local"]);
-    let port = serving.port();
+    let (_kept, port) = kept_port();
     let place = Place::new(&[("API_PORT", &port)]);
+    let serving = place.serve(&["--insecure-local"]);
     assert_eq!(place.run(&["health-check"]).status.code(), Some(0));
     drop(serving);
     let output = place.run(&["health-check"]);

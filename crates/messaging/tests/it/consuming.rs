@@ -109,10 +109,9 @@ async fn a_fact_that_fails_once_comes_again_later() {
     bench.consume().await;
     let broker = bench.broker();
     let channel = broker.channel().await.unwrap();
+    bench.begin_to_send().await;
     publish(&channel, &serde_json::to_vec(&fact(1)).unwrap()).await;
-    bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() == 1).await;
-    assert_eq!(bench.count("notes").await, 0);
-    bench.until("notes", 1).await;
+    bench.until_noted_after_a_wait().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

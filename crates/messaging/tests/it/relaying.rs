@@ -1,5 +1,7 @@
 //! What the relay promises.
 
+use std::time::Duration;
+
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use domain::events::Envelope;
@@ -9,6 +11,9 @@ use lapin::types::FieldTable;
 use testkit::eventually;
 
 use crate::support::{Bench, NOTES, fact};
+
+/// Thousands of facts on a slow machine, and what waits after a connection has ended.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_facts_arrive_and_have_one_effect_each() {
@@ -21,7 +26,7 @@ async fn thousands_of_facts_arrive_and_have_one_effect_each() {
         let facts: Vec<Envelope> = (0..500).map(|n| fact(set * 500 + n)).collect();
         bench.push(&facts).await;
     }
-    bench.until("notes", 5000).await;
+    bench.until_within(PATIENCE, "notes", 5000).await;
     assert_eq!(bench.count("(SELECT DISTINCT subject FROM notes) AS n").await, 5000);
     bench.until("outbox", 0).await;
     assert_eq!(bench.count("inbox").await, 5000);
@@ -110,6 +115,6 @@ async fn connections_ended_by_the_broker_lose_nothing() {
         }
     }
     assert!(ended >= 4, "only {ended} connections were ended");
-    bench.until("notes", 5000).await;
+    bench.until_within(PATIENCE, "notes", 5000).await;
     assert_eq!(bench.count("(SELECT DISTINCT event_id FROM notes) AS n").await, 5000);
 }

@@ -1,5 +1,7 @@
 //! A service that tells facts, and one that notes them.
 
+use std::time::Duration;
+
 use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -11,7 +13,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Queue};
 use messaging::dead::DeadLetters;
 use messaging::{Broker, Consumer, Failure, Handler, INBOX_SQL, OUTBOX_SQL, Relay};
-use testkit::{Database, Vhost, eventually};
+use testkit::{Database, Vhost, eventually, eventually_within};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -137,6 +139,25 @@ impl Bench {
     pub(crate) async fn until(&self, from: &str, wanted: i64) {
         let what = format!("{wanted} rows in {from}");
         eventually(&what, async || (self.count(from).await == wanted).then_some(())).await;
+    }
+
+    /// The same for what takes longer.
+    pub(crate) async fn until_within(&self, limit: Duration, from: &str, wanted: i64) {
+        let what = format!("{wanted} rows in {from}");
+        eventually_within(limit, &what, async || (self.count(from).await == wanted).then_some(())).await;
+    }
+
+    /// Remembers that what comes now is sent now, for [`Bench::until_noted_after_a_wait`].
+    pub(crate) async fn begin_to_send(&self) {
+        self.run("CREATE TABLE sent AS SELECT clock_timestamp() AS at").await;
+    }
+
+    /// Waits until the one fact that was sent is noted, which failed once and waited for its five seconds.
+    pub(crate) async fn until_noted_after_a_wait(&self) {
+        self.until("notes", 1).await;
+        assert_eq!(self.count("tries WHERE last_value = 2").await, 1, "it was tried twice");
+        let waited = "inbox JOIN notes USING (event_id), sent WHERE received_at >= at + interval '5 seconds'";
+        assert_eq!(self.count(waited).await, 1, "it waited in between");
     }
 
     pub(crate) async fn until_queue(&self, name: &str, is_reached: impl Fn(&Queue) -> bool) {

@@ -95,13 +95,15 @@ async fn the_server_ends_what_takes_too_long_and_the_address_may_say_otherwise()
         assert_eq!(ask(&pool, &format!("current_setting('{setting}')")).await, value, "{setting}");
     }
     let address = secrecy::ExposeSecret::expose_secret(database.url());
-    let url = format!("{address}?options=-c%20statement_timeout%3D50ms");
+    // Enough for what sets a connection up, and no more.
+    let url = format!("{address}?options=-c%20statement_timeout%3D2s");
     let hasty = Pool::new(&url.into(), 1, "hasty").unwrap();
     let mut conn = hasty.get().await.unwrap();
     let ended = sql_query("SELECT pg_sleep(30)").execute(&mut *conn).await.unwrap_err();
     let error = Error::from(ended);
     assert!(error.is_unavailable(), "{error:?}");
     drop(conn);
+    assert_eq!(ask(&hasty, "current_setting('statement_timeout')").await, "2s");
     assert_eq!(ask(&hasty, "current_setting('lock_timeout')").await, "10s");
 }
 

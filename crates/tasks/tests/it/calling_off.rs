@@ -15,7 +15,7 @@ async fn a_waiting_task_that_is_called_off_never_starts_and_a_running_one_stops(
     let mut conn = pool.get().await.unwrap();
     let handler = Gated::new(|_| Ok(Outcome::Success(json!("late"))));
     let (running, waiting) = (enqueue(&pool, &new_task("a")).await, enqueue(&pool, &new_task("a")).await);
-    let stop = start(&pool, &handler, quick(Duration::from_secs(6)));
+    let stop = start(&pool, &handler, quick(LONG));
     eventually("the first try", async || (handler.tries.load(Ordering::SeqCst) == 1).then_some(())).await;
 
     for id in [waiting, running] {

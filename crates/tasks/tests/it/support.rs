@@ -40,10 +40,11 @@ impl TaskHandler for Gated {
 
     fn run<'a>(&'a self, _run: &'a Run) -> futures_util::future::BoxFuture<'a, Answer> {
         Box::pin(async move {
-            let number = self.tries.fetch_add(1, Ordering::SeqCst) + 1;
+            // Who is counted as a try is counted as one under way already.
             let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most_at_once.fetch_max(now, Ordering::SeqCst);
             let _ends = Ends(&self.at_once);
+            self.most_at_once.fetch_max(now, Ordering::SeqCst);
+            let number = self.tries.fetch_add(1, Ordering::SeqCst) + 1;
             self.gate.acquire().await.unwrap().forget();
             (self.answer)(number)
         })

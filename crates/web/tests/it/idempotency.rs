@@ -294,14 +294,19 @@ fn a_request_that_was_given_up_can_be_sent_again() {
     let deadline = Instant::now() + Duration::from_secs(20);
     // Postgres may need a moment to see that the connection is gone, and its lock with it; a slow machine may be too
     // slow once more.
+    let mut was_given_up_again = false;
     let again = loop {
         let again = bench.post("/api/v1/things", "k", &body);
-        if again.status != 409 && again.status != 503 {
-            break again;
+        match again.status {
+            409 => {}
+            503 => was_given_up_again = true,
+            _ => break again,
         }
         assert!(Instant::now() < deadline, "the lock is still held");
     };
-    assert_eq!((again.status, again.is_replay, bench.count("effects")), (201, false, 1));
+    assert_eq!((again.status, bench.count("effects")), (201, 1));
+    // One that was given up while it was committed has had its effect: then its answer is told.
+    assert!(was_given_up_again || !again.is_replay, "the first has left an answer");
 }
 
 #[test]

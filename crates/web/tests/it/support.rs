@@ -44,6 +44,8 @@ pub(crate) struct Switches {
 /// A running server and the client that talks to it.
 pub(crate) struct App {
     pub(crate) address: SocketAddr,
+    /// Where probes and metrics are, if apart.
+    pub(crate) internal: Option<SocketAddr>,
     pub(crate) switches: Arc<Switches>,
     pub(crate) stop: CancellationToken,
     pub(crate) agent: Agent,
@@ -59,14 +61,15 @@ impl App {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (server, switches) = runtime.block_on(async { server(change) });
-        let (address, stop) = (server.address(), CancellationToken::new());
+        let (address, internal, stop) =
+            (server.address(), server.internal_address(), CancellationToken::new());
         runtime.spawn(server.run(stop.clone()));
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .new_agent();
-        Self { address, switches, stop, agent, runtime }
+        Self { address, internal, switches, stop, agent, runtime }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

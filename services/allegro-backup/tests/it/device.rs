@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sandbox::Settings;
 use serde_json::{Value, json};
 use testkit::{eventually, eventually_within};
 
@@ -54,7 +55,7 @@ async fn every_refusal_ends_the_flow_and_is_told() {
     shop.run("UPDATE authorizations SET expires_at = now() WHERE status = 'pending'").await;
     // Once a minute somebody looks, and first of all at the start.
     shop.service.kill();
-    shop.service.start_again();
+    shop.start_again().await;
     assert_eq!(ended(&shop, &begun).await["status"], "expired");
     assert_eq!(shop.count("user_tokens").await, 0);
 }
@@ -73,7 +74,7 @@ async fn whoever_is_told_to_slow_down_stays_slow_after_a_restart() {
     shop.service.kill();
     shop.admin("DELETE", "/faults", &json!({}));
     approve(&shop, &begun);
-    shop.service.start_again();
+    shop.start_again().await;
     assert_eq!(ended(&shop, &begun).await["status"], "completed");
     assert_eq!(shop.count("authorizations WHERE poll_seconds = 6").await, 1);
     let polls = shop.admin("GET", "/stats", &json!({}))["requests"]["POST token"].clone();
@@ -109,17 +110,19 @@ async fn trouble_on_the_way_is_waited_out_and_a_lost_pair_is_owned_up_to() {
 
     // As when the process dies with the answer in its hands.
     shop.service.kill();
-    shop.service.start_to_die_at("allegro.after_poll");
+    shop.start_to_die_at("allegro.after_poll").await;
     let begun = shop.initialize();
     approve(&shop, &begun);
     eventually("the death", async || shop.service.has_died_at("allegro.after_poll").then_some(())).await;
-    shop.service.start_again();
+    shop.start_again().await;
     assert_eq!(ended(&shop, &begun).await["error"], lost["error"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_pollers_one_asks_and_its_pair_is_kept() {
-    let shop = Shop::open().await;
+    // Often enough somebody looks whether a worker is dead while Allegro thinks.
+    let told = [("ALLEGRO_BACKUP_TASK_SILENCE_SECONDS", "2")];
+    let shop = Shop::open_told(Settings { device_interval: 1, ..Settings::default() }, &told).await;
     let _replica = shop.service.replica();
     shop.admin("PUT", "/faults", &json!({ "delay_ms": 3000, "routes": ["token"] }));
     let begun = shop.initialize();

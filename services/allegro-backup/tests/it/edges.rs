@@ -72,7 +72,7 @@ async fn a_journal_that_has_forgotten_where_we_stood_is_read_from_its_beginning(
         shop.admin("POST", "/live", &json!({ "count": 2, "rate_per_second": 1000 }));
         let all = 3 + 2 * (round + 1);
         eventually("the new orders", async || (shop.journal().len() == all).then_some(())).await;
-        shop.service.start_again();
+        shop.start_again().await;
         eventually_within(PATIENCE, &format!("all orders, {unknown_from}"), async || {
             (shop.count("orders").await == i64::try_from(all).unwrap()).then_some(())
         })

@@ -62,7 +62,7 @@ async fn die_at(point: &'static str) -> String {
         &json!({ "error_rate": 0.4, "status": 502, "routes": ["events"], "seed": 3 }),
     );
     shop.service.kill();
-    shop.service.start_to_die_at(point);
+    shop.start_to_die_at(point).await;
     let mut seller = Seller::default();
     eventually_within(PATIENCE, &format!("the death at {point}"), async || {
         if shop.service.has_died_at(point) {
@@ -73,7 +73,7 @@ async fn die_at(point: &'static str) -> String {
     })
     .await;
     shop.admin("DELETE", "/faults", &json!({}));
-    shop.service.start_again();
+    shop.start_again().await;
     eventually_within(PATIENCE, &format!("the backup to hold what Allegro has, {point}"), async || {
         seller.go_on(&shop).await;
         let (source, stored) = shop.compare().await;

@@ -30,7 +30,7 @@ async fn what_is_begun_again_under_its_key_is_not_begun_twice() {
     let (status, begun) = post(&shop, connect, "connect", &wish);
     assert_eq!(status, 202, "{begun}");
     shop.service.kill();
-    shop.service.start_again();
+    shop.start_again().await;
     assert_eq!(post(&shop, connect, "connect", &wish), (202, begun));
     assert_eq!(post(&shop, connect, "connect", &json!({ "user_id": "another" })).0, 422);
     assert_eq!(shop.count("authorizations").await, 1);

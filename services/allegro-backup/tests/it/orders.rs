@@ -1,10 +1,16 @@
 //! Backing orders up: whatever dies, whatever Allegro does.
 
+use diesel_async::SimpleAsyncConnection;
 use serde_json::json;
 use testkit::eventually;
 
 use crate::support::{Shop, USER_PATH};
 
+/// While the test holds the lock 4711, no reading comes further.
+const HOLD: &str = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+     PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$; \
+     CREATE TRIGGER hold AFTER INSERT OR UPDATE ON sync_cursors FOR EACH ROW WHEN (NEW.pass_done > 2400) \
+     EXECUTE FUNCTION hold()";
 const ANNOUNCED_TWICE: &str = "(SELECT 1 FROM outbox WHERE type IN ('order.created', 'order.ready', 'order.cancelled') \
       GROUP BY type, subject HAVING count(*) > 1) AS twice";
 
@@ -13,6 +19,9 @@ async fn every_order_of_the_past_is_stored_and_announced_once_though_the_service
     let mut shop = Shop::open().await;
     shop.admin("POST", "/orders", &json!({ "count": 3000, "seed": 7 }));
     shop.admin("PUT", "/faults", &json!({ "delay_ms": 60 }));
+    shop.run(HOLD).await;
+    let mut holder = shop.pool.get().await.unwrap();
+    holder.batch_execute("SELECT pg_advisory_lock(4711)").await.unwrap();
     shop.connect().await;
     for at_least in [1, 900, 1800] {
         eventually("some progress", async || {
@@ -21,7 +30,10 @@ async fn every_order_of_the_past_is_stored_and_announced_once_though_the_service
         .await;
         shop.service.kill();
         assert!(shop.count("orders").await < 3000, "killed in the middle");
-        shop.service.start_again();
+        if at_least == 1800 {
+            holder.batch_execute("SELECT pg_advisory_unlock(4711)").await.unwrap();
+        }
+        shop.start_again().await;
     }
     shop.until_read().await;
     let (source, stored) = shop.compare().await;

@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use sandbox::Settings;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::{eventually, eventually_within, side_by_side};
 
 use crate::support::Shop;
 
 /// A lease of 24 s, and Allegro's grace of 60.
 const GRACE: Duration = Duration::from_mins(1);
-
-fn refreshes(shop: &Shop) -> u64 {
-    shop.admin("GET", "/stats", &json!({}))["refreshes"].as_u64().unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_that_need_a_token_at_once_refresh_it_once() {
@@ -33,7 +29,7 @@ async fn two_replicas_that_need_a_token_at_once_refresh_it_once() {
                 });
             }
         });
-        assert_eq!(refreshes(&shop), round);
+        assert_eq!(shop.refreshes(), round);
     }
     let log = shop.service.log() + &replica.log();
     assert!(!log.contains("eyJ"), "a token is in the log");
@@ -49,6 +45,7 @@ async fn keys_are_changed_while_tokens_are_and_no_new_pair_is_lost() {
     let settings = Settings { device_interval: 1, ..Settings::default() };
     let shop = Shop::open_told(settings, &[("ENCRYPTION_KEYS", &old_first)]).await;
     let id = shop.connect().await;
+    let early_polls = shop.refused();
     shop.until_read().await;
     shop.admin("PUT", "/faults", &json!({ "delay_ms": 100, "routes": ["token"] }));
     let refresh = format!("/tokens/{id}/refresh");
@@ -72,9 +69,8 @@ async fn keys_are_changed_while_tokens_are_and_no_new_pair_is_lost() {
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     assert_eq!(shop.service.post(&format!("/tokens/{id}/validate"), &json!({})).1["is_valid"], true);
     assert_eq!(shop.service.post(&refresh, &json!({})).0, 200);
-    assert_eq!(refreshes(&shop), 9);
-    let stats = shop.admin("GET", "/stats", &json!({}));
-    assert_eq!(stats["requests"]["POST token"]["400"], json!(null), "no refresh was refused: {stats}");
+    assert_eq!(shop.refreshes(), 9);
+    assert_eq!(shop.refused(), early_polls, "a refresh was refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +81,7 @@ async fn a_pair_lost_on_its_way_is_asked_for_again_within_the_grace() {
     shop.admin("PUT", "/faults", &json!({ "truncate_rate": 1.0, "routes": ["token"] }));
     let (status, away) = shop.service.post(&format!("/tokens/{id}/refresh"), &json!({}));
     assert_eq!((status, &away["code"]), (503, &json!("dependency_unavailable")), "{away}");
-    assert!(refreshes(&shop) >= 1, "Allegro has rotated");
+    assert!(shop.refreshes() >= 1, "Allegro has rotated");
     shop.admin("DELETE", "/faults", &json!({}));
     shop.until("user_tokens WHERE last_refreshed_at IS NOT NULL AND refresh_begun_at IS NULL", 1).await;
     shop.admin("POST", "/live", &json!({ "count": 5, "rate_per_second": 1000 }));
@@ -99,14 +95,14 @@ async fn die_at(point: &'static str) {
     let id = shop.connect().await;
     shop.until_read().await;
     shop.service.kill();
-    shop.service.start_to_die_at(point);
+    shop.start_to_die_at(point).await;
     let bearer = format!("Bearer {}", shop.service.token);
     let path = format!("/api/v1/tokens/{id}/refresh");
     let asked = shop.service.request("POST", &path, &[("Authorization", bearer.as_str())], b"{}");
     assert!(asked.is_err(), "{point}: it answered");
     eventually(&format!("the death at {point}"), async || shop.service.has_died_at(point).then_some(()))
         .await;
-    shop.service.start_again();
+    shop.start_again().await;
     eventually_within(GRACE, &format!("the pair after {point}"), async || {
         (shop.count("user_tokens WHERE last_refreshed_at IS NOT NULL").await == 1).then_some(())
     })
@@ -143,20 +139,35 @@ async fn schedules_stand_still_until_the_owner_has_come_and_go_on_as_they_were()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_sync_that_ends_after_its_account_died_follows_nothing() {
-    let shop = Shop::open().await;
-    shop.admin("POST", "/orders", &json!({ "count": 1500 }));
-    shop.admin("PUT", "/faults", &json!({ "delay_ms": 100 }));
-    shop.connect().await;
-    eventually("some progress", async || (shop.standing()["orders_read"].as_i64()? >= 1).then_some(())).await;
-    // The owner is needed though the tokens still work: the sync goes on to its end meanwhile.
-    shop.run("UPDATE user_tokens SET needs_reauthorization = true, reauthorization_reason = 'test'").await;
-    shop.until("task_history WHERE queue LIKE 'sync_%' AND status IN ('queued', 'running', 'retrying')", 0)
+    // The account dies with a step of the list that others come after, or with the last word of all.
+    for (moment, end) in
+        [("NEW.pass_done > 0", "failed"), ("NEW.last_complete_list_sync IS NOT NULL", "succeeded")]
+    {
+        let shop = Shop::open().await;
+        shop.admin("POST", "/orders", &json!({ "count": 1500 }));
+        // The owner is needed though the tokens still work.
+        shop.run(&format!(
+            "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                 UPDATE user_tokens SET needs_reauthorization = true, reauthorization_reason = 'test' \
+                 WHERE id = NEW.token_id; RETURN NULL; END $$; \
+             CREATE TRIGGER die AFTER INSERT OR UPDATE ON sync_cursors FOR EACH ROW WHEN ({moment}) \
+             EXECUTE FUNCTION die()"
+        ))
         .await;
-    assert_eq!(shop.count("schedules WHERE kind = 'sync_order_events'").await, 0);
-    shop.admin("DELETE", "/faults", &json!({}));
-    shop.connect().await;
-    shop.until("schedules WHERE kind = 'sync_order_events' AND is_enabled", 1).await;
-    shop.until_equal().await;
+        shop.connect().await;
+        shop.until(
+            "task_history WHERE queue LIKE 'sync_%' AND status IN ('queued', 'running', 'retrying')",
+            0,
+        )
+        .await;
+        let ended = shop.lines("SELECT status FROM task_history WHERE kind = 'full_sync_all_orders'").await;
+        assert_eq!(ended, [format!("({end})")], "{moment}");
+        assert_eq!(shop.count("schedules WHERE kind = 'sync_order_events'").await, 0, "{moment}");
+        shop.run("DROP TRIGGER die ON sync_cursors").await;
+        shop.connect().await;
+        shop.until("schedules WHERE kind = 'sync_order_events' AND is_enabled", 1).await;
+        shop.until_equal().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,10 +177,11 @@ async fn what_ends_soon_is_refreshed_before_anybody_needs_it() {
         [("ALLEGRO_BACKUP_REFRESH_INTERVAL_SECONDS", "1"), ("ALLEGRO_BACKUP_REFRESH_MARGIN_SECONDS", "5400")];
     let shop = Shop::open_told(settings, &told).await;
     shop.connect().await;
-    eventually("two rounds", async || (refreshes(&shop) >= 2).then_some(())).await;
+    let early_polls = shop.refused();
+    eventually("two rounds", async || (shop.refreshes() >= 2).then_some(())).await;
     let done = "task_history WHERE kind = 'refresh_all_tokens' AND status = 'succeeded' \
          AND result = '{\"refreshed\": 1, \"failed\": 0}'";
     assert!(shop.count(done).await >= 1);
-    let stats: Value = shop.admin("GET", "/stats", &json!({}));
-    assert_eq!(stats["requests"]["POST token"]["400"], json!(null), "{stats}");
+    assert_eq!(shop.refused(), early_polls, "a refresh was refused");
+    assert_eq!(shop.count("user_tokens WHERE needs_reauthorization").await, 0);
 }

@@ -39,7 +39,7 @@ async fn a_step_lasts_after_the_one_before_or_not_at_all() {
     assert_eq!(shop.count("sync_cursors WHERE window_offset > 0 OR pass_done > 0").await, 0);
     shop.service.kill();
     holder.rollback().await;
-    shop.service.start_again();
+    shop.start_again().await;
 
     shop.until_read().await;
     shop.until_equal().await;

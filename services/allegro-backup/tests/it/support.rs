@@ -79,7 +79,8 @@ impl Shop {
             ("ALLEGRO_AUTH_URL", &url),
             ("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", "1"),
             ("ALLEGRO_BACKUP_RETRY_INTERVAL_SECONDS", "1"),
-            ("ALLEGRO_BACKUP_TASK_SILENCE_SECONDS", "2"),
+            // A service that merely waits for the processor is not taken for dead.
+            ("ALLEGRO_BACKUP_TASK_SILENCE_SECONDS", "20"),
         ];
         environment.extend(told);
         let service = Program::start(
@@ -108,6 +109,28 @@ impl Shop {
         }
     }
 
+    /// Starts the service again after it died. What it was at is taken over at once: its silence has lasted long enough.
+    pub(crate) async fn start_again(&mut self) {
+        self.let_tasks_go().await;
+        self.service.start_again();
+    }
+
+    /// The same, to die at a failpoint.
+    pub(crate) async fn start_to_die_at(&mut self, failpoint: &str) {
+        self.let_tasks_go().await;
+        self.service.start_to_die_at(failpoint);
+    }
+
+    /// Lets the silence of the one process there was, and is not any more, have lasted long enough.
+    async fn let_tasks_go(&self) {
+        // What the dead process had asked for may still be under way: a task that begins, a heart that beats.
+        let sessions =
+            "pg_stat_activity WHERE datname = current_database() AND application_name = 'allegro-backup'";
+        self.until(sessions, 0).await;
+        self.run("UPDATE task_history SET heartbeat_at = now() - interval '1 hour' WHERE status = 'running'")
+            .await;
+    }
+
     /// Asks the sandbox for something.
     pub(crate) fn admin(&self, method: &str, path: &str, body: &Value) -> Value {
         let url = format!("{}/_sandbox{path}", self.sandbox.url());
@@ -119,6 +142,17 @@ impl Shop {
             _ => self.agent.post(&url).send_json(body),
         };
         sent.unwrap().body_mut().read_json().unwrap()
+    }
+
+    /// How often the sandbox has given a new pair for a refresh token.
+    pub(crate) fn refreshes(&self) -> u64 {
+        self.admin("GET", "/stats", &json!({}))["refreshes"].as_u64().unwrap()
+    }
+
+    /// How often the sandbox has given no tokens; null where it always has. It gives none to a poll that comes before the
+    /// owner has agreed.
+    pub(crate) fn refused(&self) -> Value {
+        self.admin("GET", "/stats", &json!({}))["requests"]["POST token"]["400"].clone()
     }
 
     /// The truth about every order: id, status, fulfillment status.

@@ -35,7 +35,7 @@ async fn an_order_that_is_never_answered_is_blamed_at_last_and_holds_nobody_up()
     assert_eq!(last_event(&shop), before, "the run is stopped");
     // What is suspected is written down: it is no matter who goes on.
     shop.service.kill();
-    shop.service.start_again();
+    shop.start_again().await;
     eventually_within(PATIENCE, "the others to be stored", async || {
         (shop.count("orders").await == 15).then_some(())
     })
