@@ -60,9 +60,8 @@ impl Broker {
                     Connection::connect_uri(self.0.uri.clone(), properties).await?
                 }
             };
-            let channel = connection.create_channel().await;
-            *held = Some(connection);
-            Ok(channel?)
+            // Held already: whoever gives up waiting leaves it to the next.
+            Ok(held.insert(connection).create_channel().await?)
         };
         timeout(PATIENCE, opened).await.unwrap_or(Err(Error::Timeout(PATIENCE)))
     }

@@ -92,7 +92,12 @@ impl Error {
     #[must_use]
     pub fn collides_at(self, name: &str) -> Self {
         match self {
-            Self::UniqueViolation { constraint, source } if constraint == name => Self::Collision(source),
+            // Told as the server tells a collision: it is known by that, whatever the error is wrapped in.
+            Self::UniqueViolation { constraint, source: DieselError::DatabaseError(_, info) }
+                if constraint == name =>
+            {
+                Self::Collision(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, info))
+            }
             other => other,
         }
     }

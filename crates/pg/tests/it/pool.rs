@@ -82,6 +82,33 @@ async fn serialization_failures_are_run_again_and_not_for_ever() {
     assert_eq!(AtomicUsize::load(&runs, Ordering::Relaxed), 4);
 }
 
+/// As services wrap errors: the cause of this one is the cause of what it holds.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Wrapped(#[from] Error);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_that_another_did_the_same_just_now_looks_again() {
+    let database = Database::create("stock_sync", SQL).await;
+    let (pool, runs) = (database.pool(), AtomicUsize::new(0));
+    let put = async |conn: &mut pg::Connection| -> Result<(), Error> {
+        let put = sql_query("INSERT INTO shelf VALUES (1, 1)").execute(conn).await;
+        put.map(drop).map_err(Error::from)
+    };
+    let done: Result<(), Wrapped> = pool
+        .transaction(async |conn| {
+            if runs.fetch_add(1, Ordering::Relaxed) == 0 {
+                put(conn).await.map_err(|error| error.collides_at("shelf_pkey"))?;
+            }
+            Ok(())
+        })
+        .await;
+    done.unwrap();
+    assert_eq!(AtomicUsize::load(&runs, Ordering::Relaxed), 2);
+    let elsewhere = put(&mut *pool.get().await.unwrap()).await.unwrap_err().collides_at("another");
+    assert!(elsewhere.violates("shelf_pkey"), "{elsewhere:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_ends_what_takes_too_long_and_the_address_may_say_otherwise() {
     let database = Database::create("stock_sync", SQL).await;

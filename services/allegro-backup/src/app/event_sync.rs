@@ -51,6 +51,8 @@ struct Reading<'a> {
     owner: &'a Owner,
     /// Orders of events that are stored already are read again.
     again: bool,
+    /// Orders of this page that were asked for and landed: an answer is younger than every event of the page.
+    asked: HashSet<String>,
     events: i64,
     counts: Counts,
 }
@@ -76,7 +78,8 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner, begin: Begin) 
         }
     };
     drop(conn);
-    let mut reading = Reading { state, run, owner, again, events: 0, counts: Counts::default() };
+    let mut reading =
+        Reading { state, run, owner, again, asked: HashSet::new(), events: 0, counts: Counts::default() };
     let mut is_first = true;
     loop {
         run.check()?;
@@ -102,6 +105,7 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner, begin: Begin) 
         }
         is_first = false;
         let Some(last) = page.last().map(|event| event.id.clone()) else { break };
+        reading.asked.clear();
         for begin in (0..page.len()).step_by(STRETCH) {
             if let Some(error) = reading.land(&page, begin).await? {
                 return Err(error.into());
@@ -140,6 +144,7 @@ impl Reading<'_> {
     /// way of the rest.
     async fn land(&mut self, page: &[Event], begin: usize) -> Result<Option<CallError>, TaskError> {
         let Self { state, run, owner, again, .. } = *self;
+        let asked = &self.asked;
         let stretch = page.get(begin..page.len().min(begin + STRETCH)).unwrap_or_default();
         let ids: Vec<&str> = stretch.iter().map(|event| event.id.as_str()).collect();
         let mut conn = state.pool.get().await?;
@@ -150,6 +155,7 @@ impl Reading<'_> {
         let is_wanted = |event: &&Event| again || is_new(event);
         let mut wanted: Vec<String> =
             stretch.iter().filter(is_wanted).filter_map(|event| event.order_id.clone()).collect();
+        wanted.retain(|id| !asked.contains(id));
         wanted.sort_unstable();
         wanted.dedup();
 
@@ -157,10 +163,11 @@ impl Reading<'_> {
         let (leading, stopped_by) = leading(stretch, &mut told);
         let run_of_events = stretch.get(..leading).unwrap_or_default();
         let new: Vec<&Event> = run_of_events.iter().filter(is_new).collect();
-        let mut learned = Learned::default();
+        let (mut learned, mut landing) = (Learned::default(), Vec::new());
         for order_id in run_of_events.iter().filter_map(|event| event.order_id.as_ref()) {
             if let Some(told) = told.remove(order_id) {
                 learned.add(order_id.clone(), told);
+                landing.push(order_id.clone());
             }
         }
         let last = new.last().map(|event| event.id.clone());
@@ -187,6 +194,7 @@ impl Reading<'_> {
                 Ok::<_, TaskError>(counts)
             })
             .await?;
+        self.asked.extend(landing);
         self.events = events;
         self.counts += counts;
         Ok(stopped_by)

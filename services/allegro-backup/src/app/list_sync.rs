@@ -173,6 +173,10 @@ async fn finish(pass: Pass<'_>, cursor: Cursor, counts: Counts) -> Result<(), Ta
     state
         .pool
         .transaction(async |conn| {
+            if begins_following {
+                // Before its cursor, as whoever follows it by request does.
+                accounts::lock(conn, owner.token_id).await?;
+            }
             cursors::write(conn, owner.token_id, &cursor).await?;
             let missing = proof::after_list(conn, owner.token_id, &cursor).await?;
             if !missing.is_empty() {

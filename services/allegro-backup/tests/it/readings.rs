@@ -270,3 +270,28 @@ async fn old_things_are_forgotten_but_not_what_cursor_and_proof_need() {
     assert_eq!(shop.count("order_events WHERE allegro_order_id = 'never stored'").await, 1);
     assert_eq!(shop.count("sync_history").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_events_stand_all_over_a_page_is_asked_for_once() {
+    const ORDERS: usize = 300;
+    let mut shop = Shop::open().await;
+    shop.connect().await;
+    shop.until_read().await;
+    shop.service.kill();
+    shop.admin("POST", "/live", &json!({ "count": ORDERS, "rate_per_second": 1000 }));
+    let all_ready = async || {
+        let ready = shop.journal().iter().filter(|it| it["status"] == "READY_FOR_PROCESSING").count();
+        (ready == ORDERS).then_some(())
+    };
+    eventually("every order to be ready", all_ready).await;
+    let asked = |shop: &Shop| {
+        shop.admin("GET", "/stats", &json!({}))["requests"]["GET order"]["200"].as_u64().unwrap_or_default()
+    };
+    let before = asked(&shop);
+    shop.start_again().await;
+    shop.until_equal().await;
+    let more = usize::try_from(asked(&shop) - before).unwrap();
+    let events = usize::try_from(shop.count("order_events").await).unwrap();
+    assert!(events > 2 * ORDERS, "{events} events are more than a stretch holds");
+    assert_eq!(more, ORDERS);
+}

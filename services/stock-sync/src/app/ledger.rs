@@ -212,10 +212,10 @@ async fn tell(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<(
     for fact in &book.changes.facts {
         if let Fact::RanShort(StockRanShort(it)) = fact {
             short.insert(&it.order_id);
-            metrics::counter!("stock_shortages_total").increment(1);
             let missing = it.missing.iter().map(in_words).collect::<Vec<_>>().join("; ");
             let notice = Notice::Shortage { order_id: it.order_id.clone(), token_id: it.token_id, missing };
             alerts::raise(conn, now, &notice).await?;
+            metrics::counter!("stock_shortages_total").increment(1);
         }
     }
     let failed = book.changes.facts.iter().filter_map(|fact| match fact {

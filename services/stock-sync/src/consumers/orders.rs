@@ -22,7 +22,6 @@ impl Handler for Orders {
     type Effect = ();
 
     async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<(), Failure> {
-        self.0.rush.note(events.len(), Instant::now());
         let (mut connected, mut deeds, mut closed) = (Vec::new(), Vec::new(), Vec::new());
         for event in events {
             match event.kind.as_str() {
@@ -57,6 +56,7 @@ impl Handler for Orders {
         if !closed.is_empty() && !deeds.is_empty() {
             return Err(Failure::Retry("batches are received apart from sales".to_owned()));
         }
+        self.0.rush.note(events.len(), Instant::now());
         accounts::connect(conn, &connected, self.0.now()).await?;
         goods::close(&self.0, conn, &closed).await?;
         ledger::apply(&self.0, conn, &deeds).await?;
