@@ -128,7 +128,7 @@ async fn whoever_holds_an_order_writes_its_operations_and_nobody_else() {
     desk.until_one_waits().await;
     // Who does not wait for the order holds its operations now, and would wait for whoever holds the order.
     let write = sql_query("UPDATE pending_stock_operations SET updated_at = updated_at");
-    write.execute(&mut *holder).await.expect("nobody to hold an operation");
+    write.execute(&mut *holder).await.unwrap();
     holder.commit().await.unwrap();
     desk.until("held", &[("deduction", "failed"), ("deduction", "failed")]).await;
 }
