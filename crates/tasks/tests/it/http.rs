@@ -108,10 +108,10 @@ async fn tasks_and_schedules_are_looked_at_and_moved_over_http() {
     // Whatever time it is, its own is far off.
     let far_off = "UPDATE schedules SET next_run_at = now() + interval '10 hours'";
     pool.get().await.unwrap().batch_execute(far_off).await.unwrap();
-    let before = pg::now(&mut *pool.get().await.unwrap()).await.unwrap();
+    let before = pg::now(&mut pool.get().await.unwrap()).await.unwrap();
     let (status, due) = call(&base, "POST", "/schedules/nightly/run", "", None).await;
     assert_eq!(status, 202);
-    let after = pg::now(&mut *pool.get().await.unwrap()).await.unwrap();
+    let after = pg::now(&mut pool.get().await.unwrap()).await.unwrap();
     let next = OffsetDateTime::parse(due["next_run_at"].as_str().unwrap(), &Rfc3339).unwrap();
     assert!((before..=after).contains(&next), "{before} {next} {after}");
     assert_eq!(call(&base, "POST", "/schedules/weekly/run", "", None).await.0, 404);

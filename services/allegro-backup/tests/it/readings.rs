@@ -183,15 +183,15 @@ async fn a_day_is_green_only_when_nothing_is_missing_and_what_is_missing_is_fetc
     let day = report["days"].as_array().unwrap().iter().find(|day| day["day"] == open["day"]).unwrap();
     assert_eq!((&report["is_green"], &day["state"]), (&json!(false), &json!("open")), "{report}");
     assert_eq!(open["why"], "missing");
-    let lost = open["order_id"].as_str().unwrap().to_owned();
+    let missing = open["order_id"].as_str().unwrap().to_owned();
 
     // The list does not show it either (as lists do at times): asked for by name.
     shop.run(&format!(
         "INSERT INTO failed_orders (token_id, allegro_order_id, error_class, error_text, next_retry_at) \
-        VALUES ('{token_id}', '{lost}', 'not_found', 'a test', now())"
+        VALUES ('{token_id}', '{missing}', 'not_found', 'a test', now())"
     ))
     .await;
-    shop.until(&format!("orders WHERE allegro_order_id = '{lost}'"), 1).await;
+    shop.until(&format!("orders WHERE allegro_order_id = '{missing}'"), 1).await;
     shop.start(&format!("/sync/manual/{USER_PATH}"), &json!({})).await;
     let report = gaps(&shop);
     assert_eq!((&report["is_green"], &report["open"]), (&json!(true), &json!([])), "{report}");
