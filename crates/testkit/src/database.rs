@@ -118,14 +118,15 @@ impl Drop for Database {
                 let admin = connect(&given("DATABASE_URL")).await;
                 let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
                 // Each try waits five seconds for those it has told to go.
-                let mut dropped = admin.batch_execute(&drop).await;
-                for _ in 0..6 {
-                    if !matches!(&dropped, Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE)) {
-                        break;
+                let mut tries = 1;
+                loop {
+                    match admin.batch_execute(&drop).await {
+                        Err(error) if tries < 7 && error.code() == Some(&SqlState::OBJECT_IN_USE) => {
+                            tries += 1;
+                        }
+                        dropped => break dropped.expect("the database dropped"),
                     }
-                    dropped = admin.batch_execute(&drop).await;
                 }
-                dropped.expect("the database dropped");
             });
         });
         // A second panic while one unwinds would hide the first.

@@ -29,7 +29,7 @@ pub use database::Database;
 pub use name_server::NameServer;
 pub use program::{Answer, Program};
 pub use proxy::Proxy;
-pub use side_by_side::side_by_side;
+pub use side_by_side::{side_by_side, while_asking};
 pub use telegram::{Post, Telegram};
 pub use vhost::Vhost;
 pub use wait::{eventually, eventually_within, wait_for};

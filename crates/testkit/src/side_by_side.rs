@@ -1,9 +1,27 @@
-//! Many cases of one test, a few at once.
+//! What goes on at once: a request and what happens meanwhile, and many cases of one test, a few at a time.
 
 use std::thread;
 
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+
 /// Processes of a few cases keep a small machine busy without making any of them late.
 const AT_ONCE: usize = 4;
+
+/// Asks on a thread of its own while `meanwhile` goes on, and returns the answer when both have ended. For tests whose
+/// runtime has several threads.
+///
+/// # Panics
+/// When one of the two does, or the runtime has one thread.
+pub fn while_asking<T: Send>(ask: impl FnOnce() -> T + Send, meanwhile: impl Future<Output = ()>) -> T {
+    block_in_place(|| {
+        thread::scope(|scope| {
+            let asked = scope.spawn(ask);
+            Handle::current().block_on(meanwhile);
+            asked.join().expect("an answer")
+        })
+    })
+}
 
 /// Runs a case for each item, and returns what they returned in the order of the items.
 ///

@@ -105,7 +105,6 @@ pub(crate) async fn activate(
     errors.check(minutes.is_some(), "/interval_minutes", "out_of_range", "is a whole number from 1 to 1440");
     errors.finish()?;
     let account = account(&state, &caller, wish.token_id).await?;
-    connected(&account)?;
     once.run(async |conn| {
         let account = held(conn, &account).await?;
         connected(&account)?;

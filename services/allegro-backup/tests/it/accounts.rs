@@ -1,13 +1,10 @@
 //! Connecting accounts and keeping their tokens.
 
-use std::thread;
-
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use sandbox::Settings;
 use serde_json::json;
-use testkit::eventually;
-use tokio::runtime::Handle;
+use testkit::{eventually, while_asking};
 
 use crate::support::{BOT, OWNER, Shop, USER, USER_PATH};
 
@@ -143,15 +140,10 @@ async fn an_account_that_changes_while_it_is_activated_is_looked_at_again() {
     ] {
         let mut other = shop.pool.begin().await.unwrap();
         sql_query(format!("UPDATE user_tokens SET {change}")).execute(&mut *other).await.unwrap();
-        let (status, problem) = tokio::task::block_in_place(|| {
-            thread::scope(|scope| {
-                let activate = scope.spawn(|| shop.service.post("/sync/activate", &wish));
-                Handle::current().block_on(async {
-                    eventually("it to wait", async || (shop.count(waiting).await > 0).then_some(())).await;
-                    other.commit().await.unwrap();
-                });
-                activate.join().unwrap()
-            })
+        let activate = || shop.service.post("/sync/activate", &wish);
+        let (status, problem) = while_asking(activate, async {
+            eventually("it to wait", async || (shop.count(waiting).await > 0).then_some(())).await;
+            other.commit().await.unwrap();
         });
         assert_eq!((status, problem["code"].as_str().unwrap()), expected, "{problem}");
         shop.run("UPDATE user_tokens SET needs_reauthorization = false").await;

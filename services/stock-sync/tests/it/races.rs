@@ -7,8 +7,7 @@ use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use domain::events::OrderFact;
 use serde_json::{Value, json};
-use testkit::eventually;
-use tokio::runtime::Handle;
+use testkit::{eventually, while_asking};
 
 use crate::support::{Desk, cancelled, order, ready, token};
 
@@ -143,21 +142,16 @@ async fn a_line_that_another_order_took_just_now_is_not_taken_again() {
     let id = desk.operations("late")[0]["id"].as_str().unwrap().to_owned();
     let mut other = desk.pool.begin().await.unwrap();
     sql_query("SELECT FROM stock_levels FOR UPDATE").execute(&mut *other).await.unwrap();
-    let retried = tokio::task::block_in_place(|| {
-        thread::scope(|scope| {
-            let retry = scope.spawn(|| desk.service.post(&format!("/stock-sync/retry/{id}"), &json!({})));
-            Handle::current().block_on(async {
-                desk.until_one_waits().await;
-                let sale = sql_query(
-                    "INSERT INTO stock_movements (id, sku, warehouse, delta, on_hand, kind, order_id, line_item_id, created_at) \
-                     SELECT gen_random_uuid(), sku, warehouse, -quantity, 45, 'sale', 'merged', line_item_id, now() \
-                     FROM pending_stock_operations",
-                );
-                assert_eq!(sale.execute(&mut *other).await.unwrap(), 1);
-                other.commit().await.unwrap();
-            });
-            retry.join().unwrap()
-        })
+    let retry = || desk.service.post(&format!("/stock-sync/retry/{id}"), &json!({}));
+    let retried = while_asking(retry, async {
+        desk.until_one_waits().await;
+        let sale = sql_query(
+            "INSERT INTO stock_movements (id, sku, warehouse, delta, on_hand, kind, order_id, line_item_id, created_at) \
+             SELECT gen_random_uuid(), sku, warehouse, -quantity, 45, 'sale', 'merged', line_item_id, now() \
+             FROM pending_stock_operations",
+        );
+        assert_eq!(sale.execute(&mut *other).await.unwrap(), 1);
+        other.commit().await.unwrap();
     });
     assert_eq!(retried.0, 200, "{}", retried.1);
     desk.until("late", &[("deduction", "completed")]).await;
