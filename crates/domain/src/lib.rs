@@ -12,6 +12,7 @@ mod hopeless;
 pub mod ids;
 mod language;
 pub mod money;
+mod names;
 pub mod sku;
 mod time_zone;
 pub mod topology;
@@ -25,5 +26,6 @@ pub use ids::{
 };
 pub use language::{Language, NoLanguage};
 pub use money::{Currency, Money};
+pub use names::{NameError, UserId, WarehouseName};
 pub use sku::Sku;
 pub use time_zone::{NoQuietHours, NoTimeZone, QuietHours, TimeZone};

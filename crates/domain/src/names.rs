@@ -1,0 +1,121 @@
+//! Names that people choose and URLs carry: users' ids and warehouses' names.
+
+use std::fmt;
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Empty, or longer than this many characters.
+    #[error("must be 1 to {0} characters long after trimming")]
+    WrongLength(usize),
+    /// A URL's path cannot carry it: `.` and `..` are removed before it is sent (RFC 3986, section 5.2.4).
+    #[error("must not consist of dots only")]
+    OnlyDots,
+}
+
+impl NameError {
+    /// The code of the field's error in a problem document.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::WrongLength(_) => "wrong_length",
+            Self::OnlyDots => "only_dots",
+        }
+    }
+}
+
+fn trimmed(text: &str, most: usize) -> Result<String, NameError> {
+    let text = text.trim();
+    if !(1..=most).contains(&text.chars().count()) {
+        return Err(NameError::WrongLength(most));
+    }
+    if text.chars().all(|character| character == '.') {
+        return Err(NameError::OnlyDots);
+    }
+    Ok(text.to_owned())
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident, $most:tt;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(try_from = "String", into = "String")]
+        #[schema(value_type = String, min_length = 1, max_length = $most)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Reads a name; white space around it is removed.
+            ///
+            /// # Errors
+            /// When it is empty, too long, or consists of dots only.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                trimmed(text, $most).map(Self)
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
+}
+
+names! {
+    /// The id of a user, as the systems around this one know the user: 1 to 255 characters.
+    UserId, 255;
+    /// The name of a warehouse: 1 to 100 characters.
+    WarehouseName, 100;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NameError, UserId, WarehouseName};
+
+    #[test]
+    fn a_name_is_trimmed_and_bounded_in_characters() {
+        for text in ["sklep-ząbek", "  sklep-ząbek\t\n", "\u{a0}sklep-ząbek\u{2003}"] {
+            assert_eq!(UserId::parse(text).as_deref(), Ok("sklep-ząbek"), "{text:?}");
+        }
+        assert!(UserId::parse(&"ż".repeat(255)).is_ok());
+        assert_eq!(UserId::parse(&"ż".repeat(256)), Err(NameError::WrongLength(255)));
+        assert_eq!(WarehouseName::parse(&"ż".repeat(101)), Err(NameError::WrongLength(100)));
+        for text in ["", " ", "\t\n\u{a0}"] {
+            assert_eq!(UserId::parse(text), Err(NameError::WrongLength(255)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_does_not_consist_of_dots_only() {
+        for text in [".", "..", " . ", "....."] {
+            assert_eq!(UserId::parse(text), Err(NameError::OnlyDots), "{text:?}");
+        }
+        for text in [". .", ".a", "a..", "·"] {
+            assert!(UserId::parse(text).is_ok(), "{text:?}");
+        }
+    }
+}
