@@ -18,5 +18,5 @@ mod waiting;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 pub use commands::Commands;
-pub use lifecycle::{Lifecycle, Outcome};
+pub use lifecycle::{Lifecycle, Outcome, Signals};
 pub use service::{Roles, ServeContext, Service, run};

@@ -121,18 +121,23 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// The signals that ask for a stop: SIGTERM of orchestrators, SIGINT of a person at a terminal.
-pub(crate) struct Signals {
+#[derive(Debug)]
+pub struct Signals {
     term: Signal,
     int: Signal,
 }
 
 impl Signals {
-    /// From now on the signals are ours.
-    pub(crate) fn install() -> io::Result<Self> {
+    /// From now on the signals are received here, and no longer end the process by themselves.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn install() -> io::Result<Self> {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// Waits for the next one and returns its name; may be dropped while it waits.
+    pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.term.recv() => "SIGTERM",
             _ = self.int.recv() => "SIGINT",

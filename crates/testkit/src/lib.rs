@@ -27,7 +27,7 @@ pub use access::every_route_guards_itself;
 pub use collector::{Collector, Span};
 pub use database::Database;
 pub use name_server::NameServer;
-pub use program::{Answer, Program};
+pub use program::{Answer, Program, Running};
 pub use proxy::Proxy;
 pub use side_by_side::{side_by_side, while_asking};
 pub use telegram::{Post, Telegram};

@@ -2,6 +2,7 @@
 
 mod answer;
 mod process;
+mod running;
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Output};
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 pub use answer::Answer;
 use process::Process;
+pub use running::Running;
 
 use crate::wait::until;
 
@@ -144,6 +146,14 @@ impl Program {
     /// When it cannot be started.
     pub fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
         process::output(self.binary, &self.environment, settings, arguments)
+    }
+
+    /// Starts another command of the binary with the same settings.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn begin(&self, arguments: &[&str]) -> Running {
+        process::begin(self.binary, &self.environment, arguments)
     }
 
     /// A token of a caller who is bound to a user.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::LIMIT;
+use super::{LIMIT, Running};
 
 /// A service that serves, or did. Killed with the value.
 pub(super) struct Process {
@@ -159,6 +159,13 @@ pub(super) fn output(
     arguments: &[&str],
 ) -> Output {
     command(binary, environment, more).args(arguments).output().expect("the service's program")
+}
+
+/// Starts it.
+pub(super) fn begin(binary: &str, environment: &[(String, String)], arguments: &[&str]) -> Running {
+    let mut command = command(binary, environment, &[]);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running::new(command.spawn().expect("the service's program"))
 }
 
 /// Runs it to its good end, and returns what it printed.

@@ -5,7 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use chassis::Signals;
 use clap::{Args, ValueEnum};
+use domain::UserId;
 use time::OffsetDateTime;
 
 use super::moment::moment;
@@ -19,15 +21,16 @@ Examples:
   export --format csv --from 2026-11-01 --to 2026-12-01 > november.csv
   export | zstd > everything.ndjson.zst
 
-Tokens are never in it. `import` restores it.";
+Tokens are never in it. The last line of ndjson is a trailer: `import` finds by it whether the file is complete, and
+restores it. Ended by Ctrl-C, the export leaves no file.";
 
 /// Write orders to a file or to standard output, as they stand at one moment
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// Only of this user; of everybody unless given
-    #[arg(long)]
-    user: Option<String>,
+    #[arg(long, value_parser = UserId::parse)]
+    user: Option<UserId>,
     /// Only orders bought from this day or moment on, e.g. 2026-11-01 or 2026-11-01T08:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     from: Option<OffsetDateTime>,
@@ -50,8 +53,8 @@ enum Word {
 
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
     let pool = pg::Pool::new(&config.database.url, 1, "export")?;
-    let user = arguments.user.clone();
-    let scope = Scope { user_id: arguments.user, from: arguments.from, to: arguments.to, ..Scope::default() };
+    let user = arguments.user.map(String::from);
+    let scope = Scope { user_id: user.clone(), from: arguments.from, to: arguments.to, ..Scope::default() };
     let format = match arguments.format {
         Word::Ndjson => Format::Ndjson,
         Word::Csv => Format::Csv,
@@ -62,7 +65,11 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         bail!("the user {user:?} has no account, and never had one");
     }
     let place = if let Some(path) = arguments.output {
-        to_file(&mut export, &path).await?;
+        let mut signals = Signals::install()?;
+        tokio::select! {
+            written = to_file(&mut export, &path) => written?,
+            signal = signals.next() => bail!("ended by {signal}; {} was not written", path.display()),
+        }
         format!(" written to {}", path.display())
     } else {
         write(&mut export, &mut BufWriter::new(io::stdout())).await?;
@@ -72,17 +79,26 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     Ok(())
 }
 
+/// A file being written. Removed with the value, unless it was renamed.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _renamed = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Whoever finds the file finds all of it: it gets its name when it is on the disk.
 async fn to_file(export: &mut Export, path: &Path) -> anyhow::Result<()> {
     let name = path.file_name().context("the output is not a file")?;
     let mut partial = name.to_owned();
     partial.push(".partial");
-    let partial = path.with_file_name(partial);
-    let file = File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+    let partial = Partial(path.with_file_name(partial));
+    let file = File::create(&partial.0).with_context(|| format!("cannot create {}", partial.0.display()))?;
     let mut writer = BufWriter::new(file);
     write(export, &mut writer).await?;
     writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    std::fs::rename(&partial, path).with_context(|| format!("cannot create {}", path.display()))?;
+    std::fs::rename(&partial.0, path).with_context(|| format!("cannot create {}", path.display()))?;
     Ok(())
 }
 

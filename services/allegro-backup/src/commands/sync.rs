@@ -1,11 +1,13 @@
 //! `allegro-backup sync`.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use ::domain::{TaskId, TokenId};
+use ::domain::{TaskId, TokenId, UserId};
 use ::tasks::{Status, Task};
 use anyhow::{Context, bail};
+use chassis::Signals;
 use clap::Args;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -21,8 +23,8 @@ use crate::store::tokens::{self, Account};
 const LOOK: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
-The running service does the reading; this asks for it, waits and tells how it goes. Ended by Ctrl-C, it goes on there
-(`POST /api/v1/sync/tasks/ID/stop` ends it). The exit code is 0 when every account was read to the end.
+The running service does the reading; this asks for it, waits and tells how it goes. Ended by Ctrl-C, it goes on there:
+the command names the task, how to follow it and how to end it. The exit code is 0 when every account was read to the end.
 
 Examples:
   sync --user sklep-zielony                                    as far back as Allegro lists: twelve months
@@ -34,8 +36,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The user whose accounts are meant
-    #[arg(long)]
-    user: String,
+    #[arg(long, value_parser = UserId::parse)]
+    user: UserId,
     /// Only this account (its id); all of the user's unless given
     #[arg(long, value_name = "ID")]
     token: Option<TokenId>,
@@ -57,14 +59,15 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     let mut accounts = tokens::list(&mut conn, Some(&user)).await?;
     accounts.retain(|account| token.is_none_or(|wanted| wanted == account.id()));
     if accounts.is_empty() {
-        bail!("the user {user:?} has no such connected account");
+        bail!("the user {:?} has no such connected account", &*user);
     }
     let wanted = Wanted { from, to, full, on_duplicate: OnDuplicate::Update };
     if let Some(fault) = wanted.faults(state.now()).first() {
         bail!("--{} {}", fault.field, fault.text);
     }
     let asker = Asker { subject: "command", correlation_id: &state.ids.next_id().to_string() };
-    let (mut asked_for, mut failed) = (Vec::new(), 0);
+    let mut signals = Signals::install()?;
+    let (mut asked_for, mut failed) = (VecDeque::new(), 0);
     for account in &accounts {
         if account.needs_reauthorization {
             let login = &account.allegro_login;
@@ -77,19 +80,37 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         }
         let task_id = syncs::start(&mut conn, &state, account, asker, wanted).await?;
         writeln!(io::stderr(), "{}: asked for, task {task_id}", account.allegro_login)?;
-        asked_for.push((account, task_id));
+        asked_for.push_back((account, task_id));
     }
     drop(conn);
-    for (account, task_id) in asked_for {
-        if let Err(error) = wait(&state, account, task_id).await {
+    while let Some((account, task_id)) = asked_for.front() {
+        let waited = tokio::select! {
+            waited = wait(&state, account, *task_id) => waited,
+            signal = signals.next() => return leave(&asked_for, signal),
+        };
+        if let Err(error) = waited {
             writeln!(io::stderr(), "{error:#}")?;
             failed += 1;
         }
+        asked_for.pop_front();
     }
     if failed > 0 {
         bail!("{failed} of {} accounts were not read to the end", accounts.len());
     }
     Ok(())
+}
+
+/// Names the tasks that the service goes on with.
+fn leave(tasks: &VecDeque<(&Account, TaskId)>, signal: &str) -> anyhow::Result<()> {
+    for (account, task_id) in tasks {
+        writeln!(
+            io::stderr(),
+            "{}: the service goes on with task {task_id}; follow it with GET /api/v1/sync/tasks/{task_id}, end it with \
+             POST /api/v1/sync/tasks/{task_id}/stop",
+            account.allegro_login
+        )?;
+    }
+    bail!("ended by {signal}; tasks left: {}", tasks.len())
 }
 
 /// Waits for a task's end and shows its progress.

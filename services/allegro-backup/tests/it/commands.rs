@@ -52,3 +52,24 @@ async fn an_operator_reads_and_compares_by_command() {
     assert!(told.contains("320 orders compared, 3 differ"), "{told}");
     assert!(told.contains("1 are missing, 1 are stale, 1 are extra"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_sync_names_the_task_it_leaves() {
+    let mut shop = Shop::open().await;
+    shop.connect().await;
+    shop.until_read().await;
+    // Nobody takes the task: the service that would is gone.
+    shop.service.kill();
+    let queued = "task_history WHERE kind = 'sync_user_orders' AND status = 'queued'";
+    let running = shop.service.begin(&["sync", "--user", USER]);
+    shop.until(queued, 1).await;
+    let done = running.interrupt();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(1) && said.contains("ended by SIGINT; tasks left: 1"), "{said}");
+    let task = shop.lines(&format!("SELECT id FROM {queued}")).await;
+    let id = task[0].trim_matches(['(', ')']);
+    for path in [format!("GET /api/v1/sync/tasks/{id},"), format!("POST /api/v1/sync/tasks/{id}/stop")] {
+        assert!(said.contains(&path), "{path}: {said}");
+    }
+    assert_eq!(shop.count(queued).await, 1, "it is left as it is");
+}
