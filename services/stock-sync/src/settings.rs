@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use chassis::config::Reader;
-use domain::TimeZone;
+use domain::{TimeZone, WarehouseName};
 
 use crate::domain::retry::Retry;
 use crate::domain::shortage::Shortage;
-
-const DEFAULT_WAREHOUSE: &str = "STOCK_SYNC_DEFAULT_WAREHOUSE";
 
 /// How stock is kept.
 #[derive(Debug)]
@@ -62,18 +60,14 @@ pub(crate) struct Watch {
 
 impl Settings {
     pub(crate) fn read(reader: &mut Reader) -> Self {
-        let default_warehouse = reader.text(
-            DEFAULT_WAREHOUSE,
-            "Ирина",
-            "The warehouse sales are taken from unless an account names another.",
-        );
-        if default_warehouse.trim() != default_warehouse
-            || !(1..=100).contains(&default_warehouse.chars().count())
-        {
-            reader.mistake(DEFAULT_WAREHOUSE, "must be 1 to 100 characters, without white space around them");
-        }
         Self {
-            default_warehouse,
+            default_warehouse: reader.parsed(
+                "STOCK_SYNC_DEFAULT_WAREHOUSE",
+                "text",
+                "Ирина".to_owned(),
+                "The warehouse sales are taken from unless an account names another.",
+                |text| WarehouseName::parse(text).map(String::from).map_err(|error| error.to_string()),
+            ),
             shortage: reader.parsed(
                 "STOCK_SYNC_SHORTAGE",
                 "reject or allow_negative",

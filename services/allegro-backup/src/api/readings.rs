@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::{TaskId, TokenId};
+use domain::{TaskId, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 use time::{Date, Duration, OffsetDateTime};
 use utoipa::{IntoParams, ToSchema};
@@ -112,7 +112,7 @@ pub(crate) struct ReadingPage {
 pub(crate) async fn list(
     state: Data<State>,
     caller: Caller,
-    user_id: ApiPath<String>,
+    user_id: ApiPath<UserId>,
     ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     let after = Cursor::after(wanted.cursor.as_deref())?;

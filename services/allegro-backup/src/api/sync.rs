@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::{TaskId, TokenId};
+use domain::{TaskId, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 use tasks::http::TaskView;
 use time::OffsetDateTime;
@@ -144,7 +144,7 @@ pub(crate) async fn start(
     caller: Caller,
     request_id: RequestId,
     once: Once,
-    user_id: ApiPath<String>,
+    user_id: ApiPath<UserId>,
     OptionalJson(wish): OptionalJson<Start>,
 ) -> Result<HttpResponse, Problem> {
     // The account may be gone since.
@@ -181,7 +181,7 @@ pub(crate) async fn start_events(
     caller: Caller,
     request_id: RequestId,
     once: Once,
-    user_id: ApiPath<String>,
+    user_id: ApiPath<UserId>,
     OptionalJson(wish): OptionalJson<StartEvents>,
 ) -> Result<HttpResponse, Problem> {
     if let Some(answer) = once.answered().await? {
@@ -229,7 +229,7 @@ async fn accounts_of(state: &State, caller: &Caller, user_id: &str) -> Result<Ve
 pub(crate) async fn status(
     state: Data<State>,
     caller: Caller,
-    user_id: ApiPath<String>,
+    user_id: ApiPath<UserId>,
 ) -> Result<HttpResponse, Problem> {
     let standings = if caller.sees(&user_id) {
         syncs::standing(&state, &user_id).await.map_err(|error| Problem::database(&error))?
@@ -237,5 +237,5 @@ pub(crate) async fn status(
         Vec::new()
     };
     let accounts = standings.into_iter().map(StandingView::from).collect();
-    Ok(HttpResponse::Ok().json(StandingList { user_id: user_id.clone(), accounts }))
+    Ok(HttpResponse::Ok().json(StandingList { user_id: user_id.to_string(), accounts }))
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use domain::{IdSource, OrderId, TokenId};
+use domain::{IdSource, OrderId, TokenId, UserId};
 use pg::sealed::Keyring;
 use uuid::Uuid;
 
@@ -104,11 +104,12 @@ pub(crate) async fn account(
     if line.format != FORMAT {
         return Ok(Err(format!("format {} is not known here", line.format)));
     }
-    let length = line.user_id.chars().count();
-    if !(1..=255).contains(&length) {
-        return Ok(Err("user_id must be 1 to 255 characters long".to_owned()));
-    }
-    let found = pool.transaction(async |conn| order_import::account(conn, keyring, line).await).await?;
+    let user_id = match UserId::parse(&line.user_id) {
+        Ok(user_id) => String::from(user_id),
+        Err(error) => return Ok(Err(format!("user_id {error}"))),
+    };
+    let line = AccountLine { user_id, ..line.clone() };
+    let found = pool.transaction(async |conn| order_import::account(conn, keyring, &line).await).await?;
     Ok(found.ok_or_else(|| format!("{} is another account's id here", line.id)))
 }
 

@@ -56,6 +56,57 @@ async fn bad_input_is_told_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn user_ids_are_trimmed_and_refused_when_empty_or_made_of_dots() {
+    let shop = Shop::open().await;
+    shop.connect().await;
+    let pair = shop.pair("1000001");
+    for user_id in ["", " \t", ".", "..", " ... "] {
+        for (path, body) in [
+            ("/tokens/auth/initialize", json!({ "user_id": user_id })),
+            (
+                "/tokens",
+                json!({ "user_id": user_id, "access_token": pair["access_token"],
+                        "refresh_token": pair["refresh_token"] }),
+            ),
+        ] {
+            let (status, code, pointers) = told(shop.service.post(path, &body));
+            assert_eq!((status, code.as_str()), (400, "invalid_content"), "{path}: {user_id:?}");
+            assert_eq!(pointers, ["/user_id"], "{path}: {user_id:?}");
+        }
+    }
+    for user_id in ["%20", "%2E", "%2E%2E", "%2E%2E%2E", "%20.%20"] {
+        for path in [
+            format!("/orders/{user_id}"),
+            format!("/orders/{user_id}/export"),
+            format!("/orders/{user_id}/statistics"),
+            format!("/orders/{user_id}/29738e61-7f6a-11e8-ac45-09db60ede9d6"),
+            format!("/tokens/user/{user_id}"),
+            format!("/sync/history/{user_id}"),
+            format!("/sync/status/{user_id}"),
+        ] {
+            let (status, code, pointers) = told(shop.service.get(&path));
+            assert_eq!((status, code.as_str()), (400, "invalid_parameter"), "{path}");
+            assert_eq!(pointers, ["user_id"], "{path}");
+        }
+        let started = told(shop.service.post(&format!("/sync/manual/{user_id}"), &json!({})));
+        assert_eq!((started.0, started.2), (400, vec!["user_id".to_owned()]), "{user_id}");
+    }
+    for arguments in [["export", "--user", " "], ["sync", "--user", ".."]] {
+        let (code, said) = shop.command(&arguments);
+        assert!(code == 2 && said.contains("for '--user <USER>'"), "{arguments:?}: {code}: {said}");
+    }
+
+    let spaced = format!("/tokens/user/%20{USER_PATH}%20");
+    let listed = shop.service.get(&spaced).1;
+    assert_eq!(listed["items"][0]["user_id"], USER, "{listed}");
+    let (status, begun) =
+        shop.service.post("/tokens/auth/initialize", &json!({ "user_id": format!("  {USER}\t") }));
+    assert_eq!(status, 202, "{begun}");
+    let path = format!("/tokens/auth/status/{}", begun["authorization_id"].as_str().unwrap());
+    assert_eq!(shop.service.get(&path).1["user_id"], USER);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dates_that_cannot_be_read_are_named_and_early_ones_are_cut() {
     let shop = Shop::open().await;
     shop.admin("POST", "/orders", &json!({ "count": 5 }));

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::TokenId;
+use domain::{TokenId, WarehouseName};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -49,7 +49,7 @@ pub(crate) struct AccountChange {
     /// As it was when absent; null for the default warehouse.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    warehouse: Wish<String>,
+    warehouse: Wish<WarehouseName>,
 }
 
 /// The connected accounts; of a caller bound to a user, that user's.
@@ -73,7 +73,7 @@ pub(crate) async fn change(
     token_id: ApiPath<TokenId>,
     ApiJson(wanted): ApiJson<AccountChange>,
 ) -> Result<HttpResponse, Problem> {
-    let wish = Change { stock_from: wanted.stock_from, warehouse: wanted.warehouse };
+    let wish = Change { stock_from: wanted.stock_from, warehouse: wanted.warehouse.map(String::from) };
     let changed = state.pool.transaction(async |conn| {
         accounts::change(&state, conn, *token_id, wish.clone(), |user_id| caller.sees(user_id)).await
     });

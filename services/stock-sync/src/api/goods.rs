@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::Sku;
+use domain::{Sku, WarehouseName};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -61,7 +61,7 @@ pub(crate) struct WantedGood {
     ekn_code: String,
     sku: String,
     /// Where it is received; the default warehouse when absent.
-    warehouse: Option<String>,
+    warehouse: Option<WarehouseName>,
 }
 
 /// What the plant's names mean, newest first.
@@ -110,7 +110,7 @@ pub(crate) async fn add(
     errors.finish()?;
     let sku = sku.map_err(|error| Problem::internal(&error))?;
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
-    let wish = NewGood { nomenclature, ekn_code, sku, warehouse: wanted.warehouse };
+    let wish = NewGood { nomenclature, ekn_code, sku, warehouse: wanted.warehouse.map(String::from) };
     once.run(async |conn| {
         let (good, batches_received) = goods::add(&state, conn, wish.clone()).await.map_err(problem)?;
         Answer::created(&AddedGood { good: good.into(), batches_received })

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::Sku;
+use domain::{Sku, WarehouseName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use web::{Answer, ApiJson, ApiQuery, Caller, Cursor, FieldErrors, Limit, Once, Page, Problem};
@@ -57,8 +57,8 @@ pub(crate) struct Wanted {
     #[param(example = "AH-129834")]
     sku: Option<String>,
     /// Only in this warehouse.
-    #[param(example = "Ирина")]
-    warehouse: Option<String>,
+    #[param(value_type = Option<String>, example = "Ирина")]
+    warehouse: Option<WarehouseName>,
     /// Only of this order.
     #[param(example = "29738e61-7f6a-11e8-ac45-09db60ede9d6")]
     order_id: Option<String>,
@@ -85,7 +85,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Adjustment {
     sku: String,
     /// Where; the default warehouse when absent.
-    warehouse: Option<String>,
+    warehouse: Option<WarehouseName>,
     /// Units added; negative for taken away.
     delta: i64,
     /// `adjustment` unless told.
@@ -115,7 +115,7 @@ pub(crate) async fn list(
     let after = Cursor::after(wanted.cursor.as_deref())?;
     let Wanted { sku, warehouse, order_id, kind, .. } = wanted;
     let kind = kind.map(|kind| kind.word().to_owned());
-    let filter = MovementFilter { sku, warehouse, order_id, kind, after };
+    let filter = MovementFilter { sku, warehouse: warehouse.map(String::from), order_id, kind, after };
     let found = inventory::moved(&state, &filter, wanted.limit.with_probe()).await;
     let found = found.map_err(|error| Problem::database(&error))?;
     let page = Page::new(found, wanted.limit, |last| Cursor { time: last.created_at, id: last.id });

@@ -2,7 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use domain::Sku;
+use domain::{Sku, WarehouseName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use web::{ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Page, Problem};
@@ -43,8 +43,8 @@ pub(crate) struct Wanted {
     #[param(value_type = Option<String>, example = "AH-129834")]
     sku: Option<String>,
     /// Only in this warehouse.
-    #[param(example = "Ирина")]
-    warehouse: Option<String>,
+    #[param(value_type = Option<String>, example = "Ирина")]
+    warehouse: Option<WarehouseName>,
     /// Only where there are fewer units.
     #[param(example = 5)]
     below: Option<i64>,
@@ -82,7 +82,8 @@ pub(crate) async fn list(
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
     let after = Cursor::after(wanted.cursor.as_deref())?;
-    let filter = LevelFilter { sku: wanted.sku, warehouse: wanted.warehouse, below: wanted.below, after };
+    let warehouse = wanted.warehouse.map(String::from);
+    let filter = LevelFilter { sku: wanted.sku, warehouse, below: wanted.below, after };
     let found = inventory::list(&state, &filter, wanted.limit.with_probe()).await;
     let found = found.map_err(|error| Problem::database(&error))?;
     let page = Page::new(found, wanted.limit, |last| Cursor { time: last.created_at, id: last.id });
@@ -126,7 +127,7 @@ pub(crate) async fn set(
     state: Data<State>,
     caller: Caller,
     request: HttpRequest,
-    place: ApiPath<(String, String)>,
+    place: ApiPath<(String, WarehouseName)>,
     ApiJson(counted): ApiJson<Counted>,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;

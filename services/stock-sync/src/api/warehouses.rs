@@ -2,10 +2,11 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
+use domain::WarehouseName;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Once, Problem};
+use web::{Answer, ApiJson, ApiPath, Caller, Once, Problem};
 
 use super::inventory::shop;
 use super::problems::{WAREHOUSE_EXISTS, WAREHOUSE_IN_USE, WAREHOUSE_NOT_FOUND};
@@ -56,7 +57,7 @@ pub(crate) struct Warehouses {
 #[schema(example = json!({ "name": "Łódź", "allows_negative": false }))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewWarehouse {
-    name: String,
+    name: WarehouseName,
     #[serde(default)]
     allows_negative: bool,
 }
@@ -95,13 +96,9 @@ pub(crate) async fn add(
     ApiJson(wanted): ApiJson<NewWarehouse>,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
-    let mut errors = FieldErrors::default();
-    let name = wanted.name.trim();
-    let is_name = (1..=100).contains(&name.chars().count());
-    errors.check(is_name, "/name", "invalid", "must be 1 to 100 characters, not only white space");
-    errors.finish()?;
     once.run(async |conn| {
-        let added = warehouses::add(&state, conn, name, wanted.allows_negative).await.map_err(problem)?;
+        let added =
+            warehouses::add(&state, conn, &wanted.name, wanted.allows_negative).await.map_err(problem)?;
         Answer::created(&WarehouseView::of(&state, added))
     })
     .await
@@ -116,7 +113,7 @@ pub(crate) async fn add(
 pub(crate) async fn change(
     state: Data<State>,
     caller: Caller,
-    name: ApiPath<String>,
+    name: ApiPath<WarehouseName>,
     ApiJson(wanted): ApiJson<WarehouseChange>,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
@@ -135,7 +132,7 @@ pub(crate) async fn change(
 pub(crate) async fn remove(
     state: Data<State>,
     caller: Caller,
-    name: ApiPath<String>,
+    name: ApiPath<WarehouseName>,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
     let removed = state.pool.transaction(async |conn| warehouses::remove(&state, conn, &name).await).await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::Sku;
+use domain::{Sku, WarehouseName};
 
 use super::inventory::{self, Change, Order, Refused};
 use crate::domain::wish::Wish;
@@ -15,7 +15,7 @@ pub(crate) struct Row {
     pub(crate) number: usize,
     pub(crate) sku: Sku,
     /// The default warehouse when absent.
-    pub(crate) warehouse: Option<String>,
+    pub(crate) warehouse: Option<WarehouseName>,
     pub(crate) on_hand: i64,
     /// As it was when absent.
     pub(crate) low_threshold: Option<i64>,
@@ -93,6 +93,10 @@ fn row<'a>(number: usize, field: impl Fn(&'static str) -> Option<&'a str>) -> Re
     if let Err(error) = &sku {
         wrong("sku", "invalid_sku", error.to_string());
     }
+    let warehouse = field("warehouse").map(WarehouseName::parse).transpose();
+    if let Err(error) = &warehouse {
+        wrong("warehouse", "invalid_warehouse", error.to_string());
+    }
     let whole = |text: &str| text.parse::<i64>().ok().filter(|it| it.abs() <= inventory::MOST_UNITS);
     let on_hand = field("on_hand").and_then(whole);
     if on_hand.is_none() {
@@ -106,15 +110,10 @@ fn row<'a>(number: usize, field: impl Fn(&'static str) -> Option<&'a str>) -> Re
     if note.as_deref().is_some_and(|note| note.chars().count() > 1000) {
         wrong("note", "too_long", "must be at most 1000 characters".to_owned());
     }
-    match (sku, on_hand, errors.is_empty()) {
-        (Ok(sku), Some(on_hand), true) => Ok(Row {
-            number,
-            sku,
-            warehouse: field("warehouse").map(str::to_owned),
-            on_hand,
-            low_threshold: low_threshold.flatten(),
-            note,
-        }),
+    match (sku, warehouse, on_hand, errors.is_empty()) {
+        (Ok(sku), Ok(warehouse), Some(on_hand), true) => {
+            Ok(Row { number, sku, warehouse, on_hand, low_threshold: low_threshold.flatten(), note })
+        }
         _ => Err(errors),
     }
 }

@@ -21,6 +21,14 @@ impl<T> Wish<T> {
         }
     }
 
+    /// The same of another type.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Wish<U> {
+        match self {
+            Self::AsItWas => Wish::AsItWas,
+            Self::Be(value) => Wish::Be(value.map(change)),
+        }
+    }
+
     /// The value that is wanted, if one is.
     pub(crate) const fn wanted(&self) -> Option<&T> {
         match self {

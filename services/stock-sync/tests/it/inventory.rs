@@ -86,6 +86,51 @@ async fn a_file_is_imported_whole_or_without_its_bad_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn warehouse_names_are_trimmed_and_refused_when_empty_or_made_of_dots() {
+    let desk = Desk::open().await;
+    let pointer = |(status, problem): (u16, Value)| (status, problem["errors"][0]["pointer"].clone());
+    for name in ["", " \t", ".", "..", " ... "] {
+        let good = json!({ "nomenclature": "Болт", "ekn_code": "E", "sku": "bolt", "warehouse": name });
+        let account = "/stock-sync/accounts/0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f";
+        for (answer, expected) in [
+            (desk.service.post("/warehouses", &json!({ "name": name })), "/name"),
+            (
+                desk.service
+                    .post("/stock/adjustments", &json!({ "sku": "wosk", "delta": 1, "warehouse": name })),
+                "/warehouse",
+            ),
+            (desk.service.post("/stock-sync/goods", &good), "/warehouse"),
+            (desk.service.patch(account, &json!({ "warehouse": name })), "/warehouse"),
+        ] {
+            assert_eq!(pointer(answer), (400, json!(expected)), "{name:?}");
+        }
+    }
+    for name in ["%20", "%2E", "%2E%2E", "%20.%20"] {
+        for (answer, expected) in [
+            (desk.service.put(&format!("/stock/wosk/{name}"), &json!({ "on_hand": 1 })), "warehouse"),
+            (desk.service.patch(&format!("/warehouses/{name}"), &json!({ "is_active": true })), "name"),
+            (desk.service.get(&format!("/stock?warehouse={name}")), "warehouse"),
+            (desk.service.get(&format!("/stock/movements?warehouse={name}")), "warehouse"),
+        ] {
+            assert_eq!(pointer(answer), (400, json!(expected)), "{name}");
+        }
+        assert_eq!(desk.service.delete(&format!("/warehouses/{name}")).0, 400, "{name}");
+    }
+    let file = desk.service.post_raw("/stock/import", "text/csv", b"sku,on_hand,warehouse\nwosk,7,..\n");
+    assert_eq!(pointer(file), (400, json!("/1/warehouse")));
+    let refused = desk.service.command(&["config", "check"], &[("STOCK_SYNC_DEFAULT_WAREHOUSE", "..")]);
+    assert!(!refused.status.success(), "{refused:?}");
+
+    let (status, added) = desk.service.post("/warehouses", &json!({ "name": "  Łódź\t" }));
+    assert_eq!((status, &added["name"]), (201, &json!("Łódź")), "{added}");
+    let (status, level) = desk.service.put("/stock/wosk/%20%C5%81%C3%B3d%C5%BA%20", &json!({ "on_hand": 3 }));
+    assert_eq!((status, &level["warehouse"]), (200, &json!("Łódź")), "{level}");
+    let file = "\u{feff}sku,on_hand,warehouse\nwosk,4, Łódź \n";
+    let (status, done) = desk.service.post_raw("/stock/import", "text/csv", file.as_bytes());
+    assert_eq!((status, &done["imported"]), (200, &json!(1)), "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn warehouses_are_added_put_out_of_use_and_removed_while_nothing_needs_them() {
     let desk = Desk::open().await;
     let listed = |it: Value| -> Vec<Value> {

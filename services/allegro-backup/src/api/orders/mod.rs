@@ -10,7 +10,7 @@ mod view;
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::TokenId;
+use domain::{TokenId, UserId};
 use serde::Deserialize;
 use time::OffsetDateTime;
 use utoipa::IntoParams;
@@ -110,7 +110,7 @@ fn searched(text: &str) -> Result<String, Problem> {
 pub(crate) async fn list(
     state: Data<State>,
     caller: Caller,
-    user_id: ApiPath<String>,
+    user_id: ApiPath<UserId>,
     ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     let (token_id, limit) = (wanted.token_id, wanted.limit);

@@ -1,6 +1,6 @@
 //! Which order is meant.
 
-use domain::TokenId;
+use domain::{TokenId, UserId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use web::{Caller, Problem};
@@ -14,8 +14,8 @@ use crate::state::State;
 #[into_params(parameter_in = Path)]
 pub(crate) struct OrderOfUser {
     /// The user whose accounts are meant.
-    #[param(example = "sklep-zielony")]
-    pub(super) user_id: String,
+    #[param(value_type = String, example = "sklep-zielony")]
+    pub(super) user_id: UserId,
     /// Allegro's id of the order.
     #[param(example = "29738e61-7f6a-11e8-ac45-09db60ede9d6")]
     pub(super) order_id: String,

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::{Money, TimeZone, TokenId};
+use domain::{Money, TimeZone, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 use time::macros::format_description;
 use time::{Date, Duration};
@@ -118,7 +118,7 @@ fn day(name: &str, text: &str) -> Result<Date, Problem> {
 pub(crate) async fn get(
     state: Data<State>,
     caller: Caller,
-    user_id: ApiPath<String>,
+    user_id: ApiPath<UserId>,
     ApiQuery(asked): ApiQuery<Asked>,
 ) -> Result<HttpResponse, Problem> {
     let zone: TimeZone =

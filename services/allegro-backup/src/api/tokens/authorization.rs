@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Once, Problem, RequestId};
 
-use super::check_names;
+use super::{check_name, read_user_id};
 use crate::api::problems::{self, AUTHORIZATION_NOT_FOUND};
 use crate::app::accounts::{self, Authorization};
 use crate::app::connect::{self, Begun};
@@ -132,14 +132,16 @@ pub(crate) async fn initialize(
     ApiJson(wish): ApiJson<Initialize>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
-    check_names(&mut errors, &caller, Some(&wish.user_id), wish.account_name.as_deref());
+    let user_id = read_user_id(&mut errors, &caller, &wish.user_id);
+    check_name(&mut errors, wish.account_name.as_deref());
     errors.finish()?;
+    let user_id = user_id.map_err(|error| Problem::internal(&error))?;
     if let Some(answer) = once.answered().await? {
         return Ok(answer);
     }
     let code = connect::ask(&state).await.map_err(|error| problems::allegro(&error))?;
     let wish = connect::Wish {
-        user_id: &wish.user_id,
+        user_id: &user_id,
         account_name: wish.account_name.as_deref(),
         requested_by: &caller.subject,
         correlation_id: request_id.as_str(),

@@ -7,7 +7,7 @@ pub(super) mod write;
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::TokenId;
+use domain::{NameError, TokenId, UserId};
 use web::{ApiPath, Caller, FieldErrors, Problem};
 
 use self::view::{TokenList, TokenView};
@@ -17,14 +17,20 @@ use crate::state::State;
 
 const MAX_CHARACTERS: usize = 255;
 
-/// The rules of a user's id and an account's name, where they are given.
-fn check_names(errors: &mut FieldErrors, caller: &Caller, user_id: Option<&str>, name: Option<&str>) {
-    for (pointer, text) in [("/user_id", user_id), ("/account_name", name)] {
-        let is_well_sized = text.is_none_or(|text| (1..=MAX_CHARACTERS).contains(&text.chars().count()));
-        errors.check(is_well_sized, pointer, "wrong_length", "is 1 to 255 characters long");
+/// The user's id in a body; its errors are noted too.
+fn read_user_id(errors: &mut FieldErrors, caller: &Caller, text: &str) -> Result<UserId, NameError> {
+    let user_id = UserId::parse(text);
+    match &user_id {
+        Ok(user_id) => errors.check(caller.sees(user_id), "/user_id", "foreign_user", "is another user"),
+        Err(error) => errors.push("/user_id", error.code(), error.to_string()),
     }
-    let is_visible = user_id.is_none_or(|user_id| caller.sees(user_id));
-    errors.check(is_visible, "/user_id", "foreign_user", "is another user");
+    user_id
+}
+
+/// The rule of an account's name, where one is given.
+fn check_name(errors: &mut FieldErrors, name: Option<&str>) {
+    let is_well_sized = name.is_none_or(|name| (1..=MAX_CHARACTERS).contains(&name.chars().count()));
+    errors.check(is_well_sized, "/account_name", "wrong_length", "is 1 to 255 characters long");
 }
 
 /// The connected accounts; a caller bound to a user sees that user's.
@@ -41,7 +47,7 @@ pub(crate) async fn list(state: Data<State>, caller: Caller) -> Result<HttpRespo
 pub(crate) async fn of_user(
     state: Data<State>,
     caller: Caller,
-    user_id: ApiPath<String>,
+    user_id: ApiPath<UserId>,
 ) -> Result<HttpResponse, Problem> {
     if !caller.sees(&user_id) {
         return Ok(HttpResponse::Ok().json(TokenList { items: Vec::new() }));

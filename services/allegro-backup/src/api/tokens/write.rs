@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Once, Problem, RequestId};
 
 use super::view::TokenView;
-use super::{check_names, visible};
+use super::{check_name, read_user_id, visible};
 use crate::api::problems::{self, ACCOUNT_REMOVED};
 use crate::app::accounts::{self, Asked, Change, Identity};
 use crate::app::pair::{self, Brought, Pair, PairError};
@@ -82,16 +82,18 @@ pub(crate) async fn create(
     ApiJson(wish): ApiJson<NewToken>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
-    check_names(&mut errors, &caller, Some(&wish.user_id), wish.account_name.as_deref());
+    let user_id = read_user_id(&mut errors, &caller, &wish.user_id);
+    check_name(&mut errors, wish.account_name.as_deref());
     check_tokens(&mut errors, Some(&wish.access_token), Some(&wish.refresh_token));
     errors.finish()?;
+    let user_id = user_id.map_err(|error| Problem::internal(&error))?;
     if let Some(answer) = once.answered().await? {
         return Ok(answer);
     }
     let NewToken { access_token, refresh_token, expires_in, .. } = wish;
     let (me, pair) = checked(&state, access_token, refresh_token, expires_in).await?;
     let identity = Identity {
-        user_id: &wish.user_id,
+        user_id: &user_id,
         account_name: wish.account_name.as_deref(),
         allegro_seller_id: &me.id,
         allegro_login: &me.login,
@@ -120,7 +122,7 @@ pub(crate) async fn change(
     ApiJson(wish): ApiJson<ChangeToken>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
-    check_names(&mut errors, &caller, None, wish.account_name.as_ref().and_then(Option::as_deref));
+    check_name(&mut errors, wish.account_name.as_ref().and_then(Option::as_deref));
     check_tokens(&mut errors, wish.access_token.as_ref(), wish.refresh_token.as_ref());
     let is_used = wish.expires_in.is_none() || wish.access_token.is_some();
     errors.check(is_used, "/expires_in", "unused", "comes with tokens");
