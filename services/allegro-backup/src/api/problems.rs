@@ -45,6 +45,7 @@ pub(crate) fn allegro(error: &CallError) -> Problem {
         CallError::Allegro(AllegroError::Unavailable { .. } | AllegroError::Malformed { .. }) => {
             Problem::unavailable("allegro", error)
         }
+        CallError::RefreshInProgress => Problem::unavailable("allegro", error).detail(error.to_string()),
         CallError::Allegro(_) => {
             tracing::error!(error = %Chain(error), "Allegro refused the application");
             Problem::new(&ALLEGRO_REFUSED).detail(error.to_string())

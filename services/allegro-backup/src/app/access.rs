@@ -17,6 +17,9 @@ use crate::store::tokens::{self, Account};
 const EARLY: time::Duration = time::Duration::minutes(5);
 /// How long to wait before looking again whether another worker has refreshed.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How long the caller of a request waits for tokens, another replica's refresh included. A replica that died in the
+/// middle of a refresh keeps the others from it for longer: its lease must outlast its request to Allegro (adr 0111).
+const CALLERS_WAIT: Duration = Duration::from_secs(10);
 
 /// Why a call for an account did not happen, or failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,9 @@ pub(crate) enum CallError {
     /// Only the owner can connect the account again.
     #[error("the account must be connected again by its owner")]
     NeedsReauthorization,
+    /// A refresh has not ended within the wait of a request's caller.
+    #[error("the account's tokens are still being refreshed")]
+    RefreshInProgress,
     /// A refresh ended without a word.
     #[error("refreshing the tokens broke")]
     RefreshBroke,
@@ -56,6 +62,7 @@ impl From<CallError> for TaskError {
         match error {
             CallError::Store(TokenStoreError::Database(error)) => error.into(),
             CallError::Removed | CallError::NeedsReauthorization => Self::Fail(reason),
+            CallError::RefreshInProgress => Self::Postpone { after: Duration::from_secs(5), reason },
             // Another replica may have the key that this one lacks.
             CallError::RefreshBroke | CallError::Store(TokenStoreError::Seal(_)) => {
                 Self::Retry { after: Duration::from_mins(1), reason }
@@ -76,7 +83,7 @@ struct Access {
 }
 
 /// Calls Allegro for an account: with a fresh token, and once more with a fresher one when Allegro does not accept
-/// it.
+/// it. Waits for another worker's refresh as long as it takes.
 ///
 /// # Errors
 /// Why it failed at last.
@@ -85,10 +92,39 @@ where
     F: Fn(SecretString) -> Fut,
     Fut: Future<Output = Result<T, AllegroError>>,
 {
-    let access = current(state, id, None).await?;
+    call_with(state, id, None, operation).await
+}
+
+/// As [`call`], but waits for a refresh no longer than the caller of a request does.
+///
+/// # Errors
+/// As [`call`], and [`CallError::RefreshInProgress`].
+pub(crate) async fn call_in_request<T, F, Fut>(
+    state: &State,
+    id: TokenId,
+    operation: F,
+) -> Result<T, CallError>
+where
+    F: Fn(SecretString) -> Fut,
+    Fut: Future<Output = Result<T, AllegroError>>,
+{
+    call_with(state, id, Some(CALLERS_WAIT), operation).await
+}
+
+async fn call_with<T, F, Fut>(
+    state: &State,
+    id: TokenId,
+    wait: Option<Duration>,
+    operation: F,
+) -> Result<T, CallError>
+where
+    F: Fn(SecretString) -> Fut,
+    Fut: Future<Output = Result<T, AllegroError>>,
+{
+    let access = current(state, id, None, wait).await?;
     match operation(access.token).await {
         Err(AllegroError::Unauthorized) => {
-            let access = current(state, id, Some(access.generation)).await?;
+            let access = current(state, id, Some(access.generation), wait).await?;
             Ok(operation(access.token).await?)
         }
         outcome => Ok(outcome?),
@@ -96,17 +132,30 @@ where
 }
 
 /// Refreshes the account's tokens now, however long they would still live; who comes while another worker is at it has
-/// that one's pair.
+/// that one's pair. Answers within the wait of a request's caller; a refresh that this has begun goes on.
 ///
 /// # Errors
 /// Why there is no new pair.
 pub(crate) async fn refresh_now(state: &State, account: &Account) -> Result<Account, CallError> {
-    current(state, account.id(), Some(account.generation)).await?;
+    current(state, account.id(), Some(account.generation), Some(CALLERS_WAIT)).await?;
     usable(tokens::find(&mut *state.pool.get().await?, account.id()).await?)
 }
 
 /// The account's token, refreshed first when it ends soon, or when it is of the generation that was just refused.
-async fn current(state: &State, id: TokenId, refused: Option<i64>) -> Result<Access, CallError> {
+async fn current(
+    state: &State,
+    id: TokenId,
+    refused: Option<i64>,
+    wait: Option<Duration>,
+) -> Result<Access, CallError> {
+    let found = until_current(state, id, refused);
+    match wait {
+        Some(wait) => tokio::time::timeout(wait, found).await.unwrap_or(Err(CallError::RefreshInProgress)),
+        None => found.await,
+    }
+}
+
+async fn until_current(state: &State, id: TokenId, refused: Option<i64>) -> Result<Access, CallError> {
     let mut refreshed = false;
     loop {
         let now = state.now();
