@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use crate::domain::archive::{AccountLine, FORMAT, Line, OrderLine};
+use crate::domain::archive::{AccountLine, FORMAT, Line, OrderLine, Tally};
 use crate::domain::order::{Order, OrderError};
 use crate::domain::table;
 pub(crate) use crate::store::order_export::Scope;
@@ -45,13 +45,14 @@ pub(crate) enum ExportError {
 #[derive(Debug)]
 pub(crate) struct Export {
     snapshot: Snapshot,
-    format: Format,
     /// Those not done yet, the next one last.
     accounts: Vec<Account>,
     /// The account being written, and its last order that was.
     current: Option<(Uuid, Option<(OffsetDateTime, Uuid)>)>,
     /// What is written before the first page.
     heading: Vec<u8>,
+    /// What the trailer will say; none once it is written, and in a table, which has none.
+    tally: Option<Tally>,
     /// Orders written so far.
     pub(crate) orders: usize,
 }
@@ -70,7 +71,21 @@ impl Export {
         if format == Format::Csv {
             table::row(table::COLUMNS, &mut heading)?;
         }
-        Ok(Self { snapshot, format, accounts, current: None, heading, orders: 0 })
+        let tally = (format == Format::Ndjson).then(Tally::default);
+        Ok(Self { snapshot, accounts, current: None, heading, tally, orders: 0 })
+    }
+
+    /// The export of no account.
+    ///
+    /// # Errors
+    /// None in practice: memory is written to.
+    pub(crate) fn of_nobody(format: Format) -> Result<Vec<u8>, ExportError> {
+        let mut whole = Vec::new();
+        match format {
+            Format::Ndjson => write_line(&Line::Trailer(Tally::default().trailer()), &mut whole)?,
+            Format::Csv => table::row(table::COLUMNS, &mut whole)?,
+        }
+        Ok(whole)
     }
 
     /// True when there is no account to write of.
@@ -99,11 +114,14 @@ impl Export {
         loop {
             let Some((account, after)) = self.current else {
                 let Some(account) = self.accounts.pop() else {
+                    if let Some(tally) = self.tally.take() {
+                        write_line(&Line::Trailer(tally.trailer()), &mut part)?;
+                    }
                     return Ok((!part.is_empty()).then_some(part));
                 };
                 self.current = Some((account.id, None));
-                if self.format == Format::Ndjson {
-                    write_line(&Line::Account(account.into()), &mut part)?;
+                if let Some(tally) = &mut self.tally {
+                    write_counted(tally, &Line::Account(account.into()), &mut part)?;
                 }
                 continue;
             };
@@ -111,9 +129,11 @@ impl Export {
             self.current = rows.last().map(|last| (account, Some((last.order_date, last.id))));
             self.orders += rows.len();
             for row in rows {
-                match self.format {
-                    Format::Ndjson => write_line(&Line::Order(Box::new(line(account, row)?)), &mut part)?,
-                    Format::Csv => write_row(account, &row, &mut part)?,
+                match &mut self.tally {
+                    Some(tally) => {
+                        write_counted(tally, &Line::Order(Box::new(line(account, row)?)), &mut part)?;
+                    }
+                    None => write_row(account, &row, &mut part)?,
                 }
             }
             if self.current.is_some() {
@@ -140,6 +160,15 @@ impl From<Account> for AccountLine {
 
 fn write_line(line: &Line, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     serde_json::to_writer(&mut *to, line)?;
+    to.push(b'\n');
+    Ok(())
+}
+
+/// Writes a line that the trailer counts.
+fn write_counted(tally: &mut Tally, line: &Line, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let text = serde_json::to_vec(line)?;
+    tally.add(&text, matches!(line, Line::Order(_)));
+    to.extend_from_slice(&text);
     to.push(b'\n');
     Ok(())
 }

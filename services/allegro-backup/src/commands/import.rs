@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::progress::bar;
 use crate::app::import::{self, Counts, Restored};
 use crate::config::Config;
-use crate::domain::archive::{AccountLine, Line, OrderLine};
+use crate::domain::archive::{AccountLine, Line, OrderLine, Tally, Trailer, foreign_format};
 
 /// Orders in one transaction, at most.
 const BATCH: usize = 200;
@@ -24,10 +24,13 @@ const BATCH_BYTES: usize = 8 << 20;
 const LONGEST_LINE: u64 = 256 << 20;
 /// Lines that are told to be wrong one by one, at most; the others are counted.
 const TOLD: usize = 100;
+/// What editors on Windows write before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 const EXAMPLES: &str = "\
 It may run while the service does. An order that is newer here stays, flags of orders that are here stay, and nothing is told to
-anybody. Lines that cannot be restored are named, the others are restored, and the exit code is 1.
+anybody. Lines that cannot be restored are named, the others are restored, and the exit code is 1. So it is with a file whose
+trailer is missing or does not match its lines: import the complete file again.
 
 Examples:
   import orders.ndjson
@@ -52,16 +55,19 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         bytes: 0,
         counts: Counts::default(),
         wrong: 0,
+        tally: Tally::default(),
+        end: End::Missing,
     };
-    let (size, mut input): (u64, Box<dyn BufRead>) = if arguments.file.as_os_str() == "-" {
+    let is_stdin = arguments.file.as_os_str() == "-";
+    let name = if is_stdin { "standard input".into() } else { arguments.file.to_string_lossy() };
+    let (size, mut input): (u64, Box<dyn BufRead>) = if is_stdin {
         (0, Box::new(io::stdin().lock()))
     } else {
-        let opened = File::open(&arguments.file);
-        let file = opened.with_context(|| format!("cannot open {}", arguments.file.display()))?;
+        let file = File::open(&arguments.file).with_context(|| format!("cannot open {name}"))?;
         (file.metadata()?.len(), Box::new(BufReader::new(file)))
     };
     let bar = bar(size, "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")?;
-    let (mut line, mut number) = (Vec::new(), 0);
+    let (mut line, mut number, mut is_empty) = (Vec::new(), 0, true);
     loop {
         line.clear();
         let length = input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
@@ -69,8 +75,20 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
             break;
         }
         number += 1;
-        restoring.take(number, line.trim_ascii()).await?;
         bar.inc(u64::try_from(length).unwrap_or_default());
+        let text = if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        if is_empty && let Some(found) = foreign_format(text) {
+            bail!("{name} is {found}");
+        }
+        is_empty = false;
+        restoring.take(number, text).await?;
+    }
+    if is_empty {
+        bail!("{name} is empty; even an export of no orders ends with a trailer");
     }
     restoring.write().await?;
     bar.finish_and_clear();
@@ -81,10 +99,33 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
          {versions} earlier contents added; {} lines refused",
         restoring.wrong
     )?;
+    let mut faults = Vec::new();
     if restoring.wrong > 0 {
-        bail!("{} lines could not be restored", restoring.wrong);
+        faults.push(format!("{} lines could not be restored", restoring.wrong));
+    }
+    match restoring.end {
+        End::Complete => {}
+        End::Missing => faults.push(format!("{name} is incomplete: it does not end with a trailer, so import the complete file again")),
+        End::Differs { expected, found } => faults.push(format!(
+            "{name} is incomplete: its trailer counts {} orders with SHA-256 {}, the lines before it are {} orders with \
+             SHA-256 {}, so import the complete file again",
+            expected.orders, expected.sha256, found.orders, found.sha256
+        )),
+    }
+    if !faults.is_empty() {
+        bail!("{}", faults.join("; "));
     }
     Ok(())
+}
+
+/// How a file ends.
+enum End {
+    /// With a trailer that matches the lines before it.
+    Complete,
+    /// Without a trailer.
+    Missing,
+    /// A trailer does not match the lines before it.
+    Differs { expected: Trailer, found: Trailer },
 }
 
 /// A file being restored.
@@ -101,17 +142,36 @@ struct Restoring {
     bytes: usize,
     counts: Counts,
     wrong: usize,
+    /// The lines since the last trailer.
+    tally: Tally,
+    end: End,
 }
 
 impl Restoring {
     async fn take(&mut self, number: usize, line: &[u8]) -> anyhow::Result<()> {
-        if line.is_empty() {
-            return Ok(());
+        let parsed = serde_json::from_slice(line);
+        if !matches!(parsed, Ok(Line::Trailer(_))) {
+            self.tally.add(line, !matches!(parsed, Ok(Line::Account(_))));
+            if matches!(self.end, End::Complete) {
+                self.end = End::Missing;
+            }
         }
-        match serde_json::from_slice(line) {
+        match parsed {
             Ok(Line::Account(account)) => self.take_account(number, &account).await,
             Ok(Line::Order(order)) => self.take_order(number, *order, line.len()).await,
+            Ok(Line::Trailer(trailer)) => {
+                self.take_trailer(trailer);
+                Ok(())
+            }
             Err(error) => self.refuse(number, &error.to_string()),
+        }
+    }
+
+    /// Exports may follow each other in one file: each has its trailer, and the first that differs is reported.
+    fn take_trailer(&mut self, expected: Trailer) {
+        let found = std::mem::take(&mut self.tally).trailer();
+        if !matches!(self.end, End::Differs { .. }) {
+            self.end = if expected == found { End::Complete } else { End::Differs { expected, found } };
         }
     }
 

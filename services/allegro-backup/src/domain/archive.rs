@@ -1,10 +1,12 @@
-//! What an export in NDJSON is made of: a line for each account, followed by a line for each of its orders.
+//! What an export in NDJSON is made of: a line for each account, followed by a line for each of its orders, and a
+//! trailer at the end.
 //!
 //! Documented for operators in docs/EXPORT.md. Invariant: what is written can be read back without loss, and written
 //! again from there it is the same, byte for byte.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -19,6 +21,62 @@ pub(crate) enum Line {
     Account(AccountLine),
     /// An order.
     Order(Box<OrderLine>),
+    /// The end.
+    Trailer(Trailer),
+}
+
+/// The last line: a file without it, or whose lines differ from it, is incomplete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Trailer {
+    /// Lines of orders before it.
+    pub(crate) orders: u64,
+    /// The SHA-256 of the lines before it, each with its line feed, in hex.
+    pub(crate) sha256: String,
+}
+
+/// What the trailer says of the lines so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    orders: u64,
+    hash: Sha256,
+}
+
+impl Tally {
+    /// Adds a line, without its line feed.
+    pub(crate) fn add(&mut self, line: &[u8], is_order: bool) {
+        self.orders += u64::from(is_order);
+        self.hash.update(line);
+        self.hash.update(b"\n");
+    }
+
+    /// The trailer of these lines.
+    pub(crate) fn trailer(self) -> Trailer {
+        Trailer { orders: self.orders, sha256: hex::encode(self.hash.finalize()) }
+    }
+}
+
+/// What a file is that does not begin as an export in NDJSON does; `None` for one that does.
+pub(crate) fn foreign_format(first_line: &[u8]) -> Option<String> {
+    const KINDS: [(&[u8], &str); 6] = [
+        (b"token_id,", "a table (CSV), which holds too little to restore; use `export --format ndjson`"),
+        (b"\x1f\x8b", "compressed with gzip; decompress it first"),
+        (b"\x28\xb5\x2f\xfd", "compressed with zstd; decompress it first"),
+        (b"\xff\xfe", "UTF-16 text; convert it to UTF-8"),
+        (b"\xfe\xff", "UTF-16 text; convert it to UTF-8"),
+        (b"[", "a JSON array; an export has one JSON object on each line"),
+    ];
+    if first_line.starts_with(b"{") {
+        return None;
+    }
+    let known = KINDS.iter().find(|(beginning, _)| first_line.starts_with(beginning));
+    Some(known.map_or_else(
+        || {
+            let beginning: String = String::from_utf8_lossy(first_line).chars().take(40).collect();
+            format!("no export: its first line begins with {beginning:?}, not with a JSON object")
+        },
+        |(_, kind)| (*kind).to_owned(),
+    ))
 }
 
 /// An account, without its tokens: they never leave the database.
@@ -112,4 +170,45 @@ pub(crate) struct VersionLine {
     pub(crate) content_hash: String,
     /// The content.
     pub(crate) order_data: Box<RawValue>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::{Line, Tally, foreign_format};
+
+    #[test]
+    fn a_trailer_counts_orders_and_hashes_all_lines() {
+        let trailer = Tally::default().trailer();
+        assert_eq!(
+            serde_json::to_string(&Line::Trailer(trailer)).unwrap(),
+            "{\"trailer\":{\"orders\":0,\
+             \"sha256\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}}"
+        );
+        let mut tally = Tally::default();
+        tally.add(b"abc", false);
+        tally.add(b"def", true);
+        let trailer = tally.trailer();
+        assert_eq!(trailer.orders, 1);
+        // printf 'abc\ndef\n' | sha256sum
+        assert_eq!(trailer.sha256, "924d391c158a46409fdff363063d718ea0bc00b14556f129984942af91233bbe");
+    }
+
+    #[test]
+    fn a_foreign_file_is_named() {
+        for (first_line, expected) in [
+            (b"{\"account\":{}}".as_slice(), None),
+            (b"token_id,allegro_order_id,order_date".as_slice(), Some("a table (CSV)")),
+            (b"\x1f\x8b\x08\x00".as_slice(), Some("gzip")),
+            (b"\x28\xb5\x2f\xfd\x04".as_slice(), Some("zstd")),
+            (b"\xff\xfe{\x00".as_slice(), Some("UTF-16")),
+            (b"[{\"order\":1}]".as_slice(), Some("a JSON array")),
+            (b"<html>".as_slice(), Some("begins with \"<html>\"")),
+        ] {
+            let found = foreign_format(first_line);
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{expected:?}");
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use diesel::sql_query;
+use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use testkit::eventually;
 
 use crate::support::{Shop, USER, USER_PATH};
@@ -44,6 +47,19 @@ fn import(shop: &Shop, file: &File) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
+/// What the trailer of these lines says; one that they end with is not counted.
+fn trailer(export: &[u8]) -> Value {
+    let text = std::str::from_utf8(export).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("{\"trailer\"")).collect();
+    let orders = lines.iter().filter(|line| line.starts_with("{\"order\"")).count();
+    let mut hash = Sha256::new();
+    for line in lines {
+        hash.update(line);
+        hash.update("\n");
+    }
+    json!({ "orders": orders, "sha256": hex::encode(hash.finalize()) })
+}
+
 /// A shop of 450 orders; some have a history, some have flags.
 async fn lived_in() -> Shop {
     let shop = Shop::open().await;
@@ -62,6 +78,15 @@ async fn lived_in() -> Shop {
     shop
 }
 
+/// A shop of 30 orders.
+async fn small() -> Shop {
+    let shop = Shop::open().await;
+    shop.admin("POST", "/orders", &json!({ "count": 30, "seed": 3 }));
+    shop.connect().await;
+    shop.until_read().await;
+    shop
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_exported_comes_back_byte_for_byte_once_and_silently() {
     let shop = lived_in().await;
@@ -76,7 +101,8 @@ async fn what_was_exported_comes_back_byte_for_byte_once_and_silently() {
         .filter(|it| !it.is_empty())
         .map(|it| serde_json::from_slice(it).unwrap())
         .collect();
-    assert_eq!(lines.len(), 451);
+    assert_eq!(lines.len(), 452);
+    assert_eq!(lines[451]["trailer"], trailer(&export), "the count and the hash of the lines before it");
     let text = String::from_utf8(export.clone()).unwrap();
     assert!(!text.contains("access_token") && !text.contains("refresh_token"));
 
@@ -206,8 +232,101 @@ async fn a_table_is_safe_to_open_and_others_see_nothing() {
         2
     );
     assert_eq!(ask(&shop, USER_PATH, "format=xlsx", "").status, 400);
+    let of_nobody =
+        ["ndjson", "csv"].map(|format| ask(&shop, "nobody", &format!("format={format}"), "").body);
     shop.service.token = shop.service.token_of("someone-else", "allegro-backup:read");
-    assert!(ask(&shop, USER_PATH, "", "").body.is_empty());
+    let of_another =
+        ["ndjson", "csv"].map(|format| ask(&shop, USER_PATH, &format!("format={format}"), "").body);
     shop.service.token = admin;
-    assert!(ask(&shop, "nobody", "", "").body.is_empty());
+    assert_eq!(of_another, of_nobody, "whether the user exists is not shown");
+    let only: Value = serde_json::from_slice(&of_nobody[0]).unwrap();
+    assert_eq!(only, json!({ "trailer": trailer(b"") }));
+    assert_eq!(of_nobody[1].split(|it| *it == b'\n').count(), 2, "the heading");
+}
+
+/// Runs `import`, and returns its exit code and everything it says.
+fn import_any(shop: &Shop, content: &[u8]) -> (i32, String) {
+    shop.command(&["import", File::holding(content).path()])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incomplete_file_is_reported_after_its_lines_are_restored() {
+    let shop = small().await;
+    let export = String::from_utf8(exported(&shop)).unwrap();
+    let lines: Vec<&str> = export.lines().collect();
+    let without = |left_out: usize| {
+        let kept =
+            lines.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, line)| format!("{line}\n"));
+        kept.collect::<String>()
+    };
+    let edited = export.replacen("\"has_invoice_created\":false", "\"has_invoice_created\":true", 1);
+    let cut = &export[..export.len() - 300];
+    let other = Shop::open().await;
+    for (file, expected) in [
+        (lines[..20].join("\n"), "is incomplete: it does not end with a trailer"),
+        (cut.to_owned(), "is incomplete: it does not end with a trailer"),
+        (without(31), "is incomplete: it does not end with a trailer"),
+        (without(7), "its trailer counts 30 orders"),
+        (edited, "its trailer counts 30 orders"),
+        (format!("{export}{}\n", lines[0]), "is incomplete: it does not end with a trailer"),
+        (format!("{}{export}", without(7)), "its trailer counts 30 orders"),
+    ] {
+        let (code, said) = import_any(&other, file.as_bytes());
+        assert!(code == 1 && said.contains(expected), "{expected}: {code}: {said}");
+        assert!(said.contains("were newer here"), "what can be read is restored: {said}");
+    }
+    assert_eq!(other.count("orders").await, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complete_file_may_have_a_byte_order_mark_or_other_line_ends() {
+    let shop = small().await;
+    let export = String::from_utf8(exported(&shop)).unwrap();
+    for file in [
+        format!("\u{feff}{export}"),
+        format!("\u{feff}{}", export.replace('\n', "\r\n")),
+        format!("{export}\n\n"),
+        format!("{export}{export}"),
+    ] {
+        let (code, said) = import_any(&shop, file.as_bytes());
+        assert!(code == 0 && said.contains("0 lines refused"), "{code}: {said}");
+    }
+    let of_nobody = json!({ "trailer": trailer(b"") }).to_string();
+    let (code, said) = import_any(&shop, of_nobody.as_bytes());
+    assert!(code == 0 && said.contains("0 orders restored"), "{code}: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_no_export_is_named_for_what_it_is() {
+    let shop = small().await;
+    let table = shop.service.command(&["export", "--format", "csv"], &[]).stdout;
+    for (content, expected) in [
+        (Vec::new(), "is empty"),
+        (b"\xef\xbb\xbf \r\n\n".to_vec(), "is empty"),
+        ([b"\xef\xbb\xbf".as_slice(), &table].concat(), "is a table (CSV)"),
+        (table, "is a table (CSV)"),
+        (b"\x1f\x8b\x08\x00\x00".to_vec(), "is compressed with gzip"),
+        (b"<html>\n".to_vec(), "is no export: its first line begins with \"<html>\""),
+    ] {
+        let (code, said) = import_any(&shop, &content);
+        assert!(code == 1 && said.contains(expected), "{expected}: {code}: {said}");
+    }
+    assert_eq!(shop.count("orders").await, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_export_leaves_no_file() {
+    let shop = small().await;
+    let whole = File::holding(b"as it was");
+    let partial = format!("{}.partial", whole.path());
+    let mut holding = shop.pool.begin().await.unwrap();
+    sql_query("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let running = shop.service.begin(&["export", "--output", whole.path()]);
+    eventually("the partial file", async || std::fs::exists(&partial).unwrap().then_some(())).await;
+    let done = running.interrupt();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(1) && said.contains("ended by SIGINT"), "{:?}: {said}", done.status);
+    assert!(!std::fs::exists(&partial).unwrap(), "the partial file is removed");
+    assert_eq!(std::fs::read(whole.path()).unwrap(), b"as it was");
+    holding.rollback().await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data};
-use domain::{Chain, TokenId};
+use domain::{Chain, TokenId, UserId};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -59,18 +59,19 @@ pub(crate) struct Asked {
     to: Option<OffsetDateTime>,
 }
 
-/// The orders of a user's accounts as they stand at one moment, oldest first, streamed. An answer that breaks off (a
-/// chunked body without its end) is not whole.
+/// The orders of a user's accounts as they stand at one moment, oldest first, streamed. The last line of `ndjson` is a
+/// trailer with the number of orders and the SHA-256 of the lines before it. An answer that breaks off (a chunked body
+/// without its end) is not whole.
 #[utoipa::path(get, path = "/api/v1/orders/{user_id}/export", tag = "orders", operation_id = "export_orders",
     params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Asked),
     responses((status = 200, description = "The orders", content(
-                (String = "application/x-ndjson", example = "{\"account\":{\"format\":1,\"id\":\"0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f\"}}\n"),
+                (String = "application/x-ndjson", example = "{\"account\":{\"format\":1,\"id\":\"0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f\"}}\n{\"trailer\":{\"orders\":0,\"sha256\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}}\n"),
                 (String = "text/csv", example = "token_id,allegro_order_id,order_date\r\n"))),
               (status = 503, description = "exports_busy")))]
 pub(crate) async fn get(
     state: Data<State>,
     caller: Caller,
-    user_id: ApiPath<String>,
+    user_id: ApiPath<UserId>,
     ApiQuery(asked): ApiQuery<Asked>,
 ) -> Result<HttpResponse, Problem> {
     let (format, kind, name) = match asked.format {
@@ -82,11 +83,11 @@ pub(crate) async fn get(
         .insert_header((header::CONTENT_TYPE, kind))
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")));
     if !caller.sees(&user_id) {
-        return Ok(answer.body(Bytes::new()));
+        return Ok(answer.body(Export::of_nobody(format).map_err(|error| Problem::internal(&error))?));
     }
     let place = EXPORTS.try_acquire().map_err(|_full| Problem::new(&EXPORTS_BUSY).retry_after(ASK_AGAIN))?;
     let scope = Scope {
-        user_id: Some(user_id.clone()),
+        user_id: Some(user_id.to_string()),
         token_id: asked.token_id.map(TokenId::as_uuid),
         from: asked.from,
         to: asked.to,
