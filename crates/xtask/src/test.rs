@@ -26,6 +26,10 @@ pub(crate) fn run_with(arguments: &[String], environment: &[(&str, &str)]) -> Re
     let has_nextest =
         Command::new("cargo-nextest").arg("--version").output().is_ok_and(|output| output.status.success());
     command.args(if has_nextest { ["nextest", "run"].as_slice() } else { &["test"] });
+    // See .config/nextest.toml.
+    if has_nextest && std::env::var("CI").is_ok_and(|value| value == "true") {
+        command.args(["--profile", "ci"]);
+    }
     if !arguments.iter().any(|argument| argument == "-p" || argument.starts_with("--package")) {
         command.arg("--workspace");
     }
