@@ -13,6 +13,7 @@ pub mod ids;
 mod language;
 pub mod money;
 mod names;
+mod panic;
 pub mod sku;
 mod time_zone;
 pub mod topology;
@@ -27,5 +28,6 @@ pub use ids::{
 pub use language::{Language, NoLanguage};
 pub use money::{Currency, Money};
 pub use names::{NameError, UserId, WarehouseName};
+pub use panic::{Panic, catch_panic, catch_panic_in, panic_as_error};
 pub use sku::Sku;
 pub use time_zone::{NoQuietHours, NoTimeZone, QuietHours, TimeZone};
