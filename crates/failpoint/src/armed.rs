@@ -1,4 +1,4 @@
-//! Dying where the environment says.
+//! Aborting or panicking where the environment says.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -7,9 +7,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Names the points, see the crate.
 const VARIABLE: &str = "FAILPOINTS";
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Abort,
+    Panic,
+}
+
 struct Armed {
     point: String,
-    /// Visits left until the process dies there.
+    action: Action,
+    /// Visits left until the action is taken there.
     left: AtomicU32,
 }
 
@@ -18,20 +25,33 @@ pub(crate) fn hit(point: &str) {
     let armed = ARMED.get_or_init(|| read(&std::env::var(VARIABLE).unwrap_or_default()));
     for it in armed.iter().filter(|it| it.point == point) {
         if it.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            // With stderr gone the signal still tells.
-            let _unheard = writeln!(std::io::stderr(), "failpoint: {point}");
-            std::process::abort();
+            act(it.action, point);
         }
     }
+}
+
+fn act(action: Action, point: &str) {
+    if action == Action::Panic {
+        panic!("failpoint {point}");
+    }
+    // With stderr gone the signal still tells.
+    let _unheard = writeln!(std::io::stderr(), "failpoint: {point}");
+    std::process::abort();
 }
 
 fn read(text: &str) -> Vec<Armed> {
     let named = text.split(',').map(str::trim).filter(|it| !it.is_empty());
     named
         .map(|it| {
-            let (point, visit) = it.split_once('@').unwrap_or((it, "1"));
+            let (what, visit) = it.split_once('@').unwrap_or((it, "1"));
+            let (point, action) = match what.split_once('=') {
+                Some((point, "panic")) => (point, Action::Panic),
+                Some((point, _)) => (point, Action::Abort),
+                None => (what, Action::Abort),
+            };
             // A wrong number is the first visit: a test that dies too early is seen.
-            Armed { point: point.to_owned(), left: AtomicU32::new(visit.parse().unwrap_or(1)) }
+            let left = AtomicU32::new(visit.parse().unwrap_or(1));
+            Armed { point: point.to_owned(), action, left }
         })
         .collect()
 }
