@@ -1,6 +1,7 @@
 //! What can go wrong, sorted by what a caller does about it.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use domain::Panic;
 
 /// The server's trouble, not the statement's: it ends, is too slow now, has no room, or must not write.
 const AILING: [&str; 7] = [
@@ -61,6 +62,9 @@ pub enum Error {
     /// Two transactions met; the same work may be tried again.
     #[error("the transaction collided with another")]
     Collision(#[source] DieselError),
+    /// The code around a query panicked; its connection is closed.
+    #[error(transparent)]
+    Panicked(#[from] Panic),
     /// Anything else.
     #[error("the query failed")]
     Query(#[source] DieselError),

@@ -6,7 +6,7 @@ use diesel::data_types::PgInterval;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Interval};
 use diesel_async::RunQueryDsl;
-use domain::Chain;
+use domain::{Chain, panic_as_error};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Pool};
@@ -59,7 +59,7 @@ impl Forget {
 pub async fn housekeeping(pool: Pool, forgets: Vec<Forget>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         for forget in &forgets {
-            match forget.once(&pool, &stop).await {
+            match panic_as_error(forget.once(&pool, &stop)).await {
                 Ok(0) => {}
                 Ok(rows) => tracing::info!(what = forget.what, rows, "old rows were deleted"),
                 Err(error) => {

@@ -41,9 +41,10 @@ pub struct Pool {
     gauges: Gauges,
 }
 
-/// A connection on loan from the pool.
+/// A connection on loan from the pool. Dropped while a panic unwinds, it is closed: nobody knows in which state it is.
 pub struct PooledConnection {
-    inner: Object<AsyncPgConnection>,
+    /// Absent only once it is closed.
+    inner: Option<Object<AsyncPgConnection>>,
     _in_use: Counted,
 }
 
@@ -63,22 +64,39 @@ where
 
 impl PooledConnection {
     /// Closes it instead of giving it back.
-    pub(crate) fn close(self) {
-        drop(Object::take(self.inner));
+    pub(crate) fn close(mut self) {
+        self.discard();
+    }
+
+    fn discard(&mut self) {
+        drop(self.inner.take().map(Object::take));
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.discard();
+        }
     }
 }
 
 impl Deref for PooledConnection {
     type Target = AsyncPgConnection;
 
+    #[expect(
+        clippy::expect_used,
+        reason = "only closing and dropping take it, and both are the end of the value"
+    )]
     fn deref(&self) -> &Self::Target {
-        &self.inner
+        self.inner.as_ref().expect("an open connection")
     }
 }
 
 impl DerefMut for PooledConnection {
+    #[expect(clippy::expect_used, reason = "as above")]
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.inner
+        self.inner.as_mut().expect("an open connection")
     }
 }
 
@@ -146,7 +164,10 @@ impl Pool {
         drop(waiting);
         match lent {
             Ok(Ok(inner)) => {
-                Ok(PooledConnection { inner, _in_use: self.gauges.lend(self.inner.status().size) })
+                let in_use = self.gauges.lend(self.inner.status().size);
+                let lent = PooledConnection { inner: Some(inner), _in_use: in_use };
+                failpoint::hit("pg.after_lend");
+                Ok(lent)
             }
             Ok(Err(error)) => Err(Error::Unavailable(error.into())),
             Err(elapsed) => Err(Error::Unavailable(elapsed.into())),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod forget;
+mod panics;
 mod pool;
 mod rotate;
 mod tls;
