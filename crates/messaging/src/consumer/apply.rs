@@ -1,5 +1,5 @@
-//! One batch, one transaction: inbox rows and effect together. A batch that fails is split in halves, so that a
-//! poisonous fact harms only itself.
+//! One batch, one transaction: inbox rows and effect together. A batch that fails, or whose handler panics, is split in
+//! halves, so that a poisonous fact harms only itself.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
-use domain::backoff;
 use domain::events::Envelope;
+use domain::{backoff, catch_panic};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -41,11 +41,14 @@ pub(super) async fn apply<H: Handler>(
     let mut waits = 0_u32;
     while let Some(range) = ranges.pop() {
         let Some(part) = events.get(range.clone()).filter(|part| !part.is_empty()) else { continue };
-        match once(pool, handler, part).await {
+        let applied = catch_panic(once(pool, handler, part)).await;
+        match applied.unwrap_or_else(|panic| Err(Failure::Retry(format!("the handler {panic}")))) {
             Ok((effect, duplicates)) => {
                 waits = 0;
                 metrics::counter!("messaging_duplicates_total", "consumer" => H::NAME).increment(duplicates);
-                handler.committed(effect).await;
+                if let Err(panic) = catch_panic(handler.committed(effect)).await {
+                    tracing::error!(consumer = H::NAME, %panic, "a consumer's work after its commit failed");
+                }
             }
             Err(Failure::Unavailable(reason)) => {
                 waits += 1;
@@ -81,6 +84,7 @@ async fn once<H: Handler>(
         // A fact that stands twice in one batch is handed over once.
         let fresh: Vec<&Envelope> = events.iter().filter(|event| fresh.remove(&event.id.as_uuid())).collect();
         let duplicates = u64::try_from(events.len() - fresh.len()).unwrap_or_default();
+        failpoint::hit("consumer.handle");
         Ok((handler.handle(conn, &fresh).await?, duplicates))
     })
     .await

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::events::Envelope;
 use domain::topology::Subscriber;
-use domain::{Chain, backoff};
+use domain::{Chain, backoff, panic_as_error};
 use tokio_util::sync::CancellationToken;
 
 use crate::Broker;
@@ -24,7 +24,8 @@ pub trait Handler: Send + Sync + 'static {
     /// the database here: the transaction may still be rolled back.
     ///
     /// # Errors
-    /// Why the batch as a whole could not be applied; it is then split, down to the fact that is at fault.
+    /// Why the batch as a whole could not be applied; it is then split, down to the fact that is at fault. A panic is a
+    /// [`Failure::Retry`] with the panic's message.
     fn handle(
         &self,
         conn: &mut pg::Connection,
@@ -36,8 +37,8 @@ pub trait Handler: Send + Sync + 'static {
         usize::MAX
     }
 
-    /// Told after the commit and before the acknowledgement. It must not matter when it is never called. Nothing more is
-    /// handed over before it returns.
+    /// Told after the commit and before the acknowledgement. It must not matter when it is never called, or panics. Nothing
+    /// more is handed over before it returns.
     fn committed(&self, effect: Self::Effect) -> impl Future<Output = ()> + Send;
 }
 
@@ -87,7 +88,8 @@ impl Consumer {
     pub async fn run<H: Handler>(self, broker: Broker, pool: pg::Pool, handler: H, stop: CancellationToken) {
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
-            if let Err(error) = self.session(&broker, &pool, &handler, &stop, &mut failures).await {
+            let session = self.session(&broker, &pool, &handler, &stop, &mut failures);
+            if let Err(error) = panic_as_error(session).await {
                 failures += 1;
                 tracing::warn!(error = %Chain(&error), "consuming was interrupted; what was not acknowledged comes again");
             }

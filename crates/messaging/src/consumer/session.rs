@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use domain::catch_panic_in;
 use domain::events::Envelope;
 use domain::topology::{RETRY_DELAYS, Role, Subscriber, queues};
 use futures_util::{FutureExt, StreamExt};
@@ -129,15 +130,13 @@ impl Consumer {
         let mut failed = Vec::new();
         let mut traces = Vec::with_capacity(total);
         for message in batch {
-            match Envelope::parse(&message.data) {
+            match parse(&message.data) {
                 Ok(mut event) => {
                     traces.extend(trace::of_message(message.properties.headers().as_ref(), &mut event));
                     events.push(event);
                     messages.push(message);
                 }
-                Err(error) => {
-                    failed.push((dead(attempts(&message), error.to_string()), message));
-                }
+                Err(reason) => failed.push((dead(attempts(&message), reason), message)),
             }
         }
         failpoint::hit("consumer.before_apply");
@@ -183,6 +182,14 @@ impl Consumer {
         failpoint::hit("consumer.after_acknowledge");
         metrics::histogram!("messaging_batch_seconds", "consumer" => H::NAME).record(started.elapsed());
         Ok(true)
+    }
+}
+
+/// Reads a message, or says why it cannot be read.
+fn parse(body: &[u8]) -> Result<Envelope, String> {
+    match catch_panic_in(|| Envelope::parse(body)) {
+        Ok(parsed) => parsed.map_err(|error| error.to_string()),
+        Err(panic) => Err(format!("reading the message {panic}")),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use domain::topology::{EXCHANGE, SUBSCRIBERS, Subscriber};
-use domain::{Chain, backoff};
+use domain::{Chain, backoff, panic_as_error};
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
@@ -55,7 +55,7 @@ impl Relay {
     pub async fn run(self, stop: CancellationToken) {
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
-            if let Err(error) = self.lead(&mut failures, &stop).await {
+            if let Err(error) = panic_as_error(self.lead(&mut failures, &stop)).await {
                 failures += 1;
                 tracing::warn!(error = %Chain(&error), "the outbox relay was interrupted; what it has not told waits");
             }

@@ -4,6 +4,7 @@
 
 mod consuming;
 mod dead;
+mod panics;
 mod relaying;
 mod support;
 mod tls;

@@ -79,8 +79,13 @@ impl Bench {
 
     /// Starts a consumer.
     pub(crate) fn begin_to_consume(&self, subscriber: Subscriber) {
+        self.begin_to_handle(subscriber, Notes);
+    }
+
+    /// Starts a consumer with another handler.
+    pub(crate) fn begin_to_handle(&self, subscriber: Subscriber, handler: impl Handler) {
         let consumer = Consumer { subscriber, batch: 100 };
-        tokio::spawn(consumer.run(self.broker(), self.pool.clone(), Notes, self.stop.clone()));
+        tokio::spawn(consumer.run(self.broker(), self.pool.clone(), handler, self.stop.clone()));
     }
 
     pub(crate) async fn push(&self, events: &[Envelope]) {
