@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use domain::{Chain, TaskId};
+use domain::{Chain, Panic, TaskId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -192,6 +192,12 @@ impl TaskError {
     /// The process stops: another takes the task up, and this try does not count.
     pub(crate) fn stopped() -> Self {
         Self::Postpone { after: Duration::ZERO, reason: "the process stopped".to_owned() }
+    }
+}
+
+impl From<Panic> for TaskError {
+    fn from(panic: Panic) -> Self {
+        Self::Retry { after: Duration::from_secs(1), reason: format!("the task {panic}") }
     }
 }
 

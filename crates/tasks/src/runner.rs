@@ -1,12 +1,10 @@
 //! Runs due tasks: claims, beats, and writes how each try ended.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Chain, backoff};
-use futures_util::FutureExt;
+use domain::{Chain, backoff, panic_as_error};
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +90,7 @@ impl Runner {
         while !stop.is_cancelled() {
             while tries.try_join_next().is_some() {}
             let claimed = if tries.len() < runner.settings.workers {
-                runner.look(&kinds, &mut next_takeover).await
+                panic_as_error(runner.look(&kinds, &mut next_takeover)).await
             } else {
                 Ok(None)
             };
@@ -129,13 +127,13 @@ impl Runner {
         let mut gauged = None::<Instant>;
         loop {
             tokio::time::sleep(BEAT.min(self.settings.silence / 6)).await;
-            if let Err(error) = self.hearts.beat(&self.pool).await {
+            if let Err(error) = panic_as_error(self.hearts.beat(&self.pool)).await {
                 tracing::warn!(error = %Chain(&error), "a heartbeat failed");
             }
             if gauged.is_none_or(|at| at.elapsed() >= GAUGE) {
                 gauged = Some(Instant::now());
                 let waiting = async { store::waiting(&mut *self.pool.get().await?).await };
-                if let Ok((count, age)) = waiting.await {
+                if let Ok((count, age)) = panic_as_error(waiting).await {
                     for kind in self.handlers.keys() {
                         // There before the first one has ended.
                         let _known = metrics::histogram!("tasks_duration_seconds", "kind" => *kind, "outcome" => "success");
@@ -186,12 +184,12 @@ impl Runner {
         }
         let heart = self.hearts.begin(id, attempt);
         let run = Run::new(task, heart.lost.clone(), stop.clone());
-        let work = AssertUnwindSafe(handler.run(&run)).catch_unwind();
+        let work = panic_as_error(async {
+            failpoint::hit("tasks.run");
+            handler.run(&run).await
+        });
         let outcome = tokio::select! {
-            ended = work => ended.unwrap_or_else(|panic| {
-                drop(panic);
-                Err(TaskError::Retry { after: Duration::from_secs(1), reason: "the task panicked".to_owned() })
-            }),
+            ended = work => ended,
             () = heart.lost.cancelled() => {
                 tracing::warn!("the task is another worker's now, or was called off");
                 Err(TaskError::Lost)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Chain, IdSource, backoff};
+use domain::{Chain, IdSource, backoff, panic_as_error};
 use tokio_util::sync::CancellationToken;
 
 use crate::schedules::{self, NewSchedule, Start};
@@ -47,7 +47,7 @@ impl Scheduler {
                 }
                 self.start_due().await
             };
-            let pause = match looked.await {
+            let pause = match panic_as_error(looked).await {
                 Ok(started) if started == BATCH => continue,
                 Ok(_) => {
                     failures = 0;

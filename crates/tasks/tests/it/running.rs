@@ -67,6 +67,41 @@ async fn a_failing_task_is_tried_as_often_as_it_may_be_and_postponing_does_not_c
     stop.cancel();
 }
 
+/// Panics inside a transaction whenever its task says so.
+struct Fragile(pg::Pool);
+
+impl TaskHandler for Fragile {
+    fn kind(&self) -> &'static str {
+        "gated"
+    }
+
+    fn run<'a>(&'a self, run: &'a Run) -> futures_util::future::BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let mut transaction = self.0.begin().await?;
+            transaction.batch_execute("CREATE TABLE never (id int)").await.unwrap();
+            assert!(run.task().queue != "fragile", "try {}", run.task().attempt);
+            transaction.rollback().await;
+            Ok(Outcome::Success(Value::Null))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_panics_fails_with_the_panics_message() {
+    let database = database().await;
+    let pool = database.pool();
+    let id = enqueue(&pool, &new_task("fragile")).await;
+    let other = enqueue(&pool, &new_task("sound")).await;
+    let stop = CancellationToken::new();
+    let handlers: [Arc<dyn TaskHandler>; 1] = [Arc::new(Fragile(pool.clone()))];
+    tokio::spawn(Runner::new(pool.clone(), handlers, quick(LONG)).run(stop.clone()));
+    let task = ended(&pool, id).await;
+    assert_eq!((task.status, task.attempt), (Status::Failed, 3));
+    assert_eq!(task.error.as_deref(), Some("the task panicked: try 3"));
+    assert_eq!(ended(&pool, other).await.status, Status::Succeeded);
+    stop.cancel();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_worker_gives_its_task_back_at_once() {
     let database = database().await;
