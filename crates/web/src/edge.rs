@@ -4,7 +4,6 @@
 //! path may hold a secret (a device code) or an unbounded set of ids; every error answer is a problem.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -17,7 +16,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
-use futures_util::FutureExt;
+use domain::catch_panic;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -65,10 +64,10 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
     request.extensions_mut().insert(id.clone());
 
     let span = trace::request_span(request.headers(), &id, method, &route, is_probe);
-    let work = WithRuntime { runtime: &shared.runtime, work: next.call(request) };
-    let outcome = tokio::time::timeout(shared.request_timeout, AssertUnwindSafe(work).catch_unwind())
-        .instrument(span.clone())
-        .await;
+    // Called within: routing may panic as well as what is routed to.
+    let work = Box::pin(async move { next.call(request).await });
+    let work = catch_panic(WithRuntime { runtime: &shared.runtime, work });
+    let outcome = tokio::time::timeout(shared.request_timeout, work).instrument(span.clone()).await;
     let entered = span.entered();
 
     let finish = |mut answer: HttpResponse| {
@@ -110,8 +109,8 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
             Some(problem) => refuse(problem),
             None => refuse(&Problem::new(ErrorCode::for_status(error.as_response_error().status_code()))),
         }),
-        // The panic hook has logged it, in this request's span.
-        Ok(Err(_)) => Err(refuse(&Problem::new(&INTERNAL))),
+        // The panic hook has logged it, in this request's span. What it said is not for the caller.
+        Ok(Err(_panic)) => Err(refuse(&Problem::new(&INTERNAL))),
         Err(_) => Err(refuse(&Problem::new(&REQUEST_TIMEOUT).retry_after(Duration::from_secs(1)))),
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use domain::Chain;
+use domain::{Chain, catch_panic};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::Client;
@@ -123,7 +123,7 @@ impl Jwks {
         loop {
             let is_fresh = {
                 let _one_at_a_time = self.fetching.lock().await;
-                self.fetch().await
+                catch_panic(self.fetch()).await.unwrap_or(false)
             };
             tokio::time::sleep(if is_fresh { REFRESH } else { self.retry }).await;
         }

@@ -6,7 +6,8 @@
 //! - every write request is told under logger `audit`, without its body ([`auth`] says by whom);
 //! - a request sent again under its `Idempotency-Key` has no second effect ([`idempotency`]);
 //! - every error answer is `application/problem+json` and shows nothing of our inside ([`problem`]);
-//! - every answer carries its request id, is counted and is logged once, never with its raw path ([`Server`]).
+//! - every answer carries its request id, is counted and is logged once, never with its raw path ([`Server`]);
+//! - a panic ends its request with a 500, and a streamed answer that is not complete ends its connection ([`streamed()`]).
 
 mod audit;
 pub mod auth;
@@ -27,6 +28,7 @@ mod rate;
 mod request_id;
 mod server;
 mod store;
+mod streamed;
 mod tls;
 mod token;
 mod trace;
@@ -42,4 +44,5 @@ pub use problem::{ErrorCode, Problem};
 pub use rate::Limiter;
 pub use request_id::RequestId;
 pub use server::{BoundServer, Server};
+pub use streamed::{Incomplete, Parts, streamed};
 pub use validate::FieldErrors;

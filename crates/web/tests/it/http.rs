@@ -81,7 +81,7 @@ fn a_request_id_is_accepted_when_harmless_and_made_otherwise() {
 #[test]
 fn panics_and_inner_errors_become_bare_500s_and_the_server_lives_on() {
     let app = App::start();
-    for path in ["/api/v1/panic", "/api/v1/broken", "/api/v1/panic"] {
+    for path in ["/api/v1/panic", "/api/v1/broken", "/api/v1/panic-in-routing", "/api/v1/panic"] {
         let (status, answer) = problem(app.get(path));
         assert_eq!((status, &answer["code"]), (500, &"internal".into()));
         assert_eq!(answer["instance"], path);

@@ -9,5 +9,6 @@ mod http;
 mod idempotency;
 mod life;
 mod limits;
+mod streamed;
 mod support;
 mod tls;

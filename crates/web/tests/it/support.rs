@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::web::{self as actix, Data, ServiceConfig};
-use actix_web::{HttpResponse, Responder};
+use actix_web::{HttpResponse, Responder, guard};
 use futures_util::{FutureExt, StreamExt};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -148,8 +148,10 @@ fn routes(config: &mut ServiceConfig, state: &Data<Switches>) {
         .service(actix::resource("/long").get(long))
         .service(actix::resource("/stream").get(stream))
         .service(actix::resource("/drip").get(drip))
+        .service(actix::resource("/parts/{end}").get(parts))
         .service(actix::resource("/picture").get(picture))
         .service(actix::resource("/panic").get(panic).post(panic))
+        .service(actix::resource("/panic-in-routing").guard(guard::fn_guard(|_| panic!("boom"))).get(list))
         .service(actix::resource("/broken").get(broken))
         .service(actix::resource("/spawn").get(spawn));
 }
@@ -242,6 +244,23 @@ async fn drip(switches: Data<Switches>) -> impl Responder {
     };
     let parts = futures_util::stream::iter([Ok("first".into())]).chain(rest.into_stream());
     HttpResponse::Ok().content_type("text/plain").streaming(parts)
+}
+
+/// Two parts, and then an end of this kind.
+async fn parts(end: ApiPath<String>, switches: Data<Switches>) -> impl Responder {
+    let end = end.to_string();
+    let produce = |parts: web::Parts| async move {
+        for _ in 0..2 {
+            parts.send("the same again,".repeat(500).into()).await?;
+        }
+        switches.finish.notified().await;
+        match end.as_str() {
+            "complete" => Ok(()),
+            "failed" => Err(web::Incomplete::failed("boom")),
+            _ => panic!("boom"),
+        }
+    };
+    HttpResponse::Ok().content_type("text/csv; charset=utf-8").streaming(web::streamed(produce))
 }
 
 async fn picture() -> impl Responder {

@@ -1,0 +1,107 @@
+//! Answers that are sent while they are made.
+//!
+//! Invariant: an answer ends cleanly only when its producer has said that it is complete. One whose producer fails, panics
+//! or is dropped ends the connection without the last chunk (RFC 9112 §8), so that no reader takes a part for the whole.
+
+use std::error::Error;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use domain::Chain;
+use futures_util::{Stream, stream};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+/// A reader that takes nothing for so long has gone away, or makes others wait.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+enum Part {
+    Bytes(Bytes),
+    End,
+}
+
+/// Where a producer sends the parts of an answer.
+pub struct Parts(mpsc::Sender<Part>);
+
+/// Why an answer is not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum Incomplete {
+    /// The reader closed the connection.
+    #[error("the reader closed the connection")]
+    ReaderGone,
+    /// The reader takes nothing.
+    #[error("the reader took nothing for {PATIENCE:?}")]
+    ReaderStalled,
+    /// The next part could not be made.
+    #[error("the next part could not be made")]
+    Failed(#[source] Box<dyn Error + Send + Sync>),
+    /// The producer panicked, or the process ends.
+    #[error("the producer ended before it was done")]
+    Abandoned,
+}
+
+impl Incomplete {
+    /// The next part could not be made, because of this.
+    pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
+impl Parts {
+    /// Sends a part. One is made while the one before is sent, and no more.
+    ///
+    /// # Errors
+    /// [`Incomplete`] when nobody takes it; the producer returns it.
+    pub async fn send(&self, bytes: Bytes) -> Result<(), Incomplete> {
+        self.put(Part::Bytes(bytes)).await
+    }
+
+    async fn put(&self, part: Part) -> Result<(), Incomplete> {
+        match tokio::time::timeout(PATIENCE, self.0.send(part)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_closed)) => Err(Incomplete::ReaderGone),
+            Err(_elapsed) => Err(Incomplete::ReaderStalled),
+        }
+    }
+}
+
+/// The body of an answer that `produce` makes in a task of its own, for `HttpResponseBuilder::streaming`. It is complete
+/// when `produce` returns `Ok`. What `produce` owns is dropped when it ends, also because nobody reads on.
+pub fn streamed<F>(
+    produce: impl FnOnce(Parts) -> F,
+) -> impl Stream<Item = Result<Bytes, Incomplete>> + Unpin + 'static
+where
+    F: Future<Output = Result<(), Incomplete>> + Send + 'static,
+{
+    let (parts, mut taken) = mpsc::channel(1);
+    let (end, produced) = (Parts(parts.clone()), produce(Parts(parts)));
+    let work = async move {
+        let ended = match produced.await {
+            Ok(()) => end.put(Part::End).await,
+            Err(incomplete) => Err(incomplete),
+        };
+        match ended {
+            Ok(()) => {}
+            Err(error @ (Incomplete::ReaderGone | Incomplete::ReaderStalled)) => {
+                tracing::info!(%error, "a streamed answer was not read to its end");
+            }
+            Err(error) => tracing::warn!(error = %Chain(&error), "a streamed answer broke off"),
+        }
+    };
+    tokio::spawn(work.in_current_span());
+    stream::poll_fn(move |context| {
+        Poll::Ready(match ready!(taken.poll_recv(context)) {
+            Some(Part::Bytes(bytes)) => Some(Ok(bytes)),
+            Some(Part::End) => None,
+            // Dropped without a word: also by a panic, which drops both ends the task holds.
+            None => Some(Err(Incomplete::Abandoned)),
+        })
+    })
+}
