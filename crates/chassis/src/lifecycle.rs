@@ -2,18 +2,17 @@
 //!
 //! Invariants: a background task never dies silently — when one ends before a stop was asked for, the
 //! process ends with a failure, so that the orchestrator starts it anew; and a stop asked for once lets
-//! work in flight finish, 25 s at most.
+//! work in flight finish, 25 s at most. A panic in one unit of a task's work is caught by the task itself
+//! ([`domain::catch_panic`]) and does not end it.
 
-use std::any::Any;
 use std::future::Future;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use domain::catch_panic;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -70,11 +69,11 @@ impl Lifecycle {
     {
         let life = self.clone();
         self.0.tasks.spawn(async move {
-            let trouble = match AssertUnwindSafe(task).catch_unwind().await.map(Outcome::error) {
+            let trouble = match catch_panic(task).await.map(Outcome::error) {
                 Ok(None) if life.is_stopping() => return,
                 Ok(None) => "ended by itself".to_owned(),
                 Ok(Some(error)) => format!("{error:#}"),
-                Err(panic) => format!("panicked: {}", panic_text(panic.as_ref())),
+                Err(panic) => panic.to_string(),
             };
             tracing::error!(critical = true, task = name, trouble, "a background task is lost, stopping");
             life.fail();
@@ -109,15 +108,6 @@ impl Lifecycle {
         }
         if self.0.failed.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
-}
-
-/// What a panic said.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
 }
 
 /// The signals that ask for a stop: SIGTERM of orchestrators, SIGINT of a person at a terminal.

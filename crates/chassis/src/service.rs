@@ -213,6 +213,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     let _until_the_end = observing::<S>(log, traces)?;
     // Before anything is measured: some figures come once a minute.
     telemetry::metrics::handle()?;
+    metrics::counter!(observe::PANICS).increment(0);
 
     let runtime = runtime::<S>()?;
     let code = runtime.block_on(async {

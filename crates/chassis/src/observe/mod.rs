@@ -44,6 +44,9 @@ const OURS: [&str; 11] = [
 /// Lines that wait to be written, at most.
 const WAITING_LINES: usize = 16_384;
 
+/// Panics of any thread, whoever caught them.
+pub(crate) const PANICS: &str = "panics_total";
+
 /// How long the collector of traces may take for the last of them.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
@@ -129,6 +132,7 @@ pub(crate) fn init(
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             let text = panic.payload_as_str().unwrap_or("no text");
             tracing::error!(critical = true, place, panic = text, "panic");
+            metrics::counter!(PANICS).increment(1);
         }));
     }
     Ok(Observing { traces: Some(traces), _writers: guards })
