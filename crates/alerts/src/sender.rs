@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Chain, Language, QuietHours, TimeZone, backoff};
+use domain::{Chain, Language, QuietHours, TimeZone, backoff, catch_panic, panic_as_error};
 use futures_util::future::join_all;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -88,7 +88,7 @@ impl Sender {
                 }
                 Ok::<(), pg::Error>(())
             };
-            match worked.await {
+            match panic_as_error(worked).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures += 1;
@@ -128,8 +128,8 @@ impl Sender {
         let Some(client) = &self.client else { return Ok(()) };
         let messages = self.claim(client.chats()).await?;
         join_all(messages.into_iter().map(async |message| {
-            let answer = client.send(message.claim.chat_id, &message.text).await;
-            self.record(&message, answer).await;
+            let sent = catch_panic(client.send(message.claim.chat_id, &message.text)).await;
+            self.record(&message, sent.unwrap_or_else(|panic| Answer::Unknown(panic.to_string()))).await;
         }))
         .await;
         Ok(())
