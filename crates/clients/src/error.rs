@@ -1,5 +1,6 @@
 //! Why another service did not do what it was asked.
 
+use domain::Panic;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
@@ -34,6 +35,9 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// The code that asks panicked; it may be asked again.
+    #[error("the request {0}")]
+    Panicked(#[from] Panic),
 }
 
 /// As much of a problem (RFC 9457) as is told on.

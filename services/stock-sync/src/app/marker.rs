@@ -9,7 +9,7 @@ mod outcome;
 use std::time::{Duration, Instant};
 
 use clients::{AllegroBackup, Error};
-use domain::{AllegroOrderId, Chain, backoff};
+use domain::{AllegroOrderId, Chain, backoff, panic_as_error};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -101,7 +101,7 @@ impl Marker {
             let mut conn = self.0.pool.get().await?;
             marks::claim(&mut conn, limit, now, now + LEASE).await
         };
-        claimed.await.unwrap_or_else(|error: pg::Error| {
+        panic_as_error(claimed).await.unwrap_or_else(|error: pg::Error| {
             tracing::warn!(error = %Chain(&error), "looking for orders to be marked failed");
             Vec::new()
         })
@@ -126,9 +126,13 @@ async fn any_there(asking: &mut JoinSet<bool>) -> bool {
 async fn ask(backup: AllegroBackup, order: Claimed, ended: mpsc::Sender<Ended>) -> bool {
     let started = Instant::now();
     let id = AllegroOrderId::from(order.order_id.clone());
-    failpoint::hit("stock.before_mark");
-    let told = backup.set_stock_updated(order.token_id.into(), &id, order.is_taken).await;
-    failpoint::hit("stock.after_mark");
+    let told = panic_as_error(async {
+        failpoint::hit("stock.before_mark");
+        let told = backup.set_stock_updated(order.token_id.into(), &id, order.is_taken).await;
+        failpoint::hit("stock.after_mark");
+        told
+    })
+    .await;
     let is_there = !matches!(told, Err(Error::Away { .. }));
     // Nobody receives only when writing down has panicked; the lease ends by itself.
     let _panicked = ended.send(Ended { order, told, took: started.elapsed() }).await;

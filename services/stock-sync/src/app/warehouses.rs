@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Chain, backoff};
+use domain::{Chain, backoff, panic_as_error};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::shortage::Shortage;
@@ -27,7 +27,7 @@ pub(crate) async fn ensure_default(state: &State) -> Result<(), pg::Error> {
 /// Returns when the default warehouse is there, or at `stop`.
 pub(crate) async fn until_default_is_there(state: &State, stop: &CancellationToken) {
     let mut failures = 0_u32;
-    while let Err(error) = ensure_default(state).await {
+    while let Err(error) = panic_as_error(ensure_default(state)).await {
         failures += 1;
         tracing::warn!(error = %Chain(&error), "the default warehouse cannot be made ready; nothing is taken from it yet");
         let pause = backoff::exponential(Duration::from_millis(200), failures, Duration::from_secs(10));

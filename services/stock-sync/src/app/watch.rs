@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alerts::{Alert, Daily};
-use domain::Chain;
+use domain::{Chain, panic_as_error};
 use time::{OffsetDateTime, Time};
 use tokio_util::sync::CancellationToken;
 
@@ -78,10 +78,10 @@ pub(crate) async fn watch(state: State, stop: CancellationToken) {
         zone: state.settings.zone.clone(),
     };
     while !stop.is_cancelled() {
-        if let Err(error) = measure(&state).await {
+        if let Err(error) = panic_as_error(measure(&state)).await {
             tracing::warn!(error = %Chain(&error), "what is under way could not be measured");
         }
-        if let Err(error) = summarise(&state, &daily).await {
+        if let Err(error) = panic_as_error(summarise(&state, &daily)).await {
             tracing::warn!(error = %Chain(&error), "the day could not be summed up");
         }
         tokio::select! {

@@ -11,6 +11,7 @@ mod goods;
 mod interface;
 mod inventory;
 mod orders;
+mod panics;
 mod races;
 mod reconcile;
 mod retention;

@@ -1,11 +1,12 @@
 //! Writing down how telling went.
 
 use std::collections::HashMap;
+use std::slice;
 use std::time::Duration;
 
 use clients::Error;
 use domain::events::{Envelope, StockOperationCompleted, StockOperationFailed};
-use domain::{Chain, backoff};
+use domain::{Chain, backoff, panic_as_error};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -20,6 +21,8 @@ use crate::store::marks::{self, Claimed, Told};
 
 /// Orders written down at once, at most.
 const BATCH: usize = 500;
+/// How often writing down is tried again that fails though the database is there.
+const MOST_FAILURES: u32 = 5;
 /// When an order is tried again that found allegro-backup away.
 const AWAY: Duration = Duration::from_secs(1);
 
@@ -36,26 +39,39 @@ pub(super) struct Ended {
 pub(super) async fn write_down(state: State, mut outcomes: mpsc::Receiver<Ended>) {
     let mut batch = Vec::new();
     while outcomes.recv_many(&mut batch, BATCH).await > 0 {
-        let mut failures = 0_u32;
-        while let Err(error) = write(&state, &batch).await {
-            failures += 1;
-            tracing::warn!(error = %Chain(&error), "outcomes cannot be written down now");
-            if !error.is_unavailable() && failures > 5 {
-                tracing::error!(orders = batch.len(), "outcomes are given up; their orders are told again");
-                break;
+        if record(&state, &batch).await.is_err() {
+            // One of them is at fault, or some are.
+            for ended in &batch {
+                if let Err(error) = record(&state, slice::from_ref(ended)).await {
+                    let order = ended.order.order_id.as_str();
+                    tracing::error!(error = %Chain(&error), order, "an outcome cannot be recorded; its order is marked again");
+                }
             }
-            tokio::time::sleep(backoff::exponential(
-                Duration::from_millis(100),
-                failures,
-                Duration::from_secs(5),
-            ))
-            .await;
         }
         batch.clear();
     }
 }
 
+/// Writes outcomes down, for as long as the database is away.
+///
+/// # Errors
+/// What stays wrong when it is tried again.
+async fn record(state: &State, batch: &[Ended]) -> Result<(), pg::Error> {
+    let mut failures = 0_u32;
+    while let Err(error) = panic_as_error(write(state, batch)).await {
+        failures += 1;
+        tracing::warn!(error = %Chain(&error), "outcomes cannot be written down now");
+        if !error.is_unavailable() && failures > MOST_FAILURES {
+            return Err(error);
+        }
+        let pause = backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(5));
+        tokio::time::sleep(pause).await;
+    }
+    Ok(())
+}
+
 async fn write(state: &State, batch: &[Ended]) -> Result<(), pg::Error> {
+    failpoint::hit("stock.record_marks");
     let now = state.now();
     let told: Vec<Told> = batch.iter().flat_map(|ended| told(state, ended, now)).collect();
     let took = batch.iter().flat_map(|ended| ended.order.operations.iter().map(move |id| (*id, ended)));
@@ -105,8 +121,8 @@ fn count(batch: &[Ended]) {
             Ok(()) => "success",
             Err(Error::Away { .. }) => "away",
             Err(Error::Refused { .. }) => "refused",
-            Err(Error::Trouble { .. }) if is_last => "max_retries",
-            Err(Error::Trouble { .. }) => "failed",
+            Err(Error::Trouble { .. } | Error::Panicked(_)) if is_last => "max_retries",
+            Err(Error::Trouble { .. } | Error::Panicked(_)) => "failed",
         };
         match outcome {
             "success" => succeeded += 1,
@@ -134,7 +150,7 @@ fn told(state: &State, ended: &Ended, now: OffsetDateTime) -> Vec<Told> {
         Ok(()) => (Status::Completed, order.retry_count, None),
         Err(Error::Away { .. }) => (Status::Pending, order.retry_count, Some(now + AWAY)),
         Err(Error::Refused { .. }) => (Status::Failed, order.retry_count, None),
-        Err(Error::Trouble { .. }) => {
+        Err(Error::Trouble { .. } | Error::Panicked(_)) => {
             let failures = order.retry_count.saturating_add(1);
             if failures >= order.max_retries {
                 (Status::Failed, failures, None)
@@ -174,7 +190,7 @@ fn logs(operation: &Operation, ended: Option<&Ended>) -> Vec<Log> {
         (Ok(()), _) => &["sync_success", "completed"],
         (Err(Error::Away { .. }), _) => &["sync_error"],
         (Err(Error::Refused { .. }), Status::Failed) => &["sync_failed", "failed"],
-        (Err(Error::Trouble { .. }), Status::Failed) => &["sync_failed", "max_retries"],
+        (Err(Error::Trouble { .. } | Error::Panicked(_)), Status::Failed) => &["sync_failed", "max_retries"],
         (Err(_), _) => &["sync_failed", "retry_failed"],
     };
     let mut logs = Vec::with_capacity(how.len());

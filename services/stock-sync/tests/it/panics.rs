@@ -1,0 +1,55 @@
+//! The process panics where an order is taken from the stock, and where it is marked: it goes on, and each order leaves once.
+
+use std::time::Duration;
+
+use testkit::{eventually, eventually_within, side_by_side};
+
+use crate::support::{Desk, order, ready};
+
+/// A message that failed waits for five seconds, and a claim of marks ends after twelve.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+const POINTS: [&str; 8] = [
+    "consumer.before_apply",
+    "consumer.handle",
+    "consumer.before_acknowledge",
+    "pg.before_commit",
+    "pg.after_commit@2",
+    "stock.before_mark",
+    "stock.after_mark",
+    "stock.record_marks",
+];
+
+#[test]
+fn a_panic_at_any_place_takes_each_order_once_and_marks_it() {
+    side_by_side(&POINTS, panic_at);
+}
+
+async fn panic_at(point: &'static str) {
+    let mut desk = Desk::open_with(&[("STOCK_SYNC_RETRY_INITIAL_DELAY", "1")]).await;
+    desk.put("wosk", 100);
+    desk.service.kill();
+    desk.service.start_to_panic_at(&[point], &[]);
+    let sold: Vec<_> = (0..20).map(|number| order(&format!("order-{number}"), &[("wosk", 2)])).collect();
+    desk.tell(&sold.iter().cloned().map(ready).collect::<Vec<_>>()).await;
+    let panicked = format!("failpoint {}", point.split('@').next().unwrap());
+    eventually_within(PATIENCE, &panicked, async || desk.service.log().contains(&panicked).then_some(()))
+        .await;
+    let completed = "pending_stock_operations WHERE status = 'completed'";
+    eventually_within(PATIENCE, &format!("all orders to be marked after a panic at {point}"), async || {
+        (desk.count(completed).await == 20).then_some(())
+    })
+    .await;
+    assert_eq!(desk.on_hand("wosk"), 100 - 20 * 2, "{point}");
+    assert_eq!(desk.count("stock_movements WHERE kind = 'sale'").await, 20, "{point}");
+    for order in &sold {
+        assert_eq!(desk.backup.marks(order.order_id.as_str()).last(), Some(&true), "{point}");
+    }
+    let retried = desk.count("pending_stock_operations WHERE retry_count = 1").await;
+    let is_a_try = point.ends_with("_mark");
+    assert_eq!(retried, i64::from(is_a_try), "{point}: tries that count as failed");
+    let open = "pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    eventually(open, async || (desk.count(open).await == 0).then_some(())).await;
+    desk.service.terminate();
+    assert_eq!(desk.service.until_ended().code(), Some(0), "{point}: it ends when it is asked to, and well");
+}
