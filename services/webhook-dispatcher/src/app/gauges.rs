@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::Chain;
+use domain::{Chain, panic_as_error};
 use tokio_util::sync::CancellationToken;
 
 use crate::state::State;
@@ -15,7 +15,7 @@ const RANKS: [&str; 10] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"];
 /// Measures until `stop`.
 pub(crate) async fn measure(state: State, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = once(&state).await {
+        if let Err(error) = panic_as_error(once(&state)).await {
             tracing::warn!(error = %Chain(&error), "what waits could not be measured");
         }
         tokio::select! {

@@ -15,6 +15,7 @@ use crate::store::outcomes::{self, Ending, Outcome};
 /// Writes outcomes down, which stand in the order in which they ended, and the facts that are to be told of them. All of
 /// it or nothing.
 pub(super) async fn write(state: &State, outcomes: &[Outcome]) -> Result<(), pg::Error> {
+    failpoint::hit("webhook.record");
     let now = state.now();
     let courses = Courses::of(outcomes);
     if outcomes.iter().all(|it| it.ending == Ending::Success) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::Panic;
 use egress::Clients;
 use pg::sealed::SealError;
 use reqwest::Client;
@@ -58,6 +59,9 @@ pub(crate) enum LookupError {
     /// What is stored is no certificate.
     #[error(transparent)]
     Tls(#[from] egress::Error),
+    /// What is stored made the code that reads it panic.
+    #[error(transparent)]
+    Panicked(#[from] Panic),
 }
 
 /// Receivers by subscription.

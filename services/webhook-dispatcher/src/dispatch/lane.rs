@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Chain;
+use domain::{Chain, panic_as_error};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +107,7 @@ impl Lane {
         if self.waiting.is_empty() || self.in_doubt >= self.credit {
             return;
         }
-        let endpoint = match self.tools.endpoints.get(self.id).await {
+        let endpoint = match panic_as_error(self.tools.endpoints.get(self.id)).await {
             Ok(Some(endpoint)) => endpoint,
             Ok(None) => {
                 self.give_back(Ending::Cancelled, Some(("inactive", "the subscription is not active")));

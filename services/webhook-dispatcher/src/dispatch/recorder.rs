@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Chain, backoff};
+use domain::{Chain, backoff, catch_panic};
 use tokio::sync::mpsc;
 
 use super::{Slot, endings};
@@ -47,15 +47,7 @@ async fn write(state: State, mut received: mpsc::UnboundedReceiver<Handed>) {
     while received.recv_many(&mut batch, BATCH).await > 0 {
         let (outcomes, waiting): (Vec<Outcome>, Vec<_>) =
             batch.drain(..).map(|it| (it.outcome, (it.slot, it.recorded, it.is_in_order))).unzip();
-        let mut failures = 0_u32;
-        // Until it is recorded nothing more is sent to these receivers: what is not known to be delivered would
-        // be delivered again.
-        while let Err(error) = endings::write(&state, &outcomes).await {
-            failures += 1;
-            tracing::warn!(error = %Chain(&error), outcomes = outcomes.len(), "outcomes wait to be recorded");
-            let pause = backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(5));
-            tokio::time::sleep(pause).await;
-        }
+        record(&state, &outcomes).await;
         failpoint::hit("webhook.after_record");
         for (slot, recorded, is_in_order) in waiting {
             if is_in_order {
@@ -64,6 +56,38 @@ async fn write(state: State, mut received: mpsc::UnboundedReceiver<Handed>) {
             drop(slot);
             // Nobody waits any more when the process ends.
             let _gone = recorded.send(());
+        }
+    }
+}
+
+/// Records outcomes, for as long as it takes: until then nothing more is sent to these receivers, because what is not known
+/// to be delivered would be delivered again. A set whose recording panics is recorded in halves, down to the outcome at
+/// fault.
+async fn record(state: &State, outcomes: &[Outcome]) {
+    let mut sets = vec![outcomes];
+    let mut failures = 0_u32;
+    while let Some(set) = sets.pop() {
+        match catch_panic(endings::write(state, set)).await {
+            Ok(Ok(())) => failures = 0,
+            Ok(Err(error)) => {
+                sets.push(set);
+                failures += 1;
+                tracing::warn!(error = %Chain(&error), outcomes = set.len(), "outcomes wait to be recorded");
+                let pause =
+                    backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(5));
+                tokio::time::sleep(pause).await;
+            }
+            Err(panic) => match set {
+                [] => {}
+                [outcome] => {
+                    let delivery = outcome.delivery_id;
+                    tracing::error!(%panic, %delivery, "an outcome cannot be recorded; its delivery is sent again");
+                }
+                set => {
+                    let (earlier, later) = set.split_at(set.len() / 2);
+                    sets.extend([later, earlier]);
+                }
+            },
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Chain, backoff};
+use domain::{Chain, backoff, panic_as_error};
 use telemetry::TraceContext;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ const BATCH_OF_ONE: i32 = 250;
 pub(crate) async fn scan(state: State, dispatcher: Dispatcher, poll: Duration, stop: CancellationToken) {
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
-        let pause = match take_up(&state, &dispatcher).await {
+        let pause = match panic_as_error(take_up(&state, &dispatcher)).await {
             Ok(true) => {
                 failures = 0;
                 continue;

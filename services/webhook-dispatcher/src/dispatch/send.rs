@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use domain::catch_panic;
 use egress::ssrf::Guard;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
@@ -48,16 +49,31 @@ impl Sender {
         Self { guard }
     }
 
-    /// Sends a delivery once.
+    /// Sends a delivery once. A panic is a failed attempt, recorded and repeated as any other.
     pub(super) async fn send(&self, endpoint: &Endpoint, job: Job, now: OffsetDateTime) -> Sent {
         let started = Instant::now();
-        let span = attempt_span(&job);
+        let tried = catch_panic(self.attempt(endpoint, &job, now)).await;
+        let (outcome, took) = tried.unwrap_or_else(|_panic| {
+            let mut heard = Heard::default();
+            heard.fail("internal", "an internal error ended the attempt".to_owned());
+            let took = started.elapsed();
+            let outcome = heard.outcome(endpoint, &job, now, took);
+            metrics::counter!("webhook_attempts_total", "outcome" => outcome.ending.name()).increment(1);
+            (outcome, took)
+        });
+        Sent { job, outcome, took }
+    }
+
+    async fn attempt(&self, endpoint: &Endpoint, job: &Job, now: OffsetDateTime) -> (Outcome, Duration) {
+        failpoint::hit("webhook.attempt");
+        let started = Instant::now();
+        let span = attempt_span(job);
         let mut heard = Heard::default();
         // What was allowed when it was subscribed may not be allowed any more, and a literal is never looked up.
         if let Err(refused) = self.guard.check_url(&endpoint.url) {
             heard.fail("address", refused.to_string());
         } else {
-            match span.in_scope(|| request(endpoint, &job, now)) {
+            match span.in_scope(|| request(endpoint, job, now)) {
                 Ok(request) => {
                     let heard = &mut heard;
                     let posted = heard.post(request, now);
@@ -71,14 +87,14 @@ impl Sender {
         let took = started.elapsed();
         heard.judge();
         note(&span, &heard);
-        let outcome = heard.outcome(endpoint, &job, now, took);
+        let outcome = heard.outcome(endpoint, job, now, took);
         metrics::counter!("webhook_attempts_total", "outcome" => outcome.ending.name()).increment(1);
         metrics::histogram!("webhook_attempt_seconds").record(took);
         if let (Ending::Success, Some(accepted_at)) = (outcome.ending, job.accepted_at) {
             metrics::histogram!("webhook_end_to_end_seconds")
                 .record((now + took - accepted_at).as_seconds_f64());
         }
-        Sent { job, outcome, took }
+        (outcome, took)
     }
 }
 

@@ -15,6 +15,7 @@ mod hostile;
 mod interface;
 mod isolation;
 mod keys;
+mod panics;
 mod settings;
 mod support;
 mod told;

@@ -64,7 +64,7 @@ pub(crate) struct AttemptView {
     #[schema(value_type = Option<Object>)]
     response_headers: Option<Value>,
     response_body: Option<String>,
-    /// `address`, `timeout`, `connect`, `network`, `redirect`, `status` or `signature`.
+    /// `address`, `timeout`, `connect`, `network`, `redirect`, `status`, `signature`, or `internal`: our own error.
     error_class: Option<String>,
     error_message: Option<String>,
 }
