@@ -135,7 +135,7 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
     let device_code = authorization.device_code(&state.keyring).map_err(sealed)?;
     // On its own: whoever waits for it may be called off, a pair that was received must not.
     let asking = tokio::spawn(ask_once(state.clone(), id, device_code));
-    let asked = asking.await.map_err(|_panic| TaskError::Fail("asking Allegro broke".to_owned()))??;
+    let asked = asking.await.map_err(|broken| TaskError::Fail(format!("asking Allegro broke: {broken}")))??;
     let mut interval = authorization.poll_seconds;
     let mut is_answered = true;
     match asked {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Chain, TokenId};
+use domain::{Chain, TokenId, panic_as_error};
 use tokio_util::sync::CancellationToken;
 
 use super::work::{full_sync_task, poll_task};
@@ -24,26 +24,26 @@ pub(crate) async fn watch(state: State, stop: CancellationToken) {
     let mut is_up_to_date = false;
     while !stop.is_cancelled() {
         if !is_up_to_date {
-            match bring_up_to_date(&state).await {
+            match panic_as_error(bring_up_to_date(&state)).await {
                 Ok(()) => is_up_to_date = true,
                 Err(error) => tracing::warn!(error = %Chain(&error), "schedules keep their old intervals"),
             }
         }
-        if let Err(error) = history::settle(&state).await {
+        if let Err(error) = panic_as_error(history::settle(&state)).await {
             tracing::warn!(error = %Chain(&error), "looking for readings without a task failed");
         }
-        if let Err(error) = refresh::retry_interrupted(&state).await {
+        if let Err(error) = panic_as_error(refresh::retry_interrupted(&state)).await {
             tracing::warn!(error = %Chain(&error), "looking for interrupted refreshes failed");
         }
-        if let Err(error) = count(&state).await {
+        if let Err(error) = panic_as_error(count(&state)).await {
             tracing::warn!(error = %Chain(&error), "counting accounts failed");
         }
         if looked.is_none_or(|at| at.elapsed() >= TASKS) {
             looked = Some(Instant::now());
-            if let Err(error) = begin_again(&state).await {
+            if let Err(error) = panic_as_error(begin_again(&state)).await {
                 tracing::warn!(error = %Chain(&error), "looking for forgotten accounts failed");
             }
-            if let Err(error) = gauges::measure(&state).await {
+            if let Err(error) = panic_as_error(gauges::measure(&state)).await {
                 tracing::warn!(error = %Chain(&error), "measuring failed");
             }
         }

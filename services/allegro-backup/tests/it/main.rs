@@ -9,6 +9,7 @@ mod commands;
 mod conformance;
 mod device;
 mod edges;
+mod export_breaks;
 mod failpoints;
 mod interface;
 mod limits;

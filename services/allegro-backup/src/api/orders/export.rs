@@ -1,18 +1,16 @@
 //! Everything of a user, streamed.
 
-use std::io;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{Bytes, Data};
-use domain::{Chain, TokenId, UserId};
-use futures_util::stream;
+use actix_web::web::Data;
+use domain::{TokenId, UserId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::{IntoParams, ToSchema};
-use web::{ApiPath, ApiQuery, Caller, Problem};
+use web::{ApiPath, ApiQuery, Caller, Incomplete, Parts, Problem};
 
 use super::super::problems::EXPORTS_BUSY;
 use crate::app::export::{Export, ExportError, Format, Scope};
@@ -21,8 +19,6 @@ use crate::state::State;
 /// Exports of one process at once: each keeps a connection for as long as it takes.
 const AT_ONCE: usize = 3;
 static EXPORTS: Semaphore = Semaphore::const_new(AT_ONCE);
-/// Somebody who takes nothing for so long has gone away, or makes others wait.
-const PATIENCE: Duration = Duration::from_secs(50);
 /// When to ask again.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -97,36 +93,14 @@ pub(crate) async fn get(
         ExportError::Database(error) => Problem::database(&error),
         error => Problem::internal(&error),
     })?;
-    // One part is read while the one before is sent, and no more.
-    let (parts, mut taken) = mpsc::channel(1);
-    tokio::spawn(send(export, place, parts));
-    Ok(answer.streaming(stream::poll_fn(move |context| taken.poll_recv(context))))
+    Ok(answer.streaming(web::streamed(move |parts| send(export, place, parts))))
 }
 
 /// Reads and sends until the end, an error, or nobody takes it: then transaction and query end with the export.
-async fn send(mut export: Export, place: SemaphorePermit<'_>, parts: mpsc::Sender<Result<Bytes, io::Error>>) {
-    loop {
-        let part = match export.next().await {
-            Ok(None) => return,
-            Ok(Some(part)) => Ok(Bytes::from(part)),
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), orders = export.orders, "an export broke off");
-                Err(io::Error::other("the export broke off"))
-            }
-        };
-        let is_broken = part.is_err();
-        match tokio::time::timeout(PATIENCE, parts.send(part)).await {
-            Ok(Ok(())) if !is_broken => {}
-            Ok(_ended) => return,
-            Err(_elapsed) => {
-                tracing::info!(orders = export.orders, "an export was given up: nobody takes it");
-                // Dropping the sender alone would look like a good end: the place in the channel is free when it is read.
-                drop((export, place));
-                if let Ok(place) = parts.reserve().await {
-                    place.send(Err(io::Error::other("the export was not taken")));
-                }
-                return;
-            }
-        }
+async fn send(mut export: Export, _place: SemaphorePermit<'_>, parts: Parts) -> Result<(), Incomplete> {
+    while let Some(part) = export.next().await.map_err(Incomplete::failed)? {
+        failpoint::hit("export.before_send");
+        parts.send(part.into()).await?;
     }
+    Ok(())
 }

@@ -17,7 +17,7 @@ mod wire;
 
 use std::time::Duration;
 
-use domain::backoff;
+use domain::{backoff, catch_panic};
 use reqwest::header::ACCEPT;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -189,7 +189,8 @@ impl AllegroClient {
                 let request = self.http.get(self.application.api_url.clone()).header(ACCEPT, MEDIA_TYPE);
                 // What it answers is of no interest, and whether it does is remembered by the sending. During a pause it
                 // is not asked: it has answered 429.
-                if let Err(AllegroError::Paused(_)) = self.once(Route::Probe, request, PATIENCE).await {
+                let asked = catch_panic(self.once(Route::Probe, request, PATIENCE)).await;
+                if let Ok(Err(AllegroError::Paused(_))) = asked {
                     self.reach.saw(true);
                 }
             }
