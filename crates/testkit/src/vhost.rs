@@ -1,5 +1,6 @@
 //! A RabbitMQ vhost of a test's own.
 
+use domain::events::Envelope;
 use domain::topology::{SUBSCRIBERS, Subscriber};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -58,6 +59,20 @@ impl Vhost {
         for Subscriber { service, .. } in SUBSCRIBERS {
             self.put(&format!("queues/{}/{service}.events.dead", self.name), &json!({"durable": true}));
         }
+    }
+
+    /// Publishes an event as a producer outside the workspace would, with these headers; false when no queue takes it.
+    ///
+    /// # Panics
+    /// When the management interface does not answer, or there is no exchange yet.
+    pub fn publish(&self, event: &Envelope, headers: &Value) -> bool {
+        let body = serde_json::to_string(event).expect("an event");
+        let message = json!({
+            "routing_key": event.kind, "payload": body, "payload_encoding": "string",
+            "properties": { "delivery_mode": 2, "message_id": event.id, "type": event.kind, "headers": headers },
+        });
+        let published = self.post(&format!("exchanges/{}/zaplecze.events/publish", self.name), &message);
+        published["routed"] == true
     }
 
     /// Takes the messages that are in a queue now, as text, the oldest first.

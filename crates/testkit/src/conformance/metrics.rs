@@ -13,7 +13,8 @@ use crate::eventually_within;
 type Metric = (&'static str, &'static [&'static str]);
 
 /// Of every service.
-const ALWAYS: [Metric; 6] = [
+const ALWAYS: [Metric; 7] = [
+    ("panics_total", &[]),
     (
         "http_server_request_duration_seconds_bucket",
         &["http_route", "http_request_method", "http_response_status_code"],

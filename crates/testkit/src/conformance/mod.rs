@@ -10,6 +10,7 @@ mod credentials;
 mod drain;
 mod metrics;
 mod operations;
+mod panics;
 mod probes;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -38,8 +39,8 @@ struct Stage<'a> {
     program: Program,
     operations: Vec<Operation>,
     proxies: Vec<(&'static str, Proxy)>,
-    _database: Database,
-    _vhost: Vhost,
+    database: Database,
+    vhost: Vhost,
 }
 
 impl<'a> Stage<'a> {
@@ -56,7 +57,7 @@ impl<'a> Stage<'a> {
         settings.extend(subject.settings);
         let program = Program::start(subject.binary, subject.name, &url(postgres), &url(rabbitmq), &settings);
         let operations = operations::of(&program);
-        Self { subject, program, operations, proxies, _database: database, _vhost: vhost }
+        Self { subject, program, operations, proxies, database, vhost }
     }
 }
 
@@ -73,6 +74,7 @@ pub async fn check(subject: Subject<'_>) {
     contract::check(&stage, &mut findings);
     metrics::check(&stage, &mut findings).await;
     probes::check(&stage, &mut findings).await;
+    panics::check(&mut stage, &mut findings).await;
     drain::check(&mut stage, &mut findings).await;
     findings.tell(&stage);
 }

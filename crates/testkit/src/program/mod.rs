@@ -113,14 +113,26 @@ impl Program {
     /// # Panics
     /// When it does not become ready.
     pub fn start_again(&mut self) {
-        self.process.serve_again(self.binary, &self.environment, &[]);
+        self.process.serve_again(self.binary, &self.environment, &[], &[]);
         self.until_ready();
     }
 
     /// Starts it again after it ended, to die at a failpoint (`relay.after_confirm`, `pg.after_commit@3`); returns when
     /// it serves, or has died already.
     pub fn start_to_die_at(&mut self, failpoint: &str) {
-        self.process.serve_again(self.binary, &self.environment, &[("FAILPOINTS", failpoint)]);
+        self.process.serve_again(self.binary, &self.environment, &[("FAILPOINTS", failpoint)], &[]);
+    }
+
+    /// Starts it again after it ended, to panic once at each of these failpoints (`consumer.handle`, `pg.after_lend@3`), and
+    /// to go on.
+    /// `arguments` follow the command `serve`. Returns when it serves; asking whether it is ready may be what panics.
+    pub fn start_to_panic_at(&mut self, failpoints: &[&str], arguments: &[&str]) {
+        let armed = failpoints.iter().map(|point| {
+            let (point, visit) = point.split_once('@').unwrap_or((point, "1"));
+            format!("{point}=panic@{visit}")
+        });
+        let armed = armed.collect::<Vec<_>>().join(",");
+        self.process.serve_again(self.binary, &self.environment, &[("FAILPOINTS", &armed)], arguments);
     }
 
     /// True when it has died at this failpoint.

@@ -26,7 +26,7 @@ impl Process {
     /// Starts it, and returns when it says where it listens, or has ended before.
     pub(super) fn serve(binary: &str, environment: &[(String, String)], more: &[(&str, &str)]) -> Self {
         let log = Arc::default();
-        Self::start(binary, environment, more, log)
+        Self::start(binary, environment, more, &[], log)
     }
 
     /// The same in the place of one that has ended; the log goes on.
@@ -35,18 +35,21 @@ impl Process {
         binary: &str,
         environment: &[(String, String)],
         more: &[(&str, &str)],
+        arguments: &[&str],
     ) {
-        *self = Self::start(binary, environment, more, Arc::clone(&self.log));
+        *self = Self::start(binary, environment, more, arguments, Arc::clone(&self.log));
     }
 
     fn start(
         binary: &str,
         environment: &[(String, String)],
         more: &[(&str, &str)],
+        arguments: &[&str],
         log: Arc<Mutex<String>>,
     ) -> Self {
         let mut child = command(binary, environment, more)
             .arg("serve")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
