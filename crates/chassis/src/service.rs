@@ -14,7 +14,7 @@ use tracing::Level;
 
 use crate::cli::{Cli, Command, ConfigCommand, Role, Serve, TokenCommand};
 use crate::commands::{Commands, Work};
-use crate::config::{self, Auth, Http, Log, Mistake, Reader};
+use crate::config::{self, Auth, Http, Log, Mistake, NearMiss, Reader};
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::observe::{self, Observing};
 use crate::waiting::Waiting;
@@ -120,7 +120,7 @@ struct Settings<C> {
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.
 pub fn run<S: Service>() -> ExitCode {
-    let program = format!("zaplecze-{}", S::NAME);
+    let program = program::<S>();
     let command = Cli::command()
         .display_name(program.clone())
         .bin_name(program.clone())
@@ -149,14 +149,21 @@ pub fn run<S: Service>() -> ExitCode {
     }
 }
 
+/// The binary's name.
+fn program<S: Service>() -> String {
+    format!("zaplecze-{}", S::NAME)
+}
+
 fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(options) => return serve::<S>(&options),
         Command::Migrate => {
             let mut reader = Reader::of_process(S::NAME);
             let settings = read::<S>(&mut reader);
+            let near_misses = reader.near_misses();
             reader.finish().map_err(Failure::Configuration)?;
             let _until_the_end = observing::<S>(settings.log, settings.traces)?;
+            log_near_misses(&near_misses);
             runtime::<S>()?.block_on(S::migrate(&settings.own))?;
         }
         Command::HealthCheck => {
@@ -175,6 +182,7 @@ fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
             let settings = read::<S>(&mut reader);
             require_credential(&mut reader, &settings.auth);
             config::print_effective(&reader)?;
+            config::print_near_misses(&program::<S>(), &reader.near_misses());
             reader.finish().map_err(Failure::Configuration)?;
         }
         Command::Openapi => io::stdout().write_all(S::openapi().as_bytes())?,
@@ -192,6 +200,8 @@ fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
 fn own_command<S: Service>(work: Work<S::Config>) -> Result<ExitCode, Failure> {
     let mut reader = Reader::of_process(S::NAME);
     let mut settings = read::<S>(&mut reader);
+    // Not in the log, which shares standard output.
+    config::print_near_misses(&program::<S>(), &reader.near_misses());
     reader.finish().map_err(Failure::Configuration)?;
     settings.log.level = settings.log.level.min(Level::WARN);
     let _until_the_end = observing::<S>(settings.log, settings.traces)?;
@@ -209,8 +219,10 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     } else {
         require_credential(&mut reader, &auth);
     }
+    let near_misses = reader.near_misses();
     reader.finish().map_err(Failure::Configuration)?;
     let _until_the_end = observing::<S>(log, traces)?;
+    log_near_misses(&near_misses);
     // Before anything is measured: some figures come once a minute.
     telemetry::metrics::handle()?;
     metrics::counter!(observe::PANICS).increment(0);
@@ -288,6 +300,16 @@ fn read<S: Service>(reader: &mut Reader) -> Settings<S::Config> {
 
 fn observing<S: Service>(log: Log, traces: Option<telemetry::Settings>) -> Result<Observing, Failure> {
     observe::init(log, traces, S::NAME).map_err(|mistake| Failure::Configuration(vec![mistake]))
+}
+
+fn log_near_misses(near_misses: &[NearMiss]) {
+    for NearMiss { name, setting } in near_misses {
+        tracing::warn!(
+            variable = name,
+            setting,
+            "environment variable is not a setting; is its name misspelt?"
+        );
+    }
 }
 
 fn require_credential(reader: &mut Reader, auth: &Auth) {

@@ -25,6 +25,20 @@ impl Display for Mistake {
     }
 }
 
+/// An environment variable that is no setting, whose name is close to that of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NearMiss {
+    pub(crate) name: String,
+    /// The setting that was probably meant.
+    pub(crate) setting: &'static str,
+}
+
+impl Display for NearMiss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not a setting; did you mean {}?", self.name, self.setting)
+    }
+}
+
 /// A setting somebody asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Declared {
@@ -266,11 +280,34 @@ impl Reader {
         if self.mistakes.is_empty() { Ok(()) } else { Err(self.mistakes) }
     }
 
+    /// Variables without the service's prefix that are probably misspelt settings. The environment holds much that is
+    /// others', so a name has to be very close: the same in another case, one edit from eight characters on, two from sixteen on.
+    pub(crate) fn near_misses(&self) -> Vec<NearMiss> {
+        self.source.names().filter_map(|name| self.near_miss(name)).collect()
+    }
+
+    fn near_miss(&self, name: &str) -> Option<NearMiss> {
+        if name.starts_with(&self.prefix) || self.is_declared(name) {
+            return None;
+        }
+        let upper = base(name).to_ascii_uppercase();
+        let (distance, setting) = self
+            .declared
+            .iter()
+            .map(|one| (strsim::damerau_levenshtein(one.name, &upper), one.name))
+            .min()?;
+        let is_near = distance <= (setting.len() / 8).min(2);
+        is_near.then(|| NearMiss { name: name.to_owned(), setting })
+    }
+
+    fn is_declared(&self, name: &str) -> bool {
+        self.declared.iter().any(|one| one.name == base(name) || one.name == name)
+    }
+
     fn unknown(&self, name: &str) -> Option<Mistake> {
         let rest = name.strip_prefix(&self.prefix)?;
-        let base = name.strip_suffix("_FILE").unwrap_or(name);
-        if is_address_of_service(rest) || self.declared.iter().any(|one| one.name == base || one.name == name)
-        {
+        let base = base(name);
+        if is_address_of_service(rest) || self.is_declared(name) {
             return None;
         }
         let nearest = self
@@ -282,6 +319,11 @@ impl Reader {
         let hint = nearest.map_or(String::new(), |(_, near)| format!("; did you mean {near}?"));
         Some(Mistake { name: name.to_owned(), text: format!("is not a setting of this service{hint}") })
     }
+}
+
+/// The setting's own name where a file holds its value.
+fn base(name: &str) -> &str {
+    name.strip_suffix("_FILE").unwrap_or(name)
 }
 
 /// Variables others set to tell *their* processes where this service is: Kubernetes' service links

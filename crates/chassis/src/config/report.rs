@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-use super::reader::{Absent, Declared, Mistake, Reader};
+use super::reader::{Absent, Declared, Mistake, NearMiss, Reader};
 
 const MASK: &str = "••••";
 
@@ -80,5 +80,14 @@ pub(crate) fn print_mistakes(program: &str, mistakes: &[Mistake]) {
     let _ = writeln!(out, "{program}: {count} in the configuration");
     for mistake in mistakes {
         let _ = writeln!(out, "  {mistake}");
+    }
+}
+
+/// Variables that are probably misspelt settings, on stderr.
+pub(crate) fn print_near_misses(program: &str, near_misses: &[NearMiss]) {
+    let mut out = io::stderr().lock();
+    for near_miss in near_misses {
+        // With stderr gone there is nobody to read it.
+        let _ = writeln!(out, "{program}: warning: {near_miss}");
     }
 }

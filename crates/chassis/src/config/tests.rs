@@ -269,6 +269,61 @@ fn addresses_others_inject_are_no_mistakes_of_ours() {
     assert_eq!(mistakes(reader(&[("STOCK_SYNC_PORT_X", "1")])).len(), 1);
 }
 
+/// What the environment of a process holds without being ours: of a shell, of systemd, of Kubernetes, of other programs.
+const OTHERS: &str = "PATH HOME USER LOGNAME SHELL LANG LC_ALL TERM TZ PWD HOSTNAME HOST PORT SHLVL TMPDIR DEBUGINFOD_URLS
+    HTTP_PROXY NO_PROXY http_proxy no_proxy SSL_CERT_FILE RUST_LOG CARGO_HOME INVOCATION_ID JOURNAL_STREAM NODE_ENV CI
+    KUBERNETES_SERVICE_HOST KUBERNETES_PORT KUBERNETES_PORT_443_TCP_ADDR REDIS_SERVICE_HOST REDIS_PORT_6379_TCP POD_IP
+    POSTGRES_USER POSTGRES_PASSWORD PGHOST DATABASE_TYPE DATABASE_SSL DATABASE_SCHEMA DB_HOST LOG_DIR LOG_FILE API_KEY API_URL
+    RABBITMQ_DEFAULT_USER OTEL_METRICS_EXPORTER OTEL_EXPORTER_OTLP_TIMEOUT OTEL_EXPORTER_OTLP_PROTOCOL OTEL_PROPAGATORS
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT AWS_REGION GITHUB_TOKEN DOCKER_HOST WEBHOOK_DISPATCHER_URL ALLEGRO_BACKUP_PORT";
+
+/// Declares what several services share.
+fn declare(reader: &mut Reader) {
+    reader.http(8002);
+    reader.log();
+    reader.traces("stock-sync");
+    reader.auth();
+    reader.database();
+    reader.redis();
+    reader.amqp();
+    reader.alerts();
+    reader.encryption();
+    reader.flag("WEBHOOK_ALLOW_HTTP", false, "a setting of a service without its prefix");
+}
+
+#[test]
+fn a_variable_close_to_a_setting_is_a_near_miss() {
+    for (given, expected) in [
+        ("WEBHOOK_ALOW_HTTP", "WEBHOOK_ALLOW_HTTP"),
+        ("WEBHOOK_ALLOW_HTPP", "WEBHOOK_ALLOW_HTTP"),
+        ("WEBHOOKS_ALOW_HTTP_FILE", "WEBHOOK_ALLOW_HTTP"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("ENCRYPTION_KEY", "ENCRYPTION_KEYS"),
+        ("REDIS_URLS", "REDIS_URL"),
+        ("database_url", "DATABASE_URL"),
+    ] {
+        let mut given_one = reader(&[(given, "x")]);
+        declare(&mut given_one);
+        let shown: Vec<String> = given_one.near_misses().iter().map(ToString::to_string).collect();
+        assert_eq!(shown, [format!("{given} is not a setting; did you mean {expected}?")]);
+    }
+}
+
+#[test]
+fn variables_of_others_are_no_near_misses() {
+    let variables: Vec<_> = OTHERS.split_whitespace().map(|name| (name, "x")).collect();
+    let mut others = reader(&variables);
+    declare(&mut others);
+    assert_eq!(others.near_misses(), []);
+
+    let names: Vec<String> = others.declared().iter().map(|one| one.name.to_owned()).collect();
+    let files: Vec<String> = names.iter().map(|name| format!("{name}_FILE")).collect();
+    let all: Vec<_> = names.iter().chain(&files).map(|name| (name.as_str(), "")).collect();
+    let mut own = reader(&all);
+    declare(&mut own);
+    assert_eq!(own.near_misses(), [], "settings are near each other");
+}
+
 const BOT: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
 
 #[test]

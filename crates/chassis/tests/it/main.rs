@@ -176,6 +176,23 @@ fn the_environment_wins_over_the_env_file_and_secrets_are_masked() {
 }
 
 #[test]
+fn a_misspelt_setting_without_prefix_is_reported() {
+    let place = Place::new(&[("AUTH_JWT_SECRET", SECRET), ("ENCRYPTION_KEY", "x"), ("LOG_LEVELS", "debug")]);
+    let near_miss = "zaplecze-minimal: warning: LOG_LEVELS is not a setting; did you mean LOG_LEVEL?\n";
+    for arguments in [&["config", "check"][..], &["end"]] {
+        let output = place.run(arguments);
+        assert_eq!((output.status.code(), &*text(&output.stderr)), (Some(0), near_miss), "{arguments:?}");
+    }
+    let logged = text(&place.run(&["migrate"]).stdout);
+    let line: Value = serde_json::from_str(logged.lines().next().unwrap()).unwrap();
+    assert_eq!(line["level"], "WARNING");
+    assert_eq!(
+        (&line["extra"]["variable"], &line["extra"]["setting"]),
+        (&"LOG_LEVELS".into(), &"LOG_LEVEL".into())
+    );
+}
+
+#[test]
 fn every_setting_is_listed_with_type_default_and_meaning() {
     for arguments in [&["config", "check", "--list"][..], &["config", "check", "--help"]] {
         let output = Place::new(&[]).run(arguments);
