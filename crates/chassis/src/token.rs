@@ -9,17 +9,22 @@ use time::OffsetDateTime;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Claims {
     /// Who it is for (`sub`)
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     sub: String,
     /// What it allows, separated by spaces, e.g. "allegro-backup:read allegro-backup:write"
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     scope: String,
     /// Restricts it to this user's data
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     user_id: Option<String>,
     /// Seconds until it expires
     #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=31_536_000))]
     ttl: i64,
+}
+
+/// Services refuse a token whose claim is empty.
+fn filled(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// An HS256 token with `aud` zaplecze.

@@ -193,6 +193,21 @@ fn a_misspelt_setting_without_prefix_is_reported() {
 }
 
 #[test]
+fn an_empty_claim_is_no_token() {
+    let place = Place::new(&[("AUTH_JWT_SECRET", SECRET)]);
+    for (option, claims) in [
+        ("--sub", ["--sub", "", "--scope", "a", "--user-id", "u"]),
+        ("--scope", ["--sub", "a", "--scope", " ", "--user-id", "u"]),
+        ("--user-id", ["--sub", "a", "--scope", "a", "--user-id", ""]),
+    ] {
+        let output = place.run(&[&["token", "issue"], &claims[..]].concat());
+        assert_eq!(output.status.code(), Some(2));
+        let said = text(&output.stderr);
+        assert!(said.contains(option) && said.contains("must not be empty"), "{said}");
+    }
+}
+
+#[test]
 fn every_setting_is_listed_with_type_default_and_meaning() {
     for arguments in [&["config", "check", "--list"][..], &["config", "check", "--help"]] {
         let output = Place::new(&[]).run(arguments);

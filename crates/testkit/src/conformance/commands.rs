@@ -62,10 +62,19 @@ pub(super) fn check(stage: &Stage<'_>, findings: &mut Findings) {
             format!("health-check of port {port} ended with {}:\n{}", checked.status, text(&checked))
         });
     }
-    let nobody = program.command(&["token", "issue", "--sub", "test"], &[("AUTH_JWT_SECRET", "")]);
-    findings.expect(nobody.status.code() == Some(2), || {
-        format!("`token issue` without a secret ended with {}", nobody.status)
+    let issue = ["token", "issue", "--sub", "test", "--scope", "x:read"];
+    let unsigned = program.command(&issue, &[("AUTH_JWT_SECRET", "")]);
+    findings.expect(unsigned.status.code() == Some(2) && text(&unsigned).contains("AUTH_JWT_SECRET"), || {
+        format!("`token issue` without a secret ended with {}:\n{}", unsigned.status, text(&unsigned))
     });
+    for (option, claims) in
+        [("--sub", ["--sub", "", "--scope", "x:read"]), ("--scope", ["--sub", "x", "--scope", " "])]
+    {
+        let refused = program.command(&[&["token", "issue"], claims.as_slice()].concat(), &[]);
+        findings.expect(refused.status.code() == Some(2) && text(&refused).contains(option), || {
+            format!("`token issue` with an empty {option} ended with {}:\n{}", refused.status, text(&refused))
+        });
+    }
 }
 
 /// All it said.
