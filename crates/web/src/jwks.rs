@@ -1,13 +1,15 @@
 //! The public keys of whoever issues our tokens (RFC 7517), fetched from `AUTH_JWKS_URL`.
 //!
 //! Invariants: a token never makes us fetch more than once in [`RETRY`], whatever key it names and however many come;
-//! keys once fetched stay good while the address is down; a key verifies the one algorithm of its type.
+//! keys once fetched stay good while the address is down or publishes none; a key verifies the one algorithm of its type.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{Chain, catch_panic};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -26,6 +28,9 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// A request may wait for a fetch so long.
 const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The shortest RSA key accepted, in bits (RFC 7518 §3.3).
+const MIN_RSA_BITS: usize = 2048;
 
 /// A larger document is not read.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -61,6 +66,8 @@ enum FetchError {
     TooLong,
     #[error("no set of keys")]
     Json(#[from] serde_json::Error),
+    #[error("the set holds no key that verifies a signature")]
+    Empty,
 }
 
 /// Keys one by one: one of a kind we do not know must not cost us the others.
@@ -180,7 +187,7 @@ impl Jwks {
                 keys.entry(key.common.key_id).or_default().push(Arc::new(usable));
             }
         }
-        Ok(keys)
+        if keys.is_empty() { Err(FetchError::Empty) } else { Ok(keys) }
     }
 }
 
@@ -188,7 +195,15 @@ impl Jwks {
 /// algorithm (RFC 8725 §3.1).
 fn usable(jwk: &Jwk) -> Option<Key> {
     let algorithm = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::RSA(key) => {
+            let bits = bits(&key.n);
+            if bits < MIN_RSA_BITS {
+                let kid = jwk.common.key_id.as_deref();
+                tracing::warn!(kid, bits, "refused a key of the issuer: RSA needs {MIN_RSA_BITS} bits");
+                return None;
+            }
+            Algorithm::RS256
+        }
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
         AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
         _ => return None,
@@ -200,4 +215,12 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         return None;
     }
     Some(Key::new(algorithm, DecodingKey::from_jwk(jwk).ok()?))
+}
+
+/// The length of a base64url number in bits; 0 of what is none.
+fn bits(number: &str) -> usize {
+    let bytes = URL_SAFE_NO_PAD.decode(number).unwrap_or_default();
+    let mut significant = bytes.iter().skip_while(|byte| **byte == 0).peekable();
+    let unused = significant.peek().map_or(0, |first| usize::try_from(first.leading_zeros()).unwrap_or(0));
+    significant.count() * 8 - unused
 }

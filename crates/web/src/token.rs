@@ -79,6 +79,10 @@ impl Verifiers {
             return Err(invalid("this service takes API keys only"));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|error| self.refuse(error.kind()))?;
+        // RFC 7515 §4.1.11: a token that names an extension its reader does not know is not valid.
+        if header.crit.is_some() {
+            return Err(invalid("the token needs extensions (crit) that this service does not know"));
+        }
         // The token's `alg` chooses between kinds of keys, not how a key verifies.
         match (header.alg, &self.secret, &self.jwks) {
             (Algorithm::HS256, Some(key), _) => self.decode(token, key),

@@ -33,11 +33,8 @@ struct Pair {
 impl Pair {
     fn new(id: &str, algorithm: Algorithm) -> Self {
         let private = match algorithm {
-            // Short, because it is made anew each time and verifies nothing of worth.
-            Algorithm::RS256 => {
-                let key = RsaPrivateKey::new(&mut OsRng, 1024).unwrap();
-                EncodingKey::from_rsa_der(key.to_pkcs1_der().unwrap().as_bytes())
-            }
+            // Making one takes too long without optimisations.
+            Algorithm::RS256 => EncodingKey::from_rsa_der(include_bytes!("rsa_2048_of_tests.der")),
             Algorithm::ES256 => {
                 let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
                 EncodingKey::from_ec_der(key.serialized_der())
@@ -51,6 +48,10 @@ impl Pair {
                 EncodingKey::from_ed_der(&der)
             }
         };
+        Self::of(id, algorithm, private)
+    }
+
+    fn of(id: &str, algorithm: Algorithm, private: EncodingKey) -> Self {
         let mut public = serde_json::to_value(Jwk::from_encoding_key(&private, algorithm).unwrap()).unwrap();
         public["kid"] = id.into();
         Self { algorithm, private, public }
@@ -165,6 +166,51 @@ async fn keys_that_are_not_for_signatures_we_take_are_left_out() {
     assert!(verifiers.check(&good.sign()).await.is_ok(), "the others do not cost us this one");
     for token in [to_encrypt.sign(), other.sign()] {
         assert_eq!(why(&verifiers, &token).await, "the key of the token is unknown");
+    }
+}
+
+#[tokio::test]
+async fn rsa_keys_below_2048_bits_are_refused() {
+    let short = RsaPrivateKey::new(&mut OsRng, 1024).unwrap();
+    let short = EncodingKey::from_rsa_der(short.to_pkcs1_der().unwrap().as_bytes());
+    let short = Pair::of("short", Algorithm::RS256, short);
+    let long = Pair::new("long", Algorithm::RS256);
+    let issuer = Issuer::publish(&[&short, &long]).await;
+    let verifiers = issuer.verifiers(NEVER);
+    assert_eq!(why(&verifiers, &short.sign()).await, "the key of the token is unknown");
+    assert!(verifiers.check(&long.sign()).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_empty_key_set_keeps_the_last_good_one() {
+    let pair = Pair::new("a", Algorithm::ES256);
+    let issuer = Issuer::publish(&[&pair]).await;
+    let verifiers = issuer.verifiers(Duration::ZERO);
+    assert!(verifiers.check(&pair.sign()).await.is_ok());
+    let foreign = json!({ "kty": "oct", "kid": "o", "k": "AAAA" });
+    for published in [vec![], vec![foreign]] {
+        *issuer.keys.lock().unwrap() = published;
+        let before = issuer.fetches();
+        let unknown = sign(Algorithm::ES256, Some("b"), &pair.private);
+        assert_eq!(why(&verifiers, &unknown).await, "the key of the token is unknown");
+        assert_eq!(issuer.fetches(), before + 1);
+        assert!(verifiers.check(&pair.sign()).await.is_ok(), "the last good keys stay");
+    }
+}
+
+#[tokio::test]
+async fn a_token_with_critical_extensions_is_refused() {
+    let mut verifiers = Verifiers::default();
+    verifiers.set_secret(Some(&SecretString::from(SECRET)));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    for named in [vec![], vec!["exp".to_owned()], vec!["urn:example:bound".to_owned()]] {
+        let mut header = Header::new(Algorithm::HS256);
+        header.crit = Some(named);
+        let claims =
+            json!({ "aud": "zaplecze", "sub": "anna", "exp": jsonwebtoken::get_current_timestamp() + 600 });
+        let token = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+        let expected = "the token needs extensions (crit) that this service does not know";
+        assert_eq!(why(&verifiers, &token).await, expected);
     }
 }
 
