@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::error::Category;
 
+use super::integers::Integers;
 use super::{NUL, shape};
 use crate::problem::{
     BAD_REQUEST, BODY_TOO_LARGE, FieldError, INVALID_CONTENT, MALFORMED_JSON, Problem, UNSUPPORTED_MEDIA_TYPE,
@@ -22,7 +23,7 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 const JSON: &str = "application/json";
 
-/// A JSON body as `T`.
+/// A JSON body as `T`. A field of an integer type accepts any number with a zero fraction (`46.0`).
 ///
 /// Refuses: another content type, charset or encoding (415), more than [`MAX_BODY_BYTES`] (413), broken
 /// UTF-8 or JSON (400 with line and column), a wrong shape and NUL characters (400 with JSON pointers).
@@ -123,7 +124,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     refuse_nul(text)?;
 
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Integers(&mut json)).map_err(|error| {
         let inner = error.inner();
         if matches!(inner.classify(), Category::Syntax | Category::Eof | Category::Io) {
             return malformed(inner.to_string());
@@ -139,7 +140,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 /// # Errors
 /// `invalid_content` with the pointer of what has the wrong shape.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| misshapen(&error))
+    serde_path_to_error::deserialize(Integers(value)).map_err(|error| misshapen(&error))
 }
 
 fn misshapen(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {

@@ -4,6 +4,7 @@
 //! `deny_unknown_fields`), is valid UTF-8 and holds no NUL character, which Postgres cannot store in text.
 
 mod csv;
+mod integers;
 mod json;
 mod params;
 mod shape;
