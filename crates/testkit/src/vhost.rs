@@ -2,12 +2,15 @@
 
 use domain::events::Envelope;
 use domain::topology::{SUBSCRIBERS, Subscriber};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
 use crate::given;
+
+/// Of the second user of a vhost.
+const PASSWORD: &str = "another";
 
 /// An empty vhost. Deleted with the value.
 pub struct Vhost {
@@ -36,6 +39,26 @@ impl Vhost {
     /// Where a client finds it.
     pub const fn url(&self) -> &SecretString {
         &self.url
+    }
+
+    /// Where another user of the broker finds it, who may declare and read everything there, and write what `write`
+    /// matches.
+    ///
+    /// # Panics
+    /// When the management interface does not answer.
+    pub fn url_of_another(&self, write: &str) -> SecretString {
+        let user = self.other_user();
+        self.put(&format!("users/{user}"), &json!({"password": PASSWORD, "tags": ""}));
+        let rights = json!({"configure": ".*", "write": write, "read": ".*"});
+        self.put(&format!("permissions/{}/{user}", self.name), &rights);
+        let mut url = Url::parse(self.url.expose_secret()).expect("a URL");
+        url.set_username(&user).and_then(|()| url.set_password(Some(PASSWORD))).expect("a URL with a user");
+        String::from(url).into()
+    }
+
+    /// The name of the user of [`Vhost::url_of_another`].
+    pub fn other_user(&self) -> String {
+        format!("other-{}", self.name)
     }
 
     /// Makes a queue that is told every fact from now on, as an outside consumer would.
@@ -143,6 +166,8 @@ impl Vhost {
 impl Drop for Vhost {
     fn drop(&mut self) {
         // The server is thrown away after the run: a vhost left over harms nobody.
-        let _left = ureq::delete(self.address(&format!("vhosts/{}", self.name)).as_str()).call();
+        for path in [format!("vhosts/{}", self.name), format!("users/{}", self.other_user())] {
+            let _left = ureq::delete(self.address(&path).as_str()).call();
+        }
     }
 }
