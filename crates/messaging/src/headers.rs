@@ -4,6 +4,8 @@ use lapin::types::{AMQPValue, FieldTable, LongString};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::properties::ORIGINAL;
+
 /// How often a fact has failed so far.
 pub(crate) const ATTEMPT: &str = "x-zaplecze-attempt";
 /// Why it was sent on.
@@ -17,6 +19,16 @@ pub(crate) const REQUEUED: &str = "x-zaplecze-requeued";
 
 /// A header has to fit a frame of the protocol with all others; a reason longer than this is cut.
 const MAX_REASON_CHARS: usize = 1000;
+/// A queue's name is no longer (AMQP 0-9-1 §4.2.5.3, short strings).
+const MAX_QUEUE_CHARS: usize = 255;
+
+const OURS: [&str; 8] = [ATTEMPT, REASON, QUEUE, AT, REQUEUED, ORIGINAL, "traceparent", "tracestate"];
+
+/// True of a header that we write. A publisher may have written one of that name too: none is believed more than that the
+/// message itself is handled by it.
+pub(crate) fn is_ours(name: &str) -> bool {
+    OURS.contains(&name)
+}
 
 /// A whole number, zero where there is none.
 pub(crate) fn number(headers: &FieldTable, name: &str) -> u32 {
@@ -51,9 +63,9 @@ pub(crate) fn set_text(headers: &mut FieldTable, name: &str, text: &str) {
 
 /// Writes down why a message leaves a queue, and when.
 pub(crate) fn set_cause(headers: &mut FieldTable, reason: &str, queue: &str, at: OffsetDateTime) {
-    let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
-    set_text(headers, REASON, &reason);
-    set_text(headers, QUEUE, queue);
+    let first = |text: &str, chars| text.chars().take(chars).collect::<String>();
+    set_text(headers, REASON, &first(reason, MAX_REASON_CHARS));
+    set_text(headers, QUEUE, &first(queue, MAX_QUEUE_CHARS));
     // Only years before 0 or after 9999 cannot be written.
     set_text(headers, AT, &at.format(&Rfc3339).unwrap_or_default());
 }

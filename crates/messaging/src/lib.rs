@@ -13,6 +13,7 @@ mod error;
 mod headers;
 mod inbox;
 pub mod outbox;
+mod properties;
 mod relay;
 mod topology;
 mod trace;

@@ -17,14 +17,14 @@ pub(crate) fn of_the_caller(events: &[Envelope]) -> Cow<'_, [Envelope]> {
     let Some(context) = TraceContext::current() else { return Cow::Borrowed(events) };
     let mut events = events.to_vec();
     for event in events.iter_mut().filter(|event| event.traceparent.is_none()) {
-        set(event, &context);
+        set(event, Some(&context));
     }
     Cow::Owned(events)
 }
 
-fn set(event: &mut Envelope, context: &TraceContext) {
-    event.traceparent = Some(context.traceparent().to_owned());
-    event.tracestate = context.tracestate().map(str::to_owned);
+fn set(event: &mut Envelope, context: Option<&TraceContext>) {
+    event.traceparent = context.map(|context| context.traceparent().to_owned());
+    event.tracestate = context.and_then(TraceContext::tracestate).map(str::to_owned);
 }
 
 /// The headers of a fact's outbox row and message.
@@ -35,13 +35,20 @@ pub(crate) fn headers(event: &Envelope) -> Value {
     Value::Object(present.collect::<Map<_, _>>())
 }
 
-/// The trace a message belongs to: by its headers, else by the fact. The fact is told of it.
+/// The trace a message belongs to: by its headers, else by the fact. The fact is told of it, and loses one that cannot be
+/// read.
 pub(crate) fn of_message(headers: Option<&FieldTable>, event: &mut Envelope) -> Option<TraceContext> {
-    let header = |name| text(headers?.inner().get(name)?);
-    let context = TraceContext::read(header("traceparent"), header("tracestate"))
-        .or_else(|| TraceContext::read(event.traceparent.as_deref(), event.tracestate.as_deref()))?;
-    set(event, &context);
-    Some(context)
+    let context = headers
+        .and_then(of_headers)
+        .or_else(|| TraceContext::read(event.traceparent.as_deref(), event.tracestate.as_deref()));
+    set(event, context.as_ref());
+    context
+}
+
+/// The trace in a message's headers.
+pub(crate) fn of_headers(headers: &FieldTable) -> Option<TraceContext> {
+    let header = |name| text(headers.inner().get(name)?);
+    TraceContext::read(header("traceparent"), header("tracestate"))
 }
 
 /// Text in whatever type the sender's library made of it.
@@ -121,6 +128,10 @@ mod tests {
             headers.insert("traceparent".into(), AMQPValue::Boolean(true));
             event.traceparent = Some(id('2'));
             assert_eq!(of_message(Some(&headers), &mut event).unwrap().traceparent(), id('2'));
+
+            event.traceparent = Some("\0".repeat(9000));
+            assert_eq!(of_message(Some(&headers), &mut event), None);
+            assert_eq!(event.traceparent, None, "what is no trace is not stored");
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use domain::catch_panic_in;
 use domain::events::Envelope;
 use domain::topology::{RETRY_DELAYS, Role, Subscriber, queues};
+use domain::{Chain, catch_panic_in};
 use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions, ConfirmSelectOptions,
+};
 use lapin::types::FieldTable;
 use time::OffsetDateTime;
 use tokio::time::{interval, timeout_at};
@@ -18,7 +20,7 @@ use tracing::Instrument;
 
 use super::apply::apply;
 use super::{Consumer, Failure, Handler};
-use crate::{Broker, Error, broker, headers, topology, trace};
+use crate::{Broker, Error, broker, headers, properties, topology, trace};
 
 /// After the three delays, the longest once and again; then a fact is set aside.
 const MAX_ATTEMPTS: u32 = 5;
@@ -47,7 +49,6 @@ impl Consumer {
     ) -> Result<(), Error> {
         let service = self.subscriber.service;
         let channel = broker.channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
         topology::declare(&channel, self.subscriber).await?;
         // The next batch is on its way while this one is applied.
         channel.basic_qos(self.batch.saturating_mul(2), BasicQosOptions::default()).await?;
@@ -64,6 +65,7 @@ impl Consumer {
         metrics::counter!("messaging_consumed_total", "consumer" => H::NAME).increment(0);
         metrics::counter!("messaging_dead_total").increment(0);
         metrics::counter!("messaging_retried_total").increment(0);
+        let mut copies = Copies { broker, channel: None };
         let consumed = async {
             let mut is_crowded = false;
             loop {
@@ -72,7 +74,7 @@ impl Consumer {
                     return Ok(());
                 };
                 is_crowded = batch.len() > most / CROWD;
-                if !self.settle(&channel, batch, pool, handler, stop).await? {
+                if !self.settle(&mut copies, batch, pool, handler, stop).await? {
                     return Ok(());
                 }
                 // Not before: a session that takes messages and settles none must not try ever faster, or the broker's
@@ -115,7 +117,7 @@ impl Consumer {
     /// take what is sent on, all but that. False when told to stop before.
     async fn settle<H: Handler>(
         self,
-        channel: &Channel,
+        copies: &mut Copies<'_>,
         batch: Vec<Delivery>,
         pool: &pg::Pool,
         handler: &H,
@@ -159,10 +161,19 @@ impl Consumer {
         }
         metrics::counter!("messaging_consumed_total", "consumer" => H::NAME)
             .increment(u64::try_from(settled.len()).unwrap_or_default());
-        let mut stuck = None;
+        let (mut stuck, mut is_whole) = (None, true);
         for (place, message) in failed {
-            match send_on(channel, self.subscriber.service, &place, &message).await {
+            match copies.send_on(self.subscriber.service, &place, &message).await {
                 Ok(()) => settled.push(message.acker),
+                // Sent on again it is refused again, and would hold up those behind it: the broker moves the message itself to
+                // the dead queue.
+                Err(error) if topology::is_refusal(&error) => {
+                    let reason = place.reason;
+                    tracing::error!(reason, error = %Chain(&error), "a copy of a message was refused; it is dead-lettered as it is");
+                    metrics::counter!("messaging_dead_total").increment(1);
+                    message.acker.reject(BasicRejectOptions { requeue: false }).await?;
+                    is_whole = false;
+                }
                 Err(error) => {
                     stuck = Some(error);
                     break;
@@ -170,15 +181,18 @@ impl Consumer {
             }
         }
         failpoint::hit("consumer.before_acknowledge");
-        if let Some(error) = stuck {
+        if is_whole && stuck.is_none() {
+            last.ack(BasicAckOptions { multiple: true }).await?;
+        } else {
             // Given back with the channel's end are only those that went nowhere: a full retry queue must not use up the
             // deliveries of facts that were applied.
             for acker in settled {
                 acker.ack(BasicAckOptions::default()).await?;
             }
+        }
+        if let Some(error) = stuck {
             return Err(error);
         }
-        last.ack(BasicAckOptions { multiple: true }).await?;
         failpoint::hit("consumer.after_acknowledge");
         metrics::histogram!("messaging_batch_seconds", "consumer" => H::NAME).record(started.elapsed());
         Ok(true)
@@ -239,29 +253,52 @@ fn dead(failed_before: u32, reason: String) -> SentOn {
     SentOn { role: Role::Dead, attempt: failed_before + 1, reason }
 }
 
+/// How often it failed, as far as it says so. A stranger's number only decides how soon its message is dead-lettered.
 fn attempts(message: &Delivery) -> u32 {
-    message.properties.headers().as_ref().map_or(0, |known| headers::number(known, headers::ATTEMPT))
+    let headers = message.properties.headers().as_ref();
+    headers.map_or(0, |known| headers::number(known, headers::ATTEMPT)).min(MAX_ATTEMPTS)
 }
 
-/// Publishes a copy where it waits or rests, and returns when the broker has it: only then may the original be
-/// acknowledged. Dying in between leaves both, and the inbox makes that harmless.
-async fn send_on(channel: &Channel, service: &str, place: &SentOn, message: &Delivery) -> Result<(), Error> {
-    let (queue, attempt) = (place.role.queue_of(service), place.attempt);
-    let mut written = message.properties.headers().clone().unwrap_or_default();
-    headers::set_number(&mut written, headers::ATTEMPT, attempt);
-    let from = Role::Main.queue_of(service);
-    headers::set_cause(&mut written, &place.reason, &from, OffsetDateTime::now_utc());
-    let properties = message.properties.clone().with_headers(written);
-    failpoint::hit("consumer.before_send_on");
-    let published = broker::publish(channel, &queue, &message.data, properties).await?;
-    broker::confirmed(published, &queue).await?;
-    failpoint::hit("consumer.after_send_on");
-    if place.role == Role::Dead {
-        tracing::error!(queue, reason = place.reason, "a fact cannot be applied and was set aside");
-        metrics::counter!("messaging_dead_total").increment(1);
-    } else {
-        tracing::warn!(queue, reason = place.reason, attempt, "a fact failed and comes again");
-        metrics::counter!("messaging_retried_total").increment(1);
+/// Publishes copies of messages that failed, on a channel of its own: a copy that the broker refuses closes the channel, and
+/// what was applied is acknowledged all the same.
+struct Copies<'a> {
+    broker: &'a Broker,
+    /// None before the first copy and after an error.
+    channel: Option<Channel>,
+}
+
+impl Copies<'_> {
+    /// Publishes a copy where it waits or rests, and returns when the broker has it: only then may the original be
+    /// acknowledged. Dying in between leaves both, and the inbox makes that harmless.
+    async fn send_on(&mut self, service: &str, place: &SentOn, message: &Delivery) -> Result<(), Error> {
+        let (queue, attempt) = (place.role.queue_of(service), place.attempt);
+        let (properties, mut written) = properties::kept(&message.properties);
+        headers::set_number(&mut written, headers::ATTEMPT, attempt);
+        let from = Role::Main.queue_of(service);
+        headers::set_cause(&mut written, &place.reason, &from, OffsetDateTime::now_utc());
+        let channel = match self.channel.take() {
+            Some(open) => open,
+            None => self.open().await?,
+        };
+        failpoint::hit("consumer.before_send_on");
+        let published =
+            broker::publish(&channel, &queue, &message.data, properties.with_headers(written)).await?;
+        broker::confirmed(published, &queue).await?;
+        self.channel = Some(channel);
+        failpoint::hit("consumer.after_send_on");
+        if place.role == Role::Dead {
+            tracing::error!(queue, reason = place.reason, "a fact cannot be applied and was set aside");
+            metrics::counter!("messaging_dead_total").increment(1);
+        } else {
+            tracing::warn!(queue, reason = place.reason, attempt, "a fact failed and comes again");
+            metrics::counter!("messaging_retried_total").increment(1);
+        }
+        Ok(())
     }
-    Ok(())
+
+    async fn open(&self) -> Result<Channel, Error> {
+        let channel = self.broker.channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(channel)
+    }
 }

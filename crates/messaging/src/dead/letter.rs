@@ -11,17 +11,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::headers::{self, ATTEMPT, REQUEUED};
 use crate::inbox;
+use crate::properties::{self, ORIGINAL};
 
-/// The headers RabbitMQ writes when it moves a message on by itself.
-const MOVED: [&str; 7] = [
-    "x-death",
-    "x-first-death-exchange",
-    "x-first-death-queue",
-    "x-first-death-reason",
-    "x-last-death-exchange",
-    "x-last-death-queue",
-    "x-last-death-reason",
-];
 /// Bytes of a hash that stand for a message without an id.
 const SHORT_HASH: usize = 8;
 
@@ -90,14 +81,9 @@ impl DeadLetter {
     }
 
     /// The properties it goes back to its queue with: attempts are counted anew, what happened stays written down.
+    /// RabbitMQ's own history is not: it would take the message for one that goes in circles, and throw it away.
     pub(super) fn revived(&self) -> BasicProperties {
-        let mut written = FieldTable::default();
-        for (name, value) in self.properties.headers().iter().flat_map(FieldTable::inner) {
-            // RabbitMQ's own history would be taken for a message going in circles, and such a one is thrown away.
-            if name.as_str() != ATTEMPT && !MOVED.contains(&name.as_str()) {
-                written.insert(name.clone(), value.clone());
-            }
-        }
+        let (properties, mut written) = properties::kept(&self.properties);
         headers::set_cause(
             &mut written,
             &self.reason,
@@ -105,14 +91,16 @@ impl DeadLetter {
             self.set_aside_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
         );
         headers::set_number(&mut written, REQUEUED, self.requeued.saturating_add(1));
-        self.properties.clone().with_headers(written)
+        properties.with_headers(written)
     }
 
     /// Everything there is to see, as JSON.
     pub fn to_json(&self) -> Value {
         let written = self.properties.headers().clone().unwrap_or_default();
-        let shown: Map<String, Value> =
-            written.inner().iter().map(|(name, value)| (name.to_string(), shown(value))).collect();
+        let shown = |value| properties::shown(value, usize::MAX);
+        let headers = written.inner().iter().filter(|(name, _)| name.as_str() != ORIGINAL);
+        let headers: Map<String, Value> =
+            headers.map(|(name, value)| (name.to_string(), shown(value))).collect();
         let body = serde_json::from_slice::<Value>(&self.body)
             .unwrap_or_else(|_no_json| String::from_utf8_lossy(&self.body).into());
         json!({
@@ -124,35 +112,27 @@ impl DeadLetter {
             "set_aside_at": self.set_aside_at.and_then(|at| at.format(&Rfc3339).ok()),
             "from": self.from,
             "requeued": self.requeued,
-            "headers": shown,
+            "original": properties::original(&self.properties),
+            "headers": headers,
             "body": body,
         })
     }
 }
 
-/// What our consumer wrote, unless the broker set the message aside later than that.
+/// The broker's own words where it moved the message itself, which then is the latest that happened to it; else ours.
 fn cause(written: &FieldTable) -> Cause {
-    let at = headers::text(written, headers::AT).and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok());
-    if let Some(moved) = moved(written)
-        && moved.at >= at
-    {
-        return moved;
-    }
-    Cause {
+    moved(written).unwrap_or_else(|| Cause {
         reason: headers::text(written, headers::REASON).unwrap_or_else(|| "not known".to_owned()),
         from: headers::text(written, headers::QUEUE).unwrap_or_else(|| "not known".to_owned()),
-        at,
-    }
+        at: headers::text(written, headers::AT).and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok()),
+    })
 }
 
-/// The broker's own words on the latest move, unless that was the end of a wait.
+/// The latest move of the broker. Our copies carry none: a message on which one stands was moved after we had it.
 fn moved(written: &FieldTable) -> Option<Cause> {
     let AMQPValue::FieldArray(deaths) = written.inner().get("x-death")? else { return None };
     let AMQPValue::FieldTable(latest) = deaths.as_slice().first()? else { return None };
     let reason = headers::text(latest, "reason")?;
-    if reason == "expired" {
-        return None;
-    }
     let at = match latest.inner().get("time") {
         Some(AMQPValue::Timestamp(seconds)) => {
             i64::try_from(*seconds).ok().and_then(|it| OffsetDateTime::from_unix_timestamp(it).ok())
@@ -161,6 +141,8 @@ fn moved(written: &FieldTable) -> Option<Cause> {
     };
     let reason = match reason.as_str() {
         "delivery_limit" => "its consumer died on it too often (delivery_limit)".to_owned(),
+        "expired" => "its publisher's expiration passed before it was consumed (expired)".to_owned(),
+        "rejected" => "RabbitMQ refused its copy; the consumer's log says why (rejected)".to_owned(),
         other => format!("set aside by RabbitMQ ({other})"),
     };
     Some(Cause { reason, from: headers::text(latest, "queue").unwrap_or_default(), at })
@@ -169,18 +151,4 @@ fn moved(written: &FieldTable) -> Option<Cause> {
 fn named_after(body: &[u8]) -> String {
     let hash = Sha256::digest(body);
     format!("sha256-{}", hex::encode(hash.get(..SHORT_HASH).unwrap_or_default()))
-}
-
-fn shown(value: &AMQPValue) -> Value {
-    match value {
-        AMQPValue::Boolean(flag) => json!(flag),
-        AMQPValue::LongInt(number) => json!(number),
-        AMQPValue::LongLongInt(number) => json!(number),
-        AMQPValue::Timestamp(seconds) => json!(seconds),
-        AMQPValue::FieldArray(values) => values.as_slice().iter().map(shown).collect(),
-        AMQPValue::FieldTable(table) => {
-            table.inner().iter().map(|(name, value)| (name.to_string(), shown(value))).collect()
-        }
-        other => headers::as_text(other).map_or_else(|| json!(format!("{other:?}")), Value::from),
-    }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::session::{Row, Session};
 use crate::broker::PATIENCE;
+use crate::properties::PERSISTENT;
 use crate::{Broker, Error, topology};
 
 /// Rows per round: also how many publishes wait for their confirm at once.
@@ -27,8 +28,6 @@ const POLL: Duration = Duration::from_secs(1);
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(20);
 /// How often the depth is counted.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
-/// Persistent (AMQP 0-9-1 §1.8, basic properties).
-const PERSISTENT: u8 = 2;
 
 /// Tells one service's facts. Any number of replicas may run one; one at a time works, the others stand by.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 mod consuming;
 mod dead;
 mod panics;
+mod foreign;
 mod relaying;
 mod support;
 mod tls;
