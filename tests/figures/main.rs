@@ -31,9 +31,10 @@ async fn main() {
     let figures = match case.as_str() {
         "full" => bench(binary, &FULL, rest).await,
         "quick" => bench(binary, &QUICK, rest).await,
-        "chaos" => {
-            let kills = rest.first().unwrap().parse().unwrap();
-            chaos::run(binary, kills).await
+        "chaos" | "rolling" => {
+            let number = rest.first().unwrap().parse().unwrap();
+            let how = if case == "chaos" { chaos::End::Kill } else { chaos::End::Stop };
+            chaos::run(binary, number, how).await
         }
         other => panic!("there is no case {other}"),
     };

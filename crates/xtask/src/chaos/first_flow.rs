@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Kills, PATIENCE, reading};
+use super::{Kills, PATIENCE, Windows, reading};
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::demo::{settle, wait_until};
@@ -43,7 +43,7 @@ pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     })?;
     client.slow_down(Duration::ZERO)?;
 
-    let mut webhooks = Kills::default();
+    let (mut webhooks, mut windows) = (Kills::default(), Windows::default());
     client.go_live(None, orders / 5, orders / 50, 5)?;
     for kill in 0..kills {
         wait_until("a webhook is on its way", PATIENCE, || Ok(subscriber.in_flight() > 0))?;
@@ -54,10 +54,10 @@ pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
             sleep(Duration::from_millis(1));
         }
         let in_flight = subscriber.in_flight();
-        stack.kill("webhook-dispatcher")?;
+        let window = windows.kill(&mut stack, "webhook-dispatcher", &client, &subscriber)?;
         webhooks.note(in_flight > 0);
         println!(
-            "[{:>5.1} s] webhook-dispatcher killed with {in_flight} requests in flight, {} received",
+            "[{:>5.1} s] webhook-dispatcher killed with {in_flight} requests in flight and a window of {window}, {} received",
             started.elapsed().as_secs_f32(),
             subscriber.total()
         );
@@ -71,8 +71,9 @@ pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     webhooks.print("webhook-dispatcher");
 
     wait_until("all new orders have arrived", PATIENCE, || Ok(client.arrived()? >= u64::from(orders / 5)))?;
-    let table = settle(&client, &subscriber, &[USER], PATIENCE)?;
+    let table = settle(&client, &subscriber, &[USER], windows.sum(), PATIENCE)?;
     table.print();
+    windows.print(subscriber.received().repeated());
     println!("took {:.0} s", started.elapsed().as_secs_f32());
     let is_passed = table.is_kept() && backup.is_valid() && webhooks.is_valid();
     Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -11,6 +11,7 @@ mod stock;
 mod stock_hands;
 mod stock_truth;
 mod webhooks;
+mod windows;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::test;
+
+pub(crate) use windows::Windows;
 
 /// What can be killed.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -35,6 +38,8 @@ pub(crate) enum Name {
     Backup,
     /// Two replicas of webhook-dispatcher in turn, beside endpoints that hang and fail.
     Webhooks,
+    /// The same two replicas replaced in turn (SIGTERM) under load: nothing is repeated, and nothing is late.
+    RollingRestart,
     /// Stock that follows sales: services and servers killed in turn while orders arrive, allegro-backup away in the middle.
     Stock,
 }
@@ -55,7 +60,8 @@ pub(crate) fn run(name: Name, wish: &Wish) -> Result<ExitCode> {
     match name {
         Name::FirstFlow => first_flow::run(wish.kills, wish.orders),
         Name::Replicas => replicas::run(wish.kills),
-        Name::Webhooks => webhooks::run(wish.kills),
+        Name::Webhooks => webhooks::run("chaos", wish.kills),
+        Name::RollingRestart => webhooks::run("rolling", wish.kills),
         Name::Outages => outages::run(wish.outage),
         Name::Stock => stock::run(wish.kills, wish.orders, wish.outage),
         Name::Backup if wish.minutes == 0 => backup::load(wish.kills, wish.orders),

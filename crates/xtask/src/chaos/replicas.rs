@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::callers::Callers;
-use super::{Kills, PATIENCE};
+use super::{Kills, PATIENCE, Windows};
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::demo::{settle, wait_until};
@@ -82,7 +82,7 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
         "api-2",
         &format!("/api/v1/orders/{}?limit=200", users.first().context("no shop")?),
     )?;
-    let mut fair = Kills::default();
+    let (mut fair, mut windows) = (Kills::default(), Windows::default());
     for kill in 0..kills {
         let victim = VICTIMS.iter().cycle().nth(usize::try_from(kill)?).context("nobody to kill")?;
         let is_busy = || match victim.split('-').next() {
@@ -93,7 +93,11 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
         };
         wait_until("there is work in flight", PATIENCE, is_busy)?;
         let in_flight = is_busy()?;
-        stack.kill(victim)?;
+        if victim.starts_with("dispatcher") {
+            windows.kill(&mut stack, victim, &client, &subscriber)?;
+        } else {
+            stack.kill(victim)?;
+        }
         fair.note(in_flight);
         println!("[{:>5.1} s] {victim} killed", started.elapsed().as_secs_f32());
         sleep(PAUSE);
@@ -104,7 +108,7 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
     println!("api-2 gave {answered} answers between its deaths, {wrong} of them neither 200 nor 503");
     wait_until("all new orders have arrived", PATIENCE, || Ok(client.arrived()? >= u64::from(LIVE)))?;
     let names: Vec<&str> = users.iter().map(String::as_str).collect();
-    let table = settle(&client, &subscriber, &names, PATIENCE)?;
+    let table = settle(&client, &subscriber, &names, windows.sum(), PATIENCE)?;
     table.print();
     let (runs, twice) = pair(&stack.ask("allegro_backup", TURNS)?)?;
     let (failed, beside) = pair(&stack.ask("allegro_backup", TASKS)?)?;

@@ -1,4 +1,5 @@
-//! webhook-dispatcher, two replicas of it, killed while it delivers: to healthy endpoints, one that hangs, one that fails.
+//! webhook-dispatcher, two replicas of it, killed or stopped while it delivers: to healthy endpoints, one that hangs, one
+//! that fails.
 
 use std::process::ExitCode;
 
@@ -6,9 +7,9 @@ use anyhow::Result;
 
 use crate::webhook_figures::Figures;
 
-/// Kills the replicas in turn; the program that is run tells of each promise, and fails when one is not kept.
-pub(super) fn run(kills: u32) -> Result<ExitCode> {
-    let counted = Figures::start()?.run(&["chaos", &kills.to_string()])?;
+/// Ends the replicas in turn, as `case` says; the program that is run prints each promise, and fails when one is not kept.
+pub(super) fn run(case: &str, times: u32) -> Result<ExitCode> {
+    let counted = Figures::start()?.run(&[case, &times.to_string()])?;
     println!("{counted:#}");
     Ok(ExitCode::SUCCESS)
 }

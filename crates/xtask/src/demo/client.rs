@@ -61,6 +61,14 @@ impl Client {
         answer(&format!("POST {url}"), request.send_json(body))
     }
 
+    /// What a kill of the webhook-dispatcher at this address repeats at most: the sum of its windows now.
+    pub(crate) fn window(&self, address: &str) -> Result<usize> {
+        let url = format!("{address}/metrics");
+        let text = self.agent.get(&url).call()?.body_mut().read_to_string()?;
+        let value = text.lines().find_map(|line| line.strip_prefix("webhook_window_deliveries "));
+        Ok(value.map_or(Ok(0), str::parse)?)
+    }
+
     /// Subscribes and returns the secret.
     pub(crate) fn subscribe(&self, url: &str) -> Result<String> {
         let wish = json!({ "url": url, "events": ["*"], "description": "an outside subscriber" });

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::chaos::Windows;
 use crate::deadline::Deadline;
 use crate::stack::{SERVICES, Stack, build, commands};
 use client::Client;
@@ -95,7 +96,8 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     let before = subscriber.total();
     client.go_live(None, LIVE, LIVE_PER_SECOND, 5)?;
     wait_until("the subscriber hears of some", PATIENCE, || Ok(subscriber.total() > before + 10))?;
-    stack.kill("webhook-dispatcher")?;
+    let mut windows = Windows::default();
+    windows.kill(stack, "webhook-dispatcher", &client, &subscriber)?;
     let (arrived, heard) = (client.arrived()?, subscriber.total() - before);
     steps.note(&format!(
         "killed after {arrived} of {LIVE} orders; the subscriber had heard {heard} times of them"
@@ -110,7 +112,7 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     }
 
     steps.next("everything arrives");
-    let table = settle(&client, &subscriber, &[USER], PATIENCE)?;
+    let table = settle(&client, &subscriber, &[USER], windows.sum(), PATIENCE)?;
     table.print();
     println!(
         "\n{} in {:.0} s; the subscriber's file is {}",
@@ -121,16 +123,18 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     Ok(table.is_kept())
 }
 
-/// Waits until all promises are kept, and returns the counts as they are then or when patience ends.
+/// Waits until all promises are kept, and returns the counts as they are then or when patience ends. `window` is what kills
+/// may have repeated.
 pub(crate) fn settle(
     client: &Client,
     subscriber: &Subscriber,
     users: &[&str],
+    window: usize,
     patience: Duration,
 ) -> Result<Table> {
     let deadline = Instant::now() + patience;
     loop {
-        let table = Table::count(client, subscriber, users)?;
+        let table = Table::count(client, subscriber, users, window)?;
         if table.is_kept() || Instant::now() > deadline {
             return Ok(table);
         }
