@@ -7,6 +7,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::resend::GuardedClient;
 use crate::ssrf::Resolver;
 
 /// Idle connections are closed before the usual 60 s of servers and balancers, so that none is used half-closed.
@@ -50,14 +51,14 @@ pub fn client(settings: &Settings) -> Result<Client, Error> {
 
 /// Clients for addresses that came from outside. The addresses the resolver permits are the ones connected to: names
 /// are looked up by the guard itself, once per connection, so that an answer cannot change in between. What is read is
-/// what was sent: nothing is unpacked, and nothing is sent twice.
+/// what was sent: nothing is unpacked. Nothing is sent twice, but for what [`GuardedClient::send`] says.
 ///
 /// The URL must have passed [`crate::ssrf::Guard::check_url`] too: an address written as a literal is never looked up.
 #[derive(Debug, Clone)]
 pub struct Clients {
     settings: Settings,
     resolver: Resolver,
-    usual: Client,
+    usual: GuardedClient,
 }
 
 impl Clients {
@@ -66,12 +67,12 @@ impl Clients {
     /// # Errors
     /// As [`client`].
     pub fn new(settings: Settings, resolver: Resolver) -> Result<Self, Error> {
-        let usual = guarded(&settings, &resolver).build()?;
+        let usual = GuardedClient::new(|| Ok(guarded(&settings, &resolver)))?;
         Ok(Self { settings, resolver, usual })
     }
 
     /// The client everybody shares, with its open connections.
-    pub fn usual(&self) -> Client {
+    pub fn usual(&self) -> GuardedClient {
         self.usual.clone()
     }
 
@@ -79,15 +80,18 @@ impl Clients {
     ///
     /// # Errors
     /// When a certificate or a key is none.
-    pub fn with(&self, tls: &Tls) -> Result<Client, Error> {
-        let mut builder = guarded(&self.settings, &self.resolver);
-        if let Some(custom_ca) = &tls.custom_ca {
-            builder = builder.tls_certs_merge(Certificate::from_pem_bundle(custom_ca.as_bytes())?);
-        }
-        if let Some(certificate) = &tls.client_certificate {
-            builder = builder.identity(Identity::from_pem(certificate.expose_secret().as_bytes())?);
-        }
-        Ok(builder.build()?)
+    pub fn with(&self, tls: &Tls) -> Result<GuardedClient, Error> {
+        let builder = || {
+            let mut builder = guarded(&self.settings, &self.resolver);
+            if let Some(custom_ca) = &tls.custom_ca {
+                builder = builder.tls_certs_merge(Certificate::from_pem_bundle(custom_ca.as_bytes())?);
+            }
+            if let Some(certificate) = &tls.client_certificate {
+                builder = builder.identity(Identity::from_pem(certificate.expose_secret().as_bytes())?);
+            }
+            Ok(builder)
+        };
+        Ok(GuardedClient::new(builder)?)
     }
 }
 

@@ -4,10 +4,14 @@
 mod cause;
 mod client;
 mod redact;
+mod resend;
+mod retry_after;
 pub mod ssrf;
 mod trace;
 
 pub use cause::cause;
 pub use client::{Clients, Error, Settings, Tls, client};
 pub use redact::redact;
+pub use resend::GuardedClient;
+pub use retry_after::retry_after;
 pub use trace::traced;

@@ -95,6 +95,8 @@ CREATE TABLE webhook_deliveries (
     trigger text NOT NULL DEFAULT 'auto'
         CONSTRAINT webhook_deliveries_trigger CHECK (trigger IN ('auto', 'manual', 'replay', 'test')),
     attempts_before int NOT NULL DEFAULT 0,
+    -- When the present run began, where somebody has set the delivery going again.
+    restarted_at timestamptz,
     -- When it is due. While it is being delivered: when whoever delivers it counts as dead.
     next_attempt_at timestamptz,
     -- Grows with each claim: whoever claimed it before must not write any more.

@@ -27,6 +27,8 @@ pub struct Config {
     pub(crate) outside_types: Vec<String>,
     pub(crate) keep: Keep,
     pub(crate) workers: usize,
+    /// Deliveries of one endpoint that may be sent and not yet recorded, at most.
+    pub(crate) max_window: usize,
 }
 
 impl Config {
@@ -66,6 +68,13 @@ impl Config {
                 4,
                 1..=64,
                 "Tasks at once: replays and cleaning up.",
+            ),
+            max_window: reader.number(
+                "WEBHOOK_MAX_WINDOW",
+                128,
+                1..=1024,
+                "Deliveries to one endpoint that may be sent and not yet recorded while it answers at once (8 at rest): a \
+                 kill repeats no more.",
             ),
             database: reader.database(),
             amqp: reader.amqp(),

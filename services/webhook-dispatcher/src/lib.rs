@@ -101,7 +101,8 @@ impl Service for WebhookDispatcher {
             let resolver = Resolver::new(state.guard.clone(), &config.name_servers)?;
             let clients = egress::Clients::new(settings, resolver)?;
             let (dispatcher, jobs) = Dispatcher::new();
-            life.spawn("dispatcher", dispatch::run(state.clone(), clients, jobs, life.stopping()));
+            let dispatching = dispatch::run(state.clone(), clients, config.max_window, jobs, life.stopping());
+            life.spawn("dispatcher", dispatching);
             let scanner = dispatch::scan(state.clone(), dispatcher.clone(), dispatch::POLL, life.stopping());
             life.spawn("scanner", scanner);
             let fan_out = FanOut::new(state.clone(), dispatcher);

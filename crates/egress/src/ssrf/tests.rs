@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -261,7 +262,7 @@ async fn a_name_whose_answer_changes_is_connected_to_where_it_was_checked_or_not
     };
     let client = crate::Clients::new(settings, resolver.clone()).unwrap().usual();
     for _ in 0..3 {
-        client.get(&url).send().await.unwrap_err();
+        client.send(|client| Ok::<_, Infallible>(client.get(&url))).await.unwrap().unwrap_err();
     }
     let refused = resolver.addresses("rebound.test").await;
     assert_eq!(refused, Err(Refused::Name("rebound.test".to_owned())), "the answer has changed");

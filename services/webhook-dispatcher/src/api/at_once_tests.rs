@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
 use domain::{SystemClock, UuidV7Source};
-use egress::ssrf::{Guard, Resolver, Rules, USUAL_PORTS};
+use egress::ssrf::{Guard, Rules, USUAL_PORTS};
 use pg::sealed::Keyring;
 use serde_json::{Value, json};
 use testkit::{Database, eventually};
@@ -57,7 +57,7 @@ impl Desk {
             connect_timeout: Duration::from_secs(20),
             timeout: Duration::from_secs(20),
         };
-        let client = egress::Clients::new(settings, Resolver::new(state.guard.clone(), &[]).unwrap());
+        let client = egress::client(&settings).unwrap();
         let of_routes = pool.clone();
         let server = Server::new(Authenticator::new("webhook-dispatcher").insecure_local(true))
             .state(state)
@@ -67,7 +67,6 @@ impl Desk {
             .unwrap();
         let address = format!("http://{}/api/v1", server.address());
         tokio::spawn(server.run(stop.clone()));
-        let client = client.unwrap().usual();
         Self { address, client, jobs, pool, _database: database, _stop: stop.drop_guard() }
     }
 

@@ -122,6 +122,7 @@ impl FanOut {
                 is_in_order: false,
                 claim: 1,
                 leased_until,
+                run_started_at: now,
                 accepted_at: Some(now),
                 slot,
             });

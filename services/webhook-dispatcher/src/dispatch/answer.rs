@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value};
-use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime};
+use time::OffsetDateTime;
 
 /// What is read of a body. One that is longer costs the connection.
 const READ_BYTES: usize = 64 * 1024;
 /// What is kept of it, and of the headers.
 const KEPT_BYTES: usize = 4 * 1024;
-/// The longest a receiver may ask us to wait.
-const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// How long an endpoint that is overloaded and does not say for how long is left alone.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -57,24 +54,29 @@ pub(super) fn headers(headers: &HeaderMap) -> Value {
     Value::Object(kept)
 }
 
-/// How long the endpoint is to be left alone, if it is: what it says (RFC 9110 §10.2.3, in seconds or as a date), or a
-/// moment when it is overloaded and does not say.
-pub(super) fn pause(status: StatusCode, headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
-    let is_overloaded = matches!(status.as_u16(), 429 | 502 | 503 | 504);
-    let asked = headers.get(RETRY_AFTER).and_then(|value| read_retry_after(value.to_str().ok()?.trim(), now));
-    let pause = asked.or_else(|| is_overloaded.then_some(SHORT_PAUSE))?;
-    (!status.is_success()).then(|| pause.clamp(SHORT_PAUSE, LONGEST_WAIT))
+/// An endpoint's wish to be sent less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SlowDown {
+    /// How long it is to be left alone.
+    pub(super) pause: Duration,
+    /// The receiver is only throttling: the try uses no attempt (429, and 503 with `Retry-After`).
+    pub(super) is_throttling: bool,
 }
 
-fn read_retry_after(text: &str, now: OffsetDateTime) -> Option<Duration> {
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+/// The wish of an answer, if it has one: what it says in `Retry-After`, or a moment when it is overloaded and does not say.
+pub(super) fn slow_down(status: StatusCode, headers: &HeaderMap, now: OffsetDateTime) -> Option<SlowDown> {
+    if status.is_success() {
+        return None;
     }
-    let format = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    let at = PrimitiveDateTime::parse(text, format).ok()?.assume_utc();
-    Some((at - now).try_into().unwrap_or_default())
+    let asked = egress::retry_after(headers, now);
+    let (is_overloaded, is_throttling) = match status.as_u16() {
+        429 => (true, true),
+        503 => (true, asked.is_some()),
+        502 | 504 => (true, false),
+        _ => (false, false),
+    };
+    let pause = asked.or_else(|| is_overloaded.then_some(SHORT_PAUSE))?;
+    Some(SlowDown { pause: pause.max(SHORT_PAUSE), is_throttling })
 }
 
 #[cfg(test)]
@@ -87,28 +89,36 @@ mod tests {
     use reqwest::header::{HeaderMap, RETRY_AFTER};
     use time::macros::datetime;
 
-    use super::{KEPT_BYTES, headers, pause, text};
+    use super::{KEPT_BYTES, SlowDown, headers, slow_down, text};
 
     #[test]
     fn endpoints_are_left_alone_for_as_long_as_they_ask() {
         let now = datetime!(1994-11-06 08:49:37 UTC);
         for (status, value, expected) in [
-            (429, Some("120"), Some(120)),
-            (503, Some("Sun, 06 Nov 1994 08:51:37 GMT"), Some(120)),
-            (503, Some("Sun, 06 Nov 1994 08:00:00 GMT"), Some(1)),
-            (429, Some("soon"), Some(1)),
-            (429, Some("99999999999999999999"), Some(1)),
-            (429, Some("99999999"), Some(86_400)),
-            (502, None, Some(1)),
-            (504, None, Some(1)),
+            (429, Some("120"), Some((120, true))),
+            (429, Some("soon"), Some((1, true))),
+            (429, None, Some((1, true))),
+            (429, Some("99999999999999999999"), Some((86_400, true))),
+            (503, Some("Sun, 06 Nov 1994 08:51:37 GMT"), Some((120, true))),
+            (503, Some("Sunday, 06-Nov-94 08:51:37 GMT"), Some((120, true))),
+            (503, Some("Sun Nov  6 08:51:37 1994"), Some((120, true))),
+            (503, Some("Sun, 06 Nov 1994 08:00:00 GMT"), Some((1, true))),
+            (503, Some("soon"), Some((1, false))),
+            (503, None, Some((1, false))),
+            (502, None, Some((1, false))),
+            (504, None, Some((1, false))),
             (500, None, None),
-            (500, Some("7"), Some(7)),
+            (500, Some("7"), Some((7, false))),
             (200, Some("7"), None),
         ] {
             let mut headers = HeaderMap::new();
             headers.extend(value.map(|value| (RETRY_AFTER, value.parse().unwrap())));
-            let found = pause(StatusCode::from_u16(status).unwrap(), &headers, now);
-            assert_eq!(found, expected.map(Duration::from_secs), "{status} {value:?}");
+            let found = slow_down(StatusCode::from_u16(status).unwrap(), &headers, now);
+            let expected = expected.map(|(seconds, is_throttling)| SlowDown {
+                pause: Duration::from_secs(seconds),
+                is_throttling,
+            });
+            assert_eq!(found, expected, "{status} {value:?}");
         }
     }
 

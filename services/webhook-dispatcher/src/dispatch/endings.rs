@@ -48,11 +48,11 @@ impl Courses {
         let mut courses = Self { of: BTreeMap::new(), gone: BTreeMap::new() };
         for outcome in outcomes.iter().filter(|outcome| outcome.attempt > 0) {
             let course = courses.of.entry(outcome.subscription_id).or_default();
-            if outcome.ending == Ending::Success {
-                course.succeeded(outcome.attempted_at);
-            } else {
-                let pause = outcome.pause_seconds.map(|it| Duration::seconds(it.into()));
-                course.failed(outcome.attempted_at, pause);
+            let pause = outcome.pause_seconds.map(|it| Duration::seconds(it.into()));
+            match outcome.ending {
+                Ending::Success => course.succeeded(outcome.attempted_at),
+                Ending::Throttled(_) => course.throttled(pause.unwrap_or_default()),
+                _ => course.failed(outcome.attempted_at, pause),
             }
             if outcome.ending == Ending::Gone {
                 courses.gone.insert(outcome.subscription_id, outcome.attempted_at);

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::Panic;
-use egress::Clients;
+use egress::{Clients, GuardedClient};
 use pg::sealed::SealError;
-use reqwest::Client;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use uuid::Uuid;
@@ -27,7 +26,7 @@ const KEPT: Duration = Duration::from_mins(1);
 /// A receiver.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    pub(crate) client: Client,
+    pub(crate) client: GuardedClient,
     /// What the client was made from, if it is one of its own.
     tls: Option<SealedTls>,
     pub(crate) url: Url,
@@ -121,7 +120,7 @@ impl Endpoints {
         &self,
         subscription: &Subscription,
         before: Option<Arc<Endpoint>>,
-    ) -> Result<(Client, Option<SealedTls>), LookupError> {
+    ) -> Result<(GuardedClient, Option<SealedTls>), LookupError> {
         let Some(tls) = subscription.sealed_tls() else { return Ok((self.clients.usual(), None)) };
         if let Some(before) = before.filter(|before| before.tls.as_ref() == Some(&tls)) {
             return Ok((before.client.clone(), Some(tls)));

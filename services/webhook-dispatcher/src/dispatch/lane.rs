@@ -1,8 +1,8 @@
 //! One endpoint's share of the work.
 //!
-//! Two things are bounded: the requests under way, and those in doubt: sent, and not yet known to be recorded. The first
-//! is how much the endpoint may be asked to do at once, the second is what a crash repeats. Both begin small and grow
-//! while the endpoint answers at once; the first failure makes them small again.
+//! Two things are bounded: the requests under way, and those that are unconfirmed: sent, and not yet known to be recorded.
+//! The first is how much the endpoint may be asked to do at once; the second, the window, is what a crash repeats. Both
+//! begin small and grow while the endpoint answers at once; the first failure makes them small again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use super::Job;
 use super::endpoints::{Endpoint, Endpoints};
 use super::recorder::{Handed, Recorder};
 use super::send::{Sender, Sent};
+use super::window::Window;
 use crate::domain::health::OPENS_AFTER;
 use crate::state::State;
 use crate::store::outcomes::{Ending, Outcome};
 
-/// In doubt at least, and at most, when an endpoint answers at once.
-const FEWEST: usize = 8;
-const MOST: usize = 128;
-/// Of those in doubt, the part that may be under way, but never less than [`FEWEST`].
+/// The part of the window that may be under way, but never less than the window at rest.
 const UNDER_WAY: usize = 4;
+/// Recorded outcomes noted at once, at most.
+const NOTES: usize = 128;
 /// An answer within this is one at once; one that takes longer than [`SLOW`] is like a failure.
 const AT_ONCE: Duration = Duration::from_millis(100);
 const SLOW: Duration = Duration::from_secs(1);
@@ -41,6 +41,8 @@ pub(super) struct Tools {
     pub(super) sender: Sender,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) recorder: Recorder,
+    /// Deliveries of one endpoint that may be unconfirmed, at most.
+    pub(super) max_window: usize,
     pub(super) stop: CancellationToken,
 }
 
@@ -50,33 +52,37 @@ struct Lane {
     waiting: VecDeque<Job>,
     under_way: JoinSet<Sent>,
     recorded: mpsc::UnboundedSender<()>,
-    in_doubt: usize,
-    /// How many may be in doubt.
-    credit: usize,
+    unconfirmed: usize,
+    /// How many may be unconfirmed.
+    window: Window,
     /// Whether the last answer came at once.
     is_quick: bool,
+    /// Whether the last answer was a success and not slow.
+    is_well: bool,
     failures: i32,
 }
 
-/// Delivers one subscription's jobs, until their sender is gone and all are delivered, or until the stop: then what is
-/// under way is ended and handed in, and what waits is left to whoever finds its lease ended.
+/// Delivers one subscription's jobs, until their sender is gone and all are delivered, or until the stop: then what waits
+/// is released for other replicas, and what is under way is ended and recorded.
 pub(super) async fn work(tools: Tools, id: Uuid, mut jobs: mpsc::UnboundedReceiver<Job>) {
     let (recorded, mut told) = mpsc::unbounded_channel();
     let stop = tools.stop.clone();
+    let window = Window::new(tools.max_window);
     let mut lane = Lane {
         tools,
         id,
         waiting: VecDeque::new(),
         under_way: JoinSet::new(),
         recorded,
-        in_doubt: 0,
-        credit: FEWEST,
+        unconfirmed: 0,
+        window,
         is_quick: false,
+        is_well: false,
         failures: 0,
     };
     let mut notes = Vec::new();
     let mut is_open = true;
-    while is_open || !lane.waiting.is_empty() || lane.in_doubt > 0 {
+    while is_open || !lane.waiting.is_empty() || lane.unconfirmed > 0 {
         tokio::select! {
             () = stop.cancelled() => break,
             job = jobs.recv(), if is_open => match job {
@@ -89,12 +95,20 @@ pub(super) async fn work(tools: Tools, id: Uuid, mut jobs: mpsc::UnboundedReceiv
                 None => is_open = false,
             },
             Some(ended) = lane.under_way.join_next() => lane.ended(ended),
-            number = told.recv_many(&mut notes, MOST) => {
+            number = told.recv_many(&mut notes, NOTES) => {
                 notes.clear();
                 lane.recorded_so_many(number);
             }
         }
+        if stop.is_cancelled() {
+            break;
+        }
         lane.start().await;
+    }
+    // Nothing more is sent after the stop.
+    jobs.close();
+    while let Some(job) = lane.waiting.pop_front().or_else(|| jobs.try_recv().ok()) {
+        lane.tools.recorder.release(job, lane.tools.state.now());
     }
     while let Some(ended) = lane.under_way.join_next().await {
         lane.ended(ended);
@@ -104,7 +118,7 @@ pub(super) async fn work(tools: Tools, id: Uuid, mut jobs: mpsc::UnboundedReceiv
 impl Lane {
     /// Starts what may be started.
     async fn start(&mut self) {
-        if self.waiting.is_empty() || self.in_doubt >= self.credit {
+        if self.waiting.is_empty() || self.unconfirmed >= self.window.size() {
             return;
         }
         let endpoint = match panic_as_error(self.tools.endpoints.get(self.id)).await {
@@ -125,18 +139,24 @@ impl Lane {
             // What was handed over before its circuit was seen to be open: no more than one of it is tried.
             1
         } else {
-            endpoint.max_concurrency.unwrap_or_else(|| (self.credit / UNDER_WAY).max(FEWEST))
+            endpoint
+                .max_concurrency
+                .unwrap_or_else(|| (self.window.size() / UNDER_WAY).max(self.window.at_rest()))
         };
         while self.under_way.len() < places
-            && self.in_doubt < self.credit
+            && self.unconfirmed < self.window.size()
             && let Some(job) = self.waiting.pop_front()
         {
             let now = self.tools.state.now();
             if now + endpoint.timeout + RECORDING > job.leased_until {
-                // It waited too long here: another may take it before we are done. Whoever takes it then, sends it.
+                // It waited too long here: another may take it before we are done. Where its endpoint is well it is claimed
+                // again at once; otherwise it would only wait here again, until its lease ends.
+                if self.is_well {
+                    self.tools.recorder.release(job, now);
+                }
                 continue;
             }
-            self.in_doubt += 1;
+            self.unconfirmed += 1;
             self.send(&endpoint, job);
         }
     }
@@ -150,9 +170,9 @@ impl Lane {
 
     /// Only what is recorded makes room for more: before anything is, a crash repeats the fewest.
     fn recorded_so_many(&mut self, number: usize) {
-        self.in_doubt = self.in_doubt.saturating_sub(number);
+        self.unconfirmed = self.unconfirmed.saturating_sub(number);
         if self.is_quick {
-            self.credit = (self.credit + number).min(MOST);
+            self.window.grow(number);
         }
     }
 
@@ -162,15 +182,16 @@ impl Lane {
             Ok(sent) => sent,
             Err(error) => {
                 tracing::error!(%error, "an attempt panicked; its lease ends by itself");
-                self.in_doubt = self.in_doubt.saturating_sub(1);
+                self.unconfirmed = self.unconfirmed.saturating_sub(1);
                 return;
             }
         };
         failpoint::hit("webhook.after_send");
         let is_success = sent.outcome.ending == Ending::Success;
         self.is_quick = is_success && sent.took <= AT_ONCE;
-        if !is_success || sent.took > SLOW {
-            self.credit = FEWEST;
+        self.is_well = is_success && sent.took <= SLOW;
+        if !self.is_well {
+            self.window.reset();
         }
         self.failures = match sent.outcome.pause_seconds {
             _ if is_success => 0,
@@ -190,7 +211,7 @@ impl Lane {
         while let Some(job) = self.waiting.pop_front() {
             let mut outcome = job.outcome(ending, now);
             outcome.answer.error = error.map(|(class, text)| (class, text.to_owned()));
-            self.in_doubt += 1;
+            self.unconfirmed += 1;
             self.hand_in(job, outcome);
         }
     }

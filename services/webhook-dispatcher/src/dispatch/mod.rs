@@ -1,8 +1,9 @@
 //! From a delivery in hand to a recorded outcome.
 //!
 //! Accepted deliveries are handed over in memory, their rows leased; the [`scanner`] takes up what was not: retries,
-//! what found no room, and what a dead process left. Each endpoint has a [`lane`], which bounds what is under way to it and
-//! what of it is in doubt: a crash repeats no more than that many. Outcomes of all are recorded together.
+//! what found no room, and what a dead process left. Each endpoint has a [`lane`], which bounds what is under way to it and,
+//! by its [`window`], what is sent and not yet recorded: a crash repeats no more than that many. Outcomes of all are
+//! recorded together. At a stop what is leased and not sent is released.
 
 mod answer;
 mod endings;
@@ -14,6 +15,7 @@ mod run;
 mod scanner;
 mod send;
 mod told;
+mod window;
 
 use bytes::Bytes;
 use telemetry::TraceContext;
@@ -46,6 +48,8 @@ pub(crate) struct Job {
     /// Whether others of its key wait for its end.
     pub(crate) is_in_order: bool,
     pub(crate) leased_until: OffsetDateTime,
+    /// When its present run of attempts began.
+    pub(crate) run_started_at: OffsetDateTime,
     /// When it was taken in; none where somebody has set it going again since.
     pub(crate) accepted_at: Option<OffsetDateTime>,
     pub(crate) slot: Slot,
@@ -79,7 +83,7 @@ impl Dispatcher {
         (Self(jobs), received)
     }
 
-    /// Hands a job over. While the process ends nobody takes it; its lease then ends by itself.
+    /// Hands a job over. Nobody takes it when the dispatcher has panicked; its lease then ends by itself.
     pub(crate) fn hand_over(&self, job: Job) {
         let _ends = self.0.send(job);
     }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use domain::{Chain, backoff, catch_panic};
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
-use super::{Slot, endings};
+use super::{Job, Slot, endings};
 use crate::state::State;
-use crate::store::outcomes::Outcome;
+use crate::store::outcomes::{Ending, Outcome};
 
 /// Outcomes in one statement, at most.
 const BATCH: usize = 1000;
@@ -33,6 +34,13 @@ impl Recorder {
     pub(super) fn new(state: State) -> (Self, impl Future<Output = ()>) {
         let (handed_in, received) = mpsc::unbounded_channel();
         (Self(handed_in), write(state, received))
+    }
+
+    /// Releases a job that is not sent: whoever looks next takes it up.
+    pub(super) fn release(&self, job: Job, now: OffsetDateTime) {
+        let (recorded, _nobody) = mpsc::unbounded_channel();
+        let outcome = job.outcome(Ending::Postponed, now);
+        self.hand_in(Handed { outcome, is_in_order: job.is_in_order, slot: job.slot, recorded });
     }
 
     /// Hands an outcome in. It is bounded by what may be in doubt of each subscription.

@@ -19,11 +19,12 @@ use crate::state::State;
 /// How often lanes nobody needs are ended.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-/// Delivers what is handed over until `stop`; attempts under way are then ended and recorded, what waits is left to
-/// whoever finds its lease ended.
+/// Delivers what is handed over until `stop`; attempts under way are then ended and recorded, and what waits is released
+/// for other replicas. `max_window` bounds what is sent to one endpoint and not yet recorded.
 pub(crate) async fn run(
     state: State,
     clients: egress::Clients,
+    max_window: usize,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     stop: CancellationToken,
 ) {
@@ -34,6 +35,7 @@ pub(crate) async fn run(
         endpoints: Arc::new(Endpoints::new(state.clone(), clients)),
         state,
         recorder,
+        max_window,
         stop: stop.clone(),
     };
     let mut lanes: HashMap<Uuid, mpsc::UnboundedSender<Job>> = HashMap::new();
@@ -64,12 +66,17 @@ pub(crate) async fn run(
             working.spawn(lane::work(tools.clone(), id, handed));
             lane
         });
-        if let Err(mpsc::error::SendError(_job)) = lane.send(job) {
-            // It panicked: the lease of this one ends by itself, and the next finds another lane.
+        if let Err(mpsc::error::SendError(job)) = lane.send(job) {
+            // It panicked, or has stopped: the next one finds another lane.
+            tools.recorder.release(job, tools.state.now());
             lanes.remove(&id);
         }
     }
     drop(lanes);
+    // Whoever hands over stops too: there is an end to this.
+    while let Some(job) = jobs.recv().await {
+        tools.recorder.release(job, tools.state.now());
+    }
     while working.join_next().await.is_some() {}
     drop(tools);
     if let Err(error) = recording.await {

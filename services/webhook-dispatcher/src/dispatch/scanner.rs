@@ -85,6 +85,7 @@ fn hand_over(state: &State, dispatcher: &Dispatcher, row: Claimed, is_in_order: 
         claim: row.claim,
         is_in_order,
         leased_until: row.next_attempt_at,
+        run_started_at: row.run_started_at,
         accepted_at: row.accepted_at,
         slot,
     });

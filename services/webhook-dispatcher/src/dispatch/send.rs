@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 use domain::catch_panic;
 use egress::ssrf::Guard;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use telemetry::SpanExt;
 use time::OffsetDateTime;
 use tracing::Span;
 
 use super::Job;
-use super::answer;
+use super::answer::{self, SlowDown};
 use super::endpoints::Endpoint;
-use crate::domain::payload;
 use crate::domain::settings::PayloadStyle;
 use crate::domain::signature::SigningKey;
+use crate::domain::{payload, schedule};
 use crate::store::outcomes::{Answer, Ending, Outcome};
 
 /// Sends deliveries. Cheap to clone.
@@ -37,7 +37,7 @@ pub(super) struct Sent {
 struct Heard {
     status: Option<StatusCode>,
     answer: Answer,
-    pause: Option<Duration>,
+    slow_down: Option<SlowDown>,
 }
 
 /// Why there is no request: of which kind, and in words.
@@ -73,15 +73,9 @@ impl Sender {
         if let Err(refused) = self.guard.check_url(&endpoint.url) {
             heard.fail("address", refused.to_string());
         } else {
-            match span.in_scope(|| request(endpoint, job, now)) {
-                Ok(request) => {
-                    let heard = &mut heard;
-                    let posted = heard.post(request, now);
-                    if tokio::time::timeout(endpoint.timeout, posted).await.is_err() {
-                        heard.fail("timeout", format!("no complete answer within {:?}", endpoint.timeout));
-                    }
-                }
-                Err((class, text)) => heard.fail(class, text),
+            let posted = heard.post(endpoint, job, &span, now);
+            if tokio::time::timeout(endpoint.timeout, posted).await.is_err() {
+                heard.fail("timeout", format!("no complete answer within {:?}", endpoint.timeout));
             }
         }
         let took = started.elapsed();
@@ -104,20 +98,22 @@ impl Heard {
         self.answer.error.get_or_insert((class, text));
     }
 
-    async fn post(&mut self, request: RequestBuilder, now: OffsetDateTime) {
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => {
+    async fn post(&mut self, endpoint: &Endpoint, job: &Job, span: &Span, now: OffsetDateTime) {
+        let request = |client: &Client| span.in_scope(|| request(client, endpoint, job, now));
+        let mut response = match endpoint.client.send(request).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
                 let (class, text) = egress::cause(&error);
                 return self.fail(class, text);
             }
+            Err((class, text)) => return self.fail(class, text),
         };
         let status = response.status();
         self.status = Some(status);
         self.answer.status = Some(i32::from(status.as_u16()));
         self.answer.ip = response.remote_addr().map(|address| address.ip().to_string());
         self.answer.headers = Some(answer::headers(response.headers()));
-        self.pause = answer::pause(status, response.headers(), now);
+        self.slow_down = answer::slow_down(status, response.headers(), now);
         let (body, broken) = answer::excerpt(&mut response).await;
         self.answer.body = body;
         if let Some(error) = broken {
@@ -138,28 +134,37 @@ impl Heard {
 
     fn outcome(self, endpoint: &Endpoint, job: &Job, now: OffsetDateTime, took: Duration) -> Outcome {
         let attempt = job.attempts + 1;
+        let pause = self.slow_down.map(|it| it.pause);
         let ending = if self.answer.error.is_none() {
             Ending::Success
         } else if self.status == Some(StatusCode::GONE) {
             Ending::Gone
+        } else if let Some(SlowDown { pause, is_throttling: true }) = self.slow_down {
+            let is_kept = schedule::outlasts_throttling(now - job.run_started_at);
+            if is_kept { Ending::Throttled(now + took + pause) } else { Ending::Failed }
         } else {
             let attempts = usize::try_from(attempt - job.attempts_before).unwrap_or(usize::MAX);
             endpoint.schedule.next_wait(attempts, rand::random()).map_or(Ending::Failed, |wait| {
-                Ending::Again(now + took + wait.max(self.pause.unwrap_or_default()))
+                Ending::Again(now + took + wait.max(pause.unwrap_or_default()))
             })
         };
         Outcome {
             attempt,
             duration_ms: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
             answer: self.answer,
-            pause_seconds: self.pause.map(|pause| i32::try_from(pause.as_secs()).unwrap_or(i32::MAX)),
+            pause_seconds: pause.map(|pause| i32::try_from(pause.as_secs()).unwrap_or(i32::MAX)),
             ..job.outcome(ending, now)
         }
     }
 }
 
 /// The request, signed with every live key.
-fn request(endpoint: &Endpoint, job: &Job, now: OffsetDateTime) -> Result<RequestBuilder, Unsendable> {
+fn request(
+    client: &Client,
+    endpoint: &Endpoint,
+    job: &Job,
+    now: OffsetDateTime,
+) -> Result<RequestBuilder, Unsendable> {
     let (id, timestamp) = (job.message_id.to_string(), now.unix_timestamp());
     let body = match endpoint.style {
         PayloadStyle::Standard => job.body.clone(),
@@ -168,7 +173,7 @@ fn request(endpoint: &Endpoint, job: &Job, now: OffsetDateTime) -> Result<Reques
     let unsigned = || ("signature", "the message could not be signed".to_owned());
     let sign = |key: &SigningKey| key.sign(&id, timestamp, &body);
     let signatures: Option<Vec<String>> = endpoint.keys.iter().map(sign).collect();
-    let mut request = traced(endpoint.client.post(endpoint.url.clone()), job)
+    let mut request = traced(client.post(endpoint.url.clone()), job)
         .headers(endpoint.headers.clone())
         .header(CONTENT_TYPE, "application/json")
         .header("webhook-id", &id)

@@ -7,6 +7,9 @@ pub(crate) const OPENS_AFTER: i32 = 10;
 /// How long it stays open the first time; twice as long each time after that, but not for ever.
 const FIRST_OPEN: Duration = Duration::seconds(10);
 const LONGEST_OPEN: Duration = Duration::minutes(5);
+/// How long an endpoint that throttles is left alone at least; twice as long each time while nothing arrives in between,
+/// up to [`LONGEST_OPEN`].
+const FIRST_PAUSE: Duration = Duration::seconds(1);
 /// A success that changes nothing is noted no more often than that.
 const NOTED_EVERY: Duration = Duration::seconds(10);
 /// An endpoint that only failed for so long is sent nothing any more.
@@ -70,12 +73,21 @@ pub(crate) struct Course {
     first_failure_at: Option<OffsetDateTime>,
     /// The longest time a receiver asked to be left alone for.
     pause: Option<Duration>,
+    is_throttled: bool,
 }
 
 impl Course {
-    /// Adds a success; what failed before it does not count any more.
+    /// Adds a success; what failed before it does not count any more. What was asked for still holds: answers of one
+    /// moment come in any order.
     pub(crate) fn succeeded(&mut self, at: OffsetDateTime) {
-        *self = Self { succeeded_at: Some(at), ..Self::default() };
+        let Self { pause, is_throttled, .. } = *self;
+        *self = Self { succeeded_at: Some(at), pause, is_throttled, ..Self::default() };
+    }
+
+    /// Adds an answer that only asks for less: no failure.
+    pub(crate) fn throttled(&mut self, pause: Duration) {
+        self.is_throttled = true;
+        self.pause = self.pause.max(Some(pause));
     }
 
     /// Adds a failure.
@@ -91,6 +103,7 @@ impl Health {
     pub(crate) fn is_moved_by(&self, course: &Course) -> bool {
         let is_noted = |at| self.last_success_at.is_some_and(|last| last + NOTED_EVERY > at);
         course.failures > 0
+            || course.pause.is_some()
             || self.consecutive_failures > 0
             || self.circuit != Circuit::Closed
             || !course.succeeded_at.is_some_and(is_noted)
@@ -106,25 +119,28 @@ impl Health {
             first_failure_at: failed_before.or(course.first_failure_at),
             ..self.clone()
         };
+        if course.succeeded_at.is_some() {
+            after.openings = 0;
+        }
         let asked = course.pause.map(|pause| now + pause);
-        match self.circuit {
-            Circuit::Open(until) if until > now => {
-                after.circuit = Circuit::Open(asked.map_or(until, |asked| asked.max(until)));
+        if let Circuit::Open(until) = self.circuit
+            && until > now
+        {
+            after.circuit = Circuit::Open(asked.map_or(until, |asked| asked.max(until)));
+            return after;
+        }
+        let doubled = |first: Duration| {
+            now + (first * 2_i32.saturating_pow(after.openings.unsigned_abs().min(10))).min(LONGEST_OPEN)
+        };
+        let is_broken = course.failures > 0 && after.consecutive_failures >= OPENS_AFTER;
+        let broken = is_broken.then(|| doubled(FIRST_OPEN));
+        let throttled = course.is_throttled.then(|| doubled(FIRST_PAUSE));
+        match broken.max(throttled).max(asked) {
+            Some(until) => {
+                after.circuit = Circuit::Open(until);
+                after.openings = after.openings.saturating_add(1);
             }
-            _ if course.failures == 0 => {
-                (after.circuit, after.openings) = (Circuit::Closed, 0);
-            }
-            before => {
-                let is_broken =
-                    after.consecutive_failures >= OPENS_AFTER || matches!(before, Circuit::HalfOpen(_));
-                let ours = is_broken.then(|| {
-                    let doubled = FIRST_OPEN * 2_i32.saturating_pow(self.openings.unsigned_abs().min(10));
-                    now + doubled.min(LONGEST_OPEN)
-                });
-                if let Some(until) = ours.max(asked) {
-                    (after.circuit, after.openings) = (Circuit::Open(until), self.openings.saturating_add(1));
-                }
-            }
+            None => after.circuit = Circuit::Closed,
         }
         after
     }
@@ -187,6 +203,47 @@ mod tests {
             health.after(&success(second(9)), second(9)),
             Health { last_success_at: Some(second(9)), ..FINE }
         );
+    }
+
+    fn throttled(at: OffsetDateTime, successes: bool) -> Course {
+        let mut course = Course::default();
+        course.throttled(Duration::seconds(1));
+        if successes {
+            course.succeeded(at);
+        }
+        course
+    }
+
+    #[test]
+    fn throttling_is_no_failure() {
+        let mut health = FINE;
+        for _ in 0..20 {
+            assert!(health.is_moved_by(&throttled(START, true)));
+            health = health.after(&throttled(START, true), START);
+            assert_eq!((health.circuit, health.openings), (Circuit::Open(second(1)), 1));
+            health.circuit = Circuit::HalfOpen(second(100));
+        }
+        assert_eq!((health.consecutive_failures, health.first_failure_at), (0, None));
+    }
+
+    #[test]
+    fn pauses_grow_while_nothing_arrives_in_between() {
+        let mut health = FINE;
+        for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            health = health.after(&throttled(START, false), START);
+            assert_eq!(health.circuit, Circuit::Open(second(expected)));
+            health.circuit = Circuit::HalfOpen(second(1000));
+        }
+        health.circuit = Circuit::Open(second(300));
+        let late = health.after(&success(second(1)), second(1));
+        assert_eq!((late.circuit, late.openings), (health.circuit, 0));
+    }
+
+    #[test]
+    fn a_failure_after_a_pause_closes_the_circuit_again() {
+        let paused = Health { circuit: Circuit::HalfOpen(second(9)), openings: 1, ..FINE };
+        let after = paused.after(&failures(1, START, None), START);
+        assert_eq!((after.circuit, after.consecutive_failures), (Circuit::Closed, 1));
     }
 
     #[test]

@@ -14,6 +14,14 @@ const WAITS: [u64; 10] =
 /// Waits are spread, so that what failed together does not return together.
 const JITTER: f64 = 0.2;
 
+/// How long tries of a receiver that only throttles use no attempt: as long as the usual schedule lasts.
+const THROTTLED_FOR: time::Duration = time::Duration::hours(76);
+
+/// Whether a delivery that was throttled at this age, counted from the start of its present run, is tried again.
+pub(crate) fn outlasts_throttling(age: time::Duration) -> bool {
+    age < THROTTLED_FOR
+}
+
 /// When a subscription's deliveries are tried again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Schedule {
@@ -38,7 +46,15 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use super::{Schedule, WAITS};
+    use time::Duration;
+
+    use super::{Schedule, WAITS, outlasts_throttling};
+
+    #[test]
+    fn a_throttled_delivery_is_tried_for_76_hours() {
+        let limit = Duration::hours(76);
+        assert!(outlasts_throttling(limit - Duration::MILLISECOND) && !outlasts_throttling(limit));
+    }
 
     fn waits_of(schedule: &Schedule) -> Vec<u64> {
         (1..).map_while(|attempts| schedule.next_wait(attempts, 0.5)).map(|wait| wait.as_secs()).collect()

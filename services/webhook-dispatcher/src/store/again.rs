@@ -85,7 +85,7 @@ pub(crate) async fn retry(
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
     sql_query(
-        "UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = $2, trigger = 'manual', \
+        "UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = $2, restarted_at = $2, trigger = 'manual', \
              attempts_before = CASE WHEN status = 'pending' THEN attempts_before ELSE attempts END, \
              error_message = CASE WHEN status = 'pending' THEN error_message END, updated_at = $2 WHERE id = $1",
     )
@@ -182,6 +182,7 @@ pub(crate) async fn replay(
              UPDATE webhook_deliveries d SET updated_at = greatest($2, $3), \
                  status = CASE WHEN m.body IS NOT NULL THEN 'pending' WHEN d.status = 'success' THEN 'success' ELSE 'skipped' END, \
                  next_attempt_at = CASE WHEN m.body IS NOT NULL THEN $3 END, \
+                 restarted_at = CASE WHEN m.body IS NOT NULL THEN $3 ELSE d.restarted_at END, \
                  trigger = CASE WHEN m.body IS NOT NULL THEN 'replay' ELSE d.trigger END, \
                  attempts_before = CASE WHEN m.body IS NOT NULL THEN d.attempts ELSE d.attempts_before END, \
                  error_message = CASE WHEN m.body IS NULL AND d.status <> 'success' THEN $4 END \

@@ -12,6 +12,8 @@ use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::domain::health::OPENS_AFTER;
+
 /// A delivery in this process's hands.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Claimed {
@@ -35,6 +37,9 @@ pub(crate) struct Claimed {
     pub(crate) claim: i32,
     #[diesel(sql_type = Timestamptz)]
     pub(crate) next_attempt_at: OffsetDateTime,
+    /// When its present run of attempts began.
+    #[diesel(sql_type = Timestamptz)]
+    pub(crate) run_started_at: OffsetDateTime,
     /// When it was taken in, where it is on its way since then.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub(crate) accepted_at: Option<OffsetDateTime>,
@@ -58,6 +63,8 @@ pub(crate) struct Wanted {
 const ANY: &str = "ordering_key IS NULL";
 /// Deliveries that go one after another within a key.
 const IN_ORDER: &str = "ordering_key IS NOT NULL";
+/// Deliveries that go out at once after a pause a receiver has asked for.
+const AFTER_PAUSE: i32 = 8;
 const UNFINISHED: &str = "status IN ('pending', 'delivering')";
 
 static CLAIM_ANY: LazyLock<String> = LazyLock::new(|| {
@@ -95,7 +102,7 @@ static CLAIM_IN_ORDER: LazyLock<String> = LazyLock::new(|| {
 ///
 /// `waiting` jumps from one subscription with unfinished deliveries to the next. A limited rate has a moment until which
 /// its allowance is used up (GCRA); half a second's allowance, or one delivery, may go at once. An open circuit whose
-/// time is over lets one through and is half open until that one's end.
+/// time is over lets one through, or a few where the receiver only asked for a pause, and is half open until their end.
 fn claim_of(which: &str, due: &str) -> String {
     let of_some = format!("FROM webhook_deliveries WHERE {which} AND {UNFINISHED}");
     let window = "greatest(0.5, 1.0 / s.rate_limit_per_second) * interval '1 second'";
@@ -108,7 +115,9 @@ fn claim_of(which: &str, due: &str) -> String {
              FROM waiting w WHERE w.id IS NOT NULL), \
          limited AS ( \
              SELECT s.id, s.timeout_seconds, least( \
-                 CASE WHEN s.circuit_state = 'closed' THEN $5 ELSE 1 END, \
+                 CASE WHEN s.circuit_state = 'closed' THEN $5 \
+                      WHEN s.consecutive_failures < {OPENS_AFTER} AND s.circuit_openings <= 1 THEN {AFTER_PAUSE} \
+                      ELSE 1 END, \
                  CASE WHEN s.rate_limit_per_second IS NULL THEN $5 \
                       ELSE floor(extract(epoch FROM $1 - {used_until}) * s.rate_limit_per_second + 0.001) END)::int \
                  AS allowed \
@@ -136,6 +145,7 @@ fn claim_of(which: &str, due: &str) -> String {
              FROM sized WHERE d.id = sized.id AND (sized.bytes <= $7 OR sized.number = 1) \
              RETURNING d.id, d.subscription_id, d.message_id, sized.body, sized.traceparent, sized.tracestate, \
                  d.attempts, d.attempts_before, d.claim, d.next_attempt_at, \
+                 coalesce(d.restarted_at, d.created_at) AS run_started_at, \
                  CASE WHEN d.trigger = 'auto' THEN d.created_at END AS accepted_at), \
          spent AS ( \
              UPDATE webhook_subscriptions AS s SET \

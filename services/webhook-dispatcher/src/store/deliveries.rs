@@ -33,8 +33,9 @@ pub(crate) struct Delivery {
     pub(crate) is_blocked: bool,
     #[diesel(sql_type = Int4)]
     pub(crate) attempts: i32,
+    /// When it is sent next, as far as that is known.
     #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub(crate) next_attempt_at: Option<OffsetDateTime>,
+    pub(crate) sent_next_at: Option<OffsetDateTime>,
     #[diesel(sql_type = Nullable<Int4>)]
     pub(crate) response_status: Option<i32>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -121,11 +122,22 @@ pub(crate) struct Filter {
     pub(crate) message: Option<Uuid>,
 }
 
-/// A delivery's columns and whether it waits for an earlier one.
-const COLUMNS: &str = "d.*, d.status = 'pending' AND d.ordering_key IS NOT NULL AND EXISTS ( \
+/// A delivery's columns, whether it waits for an earlier one, and when it is sent next: not before its endpoint's open
+/// circuit has closed, nor before its turn within a limited rate, of which no more than a thousand places are counted.
+/// Nothing is known of one that is blocked or whose subscription is not active. A moment that has passed is now.
+const COLUMNS: &str = "d.*, w.is_blocked, \
+     CASE WHEN d.status = 'pending' AND s.is_active AND NOT w.is_blocked THEN greatest(d.next_attempt_at, now(), \
+         CASE WHEN s.circuit_state = 'open' THEN s.circuit_until END, \
+         CASE WHEN s.rate_limit_per_second IS NOT NULL THEN s.rate_used_until \
+             + (1 + (SELECT count(*) FROM (SELECT 1 FROM webhook_deliveries e \
+                     WHERE e.subscription_id = d.subscription_id AND e.ordering_key IS NULL \
+                         AND e.status IN ('pending', 'delivering') AND e.next_attempt_at < d.next_attempt_at \
+                     LIMIT 1000) AS ahead)) * interval '1 second' / s.rate_limit_per_second END) END AS sent_next_at \
+     FROM webhook_deliveries d JOIN webhook_subscriptions s ON s.id = d.subscription_id \
+     CROSS JOIN LATERAL (SELECT d.status = 'pending' AND d.ordering_key IS NOT NULL AND EXISTS ( \
          SELECT 1 FROM webhook_deliveries e WHERE e.subscription_id = d.subscription_id \
              AND e.ordering_key = d.ordering_key AND e.place < d.place AND e.status IN ('pending', 'delivering') \
-     ) AS is_blocked";
+     ) AS is_blocked) w";
 
 /// Deliveries of a subscription, newest first. Only what is asked for stands in the statement, so that the planner
 /// finds the index that fits.
@@ -137,7 +149,7 @@ pub(crate) async fn list(
     limit: i64,
 ) -> Result<Vec<Delivery>, pg::Error> {
     let mut statement = sql_query(format!(
-        "SELECT {COLUMNS} FROM webhook_deliveries d WHERE d.subscription_id = $1 AND ($2 IS NULL OR d.event_type = $2)"
+        "SELECT {COLUMNS} WHERE d.subscription_id = $1 AND ($2 IS NULL OR d.event_type = $2)"
     ))
     .into_boxed::<Pg>()
     .bind::<SqlUuid, _>(subscription_id.as_uuid())
@@ -178,8 +190,7 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn find(conn: &mut pg::Connection, id: DeliveryId) -> Result<Option<Delivery>, pg::Error> {
-    let statement = sql_query(format!("SELECT {COLUMNS} FROM webhook_deliveries d WHERE d.id = $1"))
-        .bind::<SqlUuid, _>(id.as_uuid());
+    let statement = sql_query(format!("SELECT {COLUMNS} WHERE d.id = $1")).bind::<SqlUuid, _>(id.as_uuid());
     Ok(statement.get_result(conn).await.optional()?)
 }
 

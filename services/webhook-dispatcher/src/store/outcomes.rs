@@ -14,7 +14,7 @@ pub(crate) struct Outcome {
     pub(crate) subscription_id: Uuid,
     /// The claim it was made under: an outcome of an older one is refused.
     pub(crate) claim: i32,
-    /// Which attempt; 0 when none was made.
+    /// Which attempt; 0 when none was made. One that was throttled has the number of the attempt it did not use up.
     pub(crate) attempt: i32,
     pub(crate) attempted_at: OffsetDateTime,
     pub(crate) duration_ms: i32,
@@ -35,6 +35,8 @@ pub(crate) enum Ending {
     Cancelled,
     /// Due again.
     Again(OffsetDateTime),
+    /// The receiver throttles: due again, and no attempt is used up.
+    Throttled(OffsetDateTime),
     /// Not tried now, and due again as soon as the circuit lets it through.
     Postponed,
 }
@@ -56,6 +58,7 @@ impl Ending {
         match self {
             Self::Gone => "gone",
             Self::Again(_) => "retried",
+            Self::Throttled(_) => "throttled",
             Self::Postponed => "postponed",
             other => other.status(),
         }
@@ -66,15 +69,25 @@ impl Ending {
             Self::Success => "success",
             Self::Failed | Self::Gone => "failed",
             Self::Cancelled => "cancelled",
-            Self::Again(_) | Self::Postponed => "pending",
+            Self::Again(_) | Self::Throttled(_) | Self::Postponed => "pending",
         }
     }
 
     const fn next_attempt_at(self, now: OffsetDateTime) -> Option<OffsetDateTime> {
         match self {
-            Self::Again(at) => Some(at),
+            Self::Again(at) | Self::Throttled(at) => Some(at),
             Self::Postponed => Some(now),
             _ => None,
+        }
+    }
+}
+
+impl Outcome {
+    /// How many attempts of the delivery are used up.
+    const fn used(&self) -> i32 {
+        match self.ending {
+            Ending::Throttled(_) => self.attempt - 1,
+            _ => self.attempt,
         }
     }
 }
@@ -98,15 +111,15 @@ pub(crate) async fn record(
     // What was postponed keeps what is known of it.
     let statement = sql_query(
         "WITH recorded AS ( \
-             UPDATE webhook_deliveries AS d SET status = u.status, attempts = greatest(d.attempts, u.attempt), \
-                 next_attempt_at = u.next_attempt_at, updated_at = $14, \
+             UPDATE webhook_deliveries AS d SET status = u.status, attempts = greatest(d.attempts, u.used), \
+                 next_attempt_at = u.next_attempt_at, updated_at = $15, \
                  response_status = CASE WHEN u.attempt = 0 THEN d.response_status ELSE u.response_status END, \
                  response_body = CASE WHEN u.attempt = 0 THEN d.response_body ELSE u.response_body END, \
                  error_message = CASE WHEN u.attempt = 0 THEN coalesce(u.error_message, d.error_message) \
                      ELSE u.error_message END, \
                  delivered_at = CASE WHEN u.status = 'success' THEN u.attempted_at END \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-                 AS u (id, claim, attempt, attempted_at, duration_ms, status, next_attempt_at, response_status, \
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+                 AS u (id, claim, attempt, used, attempted_at, duration_ms, status, next_attempt_at, response_status, \
                        response_headers, response_body, ip, error_class, error_message) \
              WHERE d.id = u.id AND d.claim = u.claim AND d.status = 'delivering' \
              RETURNING u.*, d.trigger) \
@@ -118,6 +131,7 @@ pub(crate) async fn record(
     .bind::<Array<SqlUuid>, _>(columns.of(|it| it.delivery_id))
     .bind::<Array<Int4>, _>(columns.of(|it| it.claim))
     .bind::<Array<Int4>, _>(columns.of(|it| it.attempt))
+    .bind::<Array<Int4>, _>(columns.of(Outcome::used))
     .bind::<Array<Timestamptz>, _>(columns.of(|it| it.attempted_at))
     .bind::<Array<Int4>, _>(columns.of(|it| it.duration_ms))
     .bind::<Array<Text>, _>(columns.of(|it| it.ending.status()))

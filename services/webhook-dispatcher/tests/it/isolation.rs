@@ -224,3 +224,20 @@ async fn a_crowd_of_facts_for_one_endpoint_waits_for_no_lease() {
     // What waited for the end of its lease was taken up a second time.
     assert_eq!(desk.count("webhook_deliveries WHERE claim = 1").await, 2000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crowd_for_a_well_endpoint_is_claimed_again_before_its_leases_end() {
+    let desk = Desk::open().await;
+    // One after another: a thousand take longer than a lease lets them wait.
+    let receiver = Receiver::new(|_| {
+        std::thread::sleep(Duration::from_millis(15));
+        (200, None)
+    });
+    desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": 30 }));
+    desk.tell(&(0..1000).map(fact).collect::<Vec<Envelope>>()).await;
+    eventually_within(PATIENCE, "a second claim within the first one's lease", async || {
+        let again = "webhook_deliveries WHERE claim > 1 AND created_at > now() - interval '40 seconds'";
+        (desk.count(again).await > 0).then_some(())
+    })
+    .await;
+}

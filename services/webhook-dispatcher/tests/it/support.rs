@@ -173,7 +173,8 @@ impl Hit {
     }
 }
 
-/// What a receiver answers to its n-th request (from 0): a status, and where to look instead.
+/// What a receiver answers to its n-th request (from 0): a status, and where to look instead (`Location`), or with 429 and
+/// 503 when to come back (`Retry-After`).
 type Answers = dyn Fn(usize) -> (u16, Option<String>) + Send + Sync;
 
 struct Shared {
@@ -282,9 +283,12 @@ async fn receive(request: HttpRequest, body: web::Bytes, shared: Data<Shared>) -
         hits.len() - 1
     };
     shared.gate.subscribe().wait_for(|open| *open).await.unwrap();
-    let (status, location) = (shared.answers)(number);
+    let (status, value) = (shared.answers)(number);
     let mut answer = HttpResponse::build(StatusCode::from_u16(status).unwrap());
-    answer.insert_header(("location", location.unwrap_or_default()));
+    if let Some(value) = value {
+        let name = if matches!(status, 429 | 503) { "retry-after" } else { "location" };
+        answer.insert_header((name, value));
+    }
     answer.finish()
 }
 

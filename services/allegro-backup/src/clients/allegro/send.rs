@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 use super::head;
 use super::pause::PAUSE;
@@ -120,17 +119,9 @@ fn is_last(headers: &HeaderMap) -> bool {
         == Some(0_u64)
 }
 
-/// RFC 9110 §10.2.3: seconds or a date.
+/// How long Allegro asks us to wait, as far as anybody is waited for.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_no_number) => {
-            let until = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-            (until - OffsetDateTime::now_utc()).try_into().unwrap_or_default()
-        }
-    };
-    Some(wait.min(LONGEST))
+    Some(egress::retry_after(headers, OffsetDateTime::now_utc())?.min(LONGEST))
 }
 
 /// A pause after 429 is never shorter than this.
@@ -156,6 +147,8 @@ mod tests {
         };
         assert_eq!(read(" 90 "), Some(Duration::from_secs(90)));
         assert_eq!(read("999999"), Some(LONGEST));
+        assert_eq!(read("99999999999999999999"), Some(LONGEST));
+        assert_eq!(read("Wednesday, 21-Oct-15 07:28:00 GMT"), Some(Duration::ZERO), "it has come");
         assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO), "it has come");
         let soon = OffsetDateTime::now_utc() + Duration::from_secs(100);
         let wait = read(&soon.format(&Rfc2822).unwrap()).unwrap();

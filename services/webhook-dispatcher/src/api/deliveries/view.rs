@@ -33,7 +33,10 @@ pub(crate) struct DeliveryView {
     #[schema(example = "auto")]
     trigger: String,
     ordering_key: Option<String>,
+    /// Attempts used up; a try the receiver only throttled (429, or 503 with `Retry-After`) uses none.
     attempts: i32,
+    /// When it is sent next, where that is known: not before the pause its endpoint has asked for is over. Null while it is
+    /// blocked or its subscription is not active.
     #[serde(with = "time::serde::rfc3339::option")]
     next_attempt_at: Option<OffsetDateTime>,
     response_status: Option<i32>,
@@ -52,6 +55,7 @@ pub(crate) struct DeliveryView {
     "response_status": 200, "response_headers": { "content-type": "text/plain" }, "response_body": "ok", "error_class": null, "error_message": null,
 }))]
 pub(crate) struct AttemptView {
+    /// Its number; one that was throttled has the number of the attempt it did not use up.
     attempt: i32,
     #[serde(with = "time::serde::rfc3339")]
     attempted_at: OffsetDateTime,
@@ -91,8 +95,7 @@ impl From<Delivery> for DeliveryView {
             webhook_id: delivery.subscription_id,
             event_id: delivery.message_id,
             event_type: delivery.event_type,
-            // While it is delivered the moment is the lease's end, which says nothing to its owner.
-            next_attempt_at: delivery.next_attempt_at.filter(|_| delivery.status == "pending"),
+            next_attempt_at: delivery.sent_next_at,
             status: if delivery.is_blocked { BLOCKED.to_owned() } else { delivery.status },
             trigger: delivery.trigger,
             ordering_key: delivery.ordering_key,
