@@ -5,6 +5,7 @@ use std::io;
 
 use crate::redact;
 use crate::ssrf::Refused;
+use crate::tls;
 
 /// What kind of failure it was, as it is written down, and the innermost cause in words: the outer ones repeat the
 /// address. Anything like a secret is left out.
@@ -17,14 +18,25 @@ pub fn cause(error: &reqwest::Error) -> (&'static str, String) {
         let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         match wrapped.map(|it| -> &dyn Error { it }).or_else(|| cause.source()) {
             Some(inner) => cause = inner,
-            None => return (class, redact(&cause.to_string())),
+            None => return (class, in_words(cause)),
         }
+    }
+}
+
+fn in_words(cause: &(dyn Error + 'static)) -> String {
+    match cause.downcast_ref() {
+        Some(error) if tls::is_authority(error) => {
+            "the certificate is an authority's, not a server's; one that is self-signed is believed where exactly it is \
+             given as custom_ca"
+                .to_owned()
+        }
+        _ => redact(&cause.to_string()),
     }
 }
 
 fn class_of(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     match cause.downcast_ref::<Refused>() {
-        Some(Refused::Unknown(_)) => Some("dns"),
+        Some(Refused::Unknown(_) | Refused::Unanswered(_) | Refused::LookupFailed { .. }) => Some("dns"),
         Some(_) => Some("address"),
         None => cause.is::<rustls::Error>().then_some("tls"),
     }

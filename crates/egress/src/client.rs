@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, Identity};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::{Client, ClientBuilder};
 
 use crate::resend::GuardedClient;
 use crate::ssrf::Resolver;
+use crate::tls::{Tls, TlsError};
 
 /// Idle connections are closed before the usual 60 s of servers and balancers, so that none is used half-closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
@@ -27,19 +27,16 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// Whom a client believes, and who it is, where that is not the usual.
-#[derive(Debug, Clone, Default)]
-pub struct Tls {
-    /// Authorities believed beside the public ones, as PEM.
-    pub custom_ca: Option<String>,
-    /// Our own certificate, its chain and its key, as PEM.
-    pub client_certificate: Option<SecretString>,
-}
-
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be built")]
-pub struct Error(#[from] reqwest::Error);
+pub enum Error {
+    /// The user agent is no valid header, or the usual authorities cannot be loaded.
+    #[error("the HTTP client cannot be built")]
+    Client(#[from] reqwest::Error),
+    /// The certificates or the key somebody gave.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
 
 /// A client for addresses from our own configuration.
 ///
@@ -81,16 +78,8 @@ impl Clients {
     /// # Errors
     /// When a certificate or a key is none.
     pub fn with(&self, tls: &Tls) -> Result<GuardedClient, Error> {
-        let builder = || {
-            let mut builder = guarded(&self.settings, &self.resolver);
-            if let Some(custom_ca) = &tls.custom_ca {
-                builder = builder.tls_certs_merge(Certificate::from_pem_bundle(custom_ca.as_bytes())?);
-            }
-            if let Some(certificate) = &tls.client_certificate {
-                builder = builder.identity(Identity::from_pem(certificate.expose_secret().as_bytes())?);
-            }
-            Ok(builder)
-        };
+        let config = tls.config()?;
+        let builder = || Ok(guarded(&self.settings, &self.resolver).tls_backend_preconfigured(config.clone()));
         Ok(GuardedClient::new(builder)?)
     }
 }

@@ -26,7 +26,7 @@ mod wait;
 pub use access::every_route_guards_itself;
 pub use collector::{Collector, Span};
 pub use database::Database;
-pub use name_server::NameServer;
+pub use name_server::{NameReply, NameServer};
 pub use program::{Answer, Program, Running};
 pub use proxy::Proxy;
 pub use side_by_side::{side_by_side, while_asking};

@@ -10,6 +10,17 @@ use hickory_resolver::proto::rr::{RData, Record, RecordType};
 #[derive(Debug, Clone, Copy)]
 pub struct NameServer(SocketAddr);
 
+/// What a name server says of a name.
+#[derive(Debug, Clone)]
+pub enum NameReply {
+    /// These addresses; none means that there is no such name.
+    Addresses(Vec<IpAddr>),
+    /// That it cannot say (SERVFAIL).
+    ServerFailure,
+    /// Nothing.
+    Silence,
+}
+
 impl NameServer {
     /// Starts a server that answers with these addresses of a name (in small letters, without the last dot), true for
     /// no second; none at all means there is no such name, and `None` that the question stays unanswered.
@@ -17,13 +28,21 @@ impl NameServer {
     /// # Panics
     /// When there is no free port.
     pub fn start(answer: impl Fn(&str) -> Option<Vec<IpAddr>> + Send + 'static) -> Self {
+        Self::replying(move |name| answer(name).map_or(NameReply::Silence, NameReply::Addresses))
+    }
+
+    /// Starts a server that replies so to a name (in small letters, without the last dot).
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub fn replying(reply: impl Fn(&str) -> NameReply + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("an address");
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 let Ok(asked) = Message::from_vec(&buffer[..length]) else { continue };
-                if let Some(told) = tell(asked, &answer) {
+                if let Some(told) = tell(asked, &reply) {
                     socket.send_to(&told, from).expect("an answer goes out");
                 }
             }
@@ -37,14 +56,17 @@ impl NameServer {
     }
 }
 
-fn tell(mut message: Message, answer: &impl Fn(&str) -> Option<Vec<IpAddr>>) -> Option<Vec<u8>> {
+fn tell(mut message: Message, reply: &impl Fn(&str) -> NameReply) -> Option<Vec<u8>> {
     let query = message.queries.first()?.clone();
     let name = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
-    let addresses = answer(&name)?;
+    let (code, addresses) = match reply(&name) {
+        NameReply::Silence => return None,
+        NameReply::ServerFailure => (ResponseCode::ServFail, Vec::new()),
+        NameReply::Addresses(none) if none.is_empty() => (ResponseCode::NXDomain, none),
+        NameReply::Addresses(some) => (ResponseCode::NoError, some),
+    };
     message = message.into_response();
-    if addresses.is_empty() {
-        message.metadata.response_code = ResponseCode::NXDomain;
-    }
+    message.metadata.response_code = code;
     for address in addresses {
         let data = match (address, query.query_type()) {
             (IpAddr::V4(v4), RecordType::A) => RData::A(A(v4)),

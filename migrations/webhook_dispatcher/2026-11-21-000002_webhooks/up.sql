@@ -5,10 +5,13 @@ CREATE TABLE webhook_subscriptions (
     owner text,
     name text,
     description text,
-    url text NOT NULL,
+    -- Where the receiver listens: scheme, host and port, for everybody to see.
+    origin text NOT NULL,
+    -- Sealed: path and query, which often hold a token.
+    path_and_query bytea NOT NULL,
     events text[] NOT NULL,
-    -- Conditions on an event's data; all events of its types when absent.
-    filter jsonb,
+    -- Conditions on an event's data; all events of its types when absent. Not jsonb: its numbers keep every digit.
+    filter json,
     -- The version of the interface its bodies are written in.
     api_version text NOT NULL DEFAULT 'v1',
     secret bytea NOT NULL,

@@ -5,6 +5,7 @@
 //! URL's own literal, and the resolver the connection itself uses.
 
 mod addresses;
+mod lookup;
 mod resolver;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+pub use lookup::Lookup;
 pub use resolver::{Resolver, ResolverError};
 
 /// Ports receivers usually listen on.
@@ -56,9 +58,20 @@ pub enum Refused {
     /// The name leads to an address that is not permitted.
     #[error("the name {0:?} leads to a private or special network")]
     Name(String),
-    /// The name leads nowhere, or nobody says where within the time there is.
+    /// There is no such name (NXDOMAIN), or it has no address.
     #[error("the name {0:?} has no address")]
     Unknown(String),
+    /// No name server says within the time there is where the name leads.
+    #[error("the name {0:?} was not looked up: no name server answered in time")]
+    Unanswered(String),
+    /// The name servers cannot say where the name leads, or cannot be asked.
+    #[error("the name {name:?} was not looked up: {reason}")]
+    LookupFailed {
+        /// The name.
+        name: String,
+        /// What the name server answered, or why it could not be asked.
+        reason: String,
+    },
 }
 
 impl Guard {

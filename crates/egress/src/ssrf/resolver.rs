@@ -7,11 +7,12 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
 };
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::{Guard, Refused};
+use super::{Guard, Lookup, Refused};
 
 /// An answer is believed for no longer, whatever it says: a receiver that moves is found again.
 const BELIEVED: Duration = Duration::from_mins(1);
@@ -72,12 +73,16 @@ impl Resolver {
     /// The addresses of a name, all of them permitted.
     ///
     /// # Errors
-    /// When it has none, or one that is not permitted while none of them is of an explicitly allowed network.
+    /// When it has none, or one that is not permitted while none of them is of an explicitly allowed network; when nobody
+    /// can say.
     pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, Refused> {
-        let unknown = |_error: NetError| Refused::Unknown(name.to_owned());
         // With the dot the name is complete: no search domain of our own network is tried with it.
         let complete = format!("{}.", name.trim_end_matches('.'));
-        let found: Vec<IpAddr> = self.names.lookup_ip(complete).await.map_err(unknown)?.iter().collect();
+        let found = self.names.lookup_ip(complete).await.map_err(|error| not_found(name, error))?;
+        let found: Vec<IpAddr> = found.iter().collect();
+        if found.is_empty() {
+            return Err(Refused::Unknown(name.to_owned()));
+        }
         let is_vouched_for = found.iter().any(|address| self.guard.is_allowed(*address));
         let (permitted, refused): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|address| self.guard.check_address(*address).is_ok());
@@ -86,6 +91,23 @@ impl Resolver {
         }
         // The port is the caller's to set.
         Ok(permitted.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+    }
+}
+
+fn not_found(name: &str, error: NetError) -> Refused {
+    let name = name.to_owned();
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(_)) => Refused::Unknown(name),
+        NetError::Timeout => Refused::Unanswered(name),
+        NetError::Dns(DnsError::ResponseCode(code)) => {
+            let answer = match code {
+                ResponseCode::ServFail => "SERVFAIL".to_owned(),
+                ResponseCode::Refused => "REFUSED".to_owned(),
+                other => other.to_string(),
+            };
+            Refused::LookupFailed { name, reason: format!("the name server answered {answer}") }
+        }
+        other => Refused::LookupFailed { name, reason: other.to_string() },
     }
 }
 
@@ -99,8 +121,9 @@ fn name_server(server: SocketAddr) -> NameServerConfig {
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let resolver = self.clone();
+        let (resolver, under_way) = (self.clone(), Lookup::begin());
         Box::pin(async move {
+            let _until_it_ends = under_way;
             let addresses: Addrs = Box::new(resolver.addresses(name.as_str()).await?.into_iter());
             Ok(addresses)
         })

@@ -2,14 +2,15 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use testkit::NameServer;
+use testkit::{NameReply, NameServer};
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::{Guard, Refused, Resolver, Rules, USUAL_PORTS};
+use super::{Guard, Lookup, Refused, Resolver, Rules, USUAL_PORTS};
 
 fn open_to(networks: &[&str]) -> Guard {
     let allowed_networks = networks.iter().map(|network| network.parse().unwrap()).collect();
@@ -236,7 +237,40 @@ async fn a_name_nobody_answers_for_takes_seconds_and_no_longer() {
     let resolver = Resolver::new(open_to(&[]), &[server.address()]).unwrap();
     let found =
         tokio::time::timeout(Duration::from_secs(9), resolver.addresses("silent.test")).await.unwrap();
-    assert_eq!(found, Err(Refused::Unknown("silent.test".to_owned())));
+    assert_eq!(found, Err(Refused::Unanswered("silent.test".to_owned())));
+}
+
+#[tokio::test]
+async fn a_name_server_that_fails_is_quoted() {
+    let server = NameServer::replying(|_name| NameReply::ServerFailure);
+    let resolver = Resolver::new(open_to(&[]), &[server.address()]).unwrap();
+    let refused = resolver.addresses("failing.test").await.unwrap_err();
+    let expected = "the name \"failing.test\" was not looked up: the name server answered SERVFAIL";
+    assert_eq!(refused.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_lookup_is_under_way_only_while_its_request_waits_for_it() {
+    let server = NameServer::start(|name| (name == "public.test").then(Vec::new));
+    let resolver = Resolver::new(open_to(&[]), &[server.address()]).unwrap();
+    let settings = crate::Settings {
+        user_agent: "test".to_owned(),
+        connect_timeout: Duration::from_mins(1),
+        timeout: Duration::from_mins(1),
+    };
+    let client = crate::Clients::new(settings, resolver).unwrap().usual();
+    let (silent, other) = (Lookup::default(), Lookup::default());
+    let request = client.get("http://silent.test/").send();
+    let mut waiting = pin!(silent.watch(request));
+    while !silent.is_under_way() {
+        let polled = tokio::time::timeout(Duration::from_millis(1), waiting.as_mut()).await;
+        assert!(polled.is_err(), "{polled:?}");
+    }
+    let ended = other.watch(client.get("http://public.test/").send()).await;
+    assert_eq!(crate::cause(&ended.unwrap_err()).0, "dns");
+    assert!(!other.is_under_way());
+    waiting.await.unwrap_err();
+    assert!(!silent.is_under_way());
 }
 
 /// The name is public when it is looked up first, and this machine ever after.

@@ -11,6 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 use super::integers::Integers;
 use super::{NUL, shape};
@@ -122,25 +123,25 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         return Err(malformed("the body is empty".to_owned()));
     }
     refuse_nul(text)?;
+    from_text(text)
+}
 
+/// JSON as `T`: a body, or what is left of one when something was merged into it.
+///
+/// # Errors
+/// 400 with line and column of what is no JSON, or with the pointer of what has the wrong shape.
+pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    let malformed = |error: &serde_json::Error| Problem::new(&MALFORMED_JSON).detail(error.to_string());
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(Integers(&mut json)).map_err(|error| {
         let inner = error.inner();
         if matches!(inner.classify(), Category::Syntax | Category::Eof | Category::Io) {
-            return malformed(inner.to_string());
+            return malformed(inner);
         }
         misshapen(&error)
     })?;
-    json.end().map_err(|error| malformed(error.to_string()))?;
+    json.end().map_err(|error| malformed(&error))?;
     Ok(value)
-}
-
-/// Content that is already parsed, as `T`: what is left of a body when something was merged into it.
-///
-/// # Errors
-/// `invalid_content` with the pointer of what has the wrong shape.
-pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(Integers(value)).map_err(|error| misshapen(&error))
 }
 
 fn misshapen(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
@@ -153,16 +154,32 @@ fn misshapen(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     Problem::new(&INVALID_CONTENT).error(pointer, finding.code, message)
 }
 
-/// A raw NUL is no JSON at all, so only the escape matters; it is looked for in the tree, because `\\u0000`
-/// is an innocent backslash before four digits. Malformed JSON is left to the real parse to describe.
+/// A raw NUL is no JSON at all, so only the escape matters. Where it stands is looked for in the tree; text that has none,
+/// because it is no JSON or because parts of it are kept unread, is refused as a whole.
 fn refuse_nul(text: &str) -> Result<(), Problem> {
-    if !text.contains("\\u0000") {
+    if !has_nul(text) {
         return Ok(());
     }
-    let Ok(tree) = serde_json::from_str::<Value>(text) else { return Ok(()) };
     let mut errors = Vec::new();
-    find_nul(&tree, &mut String::new(), &mut errors);
-    if errors.is_empty() { Ok(()) } else { Err(Problem::new(&INVALID_CONTENT).errors(errors)) }
+    match serde_json::from_str::<Value>(text) {
+        Ok(tree) => find_nul(&tree, &mut String::new(), &mut errors),
+        // What is no JSON is left to the real parse to describe.
+        Err(_) if serde_json::from_str::<&RawValue>(text).is_err() => return Ok(()),
+        Err(_unread) => {}
+    }
+    if errors.is_empty() {
+        return Err(Problem::new(&INVALID_CONTENT).error("", NUL.0, NUL.1));
+    }
+    Err(Problem::new(&INVALID_CONTENT).errors(errors))
+}
+
+/// True when `\u0000` stands behind an even number of backslashes: behind an odd one it is an innocent backslash before
+/// four digits.
+fn has_nul(text: &str) -> bool {
+    text.match_indices("\\u0000").any(|(at, _)| {
+        let before = text.get(..at).unwrap_or_default();
+        (before.len() - before.trim_end_matches('\\').len()).is_multiple_of(2)
+    })
 }
 
 /// Recursion is bounded: serde_json has refused what nests deeper than 128.

@@ -10,7 +10,7 @@ mod params;
 mod shape;
 
 pub use csv::ApiCsv;
-pub use json::{ApiJson, MAX_BODY_BYTES, OptionalJson, from_value};
+pub use json::{ApiJson, MAX_BODY_BYTES, OptionalJson, from_text};
 pub use params::{ApiPath, ApiQuery};
 
 /// The code and message of text that holds U+0000.

@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use domain::events::CATALOGUE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -63,9 +63,10 @@ pub(crate) struct NewEvent {
     /// When it happened; now when absent.
     #[serde(default, with = "time::serde::rfc3339::option")]
     timestamp: Option<OffsetDateTime>,
-    /// At most 256 KiB of JSON. Its field `user_id` says whose thing it speaks of, unless the caller is bound to a user.
+    /// An object of at most 256 KiB, sent on byte for byte. Its field `user_id` says whose thing it speaks of, unless the
+    /// caller is bound to a user.
     #[schema(value_type = Object)]
-    data: serde_json::Map<String, Value>,
+    data: Box<RawValue>,
 }
 
 /// What came of an event.
@@ -77,7 +78,7 @@ pub(crate) struct PublishedEvent {
     /// Subscriptions it is on its way to.
     #[schema(example = 2)]
     deliveries: usize,
-    /// Subscriptions that want it and are not active.
+    /// Subscriptions that want it and are not active, or whose filter cannot read it.
     #[schema(example = 0)]
     skipped: usize,
     /// Subscriptions whose filter leaves it out.
@@ -108,7 +109,6 @@ pub(crate) async fn publish(
     once: Once,
     ApiJson(event): ApiJson<NewEvent>,
 ) -> Result<HttpResponse, Problem> {
-    let data: Box<RawValue> = to_raw_value(&event.data).map_err(|error| Problem::internal(&error))?;
     let mut errors = FieldErrors::default();
     if !pattern::is_type(&event.kind) {
         let message = "is words of small letters, digits and underscores, joined by full stops";
@@ -122,7 +122,8 @@ pub(crate) async fn publish(
     }
     let is_short = event.subject.as_ref().is_none_or(|it| it.chars().count() <= MAX_SUBJECT);
     errors.check(is_short, "/subject", "too_long", "is at most 200 characters long");
-    errors.check(data.get().len() <= MAX_DATA, "/data", "too_long", "is at most 256 KiB of JSON");
+    errors.check(event.data.get().starts_with('{'), "/data", "wrong_type", "is an object");
+    errors.check(event.data.get().len() <= MAX_DATA, "/data", "too_long", "is at most 256 KiB of JSON");
     errors.finish()?;
     let answer = once
         .run(async |conn| {
@@ -130,7 +131,7 @@ pub(crate) async fn publish(
                 kind: &event.kind,
                 subject: event.subject.as_deref(),
                 time: event.timestamp,
-                data: &data,
+                data: &event.data,
                 user: caller.user_id.as_deref(),
             };
             let published = events::publish(conn, &state, &event).await;

@@ -1,7 +1,8 @@
 //! From a fact to the deliveries it makes: the one place that decides who is told.
 
+use std::cell::OnceCell;
+
 use domain::events::Envelope;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use telemetry::TraceContext;
@@ -9,6 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::filter::Filter;
+use crate::domain::json::{Json, Names, Unreadable};
 use crate::domain::{pattern, payload, settings};
 use crate::state::State;
 pub(crate) use crate::store::fan_out::Plan;
@@ -37,8 +39,6 @@ pub(crate) struct Fact<'a> {
 #[derive(Debug)]
 pub(crate) struct Audience {
     interests: Vec<(Interest, Option<Filter>)>,
-    /// Whether the data decide about any of them.
-    looks_into_data: bool,
 }
 
 impl<'a> From<&'a Envelope> for Fact<'a> {
@@ -75,9 +75,7 @@ impl Audience {
     /// The database's.
     pub(crate) async fn read(conn: &mut pg::Connection) -> Result<Self, pg::Error> {
         let interests = fan_out::interests(conn).await?;
-        let looks = |it: &Interest| it.owner.is_some() || it.filter.is_some() || it.ordering_key.is_some();
-        let looks_into_data = interests.iter().any(looks);
-        Ok(Self { interests: interests.into_iter().map(with_filter).collect(), looks_into_data })
+        Ok(Self { interests: interests.into_iter().map(with_filter).collect() })
     }
 
     /// The deliveries of a fact. None of them is handed over yet.
@@ -85,18 +83,26 @@ impl Audience {
     /// # Errors
     /// When the fact cannot be written as a body.
     pub(crate) fn plan(&self, state: &State, fact: &Fact<'_>) -> Result<Plan, serde_json::Error> {
-        let is_looked_into = self.looks_into_data || fact.kind.starts_with(ABOUT_US);
-        let data = if is_looked_into { serde_json::from_str(fact.data.get())? } else { Value::Null };
+        let (names, data) = (Names::read(fact.data), Data::new(fact.data));
         let (mut deliveries, mut filtered) = (Vec::new(), Vec::new());
-        for (interest, filter) in self.interests.iter().filter(|(interest, _)| wants(interest, fact, &data)) {
-            if filter.as_ref().is_some_and(|filter| !filter.admits(&data)) {
+        for (interest, filter) in self.interests.iter().filter(|(interest, _)| wants(interest, fact, &names))
+        {
+            let verdict = match filter {
+                Some(filter) => data.read().map(|data| filter.admits(data)),
+                None => Ok(true),
+            };
+            if verdict == Ok(false) {
                 filtered.push(interest.id);
                 continue;
             }
-            let skipped = (!interest.is_active).then(|| {
+            let skipped = if interest.is_active {
+                verdict
+                    .err()
+                    .map(|unreadable| format!("the filter cannot read the event's data: {unreadable}"))
+            } else {
                 let reason = interest.disabled_reason.as_deref();
-                reason.unwrap_or("the subscription is paused").to_owned()
-            });
+                Some(reason.unwrap_or("the subscription is paused").to_owned())
+            };
             deliveries.push(NewDelivery {
                 id: state.ids.next_id(),
                 message_id: fact.id,
@@ -124,7 +130,7 @@ impl Audience {
 }
 
 fn with_filter(mut interest: Interest) -> (Interest, Option<Filter>) {
-    let filter = interest.filter.take().map(|filter| Filter::read(&filter));
+    let filter = interest.filter.take().map(|filter| Filter::read(&filter.0));
     let filter = filter.and_then(|filter| match filter {
         Ok(filter) => Some(filter),
         Err(mistake) => {
@@ -136,18 +142,36 @@ fn with_filter(mut interest: Interest) -> (Interest, Option<Filter>) {
     (interest, filter)
 }
 
+/// An event's data, read when the first filter or key needs them.
+struct Data<'a> {
+    text: &'a RawValue,
+    read: OnceCell<Result<Json, Unreadable>>,
+}
+
+impl<'a> Data<'a> {
+    const fn new(text: &'a RawValue) -> Self {
+        Self { text, read: OnceCell::new() }
+    }
+
+    fn read(&self) -> Result<&Json, Unreadable> {
+        self.read.get_or_init(|| Json::read(self.text)).as_ref().map_err(|unreadable| *unreadable)
+    }
+}
+
 /// A subscription of a user is told of that user's things only; one of a service's credential of everything; none of
 /// itself.
-fn wants(interest: &Interest, fact: &Fact<'_>, data: &Value) -> bool {
-    let named = |field| data.get(field)?.as_str();
-    let is_theirs =
-        interest.owner.is_none() || interest.owner.as_deref() == fact.user.or_else(|| named("user_id"));
-    let about = named("subscription_id").filter(|_| fact.kind.starts_with(ABOUT_US));
+fn wants(interest: &Interest, fact: &Fact<'_>, names: &Names) -> bool {
+    let user = fact.user.or(names.user_id.as_deref());
+    let is_theirs = interest.owner.is_none() || interest.owner.as_deref() == user;
+    let about = names.subscription_id.as_deref().filter(|_| fact.kind.starts_with(ABOUT_US));
     let is_itself = about.is_some_and(|id| id.parse() == Ok(interest.id));
     is_theirs && !is_itself && interest.events.iter().any(|wanted| pattern::covers(wanted, fact.kind))
 }
 
-fn key_of(interest: &Interest, data: &Value, subject: &str) -> String {
-    let key = settings::ordering_key(interest.ordering_key.as_deref(), data, subject);
-    if key.len() > MAX_KEY { hex::encode(Sha256::digest(key.as_bytes())) } else { key }
+/// The key of an event. One that an index or a text column cannot hold is replaced by its hash.
+fn key_of(interest: &Interest, data: &Data<'_>, subject: &str) -> String {
+    let pointer = interest.ordering_key.as_deref();
+    let data = pointer.and_then(|_| data.read().ok());
+    let key = settings::ordering_key(pointer, data, subject);
+    if key.len() > MAX_KEY || key.contains('\0') { hex::encode(Sha256::digest(key.as_bytes())) } else { key }
 }

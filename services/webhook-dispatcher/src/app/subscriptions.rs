@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::replays;
 use crate::domain::alert::WebhookDisabled;
+use crate::domain::receiver_url;
 pub(crate) use crate::domain::settings::Settings;
 pub(crate) use crate::domain::signature::{Malformed, Scheme, SigningKey};
 use crate::state::State;
@@ -119,7 +120,8 @@ pub(crate) async fn change<E: Debug + Send + 'static>(
         .transaction(async |conn| {
             let current = subscriptions::lock(conn, id).await?.ok_or(WriteError::Gone)?;
             let scheme = current.scheme(&state.keyring).map_err(WriteError::Seal)?;
-            let change = edit(&current.settings(), scheme).map_err(WriteError::Refused)?;
+            let settings = current.settings(&state.keyring).map_err(WriteError::Seal)?;
+            let change = edit(&settings, scheme).map_err(WriteError::Refused)?;
             let sealed = seal(state, id, &change).map_err(WriteError::Seal)?;
             let changed = changes::update(conn, id, &change.settings, sealed, now).await?;
             let changed = changed.ok_or(WriteError::Gone)?;
@@ -137,7 +139,9 @@ fn seal(state: &State, id: SubscriptionId, change: &Change) -> Result<SealedSett
     let headers = headers.map(|headers| sealed::seal_headers(keyring, id, headers)).transpose()?;
     let pem = change.settings.client_certificate.as_ref();
     let pem = pem.map(|pem| sealed::seal_certificate(keyring, id, pem)).transpose()?;
+    let (_origin, path_and_query) = receiver_url::split(&change.settings.url);
     Ok(SealedSettings {
+        path_and_query: sealed::seal_path(keyring, id, path_and_query)?,
         headers: change.names_headers.then_some(headers),
         client_certificate: change.names_certificate.then_some(pem),
     })

@@ -96,7 +96,7 @@ impl Endpoints {
             client,
             tls,
             max_concurrency: subscription.max_concurrency.and_then(|most| usize::try_from(most).ok()),
-            url: subscription.url.parse()?,
+            url: subscription.url(&self.state.keyring)?.parse()?,
             keys: subscription.signing_keys(&self.state.keyring, self.state.now())?,
             headers: headers(&subscription.headers(&self.state.keyring)?),
             style: PayloadStyle::read(&subscription.payload_style),

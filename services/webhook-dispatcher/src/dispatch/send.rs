@@ -1,9 +1,10 @@
 //! One attempt: a signed POST, bounded in time and in what is read back.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use domain::catch_panic;
-use egress::ssrf::Guard;
+use egress::ssrf::{Guard, Lookup};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use telemetry::SpanExt;
@@ -73,9 +74,8 @@ impl Sender {
         if let Err(refused) = self.guard.check_url(&endpoint.url) {
             heard.fail("address", refused.to_string());
         } else {
-            let posted = heard.post(endpoint, job, &span, now);
-            if tokio::time::timeout(endpoint.timeout, posted).await.is_err() {
-                heard.fail("timeout", format!("no complete answer within {:?}", endpoint.timeout));
+            if let Some((class, text)) = post_in_time(&mut heard, endpoint, job, &span, now).await {
+                heard.fail(class, text);
             }
         }
         let took = started.elapsed();
@@ -103,7 +103,7 @@ impl Heard {
         let mut response = match endpoint.client.send(request).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                let (class, text) = egress::cause(&error);
+                let (class, text) = egress::cause(&error.without_url());
                 return self.fail(class, text);
             }
             Err((class, text)) => return self.fail(class, text),
@@ -117,7 +117,7 @@ impl Heard {
         let (body, broken) = answer::excerpt(&mut response).await;
         self.answer.body = body;
         if let Some(error) = broken {
-            let (_class, text) = egress::cause(&error);
+            let (_class, text) = egress::cause(&error.without_url());
             self.fail("incomplete", format!("the answer broke off: {text}"));
         }
     }
@@ -155,6 +155,29 @@ impl Heard {
             pause_seconds: pause.map(|pause| i32::try_from(pause.as_secs()).unwrap_or(i32::MAX)),
             ..job.outcome(ending, now)
         }
+    }
+}
+
+/// Posts a request in the time its endpoint has; otherwise returns what that time was spent on.
+async fn post_in_time(
+    heard: &mut Heard,
+    endpoint: &Endpoint,
+    job: &Job,
+    span: &Span,
+    now: OffsetDateTime,
+) -> Option<Unsendable> {
+    let (lookup, limit) = (Lookup::default(), endpoint.timeout);
+    // Pinned here, because a lookup that is dropped is no longer under way.
+    let posted = pin!(lookup.watch(heard.post(endpoint, job, span, now)));
+    tokio::time::timeout(limit, posted).await.err()?;
+    if lookup.is_under_way() {
+        let host = endpoint.url.host_str().unwrap_or_default();
+        Some((
+            "dns",
+            format!("the name {host:?} was not looked up: no name server answered within {limit:?}"),
+        ))
+    } else {
+        Some(("timeout", format!("no complete answer within {limit:?}")))
     }
 }
 

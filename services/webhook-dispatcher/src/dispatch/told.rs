@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use domain::SubscriptionId;
 use domain::events::{Envelope, WebhookDeliveryExhausted, WebhookSubscriptionDisabled};
 use time::OffsetDateTime;
-use url::Url;
 use uuid::Uuid;
 
 use crate::domain::alert::WebhookDisabled;
 use crate::domain::health::DisabledFor;
+use crate::domain::receiver_url;
 use crate::state::State;
 use crate::store::outcomes::{Ending, Outcome};
 use crate::store::{exhausted, health};
@@ -61,8 +61,7 @@ pub(super) async fn disable(
     now: OffsetDateTime,
 ) -> Result<Envelope, pg::Error> {
     let disabled = health::disable(conn, id.as_uuid(), reason.text(), now).await?;
-    let host = Url::parse(&disabled.url).ok().and_then(|url| url.host_str().map(str::to_owned));
-    let name = disabled.name.or(host).unwrap_or_default();
+    let name = disabled.name.unwrap_or_else(|| receiver_url::shown(&disabled.origin));
     alerts::raise(conn, now, &WebhookDisabled { id, name: &name, reason }).await?;
     state.wrap(&WebhookSubscriptionDisabled {
         subscription_id: id,

@@ -2,12 +2,15 @@
 //!
 //! A condition is `{"all": […]}`, `{"any": […]}`, `{"not": …}`, or a place in the data (RFC 6901) with one operator:
 //! `{"path": "/status", "eq": "READY"}`. What is not there equals nothing, is greater than nothing, and begins with
-//! nothing. Where a number is compared with text that is a decimal number (money is), their values are compared.
+//! nothing. Numbers are compared by their exact values, and so is text that is a decimal number (money is) with a number.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
+use super::decimal::Decimal;
+use super::json::Json;
 use super::settings::is_pointer;
 
 /// Conditions within conditions.
@@ -21,7 +24,7 @@ const MAX_BYTES: usize = 8 * 1024;
 const OPERATORS: &str = "eq, ne, in, exists, gt, gte, lt, lte, contains, prefix";
 
 /// A condition.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Filter {
     All(Vec<Filter>),
     Any(Vec<Filter>),
@@ -30,16 +33,16 @@ pub(crate) enum Filter {
 }
 
 /// What must be true of the value at a place.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Operator {
-    Equals(Value),
-    Differs(Value),
-    In(Vec<Value>),
+    Equals(Json),
+    Differs(Json),
+    In(Vec<Json>),
     Exists(bool),
     /// Compared with the value, one of these.
-    Compares(Vec<Ordering>, Value),
+    Compares(Vec<Ordering>, Json),
     /// Text within text, or an element of an array.
-    Contains(Value),
+    Contains(Json),
     Prefix(String),
 }
 
@@ -56,15 +59,19 @@ impl Filter {
     ///
     /// # Errors
     /// The first part that is wrong.
-    pub(crate) fn read(value: &Value) -> Result<Self, Mistake> {
-        if value.to_string().len() > MAX_BYTES {
+    pub(crate) fn read(text: &RawValue) -> Result<Self, Mistake> {
+        if text.get().len() > MAX_BYTES {
             return Err(mistake("", "too_long", "is at most 8 KiB of JSON"));
         }
-        read(value, "", 1, &mut 0)
+        let value = Json::read(text).map_err(|unreadable| {
+            let message = format!("cannot be compared with anything: {unreadable}");
+            mistake("", "unreadable", &message)
+        })?;
+        read(&value, "", 1, &mut 0)
     }
 
     /// True when the data meets the condition.
-    pub(crate) fn admits(&self, data: &Value) -> bool {
+    pub(crate) fn admits(&self, data: &Json) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.admits(data)),
             Self::Any(parts) => parts.iter().any(|part| part.admits(data)),
@@ -75,7 +82,7 @@ impl Filter {
 }
 
 impl Operator {
-    fn holds(&self, found: Option<&Value>) -> bool {
+    fn holds(&self, found: Option<&Json>) -> bool {
         match (self, found) {
             (Self::Exists(wanted), found) => found.is_some() == *wanted,
             (Self::Differs(value), found) => found.is_none_or(|found| !equal(found, value)),
@@ -84,36 +91,44 @@ impl Operator {
             (Self::Compares(wanted, value), Some(found)) => {
                 compare(found, value).is_some_and(|order| wanted.contains(&order))
             }
-            (Self::Contains(value), Some(Value::Array(found))) => {
+            (Self::Contains(value), Some(Json::Array(found))) => {
                 found.iter().any(|found| equal(found, value))
             }
-            (Self::Contains(Value::String(part)), Some(Value::String(found))) => found.contains(part),
-            (Self::Prefix(prefix), Some(Value::String(found))) => found.starts_with(prefix),
+            (Self::Contains(Json::String(part)), Some(Json::String(found))) => found.contains(part),
+            (Self::Prefix(prefix), Some(Json::String(found))) => found.starts_with(prefix),
             // Nothing is there, or nothing that could.
             _ => false,
         }
     }
 }
 
-fn equal(found: &Value, value: &Value) -> bool {
-    found == value || (value.is_number() && compare(found, value) == Some(Ordering::Equal))
+/// A number of the filter equals text that is the same decimal number.
+fn equal(found: &Json, value: &Json) -> bool {
+    match (found, value) {
+        (Json::Null, Json::Null) => true,
+        (Json::Bool(found), Json::Bool(value)) => found == value,
+        (Json::Array(found), Json::Array(value)) => {
+            found.len() == value.len() && found.iter().zip(value).all(|(found, value)| equal(found, value))
+        }
+        (Json::Object(found), Json::Object(value)) => {
+            let is_same = |name: &String, value| found.get(name).is_some_and(|found| equal(found, value));
+            found.len() == value.len() && value.iter().all(|(name, value)| is_same(name, value))
+        }
+        _ => compare(found, value) == Some(Ordering::Equal),
+    }
 }
 
-fn compare(found: &Value, value: &Value) -> Option<Ordering> {
+fn compare(found: &Json, value: &Json) -> Option<Ordering> {
     match (found, value) {
-        (Value::Number(found), Value::Number(value)) => match (found.as_i128(), value.as_i128()) {
-            (Some(found), Some(value)) => Some(found.cmp(&value)),
-            _ => found.as_f64()?.partial_cmp(&value.as_f64()?),
-        },
-        (Value::String(found), Value::Number(value)) => {
-            found.parse::<f64>().ok()?.partial_cmp(&value.as_f64()?)
+        (Json::Number(found) | Json::String(found), Json::Number(value)) => {
+            Some(Decimal::read(found)?.cmp(&Decimal::read(value)?))
         }
-        (Value::String(found), Value::String(value)) => Some(found.cmp(value)),
+        (Json::String(found), Json::String(value)) => Some(found.cmp(value)),
         _ => None,
     }
 }
 
-fn read(value: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Filter, Mistake> {
+fn read(value: &Json, at: &str, depth: usize, count: &mut usize) -> Result<Filter, Mistake> {
     *count += 1;
     if *count > MAX_CONDITIONS {
         return Err(mistake(at, "too_many", "the filter holds at most 50 conditions"));
@@ -121,7 +136,7 @@ fn read(value: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Filt
     if depth > MAX_DEPTH {
         return Err(mistake(at, "too_deep", "conditions stand in each other at most five deep"));
     }
-    let Value::Object(fields) = value else {
+    let Json::Object(fields) = value else {
         return Err(mistake(at, "wrong_type", "is an object"));
     };
     if fields.contains_key("path") {
@@ -134,7 +149,7 @@ fn read(value: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Filt
     let below = format!("{at}/{}", escape(name));
     match (name.as_str(), inner) {
         ("not", inner) => Ok(Filter::Not(Box::new(read(inner, &below, depth + 1, count)?))),
-        ("all" | "any", Value::Array(parts)) if !parts.is_empty() => {
+        ("all" | "any", Json::Array(parts)) if !parts.is_empty() => {
             let part = |(index, part)| read(part, &format!("{below}/{index}"), depth + 1, count);
             let parts = parts.iter().enumerate().map(part).collect::<Result<_, _>>()?;
             Ok(if name == "all" { Filter::All(parts) } else { Filter::Any(parts) })
@@ -144,26 +159,26 @@ fn read(value: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Filt
     }
 }
 
-fn at_path(fields: &Map<String, Value>, at: &str) -> Result<Filter, Mistake> {
-    let path = fields.get("path").and_then(Value::as_str).filter(|path| is_pointer(path));
-    let path =
-        path.ok_or_else(|| mistake(&format!("{at}/path"), "malformed", "is a JSON pointer (RFC 6901)"))?;
+fn at_path(fields: &BTreeMap<String, Json>, at: &str) -> Result<Filter, Mistake> {
+    let Some(Json::String(path)) = fields.get("path").filter(|path| is_path(path)) else {
+        return Err(mistake(&format!("{at}/path"), "malformed", "is a JSON pointer (RFC 6901)"));
+    };
     let mut others = fields.iter().filter(|(name, _)| *name != "path");
     let (Some((name, value)), None) = (others.next(), others.next()) else {
         return Err(mistake(at, "malformed", &format!("has one operator beside its path: {OPERATORS}")));
     };
     let below = format!("{at}/{}", escape(name));
-    let is_ordered = value.is_number() || value.is_string();
+    let is_ordered = matches!(value, Json::Number(_) | Json::String(_));
     let compares = |wanted: &[Ordering]| Operator::Compares(wanted.to_vec(), value.clone());
     let wrong = |message| Err(mistake(&below, "wrong_type", message));
     let operator = match (name.as_str(), value) {
         ("eq", value) => Operator::Equals(value.clone()),
         ("ne", value) => Operator::Differs(value.clone()),
-        ("in", Value::Array(values)) if (1..=MAX_VALUES).contains(&values.len()) => {
+        ("in", Json::Array(values)) if (1..=MAX_VALUES).contains(&values.len()) => {
             Operator::In(values.clone())
         }
         ("in", _) => return wrong("is an array of 1 to 100 values"),
-        ("exists", Value::Bool(wanted)) => Operator::Exists(*wanted),
+        ("exists", Json::Bool(wanted)) => Operator::Exists(*wanted),
         ("exists", _) => return wrong("is true or false"),
         ("gt", _) if is_ordered => compares(&[Ordering::Greater]),
         ("gte", _) if is_ordered => compares(&[Ordering::Greater, Ordering::Equal]),
@@ -171,14 +186,18 @@ fn at_path(fields: &Map<String, Value>, at: &str) -> Result<Filter, Mistake> {
         ("lte", _) if is_ordered => compares(&[Ordering::Less, Ordering::Equal]),
         ("gt" | "gte" | "lt" | "lte", _) => return wrong("is a number or text"),
         ("contains", value) => Operator::Contains(value.clone()),
-        ("prefix", Value::String(prefix)) => Operator::Prefix(prefix.clone()),
+        ("prefix", Json::String(prefix)) => Operator::Prefix(prefix.clone()),
         ("prefix", _) => return wrong("is text"),
         _ => {
             let message = format!("is none of the operators {OPERATORS}");
             return Err(mistake(&below, "unknown_field", &message));
         }
     };
-    Ok(Filter::At(path.to_owned(), operator))
+    Ok(Filter::At(path.clone(), operator))
+}
+
+fn is_path(value: &Json) -> bool {
+    matches!(value, Json::String(path) if is_pointer(path))
 }
 
 fn escape(token: &str) -> String {
@@ -193,9 +212,14 @@ fn mistake(pointer: &str, code: &'static str, message: &str) -> Mistake {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use serde_json::{Value, json};
+    use serde_json::json;
+    use serde_json::value::{RawValue, to_raw_value};
 
-    use super::Filter;
+    use super::{Filter, Json};
+
+    fn read(text: &str) -> Json {
+        Json::read(&RawValue::from_string(text.to_owned()).unwrap()).unwrap()
+    }
 
     #[test]
     fn conditions_hold_or_not() {
@@ -203,6 +227,7 @@ mod tests {
             "status": "READY", "total": "120.50", "count": 9_007_199_254_740_993_i64, "tags": ["a", "b"], "none": null,
             "buyer": { "a/b": true }, "lines": [{ "sku": "X-1" }],
         });
+        let data = read(&data.to_string());
         for (filter, expected) in [
             (json!({ "path": "/status", "eq": "READY" }), true),
             (json!({ "path": "/status", "eq": "ready" }), false),
@@ -235,7 +260,8 @@ mod tests {
             ),
             (json!({ "any": [{ "path": "/status", "eq": "READY" }, { "path": "/total", "gt": 200 }] }), true),
         ] {
-            assert_eq!(Filter::read(&filter).unwrap().admits(&data), expected, "{filter}");
+            let admits = Filter::read(&to_raw_value(&filter).unwrap()).unwrap().admits(&data);
+            assert_eq!(admits, expected, "{filter}");
         }
     }
 
@@ -245,7 +271,7 @@ mod tests {
             (1..depth).fold(json!({ "path": "/a", "eq": 1 }), |inner, _| json!({ "not": inner }))
         };
         let leaf = json!({ "path": "/a", "eq": 1 });
-        Filter::read(&nested(5)).unwrap();
+        Filter::read(&to_raw_value(&nested(5)).unwrap()).unwrap();
         for (filter, pointer, code) in [
             (json!([]), "", "wrong_type"),
             (json!({}), "", "malformed"),
@@ -263,9 +289,40 @@ mod tests {
             (json!({ "all": vec![leaf.clone(); 50] }), "/all/49", "too_many"),
             (json!({ "path": "/a", "eq": "x".repeat(9000) }), "", "too_long"),
         ] {
-            let mistake = Filter::read(&filter).unwrap_err();
+            let mistake = Filter::read(&to_raw_value(&filter).unwrap()).unwrap_err();
             assert_eq!((mistake.pointer.as_str(), mistake.code), (pointer, code), "{filter:.80}");
         }
-        assert_eq!(Filter::read(&Value::Null).unwrap_err().code, "wrong_type");
+        assert_eq!(Filter::read(RawValue::NULL).unwrap_err().code, "wrong_type");
+        let surrogate = RawValue::from_string(r#"{"path":"/a","eq":"\ud800"}"#.to_owned()).unwrap();
+        assert_eq!(Filter::read(&surrogate).unwrap_err().code, "unreadable");
+    }
+
+    #[test]
+    fn numbers_are_compared_to_the_last_digit() {
+        let tiny = format!("0.{}1", "0".repeat(400));
+        for (data, filter, expected) in [
+            ("9007199254740993", r#""eq":9007199254740992"#, false),
+            ("9007199254740993", r#""gt":9007199254740992"#, true),
+            ("9007199254740993.0", r#""eq":9007199254740993"#, true),
+            ("12345678901234567890123", r#""eq":12345678901234567890123"#, true),
+            ("12345678901234567890123", r#""lt":12345678901234567890124"#, true),
+            ("0.1", r#""eq":0.1000000000000000055511151231257827"#, false),
+            ("1.10", r#""eq":1.1"#, true),
+            (r#""1.10""#, r#""eq":1.1"#, true),
+            (r#""1.10""#, r#""eq":"1.1""#, false),
+            ("[1.10]", r#""eq":[1.1]"#, true),
+            (r#"{"a":[1e2]}"#, r#""in":[{"a":[100]}]"#, true),
+            ("[1,2]", r#""contains":2.0"#, true),
+            (&tiny, r#""gt":0"#, true),
+            (r#""1e999999999""#, r#""gt":1"#, true),
+            (r#""inf""#, r#""gt":1"#, false),
+            (r#""-inf""#, r#""lt":1"#, false),
+            (r#""NaN""#, r#""ne":1"#, true),
+            (r#""infinity""#, r#""gte":0"#, false),
+            (r#""0x10""#, r#""gte":0"#, false),
+        ] {
+            let filter = RawValue::from_string(format!(r#"{{"path":"",{filter}}}"#)).unwrap();
+            assert_eq!(Filter::read(&filter).unwrap().admits(&read(data)), expected, "{data} {filter}");
+        }
     }
 }

@@ -2,11 +2,14 @@
 
 pub(crate) mod alert;
 pub(crate) mod catalogue;
+pub(crate) mod decimal;
 pub(crate) mod filter;
 pub(crate) mod headers;
 pub(crate) mod health;
+pub(crate) mod json;
 pub(crate) mod pattern;
 pub(crate) mod payload;
+pub(crate) mod receiver_url;
 pub(crate) mod schedule;
 pub(crate) mod settings;
 pub(crate) mod signature;

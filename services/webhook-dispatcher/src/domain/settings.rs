@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::json::Json;
 use super::signature::Scheme;
 
 /// The version of the interface there is.
@@ -51,7 +52,8 @@ pub(crate) struct Settings {
     pub(crate) name: Option<String>,
     /// At most 1000 characters.
     pub(crate) description: Option<String>,
-    /// Where the receiver listens.
+    /// Where the receiver listens: an absolute URL of at most 2048 bytes, without user name, password, fragment and control
+    /// characters. It is stored, shown and used as parsers of URLs write it: a host name in ASCII (`xn--…`), spaces as `%20`.
     #[schema(example = "https://shop.example/hooks")]
     pub(crate) url: String,
     /// Event types, `<noun>.*`, or `*`.
@@ -60,7 +62,7 @@ pub(crate) struct Settings {
     /// Conditions on an event's data, for example `{"path": "/status", "eq": "READY"}`; docs/WEBHOOKS.md tells all. What
     /// it leaves out is counted, see `GET /api/v1/webhooks/{id}/stats`.
     #[schema(value_type = Option<Object>)]
-    pub(crate) filter: Option<Value>,
+    pub(crate) filter: Option<Box<RawValue>>,
     /// The version of the interface its bodies are written in: `v1`.
     #[serde(default = "api_version", deserialize_with = "api_version_or_null")]
     #[schema(default = "v1")]
@@ -98,7 +100,8 @@ pub(crate) struct Settings {
     #[serde(default, deserialize_with = "or_default")]
     #[schema(default = false)]
     pub(crate) seed_signature: bool,
-    /// PEM: authorities the receiver's certificate may come from, beside the public ones.
+    /// PEM: authorities the receiver's certificate may come from, beside the public ones, or the receiver's own self-signed
+    /// certificate.
     pub(crate) custom_ca: Option<String>,
     /// Sent along, at most 20; shown never again. They may not be those every request has by itself.
     #[serde(default, serialize_with = "hidden")]
@@ -149,12 +152,13 @@ pub(crate) struct ReceiverHealth {
     pub(crate) circuit_until: Option<OffsetDateTime>,
 }
 
-/// The key whose events keep their order: what stands at `pointer` in the data, or the subject.
-pub(crate) fn ordering_key(pointer: Option<&str>, data: &Value, subject: &str) -> String {
-    let found = pointer.and_then(|pointer| data.pointer(pointer));
+/// The key whose events keep their order: what stands at `pointer` in the data, or the subject where that is nothing or
+/// cannot be read.
+pub(crate) fn ordering_key(pointer: Option<&str>, data: Option<&Json>, subject: &str) -> String {
+    let found = pointer.and_then(|pointer| data?.pointer(pointer));
     match found {
-        None | Some(Value::Null) => subject.to_owned(),
-        Some(Value::String(text)) => text.clone(),
+        None | Some(Json::Null) => subject.to_owned(),
+        Some(Json::String(text)) => text.clone(),
         Some(value) => value.to_string(),
     }
 }
@@ -200,13 +204,17 @@ fn yes_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::{is_pointer, ordering_key};
+    use serde_json::json;
+    use serde_json::value::to_raw_value;
+
+    use super::{Json, is_pointer, ordering_key};
 
     #[test]
     fn the_key_is_found_by_pointer_or_is_the_subject() {
         let data = json!({ "order": { "a/b": "7" }, "n": 5, "none": null });
+        let data = Json::read(&to_raw_value(&data).unwrap()).unwrap();
         for (pointer, expected) in [
             (None, "s"),
             (Some("/order/a~1b"), "7"),
@@ -214,8 +222,9 @@ mod tests {
             (Some("/none"), "s"),
             (Some("/absent"), "s"),
         ] {
-            assert_eq!(ordering_key(pointer, &data, "s"), expected, "{pointer:?}");
+            assert_eq!(ordering_key(pointer, Some(&data), "s"), expected, "{pointer:?}");
         }
+        assert_eq!(ordering_key(Some("/n"), None, "s"), "s");
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! `webhook_subscriptions`, written.
 
-use diesel::sql_types::{Array, Bool, Bytea, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Bytea, Int4, Json, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::SubscriptionId;
 use time::OffsetDateTime;
 
+use super::raw_json::RawJson;
 use super::subscriptions::Subscription;
+use crate::domain::receiver_url;
 use crate::domain::settings::Settings;
 
-/// What is sealed of the settings: each to be left as it is (none), or to be this or nothing.
+/// What is sealed of the settings. Of headers and certificate each is to be left as it is (none), or to be this or nothing.
 #[derive(Debug)]
 #[expect(clippy::option_option, reason = "left alone, taken away and replaced are three wishes")]
 pub(crate) struct SealedSettings {
+    pub(crate) path_and_query: Vec<u8>,
     pub(crate) headers: Option<Option<Vec<u8>>>,
     pub(crate) client_certificate: Option<Option<Vec<u8>>>,
 }
@@ -26,8 +29,9 @@ pub(crate) async fn insert(
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
     sql_query(
-        "INSERT INTO webhook_subscriptions (id, owner, secret, url, events, timeout_seconds, created_at, updated_at) \
-         VALUES ($1, $2, $3, '', '{}', 1, $4, $4)",
+        "INSERT INTO webhook_subscriptions \
+             (id, owner, secret, origin, path_and_query, events, timeout_seconds, created_at, updated_at) \
+         VALUES ($1, $2, $3, '', '', '{}', 1, $4, $4)",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
     .bind::<Nullable<Text>, _>(owner)
@@ -47,8 +51,9 @@ pub(crate) async fn update(
     now: OffsetDateTime,
 ) -> Result<Option<Subscription>, pg::Error> {
     let statement = sql_query(
-        "UPDATE webhook_subscriptions SET url = $2, events = $3, name = $4, description = $5, api_version = $6, \
-             retry_count = $7, retry_schedule = $8, timeout_seconds = $9, rate_limit_per_second = $10, \
+        "UPDATE webhook_subscriptions SET origin = $2, path_and_query = $24, events = $3, name = $4, \
+             description = $5, api_version = $6, retry_count = $7, retry_schedule = $8, \
+             timeout_seconds = $9, rate_limit_per_second = $10, \
              max_concurrency = $11, ordered = $12, ordering_key = $13, payload_style = $14, seed_signature = $15, \
              custom_ca = $16, headers = CASE WHEN $17 THEN $18 ELSE headers END, \
              client_certificate = CASE WHEN $19 THEN $20 ELSE client_certificate END, \
@@ -62,7 +67,7 @@ pub(crate) async fn update(
          WHERE id = $1 AND deleted_at IS NULL RETURNING *",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Text, _>(&settings.url)
+    .bind::<Text, _>(receiver_url::split(&settings.url).0)
     .bind::<Array<Text>, _>(&settings.events)
     .bind::<Nullable<Text>, _>(&settings.name)
     .bind::<Nullable<Text>, _>(&settings.description)
@@ -83,7 +88,8 @@ pub(crate) async fn update(
     .bind::<Nullable<Bytea>, _>(sealed.client_certificate.flatten())
     .bind::<Bool, _>(settings.is_active)
     .bind::<Timestamptz, _>(now)
-    .bind::<Nullable<Jsonb>, _>(&settings.filter);
+    .bind::<Nullable<Json>, _>(settings.filter.clone().map(RawJson))
+    .bind::<Bytea, _>(sealed.path_and_query);
     Ok(statement.get_result(conn).await.optional()?)
 }
 

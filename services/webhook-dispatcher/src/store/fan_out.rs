@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use diesel::sql_types::{Array, Bool, Bytea, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Bytea, Int4, Json, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
-use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use super::raw_json::RawJson;
 
 /// An event, as it will be sent.
 #[derive(Debug)]
@@ -46,8 +47,8 @@ pub(crate) struct Interest {
     pub(crate) ordered: bool,
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) ordering_key: Option<String>,
-    #[diesel(sql_type = Nullable<Jsonb>)]
-    pub(crate) filter: Option<Value>,
+    #[diesel(sql_type = Nullable<Json>)]
+    pub(crate) filter: Option<RawJson>,
 }
 
 /// A delivery to be written.

@@ -75,7 +75,7 @@ pub(crate) struct Disabled {
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) name: Option<String>,
     #[diesel(sql_type = Text)]
-    pub(crate) url: String,
+    pub(crate) origin: String,
     /// How often it has been.
     #[diesel(sql_type = BigInt)]
     pub(crate) number: i64,
@@ -113,7 +113,7 @@ pub(crate) async fn disable(
 ) -> Result<Disabled, pg::Error> {
     let statement = sql_query(
         "UPDATE webhook_subscriptions SET is_active = false, disabled_reason = $2, disabled_at = $3, updated_at = $3, \
-             times_disabled = times_disabled + 1 WHERE id = $1 RETURNING owner, name, url, times_disabled AS number",
+             times_disabled = times_disabled + 1 WHERE id = $1 RETURNING owner, name, origin, times_disabled AS number",
     )
     .bind::<SqlUuid, _>(id)
     .bind::<Text, _>(reason)

@@ -24,8 +24,8 @@ const FACTOR: i64 = 6;
 
 /// Of ten deliveries nine are of the first subscription, an event a minute. All but a few arrived; those few are the oldest.
 const SEED: &str = r"
-    INSERT INTO webhook_subscriptions (id, url, events, secret, timeout_seconds, created_at, updated_at)
-    SELECT lpad(n::text, 32, '0')::uuid, 'https://a.example', '{*}', '', 10, now(), now() FROM generate_series(1, 2) n;
+    INSERT INTO webhook_subscriptions (id, origin, path_and_query, events, secret, timeout_seconds, created_at, updated_at)
+    SELECT lpad(n::text, 32, '0')::uuid, 'https://a.example', '', '{*}', '', 10, now(), now() FROM generate_series(1, 2) n;
     INSERT INTO messages (id, type, subject, body, occurred_at, received_at)
     SELECT lpad(n::text, 32, '0')::uuid, 'order.created', n::text, '{}', at, at
     FROM generate_series(1, DELIVERIES) n, LATERAL (SELECT '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 minute' AS at) m;

@@ -9,6 +9,7 @@ pub(crate) mod fan_out;
 pub(crate) mod gauges;
 pub(crate) mod health;
 pub(crate) mod outcomes;
+pub(crate) mod raw_json;
 pub(crate) mod retention;
 pub(crate) mod sealed;
 pub(crate) mod stats;

@@ -17,10 +17,11 @@ const SECRET: &str = "secret";
 const PREVIOUS: &str = "previous_secrets";
 const HEADERS: &str = "headers";
 const CERTIFICATE: &str = "client_certificate";
+const PATH: &str = "path_and_query";
 
 /// What is sealed here.
 pub(super) const SEALED: SealedTable =
-    SealedTable { table: "webhook_subscriptions", columns: &[SECRET, PREVIOUS, HEADERS, CERTIFICATE] };
+    SealedTable { table: "webhook_subscriptions", columns: &[SECRET, PREVIOUS, HEADERS, CERTIFICATE, PATH] };
 
 /// A key that was replaced and signs for a while yet.
 #[derive(Debug)]
@@ -115,6 +116,23 @@ pub(super) fn open_certificate(
 ) -> Result<SecretString, SealError> {
     let pem = keyring.open(&SEALED.place(CERTIFICATE, id.as_uuid()), sealed)?;
     Ok(std::str::from_utf8(&pem).map_err(|_hidden| SealError::Damaged)?.into())
+}
+
+/// Seals path and query of a receiver's URL, which may hold a token.
+pub(crate) fn seal_path(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    path_and_query: &str,
+) -> Result<Vec<u8>, SealError> {
+    keyring.seal(&SEALED.place(PATH, id.as_uuid()), path_and_query.as_bytes())
+}
+
+pub(super) fn open_path(
+    keyring: &Keyring,
+    id: SubscriptionId,
+    sealed: &[u8],
+) -> Result<SecretString, SealError> {
+    keyring.open_text(&SEALED.place(PATH, id.as_uuid()), sealed)
 }
 
 fn seal(

@@ -1,17 +1,19 @@
 //! `webhook_subscriptions`, read.
 
 use diesel::sql_types::{
-    Array, BigInt, Bool, Bytea, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Bytea, Int4, Json, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::SubscriptionId;
 use pg::sealed::{Keyring, SealError};
-use serde_json::Value;
+use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::raw_json::RawJson;
 use super::sealed::{self, PreviousKey};
+use crate::domain::receiver_url;
 use crate::domain::settings::{PayloadStyle, ReceiverHealth, Settings};
 use crate::domain::signature::{Scheme, SigningKey};
 
@@ -30,11 +32,13 @@ pub(crate) struct Subscription {
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) description: Option<String>,
     #[diesel(sql_type = Text)]
-    pub(crate) url: String,
+    origin: String,
+    #[diesel(sql_type = Bytea)]
+    path_and_query: Vec<u8>,
     #[diesel(sql_type = Array<Text>)]
     pub(crate) events: Vec<String>,
-    #[diesel(sql_type = Nullable<Jsonb>)]
-    pub(crate) filter: Option<Value>,
+    #[diesel(sql_type = Nullable<Json>)]
+    filter: Option<RawJson>,
     #[diesel(sql_type = Text)]
     pub(crate) api_version: String,
     #[diesel(sql_type = Bytea)]
@@ -92,6 +96,17 @@ impl Subscription {
         self.id.into()
     }
 
+    /// Where its receiver listens, as far as everybody may see it.
+    pub(crate) fn shown_url(&self) -> String {
+        receiver_url::shown(&self.origin)
+    }
+
+    /// Where its receiver listens.
+    pub(crate) fn url(&self, keyring: &Keyring) -> Result<String, SealError> {
+        let path_and_query = sealed::open_path(keyring, self.id(), &self.path_and_query)?;
+        Ok(format!("{}{}", self.origin, path_and_query.expose_secret()))
+    }
+
     /// How it signs.
     pub(crate) fn scheme(&self, keyring: &Keyring) -> Result<Scheme, SealError> {
         Ok(sealed::open_key(keyring, self.id(), &self.secret)?.scheme())
@@ -137,14 +152,14 @@ impl Subscription {
         self.client_certificate.is_some()
     }
 
-    /// What its owner decides, but for what is sealed.
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
+    /// What its owner decides, but for headers, client certificate and keys.
+    pub(crate) fn settings(&self, keyring: &Keyring) -> Result<Settings, SealError> {
+        Ok(Settings {
             name: self.name.clone(),
             description: self.description.clone(),
-            url: self.url.clone(),
+            url: self.url(keyring)?,
             events: self.events.clone(),
-            filter: self.filter.clone(),
+            filter: self.filter.clone().map(|filter| filter.0),
             api_version: self.api_version.clone(),
             retry_count: self.retry_count,
             retry_schedule: self.retry_schedule.clone(),
@@ -162,7 +177,7 @@ impl Subscription {
             secret: None,
             secret_key: None,
             signature: None,
-        }
+        })
     }
 
     /// How its receiver has been lately.

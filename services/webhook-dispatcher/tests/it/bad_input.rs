@@ -27,6 +27,13 @@ async fn bad_subscriptions_are_refused_with_every_reason() {
     let refused = "address_refused";
     for (wish, expected) in [
         (with("url", json!("not a url")), vec![("/url", "malformed")]),
+        (with("url", json!(" https://shop.example/hooks")), vec![("/url", "malformed")]),
+        (with("url", json!("https://shop.example/hooks\n")), vec![("/url", "malformed")]),
+        (with("url", json!("https://shop.exa\tmple/hooks")), vec![("/url", "malformed")]),
+        (with("url", json!("https://shop.example/\u{7f}")), vec![("/url", "malformed")]),
+        (with("url", json!("https://shop.example/hooks#part")), vec![("/url", "malformed")]),
+        (with("url", json!("https://shop.example/…")), vec![("/url", "malformed")]),
+        (with("url", json!(format!("https://shop.example/{}", "ż".repeat(400)))), vec![("/url", "too_long")]),
         (with("url", json!("http://shop.example/")), vec![("/url", refused)]),
         (with("url", json!("ftp://shop.example/")), vec![("/url", refused)]),
         (with("url", json!("https://user:word@shop.example/")), vec![("/url", refused)]),

@@ -120,6 +120,43 @@ async fn a_certificate_is_believed_when_its_authority_name_and_time_are_right() 
     assert_eq!(try_of(&desk, &good, json!({})).await["error_class"], "tls");
 }
 
+/// As `openssl req -x509` makes it: it has signed itself, and says that it is an authority.
+fn self_signed(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    Identity { pem: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_self_signed_authority_is_believed_where_exactly_it_is_given() {
+    let desk = Desk::open().await;
+    let (good, misnamed) = (self_signed(HERE, |_| {}), self_signed("shop.test", |_| {}));
+    let expired = self_signed(HERE, |params| {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    });
+    let another = self_signed(HERE, |_| {});
+    for (identity, given, told) in [
+        (&good, None, "given as custom_ca"),
+        (&good, Some(&another), "given as custom_ca"),
+        (&misnamed, Some(&misnamed), "not valid for name"),
+        (&expired, Some(&expired), "expired"),
+    ] {
+        let receiver = Receiver::over_tls(identity.server(None), |_| (200, None));
+        let custom_ca = given.map(|given| given.pem.clone());
+        let tried = try_of(&desk, &receiver, json!({ "custom_ca": custom_ca })).await;
+        let error = tried["error_message"].as_str().unwrap();
+        assert!(tried["error_class"] == "tls" && error.contains(told), "{told}: {tried}");
+        assert_eq!(receiver.hits().len(), 0, "nothing was sent");
+    }
+    let receiver = Receiver::over_tls(good.server(None), |_| (200, None));
+    let both = format!("{}{}", another.pem, good.pem);
+    let tried = try_of(&desk, &receiver, json!({ "custom_ca": both })).await;
+    assert_eq!(tried["response_status"], 200, "{tried}");
+}
+
 /// A receiver that can nothing but HTTP/2, which TLS settles (ALPN).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_speaks_http_2_is_spoken_to_in_it() {

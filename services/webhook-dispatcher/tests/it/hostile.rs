@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::NameServer;
+use testkit::{NameReply, NameServer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
@@ -136,23 +136,29 @@ async fn a_body_without_end_is_read_no_further_than_it_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_are_looked_up_in_time_and_lead_to_no_private_network() {
-    let server = NameServer::start(|name| match name {
-        "silent.test" => None,
-        "inside.test" => Some(vec!["10.0.0.1".parse().unwrap()]),
-        "both.test" => Some(vec!["8.8.8.8".parse().unwrap(), "169.254.169.254".parse().unwrap()]),
-        _ => Some(Vec::new()),
+    let server = NameServer::replying(|name| match name {
+        "silent.test" => NameReply::Silence,
+        "failing.test" => NameReply::ServerFailure,
+        "inside.test" => NameReply::Addresses(vec!["10.0.0.1".parse().unwrap()]),
+        "both.test" => {
+            NameReply::Addresses(vec!["8.8.8.8".parse().unwrap(), "169.254.169.254".parse().unwrap()])
+        }
+        _ => NameReply::Addresses(Vec::new()),
     });
     let address = server.address().to_string();
     let settings = [LOCAL.as_slice(), &[("WEBHOOK_NAME_SERVERS", address.as_str())]].concat();
     let desk = Desk::open_with(&settings).await;
-    for (name, seconds, classes) in [
-        ("silent.test", FEW, ["dns", "timeout"]),
-        ("absent.test", PLENTY, ["dns", "dns"]),
-        ("inside.test", PLENTY, ["address", "address"]),
-        ("both.test", PLENTY, ["address", "address"]),
+    for (name, seconds, class, text) in [
+        ("silent.test", 1, "dns", "was not looked up: no name server answered within 1s"),
+        ("silent.test", PLENTY, "dns", "was not looked up: no name server answered in time"),
+        ("failing.test", PLENTY, "dns", "was not looked up: the name server answered SERVFAIL"),
+        ("absent.test", PLENTY, "dns", "has no address"),
+        ("inside.test", PLENTY, "address", "leads to a private or special network"),
+        ("both.test", PLENTY, "address", "leads to a private or special network"),
     ] {
-        let tried = try_of(&desk, &format!("http://{name}/"), seconds).await;
-        assert!(classes.contains(&tried["error_class"].as_str().unwrap()), "{name}: {tried}");
+        let tried = try_of(&desk, &format!("http://{name}/hook?token=tajne"), seconds).await;
+        let expected = (json!(class), json!(format!("the name {name:?} {text}")));
+        assert_eq!((&tried["error_class"], &tried["error_message"]), (&expected.0, &expected.1), "{tried}");
     }
 }
 

@@ -31,7 +31,7 @@ async fn after_rotate_keys_the_old_key_is_needed_no_more() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(rotate(), "all rows under key \"new\": 1 values sealed anew\n");
+    assert_eq!(rotate(), "all rows under key \"new\": 2 values sealed anew\n");
     assert_eq!(rotate(), "all rows under key \"new\": 0 values sealed anew\n");
 
     desk.restart_with(&with(NEW));

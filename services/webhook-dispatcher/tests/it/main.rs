@@ -18,6 +18,8 @@ mod isolation;
 mod keys;
 mod panics;
 mod restarts;
+mod payload;
+mod receiver_urls;
 mod settings;
 mod support;
 mod throttling;

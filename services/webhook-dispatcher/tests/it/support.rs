@@ -159,6 +159,8 @@ pub(crate) fn fact(number: u128) -> Envelope {
 /// What a receiver got in one request.
 #[derive(Debug, Clone)]
 pub(crate) struct Hit {
+    /// Path and query.
+    pub(crate) target: String,
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Vec<u8>,
 }
@@ -279,7 +281,7 @@ async fn receive(request: HttpRequest, body: web::Bytes, shared: Data<Shared>) -
         .collect();
     let number = {
         let mut hits = shared.hits.lock().unwrap();
-        hits.push(Hit { headers, body: body.to_vec() });
+        hits.push(Hit { target: request.uri().to_string(), headers, body: body.to_vec() });
         hits.len() - 1
     };
     shared.gate.subscribe().wait_for(|open| *open).await.unwrap();

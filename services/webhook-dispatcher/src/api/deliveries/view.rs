@@ -68,7 +68,8 @@ pub(crate) struct AttemptView {
     #[schema(value_type = Option<Object>)]
     response_headers: Option<Value>,
     response_body: Option<String>,
-    /// `address`, `timeout`, `connect`, `network`, `redirect`, `status`, `signature`, or `internal`: our own error.
+    /// `dns`, `address`, `connect`, `tls`, `network`, `incomplete`, `timeout`, `redirect`, `status`, `signature`, `payload`, or
+    /// `internal`: our own error.
     error_class: Option<String>,
     error_message: Option<String>,
 }

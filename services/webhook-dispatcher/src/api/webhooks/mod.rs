@@ -24,14 +24,14 @@ pub(crate) async fn create(
     state: Data<State>,
     caller: Caller,
     once: Once,
-    ApiJson(settings): ApiJson<Settings>,
+    ApiJson(mut settings): ApiJson<Settings>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
     let Settings { secret, secret_key, signature, .. } = &settings;
     let key = rules::key(&mut errors, secret.as_ref(), secret_key.as_ref(), *signature);
     let key = key.map(|key| key.made(Scheme::V1));
     let scheme = key.as_ref().map_or(Scheme::V1, SigningKey::scheme);
-    rules::check(&mut errors, &state, &settings, scheme);
+    rules::check(&mut errors, &state, &mut settings, scheme);
     errors.finish()?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
     once.run(async |conn| {
@@ -40,7 +40,7 @@ pub(crate) async fn create(
         let (webhook, secret) = made.map_err(problems::of_write(|()| Problem::new(&WEBHOOK_NOT_FOUND)))?;
         tracing::info!(webhook = %webhook.id(), "a webhook was made");
         let secret = secret.expose_secret().to_owned();
-        Answer::created(&CreatedWebhook { webhook: WebhookView::of(&state, webhook)?, secret })
+        Answer::created(&CreatedWebhook { webhook: WebhookView::of(&state, &caller, webhook)?, secret })
     })
     .await
 }
@@ -60,7 +60,7 @@ pub(crate) async fn list(
     let page =
         Page::new(found, wanted.limit, |last| Cursor { time: last.created_at, id: last.id().as_uuid() });
     let items: Result<Vec<_>, Problem> =
-        page.items.into_iter().map(|found| WebhookView::of(&state, found)).collect();
+        page.items.into_iter().map(|found| WebhookView::of(&state, &caller, found)).collect();
     Ok(HttpResponse::Ok().json(WebhookPage { items: items?, next_cursor: page.next_cursor }))
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn get(
     id: ApiPath<SubscriptionId>,
 ) -> Result<HttpResponse, Problem> {
     let found = visible(&state, &caller, *id).await?;
-    Ok(HttpResponse::Ok().json(WebhookView::of(&state, found)?))
+    Ok(HttpResponse::Ok().json(WebhookView::of(&state, &caller, found)?))
 }
 
 /// Changes a subscription: what is named replaces what was there, `null` takes it away. Made active again it begins as
@@ -93,14 +93,14 @@ pub(crate) async fn change(
 ) -> Result<HttpResponse, Problem> {
     visible(&state, &caller, *id).await?;
     let edit = |current: &Settings, scheme: Scheme| {
-        let change = wish.apply(current)?;
+        let mut change = wish.apply(current)?;
         let mut errors = FieldErrors::default();
-        rules::check(&mut errors, &state, &change.settings, scheme);
+        rules::check(&mut errors, &state, &mut change.settings, scheme);
         errors.finish().map(|()| change)
     };
     let changed = subscriptions::change(&state, *id, edit).await;
     let changed = changed.map_err(problems::of_write(|problem| problem))?;
-    Ok(HttpResponse::Ok().json(WebhookView::of(&state, changed)?))
+    Ok(HttpResponse::Ok().json(WebhookView::of(&state, &caller, changed)?))
 }
 
 /// Removes a subscription; what is on its way to it is called off.

@@ -4,16 +4,14 @@ use std::ops::RangeInclusive;
 
 use egress::ssrf::Guard;
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
 use web::FieldErrors;
 
 use crate::app::subscriptions::{Malformed, NewKey, Scheme, Settings, SigningKey};
 use crate::domain::filter::Filter;
 use crate::domain::settings::is_pointer;
-use crate::domain::{headers, pattern, tls};
+use crate::domain::{headers, pattern, receiver_url, tls};
 use crate::state::State;
 
-const MAX_URL: usize = 2048;
 const MAX_EVENTS: usize = 100;
 const MAX_NAME: usize = 100;
 const MAX_DESCRIPTION: usize = 1000;
@@ -26,11 +24,12 @@ const MAX_PEM: usize = 32 * 1024;
 /// Where the signature of before the standard is asked for and the key makes none.
 pub(super) const NEEDS_V1: &str = "needs_v1";
 
-/// Notes everything that is wrong with settings, but for the secret, which signs by this scheme.
-pub(super) fn check(errors: &mut FieldErrors, state: &State, settings: &Settings, scheme: Scheme) {
-    check_url(errors, &state.guard, &settings.url);
+/// Notes everything that is wrong with settings, but for the secret, which signs by this scheme. The URL becomes what will
+/// be used.
+pub(super) fn check(errors: &mut FieldErrors, state: &State, settings: &mut Settings, scheme: Scheme) {
+    check_url(errors, &state.guard, &mut settings.url);
     check_events(errors, &settings.events, &state.outside_types);
-    if let Some(Err(mistake)) = settings.filter.as_ref().map(Filter::read) {
+    if let Some(Err(mistake)) = settings.filter.as_deref().map(Filter::read) {
         errors.push(format!("/filter{}", mistake.pointer), mistake.code, mistake.message);
     }
     check_retries(errors, settings);
@@ -110,14 +109,14 @@ const fn wrong_secret(malformed: Malformed) -> (&'static str, &'static str) {
     }
 }
 
-fn check_url(errors: &mut FieldErrors, guard: &Guard, text: &str) {
-    errors.check(text.len() <= MAX_URL, "/url", "too_long", "is at most 2048 bytes long");
-    match text.parse::<Url>() {
-        Err(_no_url) => errors.push("/url", "malformed", "is not an absolute URL"),
+fn check_url(errors: &mut FieldErrors, guard: &Guard, text: &mut String) {
+    match receiver_url::normalise(text) {
+        Err((code, message)) => errors.push("/url", code, message),
         Ok(url) => {
             if let Err(refused) = guard.check_url(&url) {
                 errors.push("/url", "address_refused", refused.to_string());
             }
+            *text = url.into();
         }
     }
 }

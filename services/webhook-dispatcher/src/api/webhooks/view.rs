@@ -2,10 +2,10 @@
 
 use domain::SubscriptionId;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use web::Problem;
+use web::{Access, Caller, Problem};
 
 use crate::app::subscriptions::{Scheme, SigningKey, Subscription};
 use crate::domain::settings::{PayloadStyle, ReceiverHealth};
@@ -32,10 +32,11 @@ pub(crate) struct WebhookView {
     owner: Option<String>,
     name: Option<String>,
     description: Option<String>,
+    /// Whole for who may write; else scheme, host and port, and `/…` for path and query, which may hold a token.
     url: String,
     events: Vec<String>,
     #[schema(value_type = Option<Object>)]
-    filter: Option<Value>,
+    filter: Option<Box<RawValue>>,
     api_version: String,
     retry_count: Option<i32>,
     retry_schedule: Option<Vec<i32>>,
@@ -111,15 +112,16 @@ pub(crate) struct WebhookPage {
 impl WebhookView {
     /// # Errors
     /// 500 when what is sealed cannot be opened.
-    pub(super) fn of(state: &State, subscription: Subscription) -> Result<Self, Problem> {
+    pub(super) fn of(state: &State, caller: &Caller, subscription: Subscription) -> Result<Self, Problem> {
         let headers = subscription.headers(&state.keyring).map_err(|error| Problem::internal(&error))?;
         let Signing { signature, public_key, public_keys } = Signing::of(state, &subscription)?;
-        let settings = subscription.settings();
+        let settings = subscription.settings(&state.keyring).map_err(|error| Problem::internal(&error))?;
+        let url = if caller.may(Access::Write) { settings.url } else { subscription.shown_url() };
         Ok(Self {
             id: subscription.id(),
             name: settings.name,
             description: settings.description,
-            url: settings.url,
+            url,
             events: settings.events,
             filter: settings.filter,
             api_version: settings.api_version,

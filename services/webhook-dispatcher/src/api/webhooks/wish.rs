@@ -1,7 +1,9 @@
 //! What a PATCH asks for.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use web::{FieldErrors, Problem, extract};
@@ -14,10 +16,10 @@ const TIMEOUT: &str = "timeout_seconds";
 /// What only `rotate-secret` changes.
 const ROTATED: [&str; 3] = ["secret", "secret_key", "signature"];
 
-/// Settings by name.
+/// Settings by name, each as it was written: a filter's numbers keep every digit.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct ChangeWebhook(Map<String, Value>);
+pub(crate) struct ChangeWebhook(BTreeMap<String, Box<RawValue>>);
 
 impl PartialSchema for ChangeWebhook {
     /// As when a subscription is made, but nothing is required.
@@ -56,13 +58,14 @@ impl ChangeWebhook {
             "is the same as timeout_seconds; give one of them",
         );
         errors.finish()?;
-        let mut merged = serde_json::to_value(current).map_err(|error| Problem::internal(&error))?;
-        if let Value::Object(fields) = &mut merged {
-            let named = |name: &String| if name == "timeout" { TIMEOUT.to_owned() } else { name.clone() };
-            fields.extend(self.0.iter().map(|(name, value)| (named(name), value.clone())));
-        }
+        let internal = |error: serde_json::Error| Problem::internal(&error);
+        let current = serde_json::to_string(current).map_err(internal)?;
+        let mut merged: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&current).map_err(internal)?;
+        let named = |name: &String| if name == "timeout" { TIMEOUT.to_owned() } else { name.clone() };
+        merged.extend(self.0.iter().map(|(name, value)| (named(name), value.clone())));
+        let merged = serde_json::to_string(&merged).map_err(internal)?;
         Ok(Change {
-            settings: extract::from_value(merged)?,
+            settings: extract::from_text(&merged)?,
             names_headers: self.0.contains_key("headers"),
             names_certificate: self.0.contains_key("client_certificate"),
         })

@@ -1,0 +1,40 @@
+//! Whether a request that came to nothing in time was waiting for a name server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+tokio::task_local! {
+    static CURRENT: Lookup;
+}
+
+/// The lookup of a name for one request. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Lookup(Arc<AtomicUsize>);
+
+/// Counts as a lookup while it lives.
+pub(super) struct UnderWay(Lookup);
+
+impl Lookup {
+    /// Runs a request whose lookup this is.
+    pub async fn watch<F: Future>(&self, request: F) -> F::Output {
+        CURRENT.scope(self.clone(), request).await
+    }
+
+    /// True while a name server is being waited for.
+    pub fn is_under_way(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Begins the lookup of the request that is being polled, if it is watched.
+    pub(super) fn begin() -> Option<UnderWay> {
+        let lookup = CURRENT.try_with(Self::clone).ok()?;
+        lookup.0.fetch_add(1, Ordering::Relaxed);
+        Some(UnderWay(lookup))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
