@@ -22,13 +22,16 @@ pub enum SkuError {
     /// Longer than Allegro allows.
     #[error("a SKU has at most {MAX_CHARS} characters")]
     TooLong,
+    /// With a character that no database stores.
+    #[error("a SKU must not contain the character U+0000")]
+    NulCharacter,
 }
 
 impl Sku {
     /// Takes a SKU as it is, but for white space around it.
     ///
     /// # Errors
-    /// When nothing is left, or more than 100 characters are.
+    /// When nothing is left, or more than 100 characters are, or U+0000 is among them.
     pub fn parse(text: &str) -> Result<Self, SkuError> {
         let text = text.trim();
         if text.is_empty() {
@@ -36,6 +39,9 @@ impl Sku {
         }
         if text.chars().count() > MAX_CHARS {
             return Err(SkuError::TooLong);
+        }
+        if text.contains('\0') {
+            return Err(SkuError::NulCharacter);
         }
         Ok(Self(text.to_owned()))
     }
@@ -76,5 +82,6 @@ mod tests {
         assert_eq!(Sku::parse(" \t"), Err(SkuError::Blank));
         assert!(Sku::parse(&"ż".repeat(100)).is_ok());
         assert_eq!(Sku::parse(&"ż".repeat(101)), Err(SkuError::TooLong));
+        assert_eq!(Sku::parse("AH\01"), Err(SkuError::NulCharacter));
     }
 }

@@ -134,3 +134,33 @@ fn what_is_no_event_of_ours_is_refused() {
     let ready = Envelope::parse(&golden("order.ready")).unwrap();
     assert!(matches!(ready.open::<OrderCreated>(), Err(EnvelopeError::OtherType { .. })));
 }
+
+#[test]
+fn an_attribute_that_no_consumer_can_store_is_refused() {
+    for attribute in
+        ["type", "source", "subject", "partitionkey", "datacontenttype", "dataschema", "correlationid"]
+    {
+        let limit = if attribute == "type" { 255 } else { 1024 };
+        let parse = |text: &str| {
+            let mut json: Value = serde_json::from_slice(&golden("order.ready")).unwrap();
+            json[attribute] = text.into();
+            Envelope::parse(&serde_json::to_vec(&json).unwrap())
+        };
+        for (text, expected) in [
+            (String::new(), "must not be empty".to_owned()),
+            ("a\0".to_owned(), "must not contain the character U+0000".to_owned()),
+            ("ż".repeat(limit / 2 + 1), format!("must be at most {limit} bytes long")),
+        ] {
+            assert_eq!(parse(&text).unwrap_err().to_string(), format!("the event's {attribute} {expected}"));
+        }
+        assert!(parse(&"x".repeat(limit)).is_ok());
+    }
+}
+
+#[test]
+fn data_with_any_character_are_carried() {
+    let mut json: Value = serde_json::from_slice(&golden("order.ready")).unwrap();
+    json["data"]["user_id"] = "a\0b".into();
+    json["traceparent"] = "\0".into();
+    assert!(Envelope::parse(&serde_json::to_vec(&json).unwrap()).is_ok());
+}

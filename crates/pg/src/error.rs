@@ -14,6 +14,24 @@ const AILING: [&str; 7] = [
     "too many connections",
 ];
 
+/// What Postgres says of a value that no column of the statement takes, now or later (SQLSTATE classes 22 and 54). Diesel
+/// hides the SQLSTATE; as with [`AILING`], the server's messages must be in English (`lc_messages`).
+const UNSTORABLE: [&str; 10] = [
+    // 22021 and 22P05: U+0000, or no UTF-8, in a text or in a document of JSON.
+    "invalid byte sequence for encoding",
+    "unsupported Unicode escape sequence",
+    // 22P02, 22001, 22003, 22008, 22012.
+    "invalid input syntax for type",
+    "value too long for type",
+    "out of range",
+    "numeric field overflow",
+    "division by zero",
+    // 54000: larger than an index's entry, or a part of a document, may be.
+    "exceeds btree version",
+    "index row requires",
+    "too long to represent as jsonb",
+];
+
 /// A failed conversation with Postgres.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -79,6 +97,19 @@ impl Error {
     /// True when the database is not there for us now: trying later may help, the work itself is not at fault.
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Unavailable(_) | Self::Lost(_))
+    }
+
+    /// True when the same work fails again however often it is done: a value in it can never be stored. Work that came from
+    /// outside is then refused at once. A violated uniqueness or reference is not of this kind: another's row may come or go.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::CheckViolation { .. } | Self::Query(DieselError::SerializationError(_)) => true,
+            Self::Query(DieselError::DatabaseError(kind, info)) => {
+                matches!(kind, DatabaseErrorKind::NotNullViolation)
+                    || UNSTORABLE.iter().any(|text| info.message().contains(text))
+            }
+            _ => false,
+        }
     }
 
     /// True when this rule of the schema refused the write.

@@ -202,7 +202,7 @@ impl From<Panic> for TaskError {
 }
 
 impl From<pg::Error> for TaskError {
-    /// An absent database is waited for; anything else counts as a try.
+    /// An absent database is waited for; a value that can never be stored fails the task; anything else counts as a try.
     fn from(error: pg::Error) -> Self {
         let reason = error.to_string();
         let after = Duration::from_secs(1);
@@ -211,7 +211,18 @@ impl From<pg::Error> for TaskError {
             Self::Postpone { after, reason }
         } else {
             tracing::error!(error = %Chain(&error), "a query of a task failed");
-            Self::Retry { after, reason }
+            if error.is_permanent() { Self::Fail(reason) } else { Self::Retry { after, reason } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TaskError;
+
+    #[test]
+    fn a_task_whose_value_can_never_be_stored_fails_at_once() {
+        let error = TaskError::from(pg::Error::unwritable("no JSON"));
+        assert!(matches!(error, TaskError::Fail(_)), "{error:?}");
     }
 }

@@ -12,6 +12,11 @@ use crate::ids::EventId;
 /// Where the schema of an event type is described; the type is appended as the fragment.
 const SCHEMA_BASE: &str = "https://github.com/zaplecze/zaplecze/blob/main/docs/EVENTS.md#";
 
+/// An event's type is its routing key, which is no longer (AMQP 0-9-1 §4.2.5.3, short strings), in bytes.
+const MAX_TYPE_BYTES: usize = 255;
+/// Any other attribute, in bytes.
+const MAX_ATTRIBUTE_BYTES: usize = 1024;
+
 /// A fact on its way: who tells it, about what, when, and the data as it was written.
 ///
 /// `data` stays raw, so that a relay, a store or a dispatcher passes on exactly the bytes the producer wrote.
@@ -73,6 +78,14 @@ pub enum EnvelopeError {
     /// A CloudEvents version this code does not know.
     #[error("specversion {0:?} is not 1.0")]
     SpecVersion(String),
+    /// An attribute that no consumer can store.
+    #[error("the event's {attribute} {rule}")]
+    Attribute {
+        /// Its name.
+        attribute: &'static str,
+        /// What it breaks.
+        rule: AttributeRule,
+    },
     /// Data asked for as another type than it is.
     #[error("the event is {actual:?}, not {expected:?}")]
     OtherType {
@@ -81,6 +94,20 @@ pub enum EnvelopeError {
         /// The type it has.
         actual: String,
     },
+}
+
+/// What an attribute of text must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AttributeRule {
+    /// CloudEvents 1.0.2, REQUIRED attributes, and `subject`.
+    #[error("must not be empty")]
+    NotEmpty,
+    /// In bytes of UTF-8.
+    #[error("must be at most {0} bytes long")]
+    AtMost(usize),
+    /// CloudEvents 1.0.2, type system: no control characters. Of these only U+0000 is refused: no database stores it.
+    #[error("must not contain the character U+0000")]
+    NoNul,
 }
 
 impl Envelope {
@@ -107,16 +134,43 @@ impl Envelope {
         })
     }
 
-    /// Reads an envelope in structured mode.
+    /// Reads an envelope in structured mode. The trace is not looked at: one that cannot be read is no reason to refuse an
+    /// event.
     ///
     /// # Errors
-    /// When the bytes are no CloudEvents 1.0 envelope of ours.
+    /// When the bytes are no CloudEvents 1.0 envelope of ours, or an attribute is empty, too long or holds U+0000.
     pub fn parse(body: &[u8]) -> Result<Self, EnvelopeError> {
         let envelope: Self = serde_json::from_slice(body)?;
         if envelope.specversion != "1.0" {
             return Err(EnvelopeError::SpecVersion(envelope.specversion));
         }
+        envelope.check_attributes()?;
         Ok(envelope)
+    }
+
+    fn check_attributes(&self) -> Result<(), EnvelopeError> {
+        let correlation_id = self.correlationid.iter().map(|id| ("correlationid", id, MAX_ATTRIBUTE_BYTES));
+        let required = [
+            ("type", &self.kind, MAX_TYPE_BYTES),
+            ("source", &self.source, MAX_ATTRIBUTE_BYTES),
+            ("subject", &self.subject, MAX_ATTRIBUTE_BYTES),
+            ("partitionkey", &self.partitionkey, MAX_ATTRIBUTE_BYTES),
+            ("datacontenttype", &self.datacontenttype, MAX_ATTRIBUTE_BYTES),
+            ("dataschema", &self.dataschema, MAX_ATTRIBUTE_BYTES),
+        ];
+        for (attribute, text, limit) in required.into_iter().chain(correlation_id) {
+            let rule = if text.is_empty() {
+                AttributeRule::NotEmpty
+            } else if text.len() > limit {
+                AttributeRule::AtMost(limit)
+            } else if text.contains('\0') {
+                AttributeRule::NoNul
+            } else {
+                continue;
+            };
+            return Err(EnvelopeError::Attribute { attribute, rule });
+        }
+        Ok(())
     }
 
     /// The fact inside, as the type it claims to be.

@@ -18,7 +18,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 pub use account::{AccountConnected, AccountReauthorizationNeeded};
 pub use batch::{BatchClosed, BatchStatistics};
-pub use envelope::{Envelope, EnvelopeError, NewEvent};
+pub use envelope::{AttributeRule, Envelope, EnvelopeError, NewEvent};
 pub use order::{LineItem, OrderCancelled, OrderCreated, OrderFact, OrderReady, OrderUpdated};
 pub use stock::{
     DiscrepancyFound, MissingUnits, MovedLine, OperationFact, OrderStock, StockAdjusted, StockDeducted,

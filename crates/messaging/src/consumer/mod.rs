@@ -61,6 +61,8 @@ impl From<pg::Error> for Failure {
         let reason = Chain(&error).to_string();
         if error.is_unavailable() || matches!(error, pg::Error::Collision(_)) {
             Self::Unavailable(reason)
+        } else if error.is_permanent() {
+            Self::Reject(reason)
         } else {
             Self::Retry(reason)
         }

@@ -6,6 +6,7 @@ use domain::events::Envelope;
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use messaging::dead::Which;
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
@@ -145,4 +146,52 @@ async fn the_inbox_forgets_what_is_two_weeks_old() {
     }
     assert_eq!(messaging::FORGET_FACTS.once(&bench.pool, &CancellationToken::new()).await.unwrap(), 12_000);
     assert_eq!(bench.count("inbox").await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_database_stores_is_dead_lettered_at_once() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    let channel = bench.broker().channel().await.unwrap();
+    let with = |change: fn(&mut Envelope)| {
+        let mut event = fact(1);
+        change(&mut event);
+        event
+    };
+    // The last passes the envelope's rules, and the database refuses it.
+    let cases = [
+        (
+            with(|it| it.subject = "a\0b".to_owned()),
+            "the event's subject must not contain the character U+0000",
+        ),
+        (
+            with(|it| it.kind = "account.\0".to_owned()),
+            "the event's type must not contain the character U+0000",
+        ),
+        (
+            with(|it| it.partitionkey = "\0".to_owned()),
+            "the event's partitionkey must not contain the character U+0000",
+        ),
+        (with(|it| it.source = String::new()), "the event's source must not be empty"),
+        (with(|it| it.subject = "s".repeat(1025)), "the event's subject must be at most 1024 bytes long"),
+        (
+            with(|it| it.correlationid = Some("\0".to_owned())),
+            "the event's correlationid must not contain the character U+0000",
+        ),
+        (with(|it| it.subject = "unstorable".to_owned()), "check constraint notes_subject violated"),
+    ];
+    bench.run("ALTER TABLE notes ADD CONSTRAINT notes_subject CHECK (subject <> 'unstorable')").await;
+    for (event, _) in &cases {
+        publish(&channel, &serde_json::to_vec(event).unwrap()).await;
+    }
+    let expected = u32::try_from(cases.len()).unwrap();
+    bench.until_queue("notes.events.dead", |queue| queue.message_count() == expected).await;
+    let found = bench.dead().find(&Which::All, 100).await.unwrap();
+    let mut reasons: Vec<&str> = found.iter().map(|letter| letter.reason.as_str()).collect();
+    let mut wanted: Vec<&str> = cases.iter().map(|(_, reason)| *reason).collect();
+    reasons.sort_unstable();
+    wanted.sort_unstable();
+    for (reason, wanted) in reasons.iter().zip(wanted) {
+        assert!(reason.starts_with(wanted), "{reason}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The pool, transactions, errors and migrations on a real Postgres.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod forget;
 mod panics;
@@ -13,7 +13,7 @@ use std::iter::successors;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -124,6 +124,43 @@ async fn a_broken_rule_is_told_by_its_name() {
     let negative = insert(&pool, "('AH-2', -1)").await.unwrap_err();
     assert!(matches!(negative, Error::CheckViolation { .. }) && negative.violates("levels_not_negative"));
     assert!(!negative.is_unavailable());
+}
+
+/// What a statement fails with.
+async fn failure(pool: &Pool, statement: &str, text: &str) -> Error {
+    let done: Result<(), Error> = pool
+        .transaction(async |conn| {
+            sql_query(statement).bind::<Text, _>(text).execute(conn).await?;
+            Ok(())
+        })
+        .await;
+    done.err().unwrap_or_else(|| panic!("{statement} did not fail"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_can_never_be_stored_is_a_permanent_error() {
+    let (_database, pool) = migrated().await;
+    insert(&pool, "('AH-1', 1)").await.unwrap();
+    let long: String = (0..2000_u32).map(|n| format!("{:08x}", n.wrapping_mul(2_654_435_761))).collect();
+    for (statement, text, is_permanent) in [
+        ("INSERT INTO levels VALUES ($1, 1)", "AH\0-2", true),
+        ("INSERT INTO levels VALUES ($1, 1)", long.as_str(), true),
+        ("INSERT INTO levels VALUES ($1, -1)", "AH-2", true),
+        ("INSERT INTO levels (quantity) VALUES (length($1))", "AH-2", true),
+        ("SELECT $1::jsonb", "{\"a\": \"\\u0000\"}", true),
+        ("SELECT $1::text::uuid", "AH-2", true),
+        ("SELECT $1::text::bigint", "9223372036854775808", true),
+        ("SELECT $1::text::numeric(3)", "1000", true),
+        ("SELECT $1::text::timestamptz", "300000-01-01", true),
+        ("INSERT INTO levels VALUES ($1, 1)", "AH-1", false),
+        ("SELECT $1 FROM nowhere", "AH-1", false),
+        ("SELECT $1, pg_terminate_backend(pg_backend_pid())", "AH-1", false),
+    ] {
+        let error = failure(&pool, statement, text).await;
+        assert_eq!(error.is_permanent(), is_permanent, "{statement}: {error:?}");
+        assert!(!(error.is_permanent() && error.is_unavailable()), "{error:?}");
+    }
+    assert!(Error::unwritable("no JSON").is_permanent());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,3 +148,26 @@ async fn the_last_unit_is_sold_once_however_many_want_it() {
     assert_eq!(desk.on_hand("ostatnia"), 0);
     assert_eq!(desk.count("stock_movements WHERE kind = 'sale'").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_with_u0000_are_dead_lettered_at_once() {
+    let desk = Desk::open().await;
+    desk.put("wosk", 10);
+    let mut unstorable = ready(order("a\0b", &[("wosk", 1)]));
+    unstorable.subject = "a".to_owned();
+    desk.tell(&[ready(order("before", &[("wosk", 1)])), unstorable, ready(order("after", &[("wosk", 1)]))])
+        .await;
+    let dead = eventually("a dead letter", async || desk.vhost.take("stock-sync.events.dead").pop()).await;
+    assert!(dead.contains(r"a\u0000b"), "{dead}");
+    for order in ["before", "after"] {
+        desk.until(order, &[("deduction", "completed")]).await;
+    }
+    assert_eq!(desk.on_hand("wosk"), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sku_with_u0000_names_nothing_on_the_shelf() {
+    let desk = Desk::open().await;
+    desk.tell(&[ready(order("unknown", &[("wo\0sk", 1)]))]).await;
+    desk.until("unknown", &[("deduction", "failed")]).await;
+}

@@ -25,7 +25,7 @@ pub(crate) struct Desk {
     pub(crate) backup: Backup,
     pub(crate) pool: pg::Pool,
     _database: Database,
-    _vhost: Vhost,
+    pub(crate) vhost: Vhost,
     _server: MockServer,
     _stop: DropGuard,
 }
@@ -49,15 +49,7 @@ impl Desk {
         let relay = Relay::new("teller", database.url().clone(), broker);
         tokio::spawn(relay.run(stop.clone()));
         let pool = database.pool();
-        Self {
-            service,
-            backup,
-            pool,
-            _database: database,
-            _vhost: vhost,
-            _server: server,
-            _stop: stop.drop_guard(),
-        }
+        Self { service, backup, pool, _database: database, vhost, _server: server, _stop: stop.drop_guard() }
     }
 
     /// Tells facts as another service would.

@@ -16,7 +16,8 @@ use crate::state::State;
 pub(crate) use crate::store::fan_out::Plan;
 use crate::store::fan_out::{self, Interest, Message, NewDelivery};
 
-/// Keys of order that are longer are told by their hash: an index holds them.
+/// Keys of order that are longer are told by their hash: an index holds them. So are those with U+0000, which Postgres does
+/// not store.
 const MAX_KEY: usize = 200;
 /// Facts about subscriptions begin so; their data name the subscription.
 const ABOUT_US: &str = "webhook.";

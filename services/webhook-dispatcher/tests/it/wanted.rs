@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use domain::events::Envelope;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use testkit::eventually_within;
@@ -121,6 +122,21 @@ async fn an_outside_event_is_taken_in_once_and_reaches_whom_it_concerns() {
         );
     }
     assert_eq!(desk.count("messages").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_with_u0000_are_delivered_as_they_are() {
+    let desk = Desk::open().await;
+    let receiver = Receiver::answering(200);
+    let wish = json!({ "url": receiver.url, "events": ["*"], "ordered": true, "ordering_key": "/user_id" });
+    let (id, _) = desk.subscribe(&wish);
+    let mut event = fact(1);
+    event.data = RawValue::from_string(r#"{"user_id":"a\u0000b","\u0000":1}"#.to_owned()).unwrap();
+    desk.tell(&[event]).await;
+    desk.delivery(&id, "success").await;
+    let data = br#""data":{"user_id":"a\u0000b","\u0000":1}"#;
+    let body = receiver.hits()[0].body.clone();
+    assert!(body.windows(data.len()).any(|part| part == data), "{}", String::from_utf8_lossy(&body));
 }
 
 #[tokio::test(flavor = "multi_thread")]
