@@ -30,6 +30,9 @@ pub const AUDIENCE: &str = "zaplecze";
 /// The scope of programs that may ask more often than people.
 const SERVICE: &str = "service";
 
+/// A token's `sub` and `user_id` are no longer (OpenID Connect Core 1.0 §2, `sub`), in characters; both are stored.
+const MAX_NAME_CHARS: usize = 255;
+
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// A level of access to one service; each includes those before it.
@@ -218,6 +221,14 @@ impl Authenticator {
         // An empty user id is a mistake of the issuer; taken as "no user" it would open every user's data.
         if subject.is_empty() || claims.user_id.as_deref() == Some("") {
             return Err(invalid("the token's sub or user_id is empty"));
+        }
+        for name in [Some(&subject), claims.user_id.as_ref()].into_iter().flatten() {
+            if name.chars().count() > MAX_NAME_CHARS {
+                return Err(invalid("the token's sub or user_id is longer than 255 characters"));
+            }
+            if name.chars().any(char::is_control) {
+                return Err(invalid("the token's sub or user_id contains a control character"));
+            }
         }
         let scopes = claims.scope.split_ascii_whitespace().map(str::to_owned).collect();
         Ok(Identity { kind: "token", subject, user_id: claims.user_id, scopes })

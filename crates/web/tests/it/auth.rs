@@ -59,6 +59,26 @@ fn bad_tokens_are_refused_and_told_why() {
         ("no subject", bearer(&json!({ "sub": null })), "the token lacks exp, aud or sub"),
         ("empty subject", bearer(&json!({ "sub": "" })), "the token's sub or user_id is empty"),
         ("empty user", bearer(&json!({ "user_id": "" })), "the token's sub or user_id is empty"),
+        (
+            "NUL in the subject",
+            bearer(&json!({ "sub": "an\0na" })),
+            "the token's sub or user_id contains a control character",
+        ),
+        (
+            "NUL as user",
+            bearer(&json!({ "user_id": "\0" })),
+            "the token's sub or user_id contains a control character",
+        ),
+        (
+            "line break in the user",
+            bearer(&json!({ "user_id": "a\nb" })),
+            "the token's sub or user_id contains a control character",
+        ),
+        (
+            "long subject",
+            bearer(&json!({ "sub": "ż".repeat(256) })),
+            "the token's sub or user_id is longer than 255 characters",
+        ),
         ("user as number", bearer(&json!({ "user_id": 7 })), "the token cannot be read"),
         ("scope as list", bearer(&json!({ "scope": ["shop:write"] })), "the token cannot be read"),
         (
