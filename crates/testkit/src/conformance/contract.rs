@@ -1,5 +1,7 @@
 //! Every operation, given what it cannot use: the answer is 4xx, a problem, and as the OpenAPI document says.
 
+use serde_json::Value;
+
 use super::operations::Operation;
 use super::{Findings, Stage};
 use crate::Answer;
@@ -41,12 +43,22 @@ pub(super) fn check(stage: &Stage<'_>, findings: &mut Findings) {
             }
         }
         let path = operation.path("00000000-0000-7000-8000-000000000000");
-        if operation.has_query {
+        if !operation.query.is_empty() {
             for query in ["no_such_parameter=1", "limit=0", "limit=x", "cursor=nonsense", "limit=1&limit=2"] {
                 look(&format!("?{query}"), &ask(operation, &format!("{path}?{query}"), "", b""), &[]);
             }
             let unknown = ask(operation, &format!("{path}?no_such_parameter=1"), "", b"");
             look("an unknown parameter", &unknown, &[400, 404]);
+        }
+        for name in &operation.query {
+            let answer = ask(operation, &format!("{path}?{name}=%00"), "", b"");
+            look(&format!("U+0000 in ?{name}"), &answer, &[400, 404]);
+        }
+        for pointer in texts(&operation.body) {
+            let mut body = operation.body.clone();
+            body.pointer_mut(&pointer).expect("a text").clone_from(&Value::from("\0"));
+            let answer = ask(operation, &path, JSON, body.to_string().as_bytes());
+            look(&format!("U+0000 at {pointer}"), &answer, &[400]);
         }
         if operation.has_body {
             for (what, content_type, body, expected) in [
@@ -65,6 +77,24 @@ pub(super) fn check(stage: &Stage<'_>, findings: &mut Findings) {
         findings.expect(wrong_method.status == 405 && !wrong_method.header("allow").is_empty(), || {
             format!("TRACE {path} answered {}", wrong_method.status)
         });
+    }
+}
+
+/// Pointers to every text in a document.
+fn texts(value: &Value) -> Vec<String> {
+    let below = |name: String, inner: &Value| {
+        texts(inner).into_iter().map(|pointer| format!("/{name}{pointer}")).collect::<Vec<_>>()
+    };
+    match value {
+        Value::String(_) => vec![String::new()],
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(at, item)| below(at.to_string(), item)).collect()
+        }
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, item)| below(name.replace('~', "~0").replace('/', "~1"), item))
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

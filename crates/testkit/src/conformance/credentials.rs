@@ -1,5 +1,7 @@
 //! Nothing is reached without a credential that reaches so far.
 
+use serde_json::json;
+
 use super::{Findings, Stage};
 use crate::Answer;
 
@@ -11,6 +13,12 @@ pub(super) fn check(stage: &Stage<'_>, findings: &mut Findings) {
     let bearer = |scope: &str| format!("Bearer {}", stage.program.token_of("somebody", scope));
     let foreign = bearer("another-service:read another-service:write another-service:admin");
     let reader = bearer(&format!("{name}:read"));
+    let scope = format!("{name}:read {name}:write");
+    let unstorable = ["sub", "user_id"].map(|claim| {
+        let mut claims = json!({ "sub": "somebody", "user_id": "somebody", "scope": scope });
+        claims[claim] = "some\0body".into();
+        (claim, format!("Bearer {}", stage.program.sign(claims)))
+    });
     for operation in &stage.operations {
         let ask = |credential: &str| -> Answer {
             let headers = [("Authorization", credential)];
@@ -23,6 +31,12 @@ pub(super) fn check(stage: &Stage<'_>, findings: &mut Findings) {
             let is_refused = answer.status == 401 && answer.is_problem();
             findings.expect(is_refused && !answer.header("www-authenticate").is_empty(), || {
                 format!("{shown} with the credential {credential:?} answered {}", answer.status)
+            });
+        }
+        for (claim, credential) in &unstorable {
+            let answer = ask(credential);
+            findings.expect(answer.status == 401 && answer.is_problem(), || {
+                format!("{shown} with U+0000 in the token's {claim} answered {}", answer.status)
             });
         }
         let answer = ask(&foreign);

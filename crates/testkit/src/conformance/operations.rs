@@ -11,7 +11,10 @@ pub(super) struct Operation {
     pub(super) template: String,
     /// Of JSON; others a service looks at by itself.
     pub(super) has_body: bool,
-    pub(super) has_query: bool,
+    /// The example of its body; null where it has none.
+    pub(super) body: Value,
+    /// The names of its query's parameters.
+    pub(super) query: Vec<String>,
     /// Declared statuses with the content types of each.
     pub(super) answers: Vec<(String, Vec<String>)>,
 }
@@ -54,7 +57,8 @@ pub(super) fn of(program: &Program) -> Vec<Operation> {
 
 fn read(method: &str, template: &str, item: &Value, operation: &Value) -> Operation {
     let parameters = [&item["parameters"], &operation["parameters"]];
-    let mut parameters = parameters.iter().filter_map(|it| it.as_array()).flatten();
+    let parameters = parameters.iter().filter_map(|it| it.as_array()).flatten();
+    let names = parameters.filter(|it| it["in"] == "query").filter_map(|it| it["name"].as_str());
     let answers = operation["responses"].as_object().into_iter().flatten();
     let types = |answer: &Value| {
         answer["content"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
@@ -63,7 +67,8 @@ fn read(method: &str, template: &str, item: &Value, operation: &Value) -> Operat
         method: method.to_uppercase(),
         template: template.to_owned(),
         has_body: operation["requestBody"]["content"]["application/json"].is_object(),
-        has_query: parameters.any(|it| it["in"] == "query"),
+        body: operation["requestBody"]["content"]["application/json"]["example"].clone(),
+        query: names.map(str::to_owned).collect(),
         answers: answers.map(|(status, answer)| (status.clone(), types(answer))).collect(),
     }
 }

@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use secrecy::{ExposeSecret, SecretString};
@@ -183,6 +184,17 @@ impl Program {
     /// When the service cannot issue it.
     pub fn issue(&self, scope: &str) -> String {
         self.run(&["token", "issue", "--sub", "test", "--scope", scope])
+    }
+
+    /// A token with these claims beside `aud` and `exp`: what another issuer may write, and `token issue` would not.
+    ///
+    /// # Panics
+    /// When `claims` is no object.
+    pub fn sign(&self, mut claims: Value) -> String {
+        claims["aud"] = "zaplecze".into();
+        claims["exp"] = (jsonwebtoken::get_current_timestamp() + 600).into();
+        let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token")
     }
 
     /// Runs another command of its program, and returns what it printed.
