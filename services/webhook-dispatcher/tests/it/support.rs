@@ -175,8 +175,8 @@ impl Hit {
     }
 }
 
-/// What a receiver answers to its n-th request (from 0): a status, and where to look instead (`Location`), or with 429 and
-/// 503 when to come back (`Retry-After`).
+/// What a receiver answers to its n-th request (from 0): a status, and where to look instead (`Location`), or from 429
+/// on when to come back (`Retry-After`).
 type Answers = dyn Fn(usize) -> (u16, Option<String>) + Send + Sync;
 
 struct Shared {
@@ -288,7 +288,7 @@ async fn receive(request: HttpRequest, body: web::Bytes, shared: Data<Shared>) -
     let (status, value) = (shared.answers)(number);
     let mut answer = HttpResponse::build(StatusCode::from_u16(status).unwrap());
     if let Some(value) = value {
-        let name = if matches!(status, 429 | 503) { "retry-after" } else { "location" };
+        let name = if status >= 429 { "retry-after" } else { "location" };
         answer.insert_header((name, value));
     }
     answer.finish()

@@ -104,6 +104,23 @@ async fn unavailable_receiver_that_names_no_moment_uses_attempts() {
     assert_eq!(desk.delivery(&id, "failed").await["attempts"], 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_never_shortens_the_schedule() {
+    let desk = Desk::open().await;
+    for (wait, retry_after, least) in [(3600, "1", 2880), (1, "7200", 7200)] {
+        let receiver = Receiver::new(move |_| (500, Some(retry_after.to_owned())));
+        let wish = json!({ "url": receiver.url, "events": ["account.*"], "retry_schedule": [wait] });
+        let (id, _) = desk.subscribe(&wish);
+        let before = OffsetDateTime::now_utc();
+        desk.tell(&[fact(1)]).await;
+        let waiting = desk.delivery(&id, "pending").await;
+        let at = moment(&waiting).unwrap();
+        assert!(at >= before + time::Duration::seconds(least), "{at} for {retry_after} and {wait}");
+        assert_eq!(waiting["attempts"], 1);
+        desk.service.delete(&format!("/webhooks/{id}"));
+    }
+}
+
 /// The moment a delivery's owner is shown.
 fn moment(delivery: &Value) -> Option<OffsetDateTime> {
     Some(OffsetDateTime::parse(delivery["next_attempt_at"].as_str()?, &Rfc3339).unwrap())
