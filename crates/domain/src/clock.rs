@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// The present moment, in UTC.
 pub trait Clock: Debug + Send + Sync {
-    /// Now, in UTC.
+    /// Now, in UTC and whole microseconds: what the database gives back is what was stored.
     fn now(&self) -> OffsetDateTime;
 }
 
@@ -17,7 +17,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc()
+        OffsetDateTime::now_utc().truncate_to_microsecond()
     }
 }
 

@@ -10,6 +10,7 @@ pub mod cron;
 pub mod events;
 mod hopeless;
 pub mod ids;
+pub mod instant;
 mod language;
 pub mod money;
 mod names;
@@ -25,6 +26,7 @@ pub use hopeless::Hopeless;
 pub use ids::{
     AllegroOrderId, AuthorizationId, DeliveryId, EventId, OrderId, SubscriptionId, TaskId, TokenId,
 };
+pub use instant::{Instant, InstantError};
 pub use language::{Language, NoLanguage};
 pub use money::{Currency, Money};
 pub use names::{NameError, UserId, WarehouseName};

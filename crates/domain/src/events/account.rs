@@ -21,7 +21,7 @@ pub struct AccountConnected {
     /// The seller's login at Allegro.
     pub allegro_login: String,
     /// When it was connected.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::instant")]
     pub connected_at: OffsetDateTime,
     /// Grows with each change of the account's tokens.
     pub generation: i64,
@@ -56,7 +56,7 @@ pub struct AccountReauthorizationNeeded {
     /// Why, as a stable word such as `invalid_grant`.
     pub reason: String,
     /// Since when.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::instant")]
     pub since: OffsetDateTime,
     /// Grows with each change of the account's tokens.
     pub generation: i64,

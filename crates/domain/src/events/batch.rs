@@ -23,7 +23,7 @@ pub struct BatchClosed {
     /// The plant's code of it.
     pub ekn_code: String,
     /// When it was closed.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::instant")]
     pub closed_at: OffsetDateTime,
     /// What was made of it.
     pub statistics: BatchStatistics,

@@ -34,7 +34,7 @@ pub struct Envelope {
     /// What it happened to.
     pub subject: String,
     /// When it happened.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::instant")]
     pub time: OffsetDateTime,
     /// Always `application/json`.
     pub datacontenttype: String,

@@ -30,10 +30,10 @@ pub struct OrderFact {
     /// Our version of the order: 1 for the first content, one more with each content that replaced it.
     pub version: i64,
     /// When the order was bought (its latest line item).
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::instant::option")]
     pub order_date: Option<OffsetDateTime>,
     /// Allegro's `updatedAt`; it does not move when only the fulfillment changes.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::instant::option")]
     pub updated_at: Option<OffsetDateTime>,
     /// What the buyer pays in all.
     pub total: Option<Money>,

@@ -21,10 +21,10 @@ pub struct SyncFact {
     /// `events`, `list`, `sweep` or `manual`.
     pub kind: String,
     /// Orders bought from this moment on were read, where it was a list.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::instant::option")]
     pub from: Option<OffsetDateTime>,
     /// Orders bought until this moment were read, where it was a list.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "crate::instant::option")]
     pub to: Option<OffsetDateTime>,
     /// Orders looked at.
     pub orders_processed: i64,
@@ -35,10 +35,10 @@ pub struct SyncFact {
     /// Orders that went into quarantine.
     pub orders_failed: i64,
     /// When it was begun.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::instant")]
     pub started_at: OffsetDateTime,
     /// When it ended.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::instant")]
     pub ended_at: OffsetDateTime,
     /// What went wrong, where something did.
     pub error: Option<String>,

@@ -29,7 +29,7 @@ pub struct WebhookDeliveryExhausted {
     /// What went wrong the last time.
     pub error: String,
     /// When that was.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::instant")]
     pub failed_at: OffsetDateTime,
 }
 
@@ -44,7 +44,7 @@ pub struct WebhookSubscriptionDisabled {
     /// Why: `gone` (it answered 410) or `only_failures` (nothing else came for five days).
     pub reason: String,
     /// Since when.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::instant")]
     pub disabled_at: OffsetDateTime,
     /// Grows with each time this subscription is disabled.
     pub number: i64,
