@@ -3,12 +3,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::Instant;
+use domain::instant::are_in_order;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::problem::{INVALID_CURSOR, Problem};
+use crate::problem::{INVALID_CURSOR, INVALID_PARAMETER, Problem};
 
 /// The last row a caller has seen; the next page begins below it in `(time, id)` order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +65,20 @@ impl Cursor {
     fn read(text: &str) -> Option<Self> {
         let inside: Inside = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(inside.t) * 1_000).ok()?;
-        // Postgres knows no moment long before our era; no list of ours holds one.
-        (inside.v == VERSION && time.year() > 0).then_some(Self { time, id: inside.i })
+        let time = Instant::try_from(time).ok()?.into();
+        (inside.v == VERSION).then_some(Self { time, id: inside.i })
     }
+}
+
+/// Refuses a list's query parameters `from` and `to` unless `from` is before `to`.
+///
+/// # Errors
+/// `invalid_parameter` with the pointer `from`.
+pub fn check_span(from: Option<OffsetDateTime>, to: Option<OffsetDateTime>) -> Result<(), Problem> {
+    if are_in_order(from, to) {
+        return Ok(());
+    }
+    Err(Problem::new(&INVALID_PARAMETER).error("from", "out_of_range", "must be before `to`"))
 }
 
 /// How many items a caller wants at once: 1–200, 50 unless told.

@@ -5,10 +5,12 @@ mod tests;
 
 use std::sync::Arc;
 
+use domain::Instant;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::auth::{AUDIENCE, invalid};
 use crate::jwks::{Jwks, NoKey};
@@ -25,6 +27,13 @@ pub(crate) struct Claims {
     pub(crate) user_id: Option<String>,
     #[serde(default)]
     pub(crate) scope: String,
+    /// When it ends, begins and was issued, in seconds since 1970. The library compares the first two with the clock.
+    #[serde(default)]
+    exp: Value,
+    #[serde(default)]
+    nbf: Value,
+    #[serde(default)]
+    iat: Value,
 }
 
 /// What verifies a signature, of one algorithm: the token's own `alg` is compared with it, never obeyed (RFC 8725
@@ -95,9 +104,15 @@ impl Verifiers {
     }
 
     fn decode(&self, token: &str, key: &Key) -> Result<Claims, Problem> {
-        jsonwebtoken::decode::<Claims>(token, &key.key, &key.rules)
-            .map(|token| token.claims)
-            .map_err(|error| self.refuse(error.kind()))
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &key.rules)
+            .map_err(|error| self.refuse(error.kind()))?
+            .claims;
+        let is_instant = |at: &Value| at.as_f64().is_some_and(|at| Instant::from_unix_seconds(at).is_ok());
+        if [&claims.exp, &claims.nbf, &claims.iat].into_iter().all(|at| at.is_null() || is_instant(at)) {
+            Ok(claims)
+        } else {
+            Err(invalid("exp, nbf and iat of the token must be numbers of seconds in the years 0001 to 9999"))
+        }
     }
 
     fn refuse(&self, kind: &ErrorKind) -> Problem {

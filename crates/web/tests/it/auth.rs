@@ -49,10 +49,16 @@ fn bad_tokens_are_refused_and_told_why() {
     let mut parts = good.split('.');
     let forged = format!("{}.{}.{}", parts.next().unwrap(), base64url(&forged_claims), parts.nth(1).unwrap());
 
+    let no_instant = "exp, nbf and iat of the token must be numbers of seconds in the years 0001 to 9999";
     let table = [
         ("expired", bearer(&json!({ "exp": now() - 60 })), "the token has expired"),
         ("no exp", bearer(&json!({ "exp": null })), "the token lacks exp, aud or sub"),
         ("exp as text", bearer(&json!({ "exp": "tomorrow" })), "the token lacks exp, aud or sub"),
+        ("exp after the year 9999", bearer(&json!({ "exp": 253_402_300_800_u64 })), no_instant),
+        ("exp beyond every year", bearer(&json!({ "exp": u64::MAX })), no_instant),
+        ("nbf before the year 1", bearer(&json!({ "nbf": -62_135_596_801_i64 })), "the token cannot be read"),
+        ("iat before the year 1", bearer(&json!({ "iat": -62_135_596_801_i64 })), no_instant),
+        ("iat as text", bearer(&json!({ "iat": "yesterday" })), no_instant),
         ("not yet", bearer(&json!({ "nbf": now() + 600 })), "the token is not valid yet"),
         ("other audience", bearer(&json!({ "aud": "shop" })), "the token is meant for another audience"),
         ("no audience", bearer(&json!({ "aud": null })), "the token lacks exp, aud or sub"),
