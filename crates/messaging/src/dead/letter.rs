@@ -1,5 +1,6 @@
 //! One message set aside.
 
+use domain::Instant;
 use domain::events::Envelope;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -124,7 +125,7 @@ fn cause(written: &FieldTable) -> Cause {
     moved(written).unwrap_or_else(|| Cause {
         reason: headers::text(written, headers::REASON).unwrap_or_else(|| "not known".to_owned()),
         from: headers::text(written, headers::QUEUE).unwrap_or_else(|| "not known".to_owned()),
-        at: headers::text(written, headers::AT).and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok()),
+        at: headers::text(written, headers::AT).and_then(|at| at.parse::<Instant>().ok()).map(Into::into),
     })
 }
 
