@@ -136,7 +136,7 @@ pub struct StoredOrder {
     /// `SELLER` or `ALLEGRO`.
     pub fulfillment_provider: Option<String>,
     /// When it was bought.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "domain::instant")]
     pub order_date: OffsetDateTime,
     /// What was bought.
     pub line_items: Vec<LineItem>,
