@@ -7,7 +7,6 @@ use clap::{Parser, Subcommand};
 use sandbox::{Sandbox, Settings};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 #[derive(Parser)]
 #[command(name = "zaplecze-sandbox", version, about = "A local Allegro for trying things out")]
@@ -77,8 +76,8 @@ struct Serve {
     rules: Vec<(String, String, Value)>,
 }
 
-fn moment(text: &str) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::parse(text, &Rfc3339).map_err(|error| error.to_string())
+fn moment(text: &str) -> Result<OffsetDateTime, domain::InstantError> {
+    text.parse::<domain::Instant>().map(Into::into)
 }
 
 /// Reads `group.name=value`; what is no JSON is text.

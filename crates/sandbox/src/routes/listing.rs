@@ -2,10 +2,10 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use domain::Instant;
 use rand::Rng;
 use serde_json::Value;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::admit::{ORDERS_READ, admit};
 use super::query::{Query, list_of};
@@ -64,9 +64,10 @@ fn owned(values: Vec<&str>) -> Vec<String> {
 fn read(query: &Query, rules: &ListRules, now: OffsetDateTime) -> Result<Wanted, Box<HttpResponse>> {
     let moment = |name: &str, default: i64| match query.first(name) {
         None => Ok(default),
-        Some(text) => OffsetDateTime::parse(text, &Rfc3339)
-            .map(micros)
-            .or_else(|_not_a_moment| invalid(name, "must be an ISO 8601 date and time")),
+        Some(text) => match text.parse::<Instant>() {
+            Ok(at) => Ok(micros(at.into())),
+            Err(_not_a_moment) => invalid(name, "must be an ISO 8601 date and time"),
+        },
     };
     let one_of = |name: &str, known: &[&str]| {
         let given = query.all(name);

@@ -27,9 +27,9 @@ const ACTIONS: &str = "actions are fill-in, pay, surcharge, buyer-cancel, auto-c
 struct Generate {
     seller_id: Option<String>,
     count: usize,
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     from: Option<OffsetDateTime>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     to: Option<OffsetDateTime>,
     seed: Option<u64>,
 }
@@ -137,7 +137,7 @@ pub(super) async fn merge(world: web::Data<World>, body: web::Bytes) -> HttpResp
 struct NewEvent {
     #[serde(rename = "type")]
     kind: String,
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     occurred_at: Option<OffsetDateTime>,
 }
 
