@@ -61,7 +61,7 @@ pub(crate) struct NewEvent {
     /// What it is about, at most 200 characters; the event's own id when absent.
     subject: Option<String>,
     /// When it happened; now when absent.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     timestamp: Option<OffsetDateTime>,
     /// An object of at most 256 KiB, sent on byte for byte. Its field `user_id` says whose thing it speaks of, unless the
     /// caller is bound to a user.

@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
+use domain::instant::are_in_order;
 use domain::{SubscriptionId, TaskId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -23,10 +24,10 @@ use crate::state::State;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recover {
     /// Deliveries made at this moment or later.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "domain::instant")]
     since: OffsetDateTime,
     /// And before this moment; now when absent.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     until: Option<OffsetDateTime>,
 }
 
@@ -48,10 +49,10 @@ pub(crate) struct ReplayFilter {
     #[serde(rename = "type")]
     event_type: Option<String>,
     /// Made at this moment or later.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     from: Option<OffsetDateTime>,
     /// Made before this moment.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     to: Option<OffsetDateTime>,
     /// Of this event.
     message: Option<Uuid>,
@@ -117,8 +118,7 @@ pub(crate) async fn replay(
     let mut errors = FieldErrors::default();
     let has_ended = !matches!(filter.status, Some(Status::Pending | Status::Delivering));
     errors.check(has_ended, "/filter/status", "not_allowed", "is success, failed, skipped or cancelled");
-    let is_span = filter.from.zip(filter.to).is_none_or(|(from, to)| from < to);
-    errors.check(is_span, "/filter/from", "out_of_range", "is before to");
+    errors.check(are_in_order(filter.from, filter.to), "/filter/from", "out_of_range", "is before to");
     errors.finish()?;
     let subscription = active(&state, &caller, *id).await?;
     let filter = Filter {

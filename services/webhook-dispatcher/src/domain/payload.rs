@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 struct Standard<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "domain::instant")]
     timestamp: OffsetDateTime,
     #[serde(borrow)]
     data: &'a RawValue,
@@ -20,7 +20,7 @@ struct Standard<'a> {
 struct Legacy<'a> {
     event: String,
     data: &'a RawValue,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "domain::instant")]
     timestamp: OffsetDateTime,
 }
 

@@ -113,10 +113,10 @@ pub(crate) struct Filter {
     pub(crate) status: Option<Status>,
     pub(crate) event_type: Option<String>,
     /// Made at this moment or later.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(with = "domain::instant::option")]
     pub(crate) from: Option<OffsetDateTime>,
     /// Made before this moment.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(with = "domain::instant::option")]
     pub(crate) to: Option<OffsetDateTime>,
     /// Of this event.
     pub(crate) message: Option<Uuid>,

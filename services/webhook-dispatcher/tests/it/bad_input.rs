@@ -7,7 +7,7 @@ use testkit::eventually;
 use crate::support::{Desk, Receiver, all_to, fact};
 
 /// The status, and pointer and code of each error.
-fn told((status, body): (u16, Value)) -> (u16, Vec<(String, String)>) {
+pub(crate) fn errors_of((status, body): (u16, Value)) -> (u16, Vec<(String, String)>) {
     let errors = body["errors"].as_array().cloned().unwrap_or_default();
     let text = |error: &Value, field: &str| error[field].as_str().unwrap().to_owned();
     (status, errors.iter().map(|error| (text(error, "pointer"), text(error, "code"))).collect())
@@ -70,7 +70,7 @@ async fn bad_subscriptions_are_refused_with_every_reason() {
             ],
         ),
     ] {
-        let (status, errors) = told(desk.service.post("/webhooks", &wish));
+        let (status, errors) = errors_of(desk.service.post("/webhooks", &wish));
         let errors: Vec<(&str, &str)> =
             errors.iter().map(|(at, code)| (at.as_str(), code.as_str())).collect();
         assert_eq!((status, errors), (400, expected), "{wish}");
@@ -107,7 +107,7 @@ async fn subscriptions_are_listed_changed_and_removed() {
         (json!({ "secret": "whsec_x" }), ("/secret", "not_changeable")),
         (json!({ "ordering_key": "/id" }), ("/ordering_key", "not_ordered")),
     ] {
-        let (status, errors) = told(desk.service.patch(&path, &wish));
+        let (status, errors) = errors_of(desk.service.patch(&path, &wish));
         let (at, code) = &errors[0];
         assert_eq!((status, (at.as_str(), code.as_str())), (400, expected), "{wish}");
     }

@@ -13,6 +13,7 @@ mod failpoints;
 mod figures;
 mod forgotten;
 mod hostile;
+mod instants;
 mod interface;
 mod isolation;
 mod keys;

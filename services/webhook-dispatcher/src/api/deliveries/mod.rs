@@ -32,11 +32,11 @@ pub(crate) struct Wanted {
     #[param(rename = "type", example = "order.created")]
     event_type: Option<String>,
     /// Only those made at this moment or later.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     #[param(example = "2026-11-21T08:00:00Z")]
     from: Option<OffsetDateTime>,
     /// Only those made before this moment.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     #[param(example = "2026-11-22T08:00:00Z")]
     to: Option<OffsetDateTime>,
     /// Only of this event.
@@ -65,6 +65,7 @@ pub(crate) async fn list(
     ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     let after = wanted.cursor.as_deref().map(Cursor::decode).transpose()?;
+    web::page::check_span(wanted.from, wanted.to)?;
     let mut errors = FieldErrors::default();
     let status = wanted.status.as_deref().and_then(Status::parse);
     let is_known = wanted.status.is_none() || status.is_some();

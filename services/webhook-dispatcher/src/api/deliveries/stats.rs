@@ -21,7 +21,7 @@ use crate::state::State;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Since {
     /// From when on deliveries count as made lately; a day ago when absent.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     #[param(example = "2026-11-21T08:00:00Z")]
     since: Option<OffsetDateTime>,
 }
