@@ -44,7 +44,7 @@ pub(crate) struct Accounts {
 #[schema(example = json!({ "stock_from": "2026-11-21T00:00:00Z", "warehouse": "Łódź" }))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountChange {
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     stock_from: Option<OffsetDateTime>,
     /// As it was when absent; null for the default warehouse.
     #[serde(default)]

@@ -43,7 +43,7 @@ struct WantedLine {
     id: String,
     quantity: i64,
     offer: Offer,
-    #[serde(rename = "boughtAt", default, with = "time::serde::rfc3339::option")]
+    #[serde(rename = "boughtAt", default, with = "domain::instant::option")]
     bought_at: Option<OffsetDateTime>,
 }
 

@@ -8,6 +8,7 @@ mod backup;
 mod conformance;
 mod failpoints;
 mod goods;
+mod instants;
 mod interface;
 mod inventory;
 mod orders;
