@@ -25,10 +25,10 @@ pub(crate) struct Start {
     /// Needed where the user has several accounts.
     token_id: Option<TokenId>,
     /// Orders bought from this moment on; twelve months back, as far as Allegro lists, when left out or earlier.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     from: Option<OffsetDateTime>,
     /// Orders bought until this moment, within the last twelve months; until now when left out.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     to: Option<OffsetDateTime>,
     /// True reads the whole list, and then what Allegro's journal still holds and we have not; without `from` and `to`.
     #[serde(default)]
@@ -60,7 +60,7 @@ pub(crate) struct StartEvents {
     token_id: Option<TokenId>,
     /// Reads again what was told from this moment on, and every order that is named; from where the journal was read to
     /// when left out. Allegro keeps 60 days.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     from_date: Option<OffsetDateTime>,
 }
 

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
 
+use domain::Instant;
 use domain::events::{Envelope, OrderCancelled, OrderCreated, OrderReady, OrderUpdated};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use time::format_description::well_known::Rfc3339;
-use time::{Date, OffsetDateTime, UtcOffset};
+use time::{Date, OffsetDateTime};
 use utoipa::ToSchema;
 
 use crate::domain::order::{Order, Owner};
@@ -174,8 +174,8 @@ fn day_of(raw: &RawValue) -> Option<Date> {
     let content: Value = serde_json::from_str(raw.get()).ok()?;
     let lines = content.get("lineItems")?.as_array()?;
     let moments = lines.iter().filter_map(|line| line.get("boughtAt")?.as_str());
-    let latest = moments.filter_map(|at| OffsetDateTime::parse(at, &Rfc3339).ok()).max()?;
-    Some(latest.to_offset(UtcOffset::UTC).date())
+    let latest = moments.filter_map(|at| at.parse::<Instant>().ok()).max()?;
+    Some(OffsetDateTime::from(latest).date())
 }
 
 /// Stores answers and tells what changed, in the caller's transaction.
@@ -315,4 +315,34 @@ async fn update(
     orders::write_lines(conn, &replaced).await?;
     orders::keep_late(conn, &late, source.word()).await?;
     orders::seen_again(conn, &seen, source.is_list()).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use serde_json::value::RawValue;
+    use time::macros::{date, datetime};
+
+    use super::Answers;
+
+    #[test]
+    fn an_order_bought_outside_the_calendar_is_quarantined() {
+        let late = "2026-11-21T23:30:00-01:00";
+        for (bought, day) in [
+            (["9999-12-31T23:59:59-01:00"].as_slice(), None),
+            (&["0001-01-01T00:00:00+01:00", late], Some(date!(2026 - 11 - 22))),
+        ] {
+            let lines: Vec<String> = bought
+                .iter()
+                .map(|at| format!(r#"{{"id":"l","offer":{{"id":"7"}},"quantity":1,"boughtAt":"{at}"}}"#))
+                .collect();
+            let raw = format!(r#"{{"id":"a","status":"BOUGHT","lineItems":[{}]}}"#, lines.join(","));
+            let mut answers = Answers::default();
+            let raw = RawValue::from_string(raw).unwrap();
+            answers.read(&raw, datetime!(2026-11-23 00:00 UTC), true);
+            let [failed] = answers.failed.as_slice() else { panic!("{bought:?}") };
+            assert_eq!((failed.order_id.as_str(), failed.class, failed.day), ("a", "unreadable", day));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What a person wants read of a list.
 
+use domain::instant::are_in_order;
 use time::OffsetDateTime;
 
 use super::list_window::HISTORY;
@@ -33,10 +34,9 @@ impl Wanted {
     /// What cannot be done of it; nothing, mostly.
     pub(crate) fn faults(&self, now: OffsetDateTime) -> Vec<Fault> {
         let Self { from, to, full, .. } = *self;
-        let is_in_order = from.zip(to).is_none_or(|(from, to)| from < to);
         let rules = [
             (from.is_none_or(|from| from <= now), "from", "in_the_future", "is not in the future"),
-            (is_in_order, "to", "before_from", "is after `from`"),
+            (are_in_order(from, to), "to", "before_from", "is after `from`"),
             (
                 to.is_none_or(|to| to > now - HISTORY),
                 "to",

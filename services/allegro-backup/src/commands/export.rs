@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use ::domain::instant::are_in_order;
 use anyhow::{Context, bail};
 use chassis::Signals;
 use clap::{Args, ValueEnum};
@@ -52,6 +53,9 @@ enum Word {
 }
 
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
+    if !are_in_order(arguments.from, arguments.to) {
+        bail!("--from must be before --to");
+    }
     let pool = pg::Pool::new(&config.database.url, 1, "export")?;
     let user = arguments.user.map(String::from);
     let scope = Scope { user_id: user.clone(), from: arguments.from, to: arguments.to, ..Scope::default() };

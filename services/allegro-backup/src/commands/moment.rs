@@ -1,6 +1,6 @@
 //! Moments on the command line.
 
-use time::format_description::well_known::Rfc3339;
+use ::domain::Instant;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
@@ -9,11 +9,12 @@ use time::{Date, OffsetDateTime};
 /// # Errors
 /// What it should look like.
 pub(super) fn moment(text: &str) -> Result<OffsetDateTime, &'static str> {
-    let day = || {
-        Date::parse(text, format_description!("[year]-[month]-[day]")).map(|day| day.midnight().assume_utc())
-    };
-    OffsetDateTime::parse(text, &Rfc3339).or_else(|_no_moment| day()).map_err(
-        |_neither| "a day like 2026-11-01 (it begins in UTC), or a moment like 2026-11-01T08:30:00+01:00",
+    let day = || Date::parse(text, format_description!("[year]-[month]-[day]")).ok();
+    let beginning = || Instant::try_from(day()?.midnight().assume_utc()).ok();
+    let instant = text.parse().ok().or_else(beginning).map(OffsetDateTime::from);
+    instant.ok_or(
+        "must be a day like 2026-11-01 (it begins in UTC), or a moment like 2026-11-01T08:30:00+01:00, \
+         in the years 0001 to 9999",
     )
 }
 
@@ -28,6 +29,9 @@ mod tests {
         for (text, expected) in [
             ("2026-11-01", Some(datetime!(2026-11-01 00:00 UTC))),
             ("2026-11-01T08:30:00+01:00", Some(datetime!(2026-11-01 08:30 +1))),
+            ("0001-01-01", Some(datetime!(0001-01-01 00:00 UTC))),
+            ("0000-12-31", None),
+            ("9999-12-31T23:59:59-01:00", None),
             ("2026-02-30", None),
             ("01.11.2026", None),
             ("yesterday", None),

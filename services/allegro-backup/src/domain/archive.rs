@@ -96,7 +96,7 @@ pub(crate) struct AccountLine {
     /// The seller's login.
     pub(crate) allegro_login: String,
     /// When it was connected first.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "domain::instant")]
     pub(crate) connected_at: OffsetDateTime,
     /// False once its user has removed it.
     pub(crate) is_active: bool,
@@ -116,7 +116,7 @@ pub(crate) struct OrderLine {
     /// The current content's number.
     pub(crate) version: i64,
     /// When the request that brought the current content was started.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "domain::instant")]
     pub(crate) seen_at: OffsetDateTime,
     /// How it came.
     pub(crate) source: String,
@@ -133,17 +133,17 @@ pub(crate) struct OrderLine {
     /// Its pieces have left the stock.
     pub(crate) is_stock_updated: bool,
     /// Since when.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(with = "domain::instant::option")]
     pub(crate) stock_updated_at: Option<OffsetDateTime>,
     /// An invoice was made.
     pub(crate) has_invoice_created: bool,
     /// Which.
     pub(crate) invoice_id: Option<String>,
     /// When it was first stored.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "domain::instant")]
     pub(crate) created_at: OffsetDateTime,
     /// When it last changed.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "domain::instant")]
     pub(crate) updated_at: OffsetDateTime,
     /// The current content's hash, in hex: of the answer as it came, whose numbers may have been written otherwise.
     pub(crate) content_hash: String,
@@ -162,7 +162,7 @@ pub(crate) struct VersionLine {
     /// Allegro's version mark.
     pub(crate) revision: Option<String>,
     /// When the request that brought it was started.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "domain::instant")]
     pub(crate) seen_at: OffsetDateTime,
     /// How it came.
     pub(crate) source: String,

@@ -71,7 +71,7 @@ struct Form {
     status: String,
     fulfillment: Option<Fulfillment>,
     revision: Option<String>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     updated_at: Option<OffsetDateTime>,
     buyer: Option<Buyer>,
     summary: Option<Summary>,
@@ -114,7 +114,7 @@ struct Line {
     offer: Offer,
     quantity: i64,
     price: Option<Amount>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     bought_at: Option<OffsetDateTime>,
 }
 
@@ -298,5 +298,14 @@ mod tests {
         assert_eq!(order(r#""note":"\u0000""#).unwrap_err(), OrderError::NulCharacter);
         assert!(matches!(Order::read(r#"{"id":"a"}"#), Err(OrderError::Unreadable(_))));
         assert!(matches!(order(r#""note":"\ud800""#), Err(OrderError::Unreadable(_))));
+        for at in ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"] {
+            let line = r#"{"id":"l","offer":{"id":"7"},"quantity":2"#;
+            for inside in
+                [format!(r#""updatedAt":"{at}""#), format!(r#""lineItems":[{line},"boughtAt":"{at}"}}]"#)]
+            {
+                let error = order(&inside).unwrap_err().to_string();
+                assert!(error.contains("must be in the years 0001 to 9999 in UTC"), "{inside}: {error}");
+            }
+        }
     }
 }

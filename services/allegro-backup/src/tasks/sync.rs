@@ -59,9 +59,9 @@ struct Full {
 
 #[derive(Deserialize)]
 struct Manual {
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     from: Option<OffsetDateTime>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     to: Option<OffsetDateTime>,
     #[serde(default)]
     on_duplicate: OnDuplicate,
@@ -86,7 +86,7 @@ struct Orders {
 #[derive(Deserialize)]
 struct Journals {
     token_ids: Vec<TokenId>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     from_date: Option<OffsetDateTime>,
 }
 

@@ -34,7 +34,7 @@ impl Drop for File {
 }
 
 /// What the command `export` writes.
-fn exported(shop: &Shop) -> Vec<u8> {
+pub(crate) fn exported(shop: &Shop) -> Vec<u8> {
     let done = shop.service.command(&["export", "--user", USER], &[]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     done.stdout

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Shop, USER, USER_PATH};
 
 /// The status, the code, and the pointers of the errors.
-fn told((status, body): (u16, Value)) -> (u16, String, Vec<String>) {
+pub(crate) fn errors_of((status, body): (u16, Value)) -> (u16, String, Vec<String>) {
     let errors = body["errors"].as_array().cloned().unwrap_or_default();
     let pointers = errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect();
     (status, body["code"].as_str().unwrap_or_default().to_owned(), pointers)
@@ -29,7 +29,8 @@ async fn bad_input_is_told_what_is_wrong() {
         (json_type, &huge, (413, "body_too_large", vec![])),
         ("text/plain", "{\"user_id\": \"a\"}", (415, "unsupported_media_type", vec![])),
     ] {
-        let (status, code, pointers) = told(shop.service.post_raw(initialize, content_type, body.as_bytes()));
+        let (status, code, pointers) =
+            errors_of(shop.service.post_raw(initialize, content_type, body.as_bytes()));
         let pointers: Vec<&str> = pointers.iter().map(String::as_str).collect();
         assert_eq!((status, code.as_str(), pointers), expected, "{body:.80}");
     }
@@ -48,10 +49,10 @@ async fn bad_input_is_told_what_is_wrong() {
         ("/tokens/auth/status/no-such-device-code".to_owned(), (404, "authorization_not_found")),
         ("/nothing".to_owned(), (404, "not_found")),
     ] {
-        let (status, code, _) = told(shop.service.get(&path));
+        let (status, code, _) = errors_of(shop.service.get(&path));
         assert_eq!((status, code.as_str()), expected, "{path}");
     }
-    let (status, code, _) = told(shop.service.post(&format!("/sync/manual/{USER_PATH}"), &json!({})));
+    let (status, code, _) = errors_of(shop.service.post(&format!("/sync/manual/{USER_PATH}"), &json!({})));
     assert_eq!((status, code.as_str()), (404, "no_account"));
 }
 
@@ -131,13 +132,13 @@ async fn dates_that_cannot_be_read_are_named_and_early_ones_are_cut() {
         (json!({ "since": "2026-11-01T00:00:00Z" }), vec!["/since"]),
         (json!({ "token_id": "7" }), vec!["/token_id"]),
     ] {
-        let (status, code, pointers) = told(shop.service.post(&manual, &body));
+        let (status, code, pointers) = errors_of(shop.service.post(&manual, &body));
         let pointers: Vec<&str> = pointers.iter().map(String::as_str).collect();
         assert_eq!((status, code.as_str(), pointers), (400, "invalid_content", expected), "{body:.80}");
     }
     let events = format!("/sync/events/{USER_PATH}");
     for body in [json!({ "from_date": "x" }), json!({ "from_date": "2999-01-01T00:00:00Z" })] {
-        let (status, _, pointers) = told(shop.service.post(&events, &body));
+        let (status, _, pointers) = errors_of(shop.service.post(&events, &body));
         assert_eq!((status, pointers), (400, vec!["/from_date".to_owned()]), "{body}");
     }
 

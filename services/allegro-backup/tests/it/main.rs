@@ -11,6 +11,7 @@ mod device;
 mod edges;
 mod export_breaks;
 mod failpoints;
+mod instants;
 mod interface;
 mod limits;
 mod memory;

@@ -46,11 +46,11 @@ pub(crate) struct Asked {
     #[param(example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     token_id: Option<TokenId>,
     /// Only bought at or after this moment.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     #[param(example = "2026-11-01T00:00:00Z")]
     from: Option<OffsetDateTime>,
     /// Only bought before this moment.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     #[param(example = "2026-12-01T00:00:00Z")]
     to: Option<OffsetDateTime>,
 }
@@ -70,6 +70,7 @@ pub(crate) async fn get(
     user_id: ApiPath<UserId>,
     ApiQuery(asked): ApiQuery<Asked>,
 ) -> Result<HttpResponse, Problem> {
+    web::page::check_span(asked.from, asked.to)?;
     let (format, kind, name) = match asked.format {
         FormatWord::Ndjson => (Format::Ndjson, "application/x-ndjson", "orders.ndjson"),
         FormatWord::Csv => (Format::Csv, "text/csv; charset=utf-8", "orders.csv"),

@@ -44,11 +44,11 @@ pub(crate) struct Wanted {
     #[param(example = "SENT")]
     fulfillment_status: Option<String>,
     /// Only bought at or after this moment.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     #[param(example = "2026-11-01T00:00:00Z")]
     from: Option<OffsetDateTime>,
     /// Only bought before this moment.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(default, with = "domain::instant::option")]
     #[param(example = "2026-12-01T00:00:00Z")]
     to: Option<OffsetDateTime>,
     /// Only with a line of this SKU, written exactly so.
@@ -78,6 +78,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     fn filter(self) -> Result<Filter, Problem> {
         let after = self.cursor.as_deref().map(Cursor::decode).transpose()?;
+        web::page::check_span(self.from, self.to)?;
         Ok(Filter {
             search: self.text.as_deref().map(searched).transpose()?,
             status: self.status,

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::Instant;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -17,7 +18,7 @@ pub(crate) struct Claims {
     /// What was granted.
     scope: Vec<String>,
     /// When it ends, in seconds since the epoch.
-    exp: Option<i64>,
+    exp: Option<f64>,
     /// Its id.
     pub(crate) jti: Option<String>,
     /// Of a refresh token: the id of the access token it was given with.
@@ -32,9 +33,9 @@ impl Claims {
         payload.and_then(|payload| serde_json::from_slice(&payload).ok()).unwrap_or_default()
     }
 
-    /// When it ends.
+    /// When it ends; `None` also where it says what is no [`Instant`].
     pub(crate) fn expires_at(&self) -> Option<OffsetDateTime> {
-        self.exp.and_then(|exp| OffsetDateTime::from_unix_timestamp(exp).ok())
+        self.exp.and_then(|exp| Instant::from_unix_seconds(exp).ok()).map(Into::into)
     }
 
     /// What was granted, separated by spaces.

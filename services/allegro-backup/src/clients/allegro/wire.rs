@@ -1,11 +1,11 @@
 //! Allegro's answers, as far as they are read. Unknown fields are let pass: new ones may come at any time.
 
+use domain::Instant;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::AllegroError;
 use crate::domain::journal::Event;
@@ -111,11 +111,11 @@ impl Event {
             serde_json::from_str(raw.get()).unwrap_or_else(|_unreadable| json!({ "unreadable": raw.get() }));
         without_nul(&mut content);
         let text = |pointer: &str| content.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let occurred_at = text("/occurredAt").and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok());
+        let occurred_at = text("/occurredAt").and_then(|at| at.parse::<Instant>().ok());
         Ok(Self {
             id: id.replace('\0', "\u{fffd}"),
             kind: text("/type").unwrap_or_else(|| "UNKNOWN".to_owned()),
-            occurred_at: occurred_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            occurred_at: occurred_at.map_or(OffsetDateTime::UNIX_EPOCH, Into::into),
             order_id: text("/order/checkoutForm/id").filter(|id| !id.is_empty()),
             content,
         })
@@ -162,6 +162,8 @@ mod tests {
 
     use serde_json::value::RawValue;
 
+    use time::OffsetDateTime;
+
     use super::Event;
 
     fn event(json: &str) -> Option<Event> {
@@ -173,6 +175,7 @@ mod tests {
         for (json, kind, order_id) in [
             (r#"{"id":"1","type":"BOUGHT","order":{"checkoutForm":{"id":"a"}}}"#, "BOUGHT", Some("a")),
             (r#"{"id":"1","type":null,"occurredAt":"yesterday","order":null}"#, "UNKNOWN", None),
+            (r#"{"id":"1","type":"BOUGHT","occurredAt":"9999-12-31T23:59:59-01:00"}"#, "BOUGHT", None),
             (r#"{"id":"1","type":"BOUGHT","order":{"checkoutForm":{"id":null}}}"#, "BOUGHT", None),
             (r#"{"id":"1","type":"BOUGHT","note":"\ud800"}"#, "UNKNOWN", None),
             (r#"{"id":"1","type":"BO\u0000","note":["\u0000"]}"#, "BO\u{fffd}", None),
@@ -180,6 +183,7 @@ mod tests {
             let read = event(json).unwrap();
             assert_eq!((read.kind.as_str(), read.order_id.as_deref()), (kind, order_id), "{json}");
             assert!(!read.content.to_string().contains("\\u0000"), "{json}");
+            assert_eq!(read.occurred_at, OffsetDateTime::UNIX_EPOCH, "{json}");
         }
         assert!(event(r#"{"type":"BOUGHT"}"#).is_none());
     }
