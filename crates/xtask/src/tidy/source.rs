@@ -10,6 +10,9 @@ const MAX_LINES: usize = 500;
 /// Crates that may speak diesel outside a `store` folder.
 const DIESEL: &[&str] = &["pg", "messaging", "tasks", "testkit"];
 
+/// The only file that reads instants from outside.
+const INSTANT: &str = "crates/domain/src/instant.rs";
+
 /// Says which rules a file breaks; its path begins at the root of the checkout.
 pub(super) fn check(package: &str, file: &Path, source: &str, broken: &mut Vec<String>) {
     let shown = file.display();
@@ -35,7 +38,25 @@ pub(super) fn check(package: &str, file: &Path, source: &str, broken: &mut Vec<S
     if ["thread::sleep(", "time::sleep(", " sleep("].iter().any(|sleep| tests.contains(sleep)) {
         broken.push(format!("{shown}: a test waits for a condition (testkit's `eventually`), not for time"));
     }
+    if !is_test && file != Path::new(INSTANT) && reads_instants(source) {
+        broken.push(format!("{shown}: instants from outside are read by domain::instant (ADR 0100)"));
+    }
     layers::check(file, source, broken);
+}
+
+/// Whether a file deserializes or parses RFC 3339 by itself, outside its unit tests.
+fn reads_instants(source: &str) -> bool {
+    let code = source.split_once(concat!("#[cfg(", "test)]")).map_or(source, |(code, _)| code);
+    let is_deserialized = |at: usize| {
+        let before = code.get(..at).unwrap_or_default();
+        before.rsplit_once("#[derive(").is_some_and(|(_, derived)| {
+            derived.split_once(')').is_some_and(|(traits, _)| traits.contains("Deserialize"))
+        })
+    };
+    let mut fields = code.match_indices(concat!("time::serde", "::rfc3339"));
+    let parse = concat!("OffsetDateTime::", "parse(");
+    fields.any(|(at, _)| is_deserialized(at))
+        || code.lines().any(|line| line.contains(parse) && line.contains("Rfc3339"))
 }
 
 #[cfg(test)]
@@ -56,6 +77,24 @@ mod tests {
         assert_eq!(broken("stock-sync", "services/stock-sync/src/store/level.rs", source), 0);
         assert_eq!(broken("pg", "crates/pg/src/pool.rs", source), 0);
         assert_eq!(broken("stock-sync", "services/stock-sync/src/app/sell.rs", source), 1);
+    }
+
+    #[test]
+    fn instants_from_outside_are_read_in_one_file() {
+        let field =
+            concat!("    #[serde(with = \"time::serde", "::rfc3339\")]\n    at: OffsetDateTime,\n}\n");
+        let request = format!("#[derive(Debug, Deserialize)]\nstruct Request {{\n{field}");
+        let answer = format!("#[derive(Serialize, ToSchema)]\nstruct Answer {{\n{field}");
+        let parse = concat!("let at = OffsetDateTime::", "parse(text, &Rfc3339);");
+        for (path, source, expected) in [
+            ("crates/web/src/x.rs", request.as_str(), 1),
+            ("crates/web/src/x.rs", &answer, 0),
+            ("crates/web/src/x.rs", parse, 1),
+            ("crates/web/tests/it/x.rs", parse, 0),
+            ("crates/domain/src/instant.rs", parse, 0),
+        ] {
+            assert_eq!(broken("web", path, source), expected, "{path}: {source}");
+        }
     }
 
     #[test]
