@@ -15,6 +15,18 @@ Every error answer is `application/problem+json` ([RFC 9457](https://www.rfc-edi
 and `request_id` is what our log knows the request by.
 
 This page is made of the OpenAPI documents in [openapi](openapi); `UPDATE=1 cargo xtask test -p e2e` writes it again.
+
+## Without a body
+
+What cannot be read as a request over HTTP/1.1, with or without TLS, is answered before a path, a credential or a request id
+is known. Such an answer has no body, no `X-Request-Id` and no rate limit headers, and the connection ends with it; whoever
+still sends may see the connection reset instead.
+
+| status | when |
+|---|---|
+| 400 | The request line, a header or the framing of the body is malformed, or the request target is longer than 65,534 bytes. |
+| 408 | The head has not arrived within 5 s. |
+| 431 | The head is 128 KiB or longer, or has more than 96 headers. |
 ";
 
 /// A code, and which services answer with it.

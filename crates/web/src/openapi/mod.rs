@@ -19,12 +19,19 @@ use utoipa::{PartialSchema, ToSchema};
 use self::errors::Errors;
 use crate::problem::{Body, CODES, ErrorCode, FieldError};
 
+/// What the HTTP library answers by itself, before any operation is known.
+const WITHOUT_BODY: &str = "What cannot be read as a request over HTTP/1.1 is answered with 400, 408 or 431 without a body, see \
+    https://github.com/zaplecze/zaplecze/blob/main/docs/ERRORS.md#without-a-body.";
+
 /// Completes a document and prints it as pretty JSON with a line end: what `/openapi.json` serves and `openapi` prints.
 /// `own` are the codes of the service's routes beside the common ones.
 ///
-/// Adds the two ways to authenticate (one of them on every operation), the header parameters, all error answers,
+/// Adds to the description how the HTTP layer answers, the two ways to authenticate (one of them on every operation), the header parameters, all error answers,
 /// examples of bodies from those of their parts, and `x-error-codes`: every code, from which docs/ERRORS.md is made.
 pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
+    let own_description = document.info.description.take();
+    document.info.description =
+        Some(own_description.into_iter().chain([WITHOUT_BODY.to_owned()]).collect::<Vec<_>>().join("\n\n"));
     let components = document.components.get_or_insert_default();
     let mut bearer = Http::new(HttpAuthScheme::Bearer);
     bearer.bearer_format = Some("JWT".to_owned());
@@ -80,27 +87,23 @@ fn parameters(operation: &mut Operation) -> &mut Vec<RefOr<Parameter>> {
     operation.parameters.get_or_insert_default()
 }
 
-fn header(name: &str, length: usize, description: &str, example: &str) -> Parameter {
-    let schema = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .min_length(Some(1))
-        .max_length(Some(length))
-        .examples([example]);
+fn header(name: &str, schema: ObjectBuilder, description: &str, example: &str) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(description))
-        .schema(Some(schema))
+        .schema(Some(schema.schema_type(Type::String).examples([example])))
         .build()
 }
 
+/// Its schema has no rules: no request is refused for its id.
 fn request_id() -> Parameter {
     header(
         "X-Request-Id",
-        128,
-        "What the caller calls the request: visible ASCII. It comes back in the answer, stands in our log, and is carried \
-         on; made for the caller when absent.",
+        ObjectBuilder::new(),
+        "What the caller calls the request: 1 to 128 visible ASCII characters; anything else is replaced. It comes back in the \
+         answer, stands in our log, and is carried on; made for the caller when absent.",
         "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f",
     )
 }
@@ -108,7 +111,7 @@ fn request_id() -> Parameter {
 fn idempotency_key() -> Parameter {
     header(
         "Idempotency-Key",
-        255,
+        ObjectBuilder::new().min_length(Some(1)).max_length(Some(255)).pattern(Some("^[ -~]+$")),
         "Names the request for 24 hours: sent again with the same key and content it has no second effect and gets the \
          first one's answer.",
         "order-4711-first-try",
@@ -159,6 +162,7 @@ mod tests {
         assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
         assert_eq!(document["components"]["securitySchemes"]["api_key"]["name"], "X-API-Key");
         assert_eq!(document["security"].as_array().unwrap().len(), 2);
+        assert!(document["info"]["description"].as_str().unwrap().ends_with(super::WITHOUT_BODY));
         let schemas = &document["components"]["schemas"];
         assert_eq!(
             schemas["Problem"]["properties"]["errors"]["items"]["$ref"],

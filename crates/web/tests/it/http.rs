@@ -78,6 +78,36 @@ fn a_request_id_is_accepted_when_harmless_and_made_otherwise() {
     assert_eq!(answer["request_id"], "mine", "the handler sees the same id");
 }
 
+/// What is no request gets no further than the HTTP library, which answers in its own way; docs/ERRORS.md says how.
+#[test]
+fn what_is_no_request_is_answered_without_a_body() {
+    let app = App::start();
+    let head = "GET /livez HTTP/1.1\r\nx: ";
+    // Not a byte more than is read: the connection of who still sends is reset.
+    let long = head.to_owned() + &"x".repeat((1 << 17) - head.len());
+    let many = (0..97).fold(String::new(), |head, number| head + &format!("x-{number}: 1\r\n"));
+    for (what, request, status) in [
+        ("no request line", "nonsense\r\n\r\n".to_owned(), "400 Bad Request"),
+        ("a version nobody speaks", "GET /livez HTTP/3.7\r\n\r\n".to_owned(), "400 Bad Request"),
+        ("a header without colon", "GET /livez HTTP/1.1\r\nhost\r\n\r\n".to_owned(), "400 Bad Request"),
+        (
+            "two lengths",
+            "POST /api/v1/orders HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n".to_owned(),
+            "400 Bad Request",
+        ),
+        ("a long target", format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(1 << 16)), "400 Bad Request"),
+        ("many headers", format!("GET /livez HTTP/1.1\r\n{many}\r\n"), "431 Request Header Fields Too Large"),
+        ("a long header", long, "431 Request Header Fields Too Large"),
+        ("half a head", "GET /livez HTTP/1.1\r\nhost: x\r\n".to_owned(), "408 Request Timeout"),
+    ] {
+        let answer = raw(&app, &request).to_ascii_lowercase();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        assert!(head.starts_with(&format!("http/1.1 {status}").to_ascii_lowercase()), "{what}: {answer}");
+        assert!(head.contains("content-length: 0") && body.is_empty(), "{what}: {answer}");
+        assert!(!head.contains("x-request-id") && !head.contains("content-type"), "{what}: {answer}");
+    }
+}
+
 #[test]
 fn panics_and_inner_errors_become_bare_500s_and_the_server_lives_on() {
     let app = App::start();

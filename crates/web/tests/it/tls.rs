@@ -1,7 +1,7 @@
 //! HTTPS, and certificates that are exchanged while serving.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,11 @@ fn issue(folder: &TempDir) -> (Tls, CertificateDer<'static>) {
 
 /// Asks believing this certificate only.
 fn ask(app: &App, believed: &CertificateDer<'static>, path: &str) -> std::io::Result<String> {
+    exchange(app, believed, &format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n"))
+}
+
+/// Sends bytes believing this certificate only, and reads until the server closes.
+fn exchange(app: &App, believed: &CertificateDer<'static>, request: &str) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(believed.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -34,11 +39,13 @@ fn ask(app: &App, believed: &CertificateDer<'static>, path: &str) -> std::io::Re
     let socket = TcpStream::connect(app.address)?;
     socket.set_read_timeout(Some(Duration::from_secs(20)))?;
     let mut stream = StreamOwned::new(client, socket);
-    let request = format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        // An answer that says its length is whole without the end of the TLS session (RFC 9112 §9.8).
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof || answer.is_empty() => Err(error),
+        _ => Ok(String::from_utf8(answer).unwrap()),
+    }
 }
 
 #[test]
@@ -61,6 +68,19 @@ fn a_new_certificate_is_taken_over_and_a_broken_one_is_not() {
     let (_, third) = issue(&folder);
     wait_for("the new certificate to be shown", || ask(&app, &third, "/livez").ok());
     assert!(ask(&app, &first, "/livez").is_err(), "the old one is gone");
+}
+
+#[test]
+fn what_is_no_request_is_answered_without_a_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let (files, certificate) = issue(&folder);
+    let app = App::start_with(|server| server.tls(files).unwrap());
+    let answer = exchange(&app, &certificate, "nonsense\r\n\r\n").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    let head = "GET /livez HTTP/1.1\r\nx: ";
+    let long = head.to_owned() + &"x".repeat((1 << 17) - head.len());
+    let answer = exchange(&app, &certificate, &long).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 ") && answer.ends_with("\r\n\r\n"), "{answer}");
 }
 
 #[test]
