@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -41,7 +42,8 @@ fn text(bytes: &[u8]) -> String {
     text
 }
 
-/// The headers as an object, as many as there is room for.
+/// The headers as an object, as many as there is room for: the value of each name, or an array of its values when the name
+/// is repeated (`Set-Cookie` cannot be joined to one value, RFC 9110 §5.3).
 pub(super) fn headers(headers: &HeaderMap) -> Value {
     let mut kept = Map::new();
     let mut room = KEPT_BYTES;
@@ -49,7 +51,16 @@ pub(super) fn headers(headers: &HeaderMap) -> Value {
         let value = text(value.as_bytes());
         let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { break };
         room = left;
-        kept.insert(name.to_string(), Value::String(value));
+        let value = Value::String(value);
+        match kept.entry(name.as_str()) {
+            Entry::Vacant(place) => {
+                place.insert(value);
+            }
+            Entry::Occupied(mut place) => match place.get_mut() {
+                Value::Array(values) => values.push(value),
+                first => *first = Value::Array(vec![first.take(), value]),
+            },
+        }
     }
     Value::Object(kept)
 }
@@ -87,6 +98,7 @@ mod tests {
 
     use reqwest::StatusCode;
     use reqwest::header::{HeaderMap, RETRY_AFTER};
+    use serde_json::json;
     use time::macros::datetime;
 
     use super::{KEPT_BYTES, SlowDown, headers, slow_down, text};
@@ -120,6 +132,17 @@ mod tests {
             });
             assert_eq!(found, expected, "{status} {value:?}");
         }
+    }
+
+    #[test]
+    fn every_value_of_a_repeated_header_is_kept() {
+        let mut given = HeaderMap::new();
+        for (name, value) in
+            [("set-cookie", "a=1"), ("via", "proxy"), ("set-cookie", "b=2"), ("set-cookie", "c=3")]
+        {
+            given.append(name, value.parse().unwrap());
+        }
+        assert_eq!(headers(&given), json!({ "set-cookie": ["a=1", "b=2", "c=3"], "via": "proxy" }));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 
 pub(crate) const MAX_HEADERS: usize = 20;
@@ -51,8 +51,10 @@ pub(crate) fn check(headers: &BTreeMap<String, SecretString>) -> Vec<(&str, &'st
         }
         seen.push(lower);
         let value = value.expose_secret();
-        if value.len() > MAX_VALUE || HeaderValue::from_str(value).is_err() {
-            let message = "has a value of at most 4096 visible ASCII characters";
+        // `HeaderValue` also accepts tabs and bytes above ASCII, which receivers read in different ways (RFC 9110 §5.5).
+        let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if value.len() > MAX_VALUE || !is_printable {
+            let message = "has a value of at most 4096 printable ASCII characters";
             wrong.push((name.as_str(), "malformed", message));
         }
     }
@@ -79,6 +81,10 @@ mod tests {
             ("X-Webhook-Signature", "me", Some("header_refused")),
             ("X Tenant", "x", Some("malformed")),
             ("X-Tenant", "a\r\nHost: b", Some("malformed")),
+            ("X-Tenant", "zielony sklep", None),
+            ("X-Tenant", "żółty", Some("malformed")),
+            ("X-Tenant", "a\tb", Some("malformed")),
+            ("X-Tenant", "a\u{7f}", Some("malformed")),
             ("", "x", Some("malformed")),
         ] {
             let headers = BTreeMap::from([(name.to_owned(), value.into())]);

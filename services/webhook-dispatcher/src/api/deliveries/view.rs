@@ -52,7 +52,8 @@ pub(crate) struct DeliveryView {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "attempt": 1, "attempted_at": "2026-11-21T08:00:01Z", "duration_ms": 12, "trigger": "auto", "ip": "203.0.113.7",
-    "response_status": 200, "response_headers": { "content-type": "text/plain" }, "response_body": "ok", "error_class": null, "error_message": null,
+    "response_status": 200, "response_headers": { "content-type": "text/plain", "set-cookie": ["a=1", "b=2"] }, "response_body": "ok", "error_class": null,
+    "error_message": null,
 }))]
 pub(crate) struct AttemptView {
     /// Its number; one that was throttled has the number of the attempt it did not use up.
@@ -65,6 +66,7 @@ pub(crate) struct AttemptView {
     /// The address that was connected to.
     ip: Option<String>,
     response_status: Option<i32>,
+    /// By name; the values of a repeated header as an array.
     #[schema(value_type = Option<Object>)]
     response_headers: Option<Value>,
     response_body: Option<String>,
