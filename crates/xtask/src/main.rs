@@ -116,6 +116,12 @@ enum Command {
     Contracts {
         /// Who is asked.
         name: contracts::Name,
+        /// Api: generated requests for each operation.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        examples: u32,
+        /// Api: seconds for each service.
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
     },
     /// Write the documents that are made of the code.
     Docs {
@@ -150,7 +156,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test { arguments } => test::run(&arguments),
         Command::Check => check::run(),
-        Command::Contracts { name } => contracts::run(name),
+        Command::Contracts { name, examples, seconds } => {
+            contracts::run(name, &contracts::Bounds { examples, seconds })
+        }
         Command::Docs { check } => docs::run(check).map(|()| ExitCode::SUCCESS),
         Command::Demo { keep, orders } => demo::run(keep, orders),
         Command::Up { detach, services } => stack::commands::up(detach, services),

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Operation, example, operations};
 
-/// Everything that is missing or wrong in a document: names, descriptions, parameters, security, error answers, and
-/// examples that break their own schema.
+/// Everything that is missing or wrong in a document: names, descriptions, parameters, security, error answers,
+/// references to nothing, and examples that break their own schema.
 ///
 /// # Panics
 /// When it is not JSON.
@@ -31,7 +31,34 @@ pub fn lint(document: &str) -> Vec<String> {
     if names.is_empty() {
         broken.push("there are no operations".to_owned());
     }
+    references(&document, &document, &mut String::new(), &mut broken);
     broken
+}
+
+/// Reports each `$ref` below `value` that resolves to nothing within the document. `place` is the JSON pointer of `value`.
+fn references(document: &Value, value: &Value, place: &mut String, broken: &mut Vec<String>) {
+    let length = place.len();
+    let mut descend = |token: &str, child: &Value| {
+        place.push('/');
+        place.push_str(&token.replace('~', "~0").replace('/', "~1"));
+        references(document, child, place, broken);
+        place.truncate(length);
+    };
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| descend(&index.to_string(), item));
+        }
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, field)| descend(name, field));
+            if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+                if target.is_none() {
+                    broken.push(format!("{place}: {reference} resolves to nothing"));
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn is_said(value: &Value) -> bool {
@@ -92,7 +119,13 @@ fn bodies(document: &Value, operation: &Operation<'_>, missing: &mut Vec<String>
             }
             let mut schema = content["schema"].clone();
             schema["components"] = document["components"].clone();
-            let validator = jsonschema::validator_for(&schema).expect("a schema");
+            let validator = match jsonschema::validator_for(&schema) {
+                Ok(validator) => validator,
+                Err(error) => {
+                    missing.push(format!("{what}: its schema cannot be used: {error}"));
+                    continue;
+                }
+            };
             for error in values.iter().flat_map(|value| validator.iter_errors(value)) {
                 missing.push(format!("{what}: its example is wrong at {}: {error}", error.instance_path()));
             }
@@ -176,5 +209,31 @@ mod tests {
             assert!(told.contains(&format!("POST /doors/{{id}}: {what}")), "{what} is missing in:\n{told}");
         }
         assert_eq!(lint("{}"), ["there are no operations"]);
+    }
+
+    #[test]
+    fn a_reference_must_resolve_within_the_document() {
+        let schema = |reference: &str| json!({ "schema": { "$ref": reference } });
+        let document = json!({
+            "components": {
+                "schemas": { "Door": { "type": "object" }, "House": { "items": { "$ref": "#/components/schemas/Gate" } } },
+                "parameters": { "id": schema("#/components/schemas/Door"), "size": schema("other.json#/Size") },
+            },
+            "paths": { "/doors/{id}": { "get": {
+                "parameters": [schema("#/components/schemas/DoorId")],
+                "responses": { "200": { "content": { "application/json": schema("#/components/schemas/House") } } },
+            } } },
+        });
+        let found = lint(&document.to_string());
+        assert!(found.iter().any(|finding| finding.contains("its schema cannot be used")), "{found:?}");
+        let references: Vec<_> = found.iter().filter(|finding| finding.contains("resolves")).collect();
+        assert_eq!(
+            references,
+            [
+                "/components/parameters/size/schema: other.json#/Size resolves to nothing",
+                "/components/schemas/House/items: #/components/schemas/Gate resolves to nothing",
+                "/paths/~1doors~1{id}/get/parameters/0/schema: #/components/schemas/DoorId resolves to nothing",
+            ]
+        );
     }
 }
