@@ -42,7 +42,7 @@ macro_rules! names {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schema(value_type = String, min_length = 1, max_length = $most)]
+        #[schema(value_type = String, min_length = 1, max_length = $most, pattern = r"[^.\s]|\.\s+\.")]
         pub struct $name(String);
 
         impl $name {

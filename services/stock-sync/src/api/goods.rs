@@ -23,8 +23,11 @@ use crate::state::State;
 }))]
 pub(crate) struct GoodView {
     id: Uuid,
+    #[schema(min_length = 1, max_length = 255, pattern = r"\S")]
     nomenclature: String,
+    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     ekn_code: String,
+    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     sku: String,
     /// Where it is received; the default warehouse when null.
     warehouse: Option<String>,

@@ -4,11 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::{Sku, WarehouseName};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
 use web::{Answer, ApiJson, ApiQuery, Caller, Cursor, FieldErrors, Limit, Once, Page, Problem};
 
 use super::inventory::{LevelView, MovementView, in_range, is_note, problem, shop};
-use crate::app::inventory::{self, Change, MovementFilter, Order};
+use crate::app::inventory::{self, Change, MOST_UNITS, MovementFilter, Order};
 use crate::app::warehouses;
 use crate::domain::wish::Wish;
 use crate::state::State;
@@ -83,15 +84,31 @@ pub(crate) struct Wanted {
 }))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Adjustment {
+    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     sku: String,
     /// Where; the default warehouse when absent.
     warehouse: Option<WarehouseName>,
     /// Units added; negative for taken away.
+    #[schema(schema_with = delta_schema)]
     delta: i64,
     /// `adjustment` unless told.
     #[serde(default)]
     kind: ByHand,
+    #[schema(max_length = 1000)]
     note: Option<String>,
+}
+
+/// The rules for `delta`: anything but 0.
+fn delta_schema() -> Schema {
+    let range = |from: i64, to: i64| {
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(from)).maximum(Some(to))
+    };
+    AnyOfBuilder::new()
+        .description(Some("Units added; negative for taken away; not 0."))
+        .item(range(-MOST_UNITS, -1))
+        .item(range(1, MOST_UNITS))
+        .build()
+        .into()
 }
 
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]

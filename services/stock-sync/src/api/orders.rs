@@ -28,19 +28,24 @@ use crate::state::State;
 }))]
 pub(crate) struct WantedOrder {
     /// Allegro's id of the order, in whatever form.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     id: String,
     /// The account it belongs to; without it the order is not marked at allegro-backup.
     token_id: Option<TokenId>,
     /// Allegro's form status; absent counts as ready.
+    #[schema(pattern = "^READY_FOR_PROCESSING$")]
     status: Option<String>,
     #[serde(rename = "lineItems")]
+    #[schema(min_items = 1)]
     line_items: Vec<WantedLine>,
     fulfillment: Option<Fulfillment>,
 }
 
 #[derive(Deserialize, ToSchema)]
 struct WantedLine {
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     id: String,
+    #[schema(minimum = 1, maximum = 1_000_000_000_i64)]
     quantity: i64,
     offer: Offer,
     #[serde(rename = "boughtAt", default, with = "domain::instant::option")]
@@ -54,6 +59,7 @@ struct Offer {
 
 #[derive(Deserialize, ToSchema)]
 struct External {
+    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     id: Option<String>,
 }
 
@@ -149,8 +155,8 @@ const fn words(outcome: Outcome) -> (&'static str, Option<&'static str>) {
 
 fn read(wanted: &WantedOrder) -> Result<Sale, Problem> {
     let mut errors = FieldErrors::default();
-    let is_id = |text: &str| !text.trim().is_empty() && text.len() <= 200 && !text.contains('\0');
-    errors.check(is_id(&wanted.id), "/id", "invalid", "must be 1 to 200 bytes");
+    let is_id = |text: &str| !text.trim().is_empty() && text.chars().count() <= 200 && !text.contains('\0');
+    errors.check(is_id(&wanted.id), "/id", "invalid", "must be 1 to 200 characters");
     let is_ready = wanted.status.as_deref().is_none_or(|it| it == "READY_FOR_PROCESSING");
     errors.check(
         is_ready,
@@ -161,7 +167,12 @@ fn read(wanted: &WantedOrder) -> Result<Sale, Problem> {
     errors.check(!wanted.line_items.is_empty(), "/lineItems", "empty", "must have a line");
     let mut lines = Vec::new();
     for (at, line) in wanted.line_items.iter().enumerate() {
-        errors.check(is_id(&line.id), &format!("/lineItems/{at}/id"), "invalid", "must be 1 to 200 bytes");
+        errors.check(
+            is_id(&line.id),
+            &format!("/lineItems/{at}/id"),
+            "invalid",
+            "must be 1 to 200 characters",
+        );
         let text = line.offer.external.as_ref().and_then(|it| it.id.as_deref());
         let sku = text.map(Sku::parse).transpose().unwrap_or_else(|error| {
             errors.push(format!("/lineItems/{at}/offer/external/id"), "invalid_sku", error.to_string());

@@ -64,11 +64,13 @@ pub(crate) struct Wanted {
 #[schema(example = json!({ "on_hand": 12, "low_threshold": 5, "note": "counted on Friday" }))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Counted {
+    #[schema(minimum = -1_000_000_000_000_i64, maximum = 1_000_000_000_000_i64)]
     on_hand: i64,
     /// As it was when absent; null for never.
     #[serde(default)]
-    #[schema(value_type = Option<i64>)]
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 1_000_000_000_000_i64)]
     low_threshold: Wish<i64>,
+    #[schema(max_length = 1000)]
     note: Option<String>,
 }
 

@@ -57,8 +57,10 @@ pub(crate) struct EventTypeList {
 pub(crate) struct NewEvent {
     /// One of the types that may be told from outside, see `GET /api/v1/event-types`.
     #[serde(rename = "type")]
+    #[schema(max_length = 100, pattern = r"^[a-z0-9_]+(\.[a-z0-9_]+)+$")]
     kind: String,
     /// What it is about, at most 200 characters; the event's own id when absent.
+    #[schema(max_length = 200)]
     subject: Option<String>,
     /// When it happened; now when absent.
     #[serde(default, with = "domain::instant::option")]

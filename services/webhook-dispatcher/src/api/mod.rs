@@ -9,6 +9,7 @@ mod replays;
 mod webhooks;
 
 use actix_web::web::{ServiceConfig, get, post, resource};
+use domain::DeliveryId;
 use utoipa::OpenApi;
 use web::openapi::to_json;
 
@@ -32,7 +33,8 @@ use web::openapi::to_json;
         deliveries::stats::get,
         events::types,
         events::publish,
-    )
+    ),
+    components(schemas(DeliveryId))
 )]
 struct Document;
 

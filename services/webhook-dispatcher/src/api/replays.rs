@@ -7,6 +7,7 @@ use domain::{SubscriptionId, TaskId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Once, Problem};
 
@@ -44,6 +45,7 @@ pub(crate) struct Replay {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayFilter {
     /// `success`, `failed`, `skipped` or `cancelled`.
+    #[schema(schema_with = ended_schema)]
     status: Option<Status>,
     /// Of this event type.
     #[serde(rename = "type")]
@@ -56,6 +58,16 @@ pub(crate) struct ReplayFilter {
     to: Option<OffsetDateTime>,
     /// Of this event.
     message: Option<Uuid>,
+}
+
+/// The statuses in which a delivery has ended.
+fn ended_schema() -> Object {
+    let ended = [Status::Success, Status::Failed, Status::Skipped, Status::Cancelled].map(Status::as_str);
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .enum_values(Some(ended.map(Some).into_iter().chain([None])))
+        .description(Some("`success`, `failed`, `skipped` or `cancelled`."))
+        .build()
 }
 
 /// The task that does it.

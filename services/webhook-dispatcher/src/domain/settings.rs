@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 
 use super::json::Json;
 use super::signature::Scheme;
@@ -49,15 +51,17 @@ impl PayloadStyle {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     /// What people call it; at most 100 characters.
+    #[schema(max_length = 100)]
     pub(crate) name: Option<String>,
     /// At most 1000 characters.
+    #[schema(max_length = 1000)]
     pub(crate) description: Option<String>,
     /// Where the receiver listens: an absolute URL of at most 2048 bytes, without user name, password, fragment and control
     /// characters. It is stored, shown and used as parsers of URLs write it: a host name in ASCII (`xn--…`), spaces as `%20`.
-    #[schema(example = "https://shop.example/hooks")]
+    #[schema(example = "https://shop.example/hooks", max_length = 2048, pattern = "^https?://")]
     pub(crate) url: String,
     /// Event types, `<noun>.*`, or `*`.
-    #[schema(example = json!(["order.created", "order.cancelled"]))]
+    #[schema(example = json!(["order.created", "order.cancelled"]), min_items = 1, max_items = 100)]
     pub(crate) events: Vec<String>,
     /// Conditions on an event's data, for example `{"path": "/status", "eq": "READY"}`; docs/WEBHOOKS.md tells all. What
     /// it leaves out is counted, see `GET /api/v1/webhooks/{id}/stats`.
@@ -65,21 +69,21 @@ pub(crate) struct Settings {
     pub(crate) filter: Option<Box<RawValue>>,
     /// The version of the interface its bodies are written in: `v1`.
     #[serde(default = "api_version", deserialize_with = "api_version_or_null")]
-    #[schema(default = "v1")]
+    #[schema(value_type = Option<String>, default = "v1", pattern = "^v1$")]
     pub(crate) api_version: String,
     /// Retries after the first attempt; all of the schedule when absent.
     #[schema(minimum = 0, maximum = 20)]
     pub(crate) retry_count: Option<i32>,
     /// Seconds to wait before each retry, 1 to 20 of them, each 1 to 604800 (a week); the usual schedule when absent.
-    #[schema(example = json!([5, 60, 600]))]
+    #[schema(schema_with = retry_schedule_schema)]
     pub(crate) retry_schedule: Option<Vec<i32>>,
     /// How long an attempt may take, 1 to 30. `timeout` is understood too.
     #[serde(default = "timeout_seconds", deserialize_with = "timeout_or_null", alias = "timeout")]
-    #[schema(default = 10, minimum = 1, maximum = 30)]
+    #[schema(value_type = Option<i32>, default = 10, minimum = 1, maximum = 30)]
     pub(crate) timeout_seconds: i32,
     /// False pauses it: what it misses is seen among its deliveries as `skipped`.
     #[serde(default = "yes", deserialize_with = "yes_or_null")]
-    #[schema(default = true)]
+    #[schema(value_type = Option<bool>, default = true)]
     pub(crate) is_active: bool,
     /// Attempts in one second, 1 to 10000; not limited when absent.
     #[schema(minimum = 1, maximum = 10000)]
@@ -89,23 +93,24 @@ pub(crate) struct Settings {
     pub(crate) max_concurrency: Option<i32>,
     /// Events of one key go out one after another: while one is retried, the later ones of its key wait.
     #[serde(default, deserialize_with = "or_default")]
-    #[schema(default = false)]
+    #[schema(value_type = Option<bool>, default = false)]
     pub(crate) ordered: bool,
     /// Where in the event's data that key is (RFC 6901); the event's subject when absent.
-    #[schema(example = "/order_id")]
+    #[schema(example = "/order_id", max_length = 200, pattern = "^(/([^~/]|~[01])*)*$")]
     pub(crate) ordering_key: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
+    #[schema(value_type = Option<PayloadStyle>)]
     pub(crate) payload_style: PayloadStyle,
     /// Also `X-Webhook-Signature: sha256=<hex of HMAC-SHA256 over the body>`; with a key of `v1` only.
     #[serde(default, deserialize_with = "or_default")]
-    #[schema(default = false)]
+    #[schema(value_type = Option<bool>, default = false)]
     pub(crate) seed_signature: bool,
     /// PEM: authorities the receiver's certificate may come from, beside the public ones, or the receiver's own self-signed
     /// certificate.
     pub(crate) custom_ca: Option<String>,
     /// Sent along, at most 20; shown never again. They may not be those every request has by itself.
     #[serde(default, serialize_with = "hidden")]
-    #[schema(write_only, value_type = Option<BTreeMap<String, String>>)]
+    #[schema(schema_with = headers_schema)]
     pub(crate) headers: Option<BTreeMap<String, SecretString>>,
     /// PEM: a certificate chain and its key, shown to the receiver; never shown again.
     #[serde(default, serialize_with = "hidden")]
@@ -124,6 +129,38 @@ pub(crate) struct Settings {
     #[serde(default, serialize_with = "hidden")]
     #[schema(write_only)]
     pub(crate) signature: Option<Scheme>,
+}
+
+/// The rules for `retry_schedule`, which hold for its items too.
+fn retry_schedule_schema() -> Array {
+    let wait = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(604_800));
+    ArrayBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .items(wait)
+        .min_items(Some(1))
+        .max_items(Some(20))
+        .description(Some(
+            "Seconds to wait before each retry, 1 to 20 of them, each 1 to 604800 (a week); the usual schedule when absent.",
+        ))
+        .examples([json!([5, 60, 600])])
+        .build()
+}
+
+/// The rules for `headers`: names are tokens (RFC 9110 §5.6.2), values printable ASCII.
+fn headers_schema() -> Object {
+    let name = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"));
+    let value =
+        ObjectBuilder::new().schema_type(Type::String).max_length(Some(4096)).pattern(Some("^[ -~]*$"));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .property_names(Some(name.build()))
+        .additional_properties(Some(value))
+        .max_properties(Some(20))
+        .write_only(true)
+        .description(Some(
+            "Sent along, at most 20; never shown again. Headers that the dispatcher sets or that belong to the connection are refused.",
+        ))
+        .build()
 }
 
 impl Settings {
@@ -206,10 +243,9 @@ fn yes_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use serde_json::json;
     use serde_json::value::to_raw_value;
 
-    use super::{Json, is_pointer, ordering_key};
+    use super::{Json, is_pointer, json, ordering_key};
 
     #[test]
     fn the_key_is_found_by_pointer_or_is_the_subject() {

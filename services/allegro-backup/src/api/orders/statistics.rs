@@ -41,10 +41,10 @@ pub(crate) struct Asked {
     #[param(example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     token_id: Option<TokenId>,
     /// The first day; 30 days before `to` unless told. At most 366 days are told of at once.
-    #[param(example = "2026-11-01")]
+    #[param(format = Date, example = "2026-11-01")]
     from: Option<String>,
     /// The day after the last one; tomorrow unless told.
-    #[param(example = "2026-12-01")]
+    #[param(format = Date, example = "2026-12-01")]
     to: Option<String>,
     /// Where days begin and end, by its IANA name; `Europe/Warsaw` unless told.
     #[param(example = "Europe/Warsaw")]

@@ -24,7 +24,7 @@ pub(crate) struct Initialize {
     #[schema(example = "sklep-zielony", min_length = 1, max_length = 255)]
     user_id: String,
     /// How the user calls the account.
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     account_name: Option<String>,
 }
 

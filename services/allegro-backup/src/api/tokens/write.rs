@@ -32,13 +32,13 @@ pub(crate) struct NewToken {
     #[schema(example = "sklep-zielony", min_length = 1, max_length = 255)]
     user_id: String,
     /// How the user calls the account.
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     account_name: Option<String>,
     /// Allegro must accept it now.
-    #[schema(value_type = String, example = "eyJ…")]
+    #[schema(value_type = String, example = "eyJhbGciOiJSUzI1NiJ9", min_length = 1, max_length = 16384, pattern = "^[!-~]+$")]
     access_token: SecretString,
     /// The one that was given with it.
-    #[schema(value_type = String, example = "eyJ…")]
+    #[schema(value_type = String, example = "eyJhbGciOiJSUzI1NiJ9", min_length = 1, max_length = 16384, pattern = "^[!-~]+$")]
     refresh_token: SecretString,
     /// Seconds the access token still lives; it says so itself, where it is a JWT.
     #[schema(example = 43_199)]
@@ -52,11 +52,11 @@ pub(crate) struct NewToken {
 #[expect(clippy::option_option, reason = "absent, null and a value are three wishes")]
 pub(crate) struct ChangeToken {
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, max_length = 255)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
     account_name: Option<Option<String>>,
-    #[schema(value_type = Option<String>, example = "eyJ…")]
+    #[schema(value_type = Option<String>, example = "eyJhbGciOiJSUzI1NiJ9", min_length = 1, max_length = 16384, pattern = "^[!-~]+$")]
     access_token: Option<SecretString>,
-    #[schema(value_type = Option<String>, example = "eyJ…")]
+    #[schema(value_type = Option<String>, example = "eyJhbGciOiJSUzI1NiJ9", min_length = 1, max_length = 16384, pattern = "^[!-~]+$")]
     refresh_token: Option<SecretString>,
     #[schema(example = 43_199)]
     expires_in: Option<u32>,

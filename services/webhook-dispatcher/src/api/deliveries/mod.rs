@@ -25,7 +25,7 @@ use crate::state::State;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
     /// Only with this status; those that are blocked are pending.
-    #[param(example = "failed")]
+    #[param(value_type = Option<Status>, example = "failed")]
     status: Option<String>,
     /// Only of this event type.
     #[serde(rename = "type")]

@@ -40,12 +40,12 @@ pub(super) fn check(errors: &mut FieldErrors, state: &State, settings: &mut Sett
     short(errors, "/description", settings.description.as_deref(), MAX_DESCRIPTION);
     errors.check(settings.knows_version(), "/api_version", "unknown_version", "is v1");
     if let Some(pointer) = &settings.ordering_key {
-        let is_fine = pointer.len() <= MAX_POINTER && is_pointer(pointer);
+        let is_fine = pointer.chars().count() <= MAX_POINTER && is_pointer(pointer);
         errors.check(
             is_fine,
             "/ordering_key",
             "malformed",
-            "is a JSON pointer (RFC 6901) of at most 200 bytes",
+            "is a JSON pointer (RFC 6901) of at most 200 characters",
         );
         let message = "is of use only where ordered is true";
         errors.check(settings.ordered, "/ordering_key", "not_ordered", message);
