@@ -44,13 +44,11 @@ fn envelope(data: &str) -> Envelope {
     Envelope { data: RawValue::from_string(data.to_owned()).unwrap(), ..fact(1) }
 }
 
-/// The bytes of the data in a body, which begins so and ends so.
+/// The bytes of the data in a body of this style.
 fn data_of(hit: &Hit, style: &str) -> String {
     let body = String::from_utf8(hit.body.clone()).unwrap();
-    let (begin, end) = match style {
-        "standard" => ("\"data\":", "}"),
-        _ => ("\"data\":", ",\"timestamp\":"),
-    };
+    let begin = "\"data\":";
+    let end = if style == "standard" { "}" } else { ",\"timestamp\":" };
     let from = body.find(begin).unwrap() + begin.len();
     body[from..body.rfind(end).unwrap()].to_owned()
 }

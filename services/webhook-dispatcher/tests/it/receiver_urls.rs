@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{BINARY, Desk, LOCAL, Receiver, fact};
+use crate::support::{Desk, LOCAL, Receiver, fact};
 
 const READ: &str = "webhook-dispatcher:read";
 const WRITE: &str = "webhook-dispatcher:write";
@@ -63,7 +63,7 @@ async fn path_and_query_are_sealed_and_shown_to_who_may_write() {
     assert!(!desk.service.log().contains("tajne"), "{}", desk.service.log());
 }
 
-/// The connection ends without an answer: what the client's library says of that begins with the whole URL.
+/// The client's library names the whole URL in its errors.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_error_of_an_attempt_repeats_path_or_query() {
     let desk = Desk::open_with(&[&LOCAL[..], &[("LOG_LEVEL", "debug")]].concat()).await;
@@ -90,7 +90,7 @@ async fn a_url_sealed_with_a_rotated_key_is_still_used() {
     let (id, _) = desk.subscribe(&json!({ "url": url, "events": ["*"] }));
     let both = format!("{NEW},{OLD}");
     let rotated = desk.service.command(&["rotate-keys"], &[("ENCRYPTION_KEYS", &both)]);
-    assert!(rotated.status.success(), "{BINARY}: {rotated:?}");
+    assert!(rotated.status.success(), "{rotated:?}");
     desk.restart_with(&with(NEW));
     assert_eq!(desk.service.get(&format!("/webhooks/{id}")).1["url"], url);
     desk.tell(&[fact(1)]).await;
