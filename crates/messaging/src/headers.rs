@@ -20,7 +20,7 @@ pub(crate) const REQUEUED: &str = "x-zaplecze-requeued";
 /// A header has to fit a frame of the protocol with all others; a reason longer than this is cut.
 const MAX_REASON_CHARS: usize = 1000;
 /// A queue's name is no longer (AMQP 0-9-1 §4.2.5.3, short strings).
-const MAX_QUEUE_CHARS: usize = 255;
+const MAX_QUEUE_BYTES: usize = 255;
 
 const OURS: [&str; 8] = [ATTEMPT, REASON, QUEUE, AT, REQUEUED, ORIGINAL, "traceparent", "tracestate"];
 
@@ -63,9 +63,10 @@ pub(crate) fn set_text(headers: &mut FieldTable, name: &str, text: &str) {
 
 /// Writes down why a message leaves a queue, and when.
 pub(crate) fn set_cause(headers: &mut FieldTable, reason: &str, queue: &str, at: OffsetDateTime) {
-    let first = |text: &str, chars| text.chars().take(chars).collect::<String>();
-    set_text(headers, REASON, &first(reason, MAX_REASON_CHARS));
-    set_text(headers, QUEUE, &first(queue, MAX_QUEUE_CHARS));
+    let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+    set_text(headers, REASON, &reason);
+    // A name that a stranger wrote may be longer.
+    set_text(headers, QUEUE, queue.get(..queue.floor_char_boundary(MAX_QUEUE_BYTES)).unwrap_or_default());
     // Only years before 0 or after 9999 cannot be written.
     set_text(headers, AT, &at.format(&Rfc3339).unwrap_or_default());
 }
