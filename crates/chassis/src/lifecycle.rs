@@ -2,23 +2,32 @@
 //!
 //! Invariants: a background task never dies silently — when one ends before a stop was asked for, the
 //! process ends with a failure, so that the orchestrator starts it anew; and a stop asked for once lets
-//! work in flight finish, 25 s at most. A panic in one unit of a task's work is caught by the task itself
+//! work in flight finish, within a limit. A panic in one unit of a task's work is caught by the task itself
 //! ([`domain::catch_panic`]) and does not end it.
+//!
+//! A stop has three phases. Announced: `/readyz` says no, everything goes on, so that load balancers notice before the
+//! port is closed (`SHUTDOWN_DELAY_SECONDS`). Stopping: nothing new is begun, what is in flight ends
+//! (`SHUTDOWN_DRAIN_SECONDS`). Ended: whatever stood beside the work until then is taken away.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use domain::catch_panic;
+use domain::{Misconfigured, catch_panic};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long work in flight may take to end. Kubernetes kills after 30 s unless told otherwise.
-const DRAIN: Duration = Duration::from_secs(25);
+/// How long what stands beside the work may take to be taken away.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Exit codes of a process that did not end well.
+const FAILED: u8 = 1;
+const MISCONFIGURED: u8 = 2;
 
 /// The life of the process, shared by all who work in it.
 #[derive(Debug, Clone, Default)]
@@ -26,9 +35,12 @@ pub struct Lifecycle(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    announced: CancellationToken,
     stopping: CancellationToken,
+    ended: CancellationToken,
     tasks: TaskTracker,
-    failed: AtomicBool,
+    beside: TaskTracker,
+    exit_code: AtomicU8,
 }
 
 /// What a background task may end with.
@@ -50,6 +62,11 @@ impl<E: Into<anyhow::Error>> Outcome for Result<(), E> {
 }
 
 impl Lifecycle {
+    /// Cancelled when a stop was asked for: the process is not ready any more, and goes on until [`Lifecycle::stopping`].
+    pub fn stop_announced(&self) -> CancellationToken {
+        self.0.announced.clone()
+    }
+
     /// Cancelled when no new work is to be taken.
     pub fn stopping(&self) -> CancellationToken {
         self.0.stopping.clone()
@@ -67,48 +84,98 @@ impl Lifecycle {
         F: Future + Send + 'static,
         F::Output: Outcome,
     {
-        let life = self.clone();
-        self.0.tasks.spawn(async move {
-            let trouble = match catch_panic(task).await.map(Outcome::error) {
-                Ok(None) if life.is_stopping() => return,
-                Ok(None) => "ended by itself".to_owned(),
-                Ok(Some(error)) => format!("{error:#}"),
-                Err(panic) => panic.to_string(),
-            };
-            tracing::error!(critical = true, task = name, trouble, "a background task is lost, stopping");
-            life.fail();
-        });
+        self.0.tasks.spawn(self.clone().watch(name, task));
     }
 
-    /// Stops the process with a failure.
-    pub(crate) fn fail(&self) {
-        self.0.failed.store(true, Ordering::Relaxed);
+    /// Runs a task beside all others, as [`Lifecycle::spawn`] does, until they have ended: `task` gets the token that is
+    /// cancelled then, and has two seconds to end by itself.
+    pub fn spawn_beside<F>(&self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future + Send + 'static,
+        F::Output: Outcome,
+    {
+        self.0.beside.spawn(self.clone().watch(name, task(self.0.ended.clone())));
+    }
+
+    /// Stops the process when the task ends before a stop.
+    async fn watch<F>(self, name: &'static str, task: F)
+    where
+        F: Future + Send,
+        F::Output: Outcome,
+    {
+        let (trouble, exit_code) = match catch_panic(task).await.map(Outcome::error) {
+            Ok(None) if self.is_stopping() => return,
+            Ok(None) => ("ended by itself".to_owned(), FAILED),
+            Ok(Some(error)) => {
+                let is_misconfigured = error.chain().any(<dyn Error>::is::<Misconfigured>);
+                (format!("{error:#}"), if is_misconfigured { MISCONFIGURED } else { FAILED })
+            }
+            Err(panic) => (panic.to_string(), FAILED),
+        };
+        tracing::error!(critical = true, task = name, trouble, "a background task is lost, stopping");
+        self.0.exit_code.fetch_max(exit_code, Ordering::Relaxed);
+        self.stop();
+    }
+
+    /// Stops without an announcement.
+    pub(crate) fn stop(&self) {
+        self.0.announced.cancel();
         self.0.stopping.cancel();
     }
 
-    /// Waits for the stop and then for the work in flight.
-    pub(crate) async fn wait(&self, signals: &mut Signals) -> ExitCode {
+    /// Waits for the stop, then for the work in flight, and then for what stands beside it.
+    pub(crate) async fn wait(&self, signals: &mut Signals, limits: Limits) -> ExitCode {
+        if let Some(signal) = self.end_work(signals, limits).await {
+            tracing::warn!(signal, "asked twice: stopping at once");
+            self.0.exit_code.fetch_max(FAILED, Ordering::Relaxed);
+        } else {
+            self.0.ended.cancel();
+            self.0.beside.close();
+            // What takes longer is left as it is.
+            let _late = tokio::time::timeout(LAST, self.0.beside.wait()).await;
+        }
+        ExitCode::from(self.0.exit_code.load(Ordering::Relaxed))
+    }
+
+    /// Returns the second signal if one came.
+    async fn end_work(&self, signals: &mut Signals, limits: Limits) -> Option<&'static str> {
         tokio::select! {
             () = self.0.stopping.cancelled() => {}
-            name = signals.next() => {
-                tracing::info!(signal = name, "stopping");
-                self.0.stopping.cancel();
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping");
+                self.0.announced.cancel();
+                // No load balancer stands between a person at a terminal and the process.
+                let delay = if signal == SIGTERM { limits.delay } else { Duration::ZERO };
+                tokio::select! {
+                    () = self.0.stopping.cancelled() => {}
+                    () = tokio::time::sleep(delay) => {}
+                    second = signals.next() => return Some(second),
+                }
             }
         }
+        self.stop();
         self.0.tasks.close();
         tokio::select! {
-            () = self.0.tasks.wait() => {}
-            () = tokio::time::sleep(DRAIN) => {
+            () = self.0.tasks.wait() => None,
+            () = tokio::time::sleep(limits.drain) => {
                 tracing::warn!(tasks = self.0.tasks.len(), "work in flight is given back: it took too long");
+                None
             }
-            name = signals.next() => {
-                tracing::warn!(signal = name, "asked twice: stopping at once");
-                self.0.failed.store(true, Ordering::Relaxed);
-            }
+            second = signals.next() => Some(second),
         }
-        if self.0.failed.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 }
+
+/// How long a stop may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long the process goes on after the stop was announced.
+    pub(crate) delay: Duration,
+    /// How long work in flight may take to end.
+    pub(crate) drain: Duration,
+}
+
+const SIGTERM: &str = "SIGTERM";
 
 /// The signals that ask for a stop: SIGTERM of orchestrators, SIGINT of a person at a terminal.
 #[derive(Debug)]
@@ -129,7 +196,7 @@ impl Signals {
     /// Waits for the next one and returns its name; may be dropped while it waits.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
+            _ = self.term.recv() => SIGTERM,
             _ = self.int.recv() => "SIGINT",
         }
     }

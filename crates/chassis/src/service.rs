@@ -8,14 +8,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
-use domain::{Hopeless, backoff};
+use domain::{Hopeless, Misconfigured, backoff};
 use tokio::runtime::Runtime;
 use tracing::Level;
 
 use crate::cli::{Cli, Command, ConfigCommand, Role, Serve, TokenCommand};
 use crate::commands::{Commands, Work};
 use crate::config::{self, Auth, Http, Log, Mistake, NearMiss, Reader};
-use crate::lifecycle::{Lifecycle, Signals};
+use crate::lifecycle::{Lifecycle, Limits, Signals};
 use crate::observe::{self, Observing};
 use crate::waiting::Waiting;
 use crate::{probe, token};
@@ -103,7 +103,13 @@ enum Failure {
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Other(error.into())
+        let error = error.into();
+        match error.chain().find_map(|cause| cause.downcast_ref::<Misconfigured>()) {
+            Some(Misconfigured { setting, rule }) => {
+                Self::Configuration(vec![Mistake { name: (*setting).to_owned(), text: rule.clone() }])
+            }
+            None => Self::Other(error),
+        }
     }
 }
 
@@ -231,10 +237,13 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     let code = runtime.block_on(async {
         let lifecycle = Lifecycle::default();
         let mut signals = Signals::install()?;
-        let probes = http.clone();
+        let (probes, roles) = (http.clone(), Roles::of(&options.role));
+        // Nobody sends requests to a process that answers none.
+        let delay = if roles.api { http.shutdown_delay } else { Duration::ZERO };
+        let limits = Limits { delay, drain: http.shutdown_drain };
         let context = ServeContext {
             lifecycle: lifecycle.clone(),
-            roles: Roles::of(&options.role),
+            roles,
             queues: options.queues.clone(),
             insecure_local: options.insecure_local,
             http,
@@ -250,10 +259,10 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
             started = start => started?,
             signal = signals.next() => {
                 tracing::info!(signal, "stopping before the start was complete");
-                lifecycle.stopping().cancel();
+                lifecycle.stop();
             }
         }
-        anyhow::Ok(lifecycle.wait(&mut signals).await)
+        anyhow::Ok(lifecycle.wait(&mut signals, limits).await)
     });
     runtime.shutdown_timeout(LAST_WAIT);
     Ok(code?)

@@ -12,6 +12,7 @@ mod hopeless;
 pub mod ids;
 pub mod instant;
 mod language;
+mod misconfigured;
 pub mod money;
 mod names;
 mod panic;
@@ -28,6 +29,7 @@ pub use ids::{
 };
 pub use instant::{Instant, InstantError};
 pub use language::{Language, NoLanguage};
+pub use misconfigured::Misconfigured;
 pub use money::{Currency, Money};
 pub use names::{NameError, UserId, WarehouseName};
 pub use panic::{Panic, catch_panic, catch_panic_in, panic_as_error};

@@ -46,7 +46,7 @@ pub fn listen<S: Service>(
         server = server.probes_only();
     }
     let server = server.bind((http.host, http.port))?;
-    lifecycle.spawn("http", server.run(lifecycle.stopping()));
+    lifecycle.spawn("http", server.run(lifecycle.stop_announced(), lifecycle.stopping()));
     Ok(())
 }
 
@@ -71,7 +71,8 @@ impl Server {
         let internal = http.internal_port.map(|port| SocketAddr::from((http.host, port)));
         let server = Self::new(authenticator)
             .limiter(Limiter::new(service, http.rate_limit, redis)?)
-            .internal(internal);
+            .internal(internal)
+            .drain(http.shutdown_drain);
         match &http.tls {
             Some(files) => server.tls(files.clone()).map_err(SetupError::Tls),
             None => Ok(server),

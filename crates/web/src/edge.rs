@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::in_flight;
 use crate::metrics::REQUEST_DURATION;
 use crate::problem::{ErrorCode, INTERNAL, Problem, REQUEST_TIMEOUT};
 use crate::rate::Slot;
@@ -33,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) request_timeout: Duration,
     /// A stop was asked for: not ready any more, connections end with their answer.
     pub(crate) draining: AtomicBool,
-    /// Requests being answered, probes left out.
+    /// Requests being answered, until the end of an answer that is streamed; probes left out.
     pub(crate) in_flight: TaskTracker,
 }
 
@@ -53,7 +54,7 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let method = method_label(request.method());
     let is_probe = PROBES.contains(&route.as_str());
-    let _in_flight = (!is_probe).then(|| shared.in_flight.token());
+    let in_flight = (!is_probe).then(|| shared.in_flight.token());
 
     // RFC 9110 §9.3.2: HEAD is GET without the body; the HTTP layer below has noted to leave it out.
     if request.method() == Method::HEAD {
@@ -103,7 +104,8 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
         Ok(Ok(Ok(response))) => {
             let (request, response) = response.map_into_boxed_body().into_parts();
             let answer = as_problem(&response).map(|problem| problem.render(&instance, id.as_str()));
-            Ok(ServiceResponse::new(request, finish(answer.unwrap_or(response))))
+            let answer = in_flight::until_sent(finish(answer.unwrap_or(response)), in_flight);
+            Ok(ServiceResponse::new(request, answer))
         }
         Ok(Ok(Err(error))) => Err(match error.as_error::<Problem>() {
             Some(problem) => refuse(problem),

@@ -18,6 +18,7 @@ mod edge;
 pub mod extract;
 pub mod health;
 pub mod idempotency;
+mod in_flight;
 mod jwks;
 mod metrics;
 pub mod openapi;

@@ -35,12 +35,12 @@ use crate::{compress, metrics, probes};
 /// A request may take so long.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// While earlier requests are answered after a stop was asked for, new ones are taken for so long, and
+/// While earlier requests are answered after the stop has begun, new ones are taken for so long, and
 /// probes are told "not ready" instead of finding a closed port.
 const NOTICE: Duration = Duration::from_secs(5);
 
-/// After [`NOTICE`], what is still in flight has so many seconds: 25 s in all.
-const GRACE_SECONDS: u64 = 20;
+/// How long what is in flight may take to end, [`NOTICE`] included.
+const DRAIN: Duration = Duration::from_secs(25);
 
 /// Histograms hold raw values until read: they are folded this often, should nobody ask for them.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -58,6 +58,7 @@ pub struct Server {
     limiter: Option<Limiter>,
     internal: Option<SocketAddr>,
     certificate: Option<Arc<Certificate>>,
+    drain: Duration,
 }
 
 impl std::fmt::Debug for Server {
@@ -79,6 +80,7 @@ impl Server {
             limiter: None,
             internal: None,
             certificate: None,
+            drain: DRAIN,
         }
     }
 
@@ -126,6 +128,13 @@ impl Server {
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
+        self
+    }
+
+    /// How long what is in flight may take to end when the server stops, instead of 25 s.
+    #[must_use]
+    pub fn drain(mut self, limit: Duration) -> Self {
+        self.drain = limit;
         self
     }
 
@@ -179,6 +188,9 @@ impl Server {
         let (authenticator, health) = (Data::new(self.authenticator), Data::new(self.health));
         let (openapi, metrics) = (Data::new(self.openapi), Data::new(prometheus.clone()));
         let limiter = self.limiter.map(Data::new);
+        // Half of a short drain is left for what does not end in time.
+        let notice = NOTICE.min(self.drain / 2);
+        let grace = self.drain.saturating_sub(notice);
         let (state, routes) = (self.state, self.routes);
 
         let probe_routes = {
@@ -223,7 +235,7 @@ impl Server {
                 .wrap(NormalizePath::trim())
             })
             .disable_signals()
-            .shutdown_timeout(GRACE_SECONDS)
+            .shutdown_timeout(grace.as_secs())
         };
         let address = address.into();
         let server = match &certificate {
@@ -232,7 +244,7 @@ impl Server {
         };
         let address = server.addrs().first().copied().ok_or_else(|| io::Error::other("no address bound"))?;
         let server = server.run();
-        Ok(BoundServer { address, internal, shared, prometheus, issuer, certificate, server })
+        Ok(BoundServer { address, internal, shared, prometheus, issuer, certificate, notice, server })
     }
 }
 
@@ -244,6 +256,7 @@ pub struct BoundServer {
     prometheus: PrometheusHandle,
     issuer: Option<Arc<Jwks>>,
     certificate: Option<Arc<Certificate>>,
+    notice: Duration,
     server: actix_web::dev::Server,
 }
 
@@ -264,13 +277,14 @@ impl BoundServer {
         self.internal.as_ref().map(|(address, _)| *address)
     }
 
-    /// Answers until `stop` is cancelled, then ends in order: not ready at once; the port stays open while
-    /// requests are in flight (5 s at most); what then remains is finished (25 s in all).
+    /// Answers until the stop, and then ends in order. When `announced` is cancelled, `/readyz` says no and every answer
+    /// ends its connection. When `stop` is, the port stays open while requests are in flight (5 s at most); what then
+    /// remains is finished ([`Server::drain`] in all). An answer that is streamed is in flight until its end.
     ///
     /// # Errors
     /// The workers cannot be started.
-    pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
-        let Self { address, internal, shared, prometheus, issuer, certificate, mut server } = self;
+    pub async fn run(self, announced: CancellationToken, stop: CancellationToken) -> io::Result<()> {
+        let Self { address, internal, shared, prometheus, issuer, certificate, notice, mut server } = self;
         let handle = server.handle();
         let internal_address = internal.as_ref().map(|(address, _)| tracing::field::display(address));
         tracing::info!(%address, internal_address, "listening");
@@ -280,11 +294,12 @@ impl BoundServer {
         };
         let mut internal = pin!(internal);
         let end = async {
-            stop.cancelled().await;
+            announced.cancelled().await;
             shared.draining.store(true, Ordering::Relaxed);
+            stop.cancelled().await;
             shared.in_flight.close();
             // Late or not, the next step is the same.
-            let _ = tokio::time::timeout(NOTICE, shared.in_flight.wait()).await;
+            let _ = tokio::time::timeout(notice, shared.in_flight.wait()).await;
             handle.stop(true).await;
         };
         let upkeep = async {

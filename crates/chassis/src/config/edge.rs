@@ -1,6 +1,7 @@
 //! Settings of the HTTP server.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use super::reader::Reader;
 use super::tls::Tls;
@@ -24,6 +25,10 @@ pub struct Http {
     pub rate_limit: RateLimit,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
+    /// How long the process goes on after SIGTERM while `/readyz` says that it stops.
+    pub shutdown_delay: Duration,
+    /// How long work in flight may take to end after that.
+    pub shutdown_drain: Duration,
 }
 
 /// How often one caller may ask; 0 is no limit.
@@ -38,7 +43,7 @@ pub struct RateLimit {
 }
 
 impl Reader {
-    /// `API_HOST`, `API_PORT`, `INTERNAL_PORT`, `RATE_LIMIT_…`, `API_TLS_…`.
+    /// `API_HOST`, `API_PORT`, `INTERNAL_PORT`, `RATE_LIMIT_…`, `API_TLS_…`, `SHUTDOWN_…`.
     pub(crate) fn http(&mut self, default_port: u16) -> Http {
         let host = self.parsed(
             "API_HOST",
@@ -55,6 +60,19 @@ impl Reader {
             internal_port: self.internal_port(port),
             rate_limit: self.rate_limit(),
             tls: self.tls(),
+            shutdown_delay: self.seconds(
+                "SHUTDOWN_DELAY_SECONDS",
+                5,
+                0..=600,
+                "How long a process with the role `api` goes on after SIGTERM while `/readyz` answers 503, so that load \
+                 balancers notice before the port is closed.",
+            ),
+            shutdown_drain: self.seconds(
+                "SHUTDOWN_DRAIN_SECONDS",
+                25,
+                1..=600,
+                "How long work in flight may take to end after that; whoever kills the process must wait longer than both.",
+            ),
         }
     }
 

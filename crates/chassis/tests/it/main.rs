@@ -26,7 +26,9 @@ struct Place {
 
 impl Place {
     fn new(variables: &[(&'static str, &str)]) -> Self {
-        let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        // No test but one of the delay itself waits for load balancers.
+        let variables = [("SHUTDOWN_DELAY_SECONDS", "0")].iter().chain(variables);
+        let variables = variables.map(|(name, value)| (*name, (*value).to_owned())).collect();
         Self { folder: tempfile::tempdir().unwrap(), variables }
     }
 
@@ -414,6 +416,49 @@ fn a_second_signal_does_not_wait() {
     serving.signal(Signal::SIGINT);
     serving.until("asked twice: stopping at once");
     assert_eq!(serving.exit(), 1);
+}
+
+#[test]
+fn after_sigterm_it_goes_on_for_the_delay_and_a_second_signal_ends_it() {
+    let place = Place::new(&[("API_PORT", "0"), ("SHUTDOWN_DELAY_SECONDS", "600")]);
+    let mut serving = place.serve(&["--insecure-local"]);
+    serving.signal(Signal::SIGTERM);
+    serving.until("stopping");
+    let port = serving.port();
+    let probe = Place::new(&[("API_PORT", &port)]);
+    assert_eq!(probe.run(&["health-check"]).status.code(), Some(0), "the port is open");
+    serving.signal(Signal::SIGTERM);
+    serving.until("asked twice: stopping at once");
+    assert_eq!(serving.exit(), 1);
+}
+
+#[test]
+fn it_ends_well_when_the_delay_is_over() {
+    let place = Place::new(&[("API_PORT", "0"), ("SHUTDOWN_DELAY_SECONDS", "1")]);
+    let mut serving = place.serve(&["--insecure-local"]);
+    let asked = Instant::now();
+    serving.signal(Signal::SIGTERM);
+    assert_eq!(serving.exit(), 0);
+    assert!(asked.elapsed() >= Duration::from_secs(1), "it did not wait");
+}
+
+#[test]
+fn whoever_gets_no_requests_does_not_wait_for_a_load_balancer() {
+    let place = Place::new(&[("API_PORT", "0"), ("SHUTDOWN_DELAY_SECONDS", "600")]);
+    for (roles, signal) in [("worker", Signal::SIGTERM), ("api,worker", Signal::SIGINT)] {
+        let mut serving = place.serve(&["--insecure-local", "--role", roles]);
+        serving.signal(signal);
+        assert_eq!(serving.exit(), 0, "{roles} after {signal}");
+    }
+}
+
+#[test]
+fn work_that_does_not_end_is_left_when_the_drain_is_over() {
+    let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", "never"), ("SHUTDOWN_DRAIN_SECONDS", "1")]);
+    let mut serving = place.serve(&["--insecure-local"]);
+    serving.signal(Signal::SIGTERM);
+    serving.until("work in flight is given back: it took too long");
+    assert_eq!(serving.exit(), 0);
 }
 
 #[test]

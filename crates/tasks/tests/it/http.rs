@@ -50,7 +50,7 @@ async fn tasks_and_schedules_are_looked_at_and_moved_over_http() {
         .unwrap();
     let base = format!("http://{}", server.address());
     let stop = CancellationToken::new();
-    tokio::spawn(server.run(stop.clone()));
+    tokio::spawn(server.run(stop.clone(), stop.clone()));
 
     let waiting = enqueue(&pool, &NewTask { user_id: Some("żółw".to_owned()), ..new_task("q") }).await;
     enqueue(&pool, &new_task("other")).await;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testkit::wait_for;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{App, KEY};
 
@@ -88,6 +89,57 @@ fn a_stop_turns_readiness_at_once_finishes_what_is_in_flight_and_then_closes() {
     assert!(answer.ends_with(r#"{"finished":true}"#), "{answer}");
 
     wait_for("the port to close", || TcpStream::connect(app.address).is_err().then_some(()));
+}
+
+#[test]
+fn requests_are_answered_between_the_announcement_and_the_stop() {
+    let announced = CancellationToken::new();
+    let app = App::start_announced(Some(announced.clone()), |server| server);
+    announced.cancel();
+    let answer = until(&app, "/readyz", 503);
+    assert_eq!(answer["reasons"], json!(["stopping"]));
+    for _ in 0..3 {
+        let answer = app.get("/api/v1/whoami");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["connection"], "close", "the next request goes to another process");
+    }
+
+    app.stop.cancel();
+    wait_for("the port to close", || TcpStream::connect(app.address).is_err().then_some(()));
+}
+
+#[test]
+fn a_streamed_answer_is_in_flight_until_its_end() {
+    let app = App::start();
+    let mut stream = TcpStream::connect(app.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /api/v1/drip HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n").unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"first\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        read.extend(byte);
+    }
+
+    app.stop.cancel();
+    assert_eq!(until(&app, "/readyz", 503)["reasons"], json!(["stopping"]));
+    app.switches.finish.notify_one();
+    stream.read_to_end(&mut read).unwrap();
+    assert!(read.ends_with(b"rest\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&read));
+    wait_for("the port to close", || TcpStream::connect(app.address).is_err().then_some(()));
+}
+
+#[test]
+fn a_reader_that_stalls_does_not_hold_the_stop_beyond_its_limit() {
+    let app = App::start_with(|server| server.drain(Duration::from_secs(2)));
+    let mut stalled = TcpStream::connect(app.address).unwrap();
+    write!(stalled, "GET /api/v1/endless HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n").unwrap();
+    stalled.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stalled.read_exact(&mut [0; 12]).unwrap();
+
+    // Without a limit of its own the server would wait for 25 s, and for a reader that comes back it would wait for ever.
+    app.stop.cancel();
+    wait_for("the server to end", || app.has_ended().then_some(()));
 }
 
 /// How long a connection that is kept open stays so after the server was asked to stop.

@@ -1,6 +1,7 @@
 //! A small service to knock at.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ureq::http::Response;
 use ureq::{Agent, Body};
@@ -50,6 +52,7 @@ pub(crate) struct App {
     pub(crate) stop: CancellationToken,
     pub(crate) agent: Agent,
     pub(crate) runtime: Runtime,
+    running: JoinHandle<io::Result<()>>,
 }
 
 impl App {
@@ -58,18 +61,32 @@ impl App {
     }
 
     pub(crate) fn start_with(change: impl FnOnce(Server) -> Server) -> Self {
+        Self::start_announced(None, change)
+    }
+
+    /// The same with a token of its own for the announcement of the stop.
+    pub(crate) fn start_announced(
+        announced: Option<CancellationToken>,
+        change: impl FnOnce(Server) -> Server,
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (server, switches) = runtime.block_on(async { server(change) });
-        let (address, internal, stop) =
-            (server.address(), server.internal_address(), CancellationToken::new());
-        runtime.spawn(server.run(stop.clone()));
+        let (address, internal) = (server.address(), server.internal_address());
+        let stop = CancellationToken::new();
+        let announced = announced.unwrap_or_else(|| stop.clone());
+        let running = runtime.spawn(server.run(announced.clone(), stop.clone()));
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .new_agent();
-        Self { address, internal, switches, stop, agent, runtime }
+        Self { address, internal, switches, stop, agent, runtime, running }
+    }
+
+    /// Whether the server has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.running.is_finished()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -149,6 +166,7 @@ fn routes(config: &mut ServiceConfig, state: &Data<Switches>) {
         .service(actix::resource("/stream").get(stream))
         .service(actix::resource("/drip").get(drip))
         .service(actix::resource("/parts/{end}").get(parts))
+        .service(actix::resource("/endless").get(endless))
         .service(actix::resource("/picture").get(picture))
         .service(actix::resource("/panic").get(panic).post(panic))
         .service(actix::resource("/panic-in-routing").guard(guard::fn_guard(|_| panic!("boom"))).get(list))
@@ -261,6 +279,11 @@ async fn parts(end: ApiPath<String>, switches: Data<Switches>) -> impl Responder
         }
     };
     HttpResponse::Ok().content_type("text/csv; charset=utf-8").streaming(web::streamed(produce))
+}
+
+async fn endless() -> impl Responder {
+    let parts = futures_util::stream::repeat_with(|| Ok::<_, Infallible>(vec![b'x'; 64 * 1024].into()));
+    HttpResponse::Ok().content_type("application/octet-stream").streaming(parts)
 }
 
 async fn picture() -> impl Responder {

@@ -66,7 +66,7 @@ impl Desk {
             .bind(([127, 0, 0, 1], 0))
             .unwrap();
         let address = format!("http://{}/api/v1", server.address());
-        tokio::spawn(server.run(stop.clone()));
+        tokio::spawn(server.run(stop.clone(), stop.clone()));
         Self { address, client, jobs, pool, _database: database, _stop: stop.drop_guard() }
     }
 

@@ -46,7 +46,7 @@ fn tell_by_http(pool: pg::Pool, stop: &CancellationToken) -> String {
         .bind((Ipv4Addr::LOCALHOST, 0))
         .unwrap();
     let url = format!("http://{}/api/v1/tell", server.address());
-    tokio::spawn(server.run(stop.clone()));
+    tokio::spawn(server.run(stop.clone(), stop.clone()));
     url
 }
 
