@@ -3,6 +3,8 @@
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use domain::Panic;
 
+use crate::Unfit;
+
 /// The server's trouble, not the statement's: it ends, is too slow now, has no room, or must not write.
 const AILING: [&str; 7] = [
     "terminating connection",
@@ -47,6 +49,9 @@ pub enum Error {
     /// No connection could be had from the pool.
     #[error("no database connection available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// This process must not work on the database now.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// The connection broke in the middle; whether a commit under way happened is unknown.
     #[error("the database connection was lost")]
     Lost(#[source] DieselError),
@@ -96,7 +101,7 @@ impl Error {
 
     /// True when the database is not there for us now: trying later may help, the work itself is not at fault.
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Unavailable(_) | Self::Lost(_))
+        matches!(self, Self::Connect(_) | Self::Unavailable(_) | Self::Unfit(_) | Self::Lost(_))
     }
 
     /// True when the same work fails again however often it is done: a value in it can never be stored. Work that came from

@@ -8,8 +8,8 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use domain::Hopeless;
 use secrecy::SecretString;
 
-use crate::Error;
 use crate::connection::Opener;
+use crate::{Error, SchemaGap};
 
 /// The advisory lock replicas queue up at; any number, as long as all take the same.
 const LOCK: i32 = 0x7a61_706c;
@@ -26,6 +26,9 @@ pub enum MigrateError {
     /// A migration failed; those before it stand, it was rolled back.
     #[error("a migration failed: {0}")]
     Migration(Box<dyn std::error::Error + Send + Sync>),
+    /// A column is missing although every migration was applied: somebody changed the schema by hand.
+    #[error("schema_outdated: every migration is applied, but the schema differs: {0}")]
+    Columns(SchemaGap),
 }
 
 /// Applies what the schema lacks, logs it, and returns the versions applied, oldest first. A second replica waits for

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::deadpool::managed::QueueMode;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use crate::Error;
 use crate::connection::Opener;
 use crate::gauges::{Counted, Gauges};
+use crate::guard::Gate;
 
 /// What the server ends by itself: statements that run too long, waits for another's lock, and transactions whose
 /// owner fell silent (and with it their locks). An address with `options=-c statement_timeout=…` wins over these.
@@ -39,6 +41,7 @@ const RETRY_CAP: Duration = Duration::from_millis(200);
 pub struct Pool {
     inner: deadpool::Pool<AsyncPgConnection>,
     gauges: Gauges,
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// A connection on loan from the pool. Dropped while a panic unwinds, it is closed: nobody knows in which state it is.
@@ -151,14 +154,37 @@ impl Pool {
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| Error::Unavailable(error.into()))?;
-        Ok(Self { inner: pool, gauges: Gauges::of(application_name, size) })
+        Ok(Self { inner: pool, gauges: Gauges::of(application_name, size), gate: Arc::default() })
     }
 
     /// Lends a connection.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database cannot be reached or all connections stay busy.
+    /// [`Error::Unavailable`] when the database cannot be reached or all connections stay busy; [`Error::Unfit`] while the
+    /// pool is guarded ([`Pool::guard`]) and the process must not work.
     pub async fn get(&self) -> Result<PooledConnection, Error> {
+        self.lend_for(false).await
+    }
+
+    /// Lends a connection to take up new work.
+    ///
+    /// # Errors
+    /// As [`Pool::get`]; [`Error::Unfit`] while a key is missing too.
+    pub async fn get_to_claim(&self) -> Result<PooledConnection, Error> {
+        self.lend_for(true).await
+    }
+
+    async fn lend_for(&self, claim: bool) -> Result<PooledConnection, Error> {
+        if self.gate.is_open(claim)? {
+            return self.lend().await;
+        }
+        let mut lent = self.lend().await?;
+        self.gate.open(&mut lent, claim).await?;
+        Ok(lent)
+    }
+
+    /// Lends a connection whether the process may work or not.
+    pub(crate) async fn lend(&self) -> Result<PooledConnection, Error> {
         let waiting = self.gauges.wait();
         let lent = timeout(WAIT_TIMEOUT, self.inner.get()).await;
         drop(waiting);
@@ -222,12 +248,12 @@ impl Pool {
         }
     }
 
-    /// Asks the database whether it is there.
+    /// Asks the database whether it is there, and whether the process may take up new work on it.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it is not; [`Error::Unfit`] when it must not.
     pub async fn ping(&self) -> Result<(), Error> {
-        let mut connection = self.get().await?;
+        let mut connection = self.get_to_claim().await?;
         sql_query("SELECT 1").execute(&mut *connection).await?;
         Ok(())
     }

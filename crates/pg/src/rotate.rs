@@ -12,8 +12,9 @@ use diesel_async::RunQueryDsl;
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use crate::replicas::Alive;
 use crate::sealed::{Keyring, Place, SealError};
-use crate::{Error, Pool};
+use crate::{Error, Pool, Unfit, keys, replicas};
 
 /// Values in one statement: few enough that their rows are locked for a moment only.
 const BATCH: usize = 200;
@@ -56,6 +57,17 @@ pub enum RotateError {
     /// Somebody goes on sealing with another key.
     #[error("values are still being sealed with other keys than {0:?}: give it to every process first")]
     StillWritten(String),
+    /// Processes are alive that do not have the new key: they could not open what is sealed with it.
+    #[error(
+        "these replicas do not have the key {key:?}: {replicas}; give it to every process first, behind the key that \
+         seals (a process that was killed counts for another minute)"
+    )]
+    NotEverywhere {
+        /// The new key's id.
+        key: String,
+        /// The replicas and the ids of their keys.
+        replicas: String,
+    },
 }
 
 /// One look at everything.
@@ -110,11 +122,13 @@ pub async fn rotate(pool: &Pool, keyring: &Keyring, tables: &[SealedTable]) -> R
 pub struct RotateKeys {}
 
 impl RotateKeys {
-    /// The command `rotate-keys` of a service: [`rotate`] over a connection of its own; prints to standard output what
-    /// came of it.
+    /// The command `rotate-keys` of a service: [`rotate`] over a connection of its own, once every process that is alive
+    /// has the first key; prints to standard output what came of it, and to standard error which processes still seal with
+    /// another key. Afterwards no process needs the keys that none seals with.
     ///
     /// # Errors
-    /// As [`rotate`].
+    /// As [`rotate`]; [`RotateError::NotEverywhere`]; [`Error::Unfit`] when a key is not the one the values were sealed
+    /// with.
     pub async fn run(
         self,
         url: &SecretString,
@@ -122,10 +136,35 @@ impl RotateKeys {
         tables: &[SealedTable],
     ) -> Result<(), RotateError> {
         let pool = Pool::new(url, 1, "rotate-keys")?;
-        let resealed = rotate(&pool, keyring, tables).await?;
         let key = keyring.sealing_key();
+        let others = replicas::sealing_otherwise(&mut *pool.get().await?, key).await?;
+        let lacking: Vec<&Alive> = others.iter().filter(|it| it.key_ids.iter().all(|id| id != key)).collect();
+        if !lacking.is_empty() {
+            return Err(RotateError::NotEverywhere { key: key.to_owned(), replicas: shown(lacking) });
+        }
+        match keys::check(&mut *pool.get().await?, keyring).await {
+            // What is sealed with a missing key is named row by row.
+            Ok(()) | Err(Error::Unfit(Unfit::KeysMissing(_))) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let resealed = rotate(&pool, keyring, tables).await?;
+        keys::forget_unused(&mut *pool.get().await?, keyring).await?;
+        if !others.is_empty() {
+            let replicas = shown(others.iter().collect());
+            writeln!(
+                io::stderr(),
+                "these replicas still seal with another key: {replicas}; put {key:?} in front and run this again"
+            )?;
+        }
         Ok(writeln!(io::stdout(), "all rows under key {key:?}: {resealed} values sealed anew")?)
     }
+}
+
+/// Replicas with the ids of their keys.
+fn shown(replicas: Vec<&Alive>) -> String {
+    let shown: Vec<String> =
+        replicas.into_iter().map(|it| format!("{} ({})", it.name, it.key_ids.join(", "))).collect();
+    shown.join("; ")
 }
 
 async fn rotate_column(

@@ -25,7 +25,8 @@ const MAX_KEY_ID_BYTES: usize = 255;
 pub struct Keyring(Arc<Keys>);
 
 struct Keys {
-    sealing: String,
+    /// The first seals.
+    ids: Vec<String>,
     ciphers: HashMap<String, XChaCha20Poly1305>,
 }
 
@@ -70,7 +71,7 @@ pub enum SealError {
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyring").field("sealing", &self.0.sealing).finish_non_exhaustive()
+        f.debug_struct("Keyring").field("ids", &self.0.ids).finish_non_exhaustive()
     }
 }
 
@@ -86,28 +87,31 @@ impl Keyring {
     /// # Errors
     /// When there is none, or an id is empty, over 255 bytes long or given twice.
     pub fn new(keys: impl IntoIterator<Item = (String, Zeroizing<[u8; 32]>)>) -> Result<Self, SealError> {
-        let mut sealing = None;
+        let mut ids = Vec::new();
         let mut ciphers = HashMap::new();
         for (id, key) in keys {
             let fits = !id.is_empty() && id.len() <= MAX_KEY_ID_BYTES;
             if !fits || ciphers.insert(id.clone(), XChaCha20Poly1305::new((&*key).into())).is_some() {
                 return Err(SealError::KeyId(id));
             }
-            sealing.get_or_insert(id);
+            ids.push(id);
         }
-        Ok(Self(Arc::new(Keys { sealing: sealing.ok_or(SealError::NoKey)?, ciphers })))
+        if ids.is_empty() { Err(SealError::NoKey) } else { Ok(Self(Arc::new(Keys { ids, ciphers }))) }
     }
 
     /// The id of the key that seals.
     pub fn sealing_key(&self) -> &str {
-        &self.0.sealing
+        self.0.ids.first().map(String::as_str).unwrap_or_default()
     }
 
-    /// What every value sealed with that key begins with.
+    /// The ids of all keys, the one that seals first.
+    pub fn key_ids(&self) -> &[String] {
+        &self.0.ids
+    }
+
+    /// What every value sealed with the sealing key begins with.
     pub(crate) fn sealed_prefix(&self) -> Vec<u8> {
-        // `new` refuses longer ids.
-        let length = u8::try_from(self.0.sealing.len()).unwrap_or(u8::MAX);
-        [&[VERSION, length], self.0.sealing.as_bytes()].concat()
+        prefix(self.sealing_key())
     }
 
     /// Seals a value for one place.
@@ -115,14 +119,21 @@ impl Keyring {
     /// # Errors
     /// Practically never: when the value is larger than the cipher takes (256 GiB).
     pub fn seal(&self, place: &Place, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
-        let id = &self.0.sealing;
+        self.seal_with(self.sealing_key(), place, plaintext)
+    }
+
+    /// Seals a value with one of the keys.
+    ///
+    /// # Errors
+    /// As [`Keyring::seal`], and when there is no key of this id.
+    pub(crate) fn seal_with(&self, id: &str, place: &Place, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         let cipher = self.0.ciphers.get(id).ok_or(SealError::NoKey)?;
         let mut nonce = [0; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
         let payload = Payload { msg: plaintext, aad: &place.associated_data() };
         let ciphertext =
             cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_opaque| SealError::CannotSeal)?;
-        Ok([self.sealed_prefix().as_slice(), &nonce, &ciphertext].concat())
+        Ok([prefix(id).as_slice(), &nonce, &ciphertext].concat())
     }
 
     /// Opens a value sealed for the same place.
@@ -147,6 +158,12 @@ impl Keyring {
         let plaintext = self.open(place, sealed)?;
         str::from_utf8(&plaintext).map(SecretString::from).map_err(|_not_utf8| SealError::Damaged)
     }
+}
+
+fn prefix(id: &str) -> Vec<u8> {
+    // `Keyring::new` refuses longer ids.
+    let length = u8::try_from(id.len()).unwrap_or(u8::MAX);
+    [&[VERSION, length], id.as_bytes()].concat()
 }
 
 fn parts(sealed: &[u8]) -> Option<(&str, &[u8; NONCE_BYTES], &[u8])> {

@@ -103,6 +103,29 @@ impl Database {
         counted.expect("a table to count").get(0)
     }
 
+    /// Runs SQL as the service's role.
+    ///
+    /// # Panics
+    /// When there is no server, or the SQL is wrong.
+    pub async fn run_sql(&self, sql: &str) {
+        connect(self.url.expose_secret()).await.batch_execute(sql).await.expect("the SQL");
+    }
+
+    /// The schema's tables and their columns: a line `table: column column …` for each table.
+    ///
+    /// # Panics
+    /// When there is no server.
+    pub async fn columns(&self) -> String {
+        let sql = "SELECT c.relname || ': ' || string_agg(a.attname, ' ' ORDER BY a.attnum) || E'\n' \
+                   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
+                   JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND a.attnum > 0 \
+                       AND NOT a.attisdropped AND c.relname <> '__diesel_schema_migrations' \
+                   GROUP BY c.relname ORDER BY c.relname";
+        let rows = connect(self.url.expose_secret()).await.query(sql, &[]).await.expect("an answer");
+        rows.iter().map(|row| row.get::<_, String>(0)).collect()
+    }
+
     /// Where the service's role finds it.
     pub const fn url(&self) -> &SecretString {
         &self.url

@@ -164,3 +164,21 @@ CREATE TABLE idempotency_keys (
 );
 
 CREATE INDEX idempotency_keys_expires_at ON idempotency_keys (expires_at);
+-- A known text, sealed with each encryption key a process has had: a process whose key of that id is another cannot open
+-- it, and does not start.
+CREATE TABLE encryption_canary (
+    key_id text PRIMARY KEY,
+    sealed bytea NOT NULL,
+    -- True once a process has sealed with the key: stored values may name it, and every process needs it.
+    is_in_use boolean NOT NULL
+);
+-- The service's running processes and the ids of their encryption keys. A process renews its row every ten seconds and
+-- deletes it when it has stopped.
+CREATE TABLE replicas (
+    id uuid PRIMARY KEY,
+    -- Host and process id, for people.
+    name text NOT NULL,
+    -- The first seals.
+    key_ids text[] NOT NULL,
+    seen_at timestamptz NOT NULL
+);

@@ -25,6 +25,7 @@ use chassis::config::{Alerts, Database, Encryption, Reader, Redis};
 use chassis::{Commands, ServeContext, Service};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::{Broker, Relay};
+use pg::Schema;
 use pg::sealed::Keyring;
 use web::{FORGET_ANSWERS, Health, Idempotency};
 
@@ -38,6 +39,10 @@ use crate::tasks::{PollAuthorization, RefreshTokens};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/allegro_backup");
+
+/// The migrations and the columns they make.
+static SCHEMA: Schema =
+    Schema::new(&MIGRATIONS, include_str!("../../../migrations/allegro_backup/columns.txt"));
 
 /// The service.
 #[derive(Debug)]
@@ -58,8 +63,7 @@ impl Service for AllegroBackup {
     }
 
     async fn migrate(config: &Config) -> anyhow::Result<()> {
-        pg::migrate(&config.database.url, &MIGRATIONS).await?;
-        Ok(())
+        Ok(SCHEMA.migrate(&config.database.url).await?)
     }
 
     fn commands(commands: &mut Commands<Config>) {
@@ -80,6 +84,8 @@ impl Service for AllegroBackup {
         };
         let state = open(&config.database, config.encryption, &config.redis, talk, config.sync)?;
         let pool = state.pool.clone();
+        let guard = pool.guard(&SCHEMA, &state.keyring).await?;
+        life.spawn_beside("database guard", |end| guard.run(end));
         if context.roles.worker {
             let handlers: [Arc<dyn TaskHandler>; 2] =
                 [Arc::new(PollAuthorization(state.clone())), Arc::new(RefreshTokens(state.clone()))];

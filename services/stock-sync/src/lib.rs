@@ -27,8 +27,8 @@ use clients::AllegroBackup;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::dead::DeadCommand;
 use messaging::{Broker, Consumer, FORGET_FACTS, Relay};
-use pg::RotateKeys;
 use pg::sealed::Keyring;
+use pg::{RotateKeys, Schema};
 use secrecy::SecretString;
 use url::Url;
 use web::{FORGET_ANSWERS, Health, Idempotency};
@@ -44,6 +44,9 @@ use crate::tasks::{Monitor, Reconcile, Verify};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/stock_sync");
+
+/// The migrations and the columns they make.
+static SCHEMA: Schema = Schema::new(&MIGRATIONS, include_str!("../../../migrations/stock_sync/columns.txt"));
 
 /// Facts it wants to know.
 const CONSUMER: Consumer = Consumer { subscriber: STOCK_SYNC, batch: 500 };
@@ -67,8 +70,7 @@ impl Service for StockSync {
     }
 
     async fn migrate(config: &Config) -> anyhow::Result<()> {
-        pg::migrate(&config.database.url, &MIGRATIONS).await?;
-        Ok(())
+        Ok(SCHEMA.migrate(&config.database.url).await?)
     }
 
     fn commands(commands: &mut Commands<Config>) {
@@ -92,6 +94,8 @@ impl Service for StockSync {
         let state = open(place, config.settings)?;
         let pool = state.pool.clone();
         let keyring = Keyring::new(config.encryption.into_keys())?;
+        let guard = pool.guard(&SCHEMA, &keyring).await?;
+        life.spawn_beside("database guard", |end| guard.run(end));
         let idempotency = Idempotency::new(pool.clone(), keyring, Arc::clone(&state.clock));
         if context.roles.worker {
             let orders = Orders(state.clone());

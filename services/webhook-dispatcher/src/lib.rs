@@ -27,8 +27,8 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use egress::ssrf::{Guard, Resolver};
 use messaging::dead::DeadCommand;
 use messaging::{Broker, Consumer, FORGET_FACTS, Relay};
-use pg::RotateKeys;
 use pg::sealed::Keyring;
+use pg::{RotateKeys, Schema};
 use web::{FORGET_ANSWERS, Health, Idempotency};
 
 pub use crate::config::Config;
@@ -39,6 +39,10 @@ use crate::tasks::{CancelDeliveries, ReplayDeliveries, Retention};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/webhook_dispatcher");
+
+/// The migrations and the columns they make.
+static SCHEMA: Schema =
+    Schema::new(&MIGRATIONS, include_str!("../../../migrations/webhook_dispatcher/columns.txt"));
 
 /// Every fact that is told.
 const CONSUMER: Consumer = Consumer { subscriber: WEBHOOK_DISPATCHER, batch: 500 };
@@ -65,8 +69,7 @@ impl Service for WebhookDispatcher {
     }
 
     async fn migrate(config: &Config) -> anyhow::Result<()> {
-        pg::migrate(&config.database.url, &MIGRATIONS).await?;
-        Ok(())
+        Ok(SCHEMA.migrate(&config.database.url).await?)
     }
 
     fn commands(commands: &mut Commands<Config>) {
@@ -92,6 +95,8 @@ impl Service for WebhookDispatcher {
             outside_types: config.outside_types.into(),
             load: Load::default(),
         };
+        let guard = pool.guard(&SCHEMA, &state.keyring).await?;
+        life.spawn_beside("database guard", |end| guard.run(end));
         if context.roles.worker {
             let settings = egress::Settings {
                 user_agent: concat!("Zaplecze-Webhooks/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -86,12 +86,24 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Consumes until `stop`; the batch in hand is finished first. Heals by itself from whatever goes away.
+    /// Consumes until `stop`; the batch in hand is finished first. Heals by itself from whatever goes away. While the pool's
+    /// process must not take up work ([`pg::Pool::guard`]), nothing is consumed.
     pub async fn run<H: Handler>(self, broker: Broker, pool: pg::Pool, handler: H, stop: CancellationToken) {
         let mut failures = 0_u32;
-        while !stop.is_cancelled() {
-            let session = self.session(&broker, &pool, &handler, &stop, &mut failures);
-            if let Err(error) = panic_as_error(session).await {
+        while stop.run_until_cancelled(pool.until_fit()).await.is_some() {
+            // A process that must not work any more holds nothing that others could take.
+            let end = stop.child_token();
+            let session = panic_as_error(self.session(&broker, &pool, &handler, &end, &mut failures));
+            let unfit = async {
+                pool.until_unfit().await;
+                end.cancel();
+                std::future::pending().await
+            };
+            let ended = tokio::select! {
+                ended = session => ended,
+                never = unfit => never,
+            };
+            if let Err(error) = ended {
                 failures += 1;
                 tracing::warn!(error = %Chain(&error), "consuming was interrupted; what was not acknowledged comes again");
             }

@@ -4,6 +4,7 @@
 
 mod forget;
 mod panics;
+mod guard;
 mod pool;
 mod rotate;
 mod tls;

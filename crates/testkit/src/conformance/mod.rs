@@ -8,10 +8,12 @@ mod configuration;
 mod contract;
 mod credentials;
 mod drain;
+mod keys;
 mod metrics;
 mod operations;
 mod panics;
 mod probes;
+mod schema;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -74,8 +76,11 @@ pub async fn check(subject: Subject<'_>) {
     contract::check(&stage, &mut findings);
     metrics::check(&stage, &mut findings).await;
     probes::check(&stage, &mut findings).await;
+    schema::check_columns(&stage, &mut findings).await;
     panics::check(&mut stage, &mut findings).await;
     drain::check(&mut stage, &mut findings).await;
+    keys::check(&mut stage, &mut findings);
+    schema::check_migrations(&mut stage, &mut findings).await;
     findings.tell(&stage);
 }
 

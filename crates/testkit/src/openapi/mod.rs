@@ -8,15 +8,20 @@ use serde_json::Value;
 
 pub use lint::lint;
 
-/// The workspace's `docs` folder.
-const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+/// The workspace.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Compares a text with a file below `docs`, or writes it there where `UPDATE=1` is set.
 ///
 /// # Panics
 /// When they differ.
 pub fn committed(file: &str, text: &str) {
-    let path = Path::new(DOCS).join(file);
+    committed_at(&format!("docs/{file}"), text);
+}
+
+/// The same with a file below the workspace's own folder.
+pub(crate) fn committed_at(file: &str, text: &str) {
+    let path = Path::new(ROOT).join(file);
     if std::env::var_os("UPDATE").is_some() {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(&path, text).expect("a file that can be written");
@@ -24,7 +29,7 @@ pub fn committed(file: &str, text: &str) {
     let there = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         there == text,
-        "docs/{file} is out of date: run this test with UPDATE=1 set, and look at the difference"
+        "{file} is out of date: run this test with UPDATE=1 set, and look at the difference"
     );
 }
 

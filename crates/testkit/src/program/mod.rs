@@ -72,10 +72,22 @@ impl Program {
     /// When it does not become ready.
     #[must_use]
     pub fn replica(&self) -> Self {
+        self.replica_with(&[])
+    }
+
+    /// A second process of the same service on the same schema, with these settings instead.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn replica_with(&self, settings: &[(&str, &str)]) -> Self {
+        let mut environment = self.environment.clone();
+        environment.extend(settings.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        let process = Process::serve(self.binary, &environment, &[]);
         let mut program = Self {
             binary: self.binary,
-            environment: self.environment.clone(),
-            process: Process::serve(self.binary, &self.environment, &[]),
+            environment,
+            process,
             agent: self.agent.clone(),
             token: self.token.clone(),
         };
@@ -118,10 +130,15 @@ impl Program {
         self.until_ready();
     }
 
+    /// Starts it again after it ended, with these settings instead; returns when it listens, or has ended.
+    pub fn start_again_with(&mut self, settings: &[(&str, &str)]) {
+        self.process.serve_again(self.binary, &self.environment, settings, &[]);
+    }
+
     /// Starts it again after it ended, to die at a failpoint (`relay.after_confirm`, `pg.after_commit@3`); returns when
     /// it serves, or has died already.
     pub fn start_to_die_at(&mut self, failpoint: &str) {
-        self.process.serve_again(self.binary, &self.environment, &[("FAILPOINTS", failpoint)], &[]);
+        self.start_again_with(&[("FAILPOINTS", failpoint)]);
     }
 
     /// Starts it again after it ended, to panic once at each of these failpoints (`consumer.handle`, `pg.after_lend@3`), and
@@ -376,6 +393,8 @@ fn environment(
         ("API_HOST", "127.0.0.1"),
         ("API_PORT", "0"),
         ("LOG_LEVEL", "DEBUG"),
+        // No load balancer stands before it.
+        ("SHUTDOWN_DELAY_SECONDS", "0"),
         ("AUTH_JWT_SECRET", JWT_SECRET),
         ("ENCRYPTION_KEYS", ENCRYPTION_KEYS),
         // Whoever asks without the scope `service` asks often too.

@@ -19,7 +19,7 @@ use crate::process;
 /// Ports below belong to the services of the architecture.
 const FIRST_PORT: u16 = 8007;
 /// The crates whose tables every service has; others' come when it needs them.
-const SHARED: [&str; 2] = ["messaging", "web"];
+const SHARED: [&str; 3] = ["messaging", "pg", "web"];
 
 /// Where subscribers are named.
 const TOPOLOGY: &str = "crates/domain/src/topology.rs";

@@ -71,7 +71,7 @@ pub(crate) fn run() -> Result<()> {
 /// The first migration of every schema is made of the crates' own texts, each as it stands there.
 fn shared_tables(broken: &mut Vec<String>) -> Result<()> {
     let mut texts = Vec::new();
-    for owner in ["alerts", "messaging", "tasks", "web"] {
+    for owner in ["alerts", "messaging", "pg", "tasks", "web"] {
         for file in files(&root().join("crates").join(owner).join("sql"), "sql")? {
             texts.push(fs::read_to_string(file)?);
         }

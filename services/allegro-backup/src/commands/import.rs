@@ -12,6 +12,7 @@ use pg::sealed::Keyring;
 use uuid::Uuid;
 
 use super::progress::bar;
+use crate::SCHEMA;
 use crate::app::import::{self, Counts, Restored};
 use crate::config::Config;
 use crate::domain::archive::{AccountLine, Line, OrderLine, Tally, Trailer, foreign_format};
@@ -58,6 +59,8 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         tally: Tally::default(),
         end: End::Missing,
     };
+    // What is sealed with a wrong key is lost.
+    restoring.pool.guard(&SCHEMA, &restoring.keyring).await?;
     let is_stdin = arguments.file.as_os_str() == "-";
     let name = if is_stdin { "standard input".into() } else { arguments.file.to_string_lossy() };
     let (size, mut input): (u64, Box<dyn BufRead>) = if is_stdin {

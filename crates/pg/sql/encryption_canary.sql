@@ -1,0 +1,8 @@
+-- A known text, sealed with each encryption key a process has had: a process whose key of that id is another cannot open
+-- it, and does not start.
+CREATE TABLE encryption_canary (
+    key_id text PRIMARY KEY,
+    sealed bytea NOT NULL,
+    -- True once a process has sealed with the key: stored values may name it, and every process needs it.
+    is_in_use boolean NOT NULL
+);

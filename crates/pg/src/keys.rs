@@ -1,0 +1,91 @@
+//! Canaries: known texts sealed with each encryption key, by which a process finds out whether its keys are the right ones.
+
+use diesel::sql_types::{Array, Bool, Bytea, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use crate::sealed::{Keyring, Place};
+use crate::{Connection, Error, Unfit};
+
+const PLACE: Place = Place { table: "encryption_canary", column: "sealed", row: Uuid::nil() };
+const TEXT: &[u8] = b"canary";
+
+#[derive(QueryableByName)]
+struct Canary {
+    #[diesel(sql_type = Text)]
+    key_id: String,
+    #[diesel(sql_type = Bytea)]
+    sealed: Vec<u8>,
+    #[diesel(sql_type = Bool)]
+    is_in_use: bool,
+}
+
+/// Opens the canary of every key; writes those of keys that have none, and that the sealing key is in use from now on.
+///
+/// # Errors
+/// [`Unfit::WrongKeys`], [`Unfit::KeysMissing`]; the database's.
+pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
+    let mut canaries = all(conn).await?;
+    let is_there = |id: &String| canaries.iter().any(|canary| canary.key_id == *id);
+    let mut new: Vec<&String> = keyring.key_ids().iter().filter(|id| !is_there(id)).collect();
+    if !new.is_empty() {
+        new.sort_unstable();
+        insert(conn, keyring, &new).await?;
+        // Another process may have written one of them first, sealed with another key.
+        canaries = all(conn).await?;
+    }
+    let is_ours = |canary: &&Canary| keyring.key_ids().contains(&canary.key_id);
+    let ids = |found: Vec<&Canary>| found.into_iter().map(|canary| canary.key_id.clone()).collect::<Vec<_>>();
+    let is_wrong = |canary: &&Canary| keyring.open(&PLACE, &canary.sealed).is_err();
+    let wrong: Vec<&Canary> = canaries.iter().filter(is_ours).filter(is_wrong).collect();
+    if !wrong.is_empty() {
+        return Err(Unfit::WrongKeys(ids(wrong)).into());
+    }
+    let missing: Vec<&Canary> = canaries.iter().filter(|it| it.is_in_use && !is_ours(it)).collect();
+    if !missing.is_empty() {
+        return Err(Unfit::KeysMissing(ids(missing)).into());
+    }
+    let sealing = keyring.sealing_key();
+    if canaries.iter().any(|canary| canary.key_id == sealing && !canary.is_in_use) {
+        sql_query("UPDATE encryption_canary SET is_in_use = true WHERE key_id = $1 AND NOT is_in_use")
+            .bind::<Text, _>(sealing)
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Deletes the canaries of all keys but the one that seals and those that another process seals with: nothing is sealed
+/// with the others any more.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn forget_unused(conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
+    sql_query(
+        "DELETE FROM encryption_canary WHERE key_id <> $1 AND key_id NOT IN ( \
+             SELECT key_ids[1] FROM replicas WHERE seen_at >= now() - interval '60 seconds')",
+    )
+    .bind::<Text, _>(keyring.sealing_key())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn all(conn: &mut Connection) -> Result<Vec<Canary>, Error> {
+    let found = sql_query("SELECT key_id, sealed, is_in_use FROM encryption_canary ORDER BY key_id");
+    Ok(found.load(conn).await?)
+}
+
+async fn insert(conn: &mut Connection, keyring: &Keyring, ids: &[&String]) -> Result<(), Error> {
+    let sealed: Result<Vec<_>, _> = ids.iter().map(|id| keyring.seal_with(id, &PLACE, TEXT)).collect();
+    sql_query(
+        "INSERT INTO encryption_canary (key_id, sealed, is_in_use) SELECT u.key_id, u.sealed, false \
+         FROM unnest($1, $2) AS u (key_id, sealed) ON CONFLICT DO NOTHING",
+    )
+    .bind::<Array<Text>, _>(ids)
+    .bind::<Array<Bytea>, _>(sealed.map_err(Error::unwritable)?)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The running processes of a service, each with the ids of its encryption keys.
+
+use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use crate::sealed::Keyring;
+use crate::{Connection, Error};
+
+/// This process.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    id: Uuid,
+    name: String,
+}
+
+/// Another process that is alive.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Alive {
+    /// Host and process id.
+    #[diesel(sql_type = Text)]
+    pub(crate) name: String,
+    /// The first seals.
+    #[diesel(sql_type = Array<Text>)]
+    pub(crate) key_ids: Vec<String>,
+}
+
+impl Default for Replica {
+    fn default() -> Self {
+        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        let name = format!("{}/{}", host.as_deref().unwrap_or("localhost"), std::process::id());
+        Self { id: Uuid::new_v4(), name }
+    }
+}
+
+impl Replica {
+    /// Announces that this process is alive and has these keys. Rows of processes that have been silent for a minute are
+    /// deleted.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn announce(&self, conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
+        sql_query(
+            "WITH silent AS ( \
+                 DELETE FROM replicas WHERE id IN ( \
+                     SELECT id FROM replicas WHERE seen_at < now() - interval '60 seconds' AND id <> $1 \
+                     FOR UPDATE SKIP LOCKED)) \
+             INSERT INTO replicas (id, name, key_ids, seen_at) VALUES ($1, $2, $3, now()) \
+             ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
+        )
+        .bind::<SqlUuid, _>(self.id)
+        .bind::<Text, _>(&self.name)
+        .bind::<Array<Text>, _>(keyring.key_ids())
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    /// Deletes the row of this process.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn leave(&self, conn: &mut Connection) -> Result<(), Error> {
+        sql_query("DELETE FROM replicas WHERE id = $1").bind::<SqlUuid, _>(self.id).execute(conn).await?;
+        Ok(())
+    }
+}
+
+/// The processes that are alive and seal with another key than this one.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn sealing_otherwise(conn: &mut Connection, key_id: &str) -> Result<Vec<Alive>, Error> {
+    let alive = sql_query(
+        "SELECT name, key_ids FROM replicas \
+         WHERE seen_at >= now() - interval '60 seconds' AND key_ids[1] <> $1 ORDER BY name",
+    );
+    Ok(alive.bind::<Text, _>(key_id).load(conn).await?)
+}
