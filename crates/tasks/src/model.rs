@@ -4,9 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use domain::{Chain, Panic, TaskId};
+use pg::sealed::SealError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
+
+/// A task that needs a key its worker lacks is tried again after this.
+const KEY_WAIT: Duration = Duration::from_secs(10);
 
 /// A task that somebody wants done.
 #[derive(Debug, Clone)]
@@ -198,6 +202,18 @@ impl TaskError {
 impl From<Panic> for TaskError {
     fn from(panic: Panic) -> Self {
         Self::Retry { after: Duration::from_secs(1), reason: format!("the task {panic}") }
+    }
+}
+
+impl From<SealError> for TaskError {
+    /// A key that this process lacks is waited for, and another process may have it; any other value that cannot be opened
+    /// stays so.
+    fn from(error: SealError) -> Self {
+        let reason = error.to_string();
+        match error {
+            SealError::UnknownKey(_) => Self::Postpone { after: KEY_WAIT, reason },
+            _ => Self::Fail(reason),
+        }
     }
 }
 

@@ -150,7 +150,7 @@ impl Runner {
         kinds: &[&'static str],
         next_takeover: &mut Instant,
     ) -> Result<Option<Task>, pg::Error> {
-        let mut conn = self.pool.get().await?;
+        let mut conn = self.pool.get_to_claim().await?;
         if Instant::now() >= *next_takeover {
             *next_takeover = Instant::now() + self.settings.silence / 6;
             let taken = store::give_back_silent(&mut conn, self.settings.silence).await?;

@@ -62,7 +62,7 @@ impl Idempotency {
             return Err(Problem::new(&IDEMPOTENCY_KEY_REUSED));
         }
         let body = self.keyring.open(&place(request.id), &kept.body);
-        let body = body.map_err(|error| Problem::internal(&error))?;
+        let body = body.map_err(|error| Problem::sealed(&error))?;
         let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
         Ok(Some(answer::replay(status.unwrap_or(StatusCode::OK), body.to_vec())))
     }
@@ -74,7 +74,7 @@ impl Idempotency {
         answer: &Answer,
     ) -> Result<(), Problem> {
         let body = self.keyring.seal(&place(request.id), &answer.body);
-        let body = body.map_err(|error| Problem::internal(&error))?;
+        let body = body.map_err(|error| Problem::sealed(&error))?;
         let kept = Kept { request_hash: request.hash(), status: answer.status.as_u16().into(), body };
         let now = self.clock.now();
         let written = store::keep(conn, request.id, &kept, now, now + KEEP).await;

@@ -95,6 +95,10 @@ crate::error_codes! {
         "Unexpected; the cause is in the service's log under the answer's `request_id`.";
     DEPENDENCY_UNAVAILABLE = 503 "dependency_unavailable", "A dependency is down",
         "Something the service needs does not answer; repeat the request after `Retry-After` seconds.";
+    SCHEMA_OUTDATED = 503 "schema_outdated", "The database is not migrated",
+        "The database lacks migrations or columns that the service needs; repeat the request after `Retry-After` seconds.";
+    ENCRYPTION_KEY_MISSING = 503 "encryption_key_missing", "An encryption key is missing",
+        "The process lacks the key a stored value is sealed with; repeat the request after `Retry-After` seconds.";
     REQUEST_TIMEOUT = 503 "request_timeout", "The request took too long",
         "The service gave the request up. What it asked for may have been done all the same.";
 }

@@ -13,6 +13,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use domain::Chain;
+use pg::Unfit;
+use pg::sealed::SealError;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -105,11 +107,30 @@ impl Problem {
     pub fn database(error: &pg::Error) -> Self {
         if matches!(error, pg::Error::Collision(_)) {
             Self::collision(error)
+        } else if let pg::Error::Unfit(unfit) = error {
+            Self::unfit(unfit)
         } else if error.is_unavailable() {
             Self::unavailable("postgres", error)
         } else {
             Self::internal(error)
         }
+    }
+
+    /// The process must not work on its database now. It was logged when that was found out.
+    fn unfit(unfit: &Unfit) -> Self {
+        let code = match unfit {
+            Unfit::SchemaOutdated(_) => &SCHEMA_OUTDATED,
+            Unfit::KeysMissing(_) | Unfit::WrongKeys(_) => &ENCRYPTION_KEY_MISSING,
+        };
+        Self::new(code).detail(unfit.to_string()).retry_after(RETRY_AFTER)
+    }
+
+    /// A stored value cannot be opened: another process may have the key that this one lacks; anything else is an error
+    /// nobody foresaw.
+    pub fn sealed(error: &SealError) -> Self {
+        let SealError::UnknownKey(_) = error else { return Self::internal(error) };
+        tracing::warn!(%error, "a stored value cannot be opened here");
+        Self::new(&ENCRYPTION_KEY_MISSING).detail(error.to_string()).retry_after(RETRY_AFTER)
     }
 
     /// Another changed the same at the same moment: [`Once::run`](crate::Once::run) does the work again, and whoever

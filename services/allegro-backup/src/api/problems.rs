@@ -53,6 +53,7 @@ pub(crate) fn allegro(error: &CallError) -> Problem {
         CallError::Store(TokenStoreError::Database(error)) => Problem::database(error),
         CallError::Removed => Problem::new(&ACCOUNT_REMOVED),
         CallError::NeedsReauthorization => Problem::new(&NEEDS_REAUTHORIZATION),
-        CallError::Store(_) | CallError::RefreshBroke => Problem::internal(error),
+        CallError::Store(TokenStoreError::Seal(error)) => Problem::sealed(error),
+        CallError::RefreshBroke => Problem::internal(error),
     }
 }

@@ -63,10 +63,8 @@ impl From<CallError> for TaskError {
             CallError::Store(TokenStoreError::Database(error)) => error.into(),
             CallError::Removed | CallError::NeedsReauthorization => Self::Fail(reason),
             CallError::RefreshInProgress => Self::Postpone { after: Duration::from_secs(5), reason },
-            // Another replica may have the key that this one lacks.
-            CallError::RefreshBroke | CallError::Store(TokenStoreError::Seal(_)) => {
-                Self::Retry { after: Duration::from_mins(1), reason }
-            }
+            CallError::Store(TokenStoreError::Seal(error)) => error.into(),
+            CallError::RefreshBroke => Self::Retry { after: Duration::from_mins(1), reason },
             CallError::Allegro(AllegroError::Paused(after)) => Self::Postpone { after, reason },
             CallError::Allegro(AllegroError::Unavailable { retry_after, .. }) => {
                 Self::Postpone { after: retry_after.unwrap_or(Duration::from_secs(5)), reason }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use domain::{AuthorizationId, TaskId};
-use pg::sealed::SealError;
 use secrecy::SecretString;
 use serde_json::json;
 use tasks::{Run, TaskError};
@@ -121,8 +120,7 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
     let Some(authorization) = authorization.filter(|it| it.status == "pending") else {
         return Err(TaskError::Fail("the authorization is not pending".to_owned()));
     };
-    let sealed = |error: SealError| TaskError::Fail(error.to_string());
-    if let Some(pair) = authorization.pair(&state.keyring).map_err(sealed)? {
+    if let Some(pair) = authorization.pair(&state.keyring)? {
         return complete(state, run, &authorization, pair).await;
     }
     if turn == Turn::Anothers {
@@ -132,7 +130,15 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
     if state.now() >= authorization.expires_at {
         return end(state, run, &authorization, "expired", UNUSED).await;
     }
-    let device_code = authorization.device_code(&state.keyring).map_err(sealed)?;
+    let device_code = match authorization.device_code(&state.keyring) {
+        Ok(code) => code,
+        Err(error) => {
+            let is_answered = turn != Turn::AfterLost;
+            let mut conn = state.pool.get().await?;
+            authorizations::end_turn(&mut conn, id, authorization.poll_seconds, is_answered).await?;
+            return Err(error.into());
+        }
+    };
     // On its own: whoever waits for it may be called off, a pair that was received must not.
     let asking = tokio::spawn(ask_once(state.clone(), id, device_code));
     let asked = asking.await.map_err(|broken| TaskError::Fail(format!("asking Allegro broke: {broken}")))??;
@@ -208,7 +214,7 @@ async fn keep(state: &State, id: AuthorizationId, pair: &tokens::Pair) -> Result
 fn storing(error: TokenStoreError) -> TaskError {
     match error {
         TokenStoreError::Database(error) => error.into(),
-        TokenStoreError::Seal(error) => TaskError::Fail(error.to_string()),
+        TokenStoreError::Seal(error) => error.into(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use domain::events::AccountReauthorizationNeeded;
 use domain::{Chain, backoff};
 use futures_util::{StreamExt, stream};
+use pg::sealed::SealError;
 use serde_json::json;
 use tasks::{Progress, Run, TaskError, schedules};
 use time::OffsetDateTime;
@@ -117,6 +118,7 @@ pub(crate) async fn retry_interrupted(state: &State) -> Result<(), pg::Error> {
 pub(crate) async fn refresh_due(state: &State, run: &Run) -> Result<(), TaskError> {
     let until = state.now() + state.refresh_margin;
     let (mut after, mut refreshed, mut failed) = (None, 0_i64, 0_i64);
+    let mut missing_key = None;
     loop {
         run.check()?;
         let due = tokens::expiring(&mut *state.pool.get().await?, until, after, BATCH).await?;
@@ -136,6 +138,11 @@ pub(crate) async fn refresh_due(state: &State, run: &Run) -> Result<(), TaskErro
                 // Another worker is at it.
                 Ok(false) => {}
                 Err(error @ CallError::Allegro(AllegroError::Paused(_))) => return Err(error.into()),
+                // Another worker may have the key: the round is given back once the other accounts are done.
+                Err(CallError::Store(TokenStoreError::Seal(error @ SealError::UnknownKey(_)))) => {
+                    tracing::warn!(token = %id, %error, "a refresh is postponed");
+                    missing_key = Some(error);
+                }
                 Err(error) => {
                     tracing::warn!(token = %id, error = %Chain(&error), "a refresh failed");
                     failed += 1;
@@ -145,6 +152,9 @@ pub(crate) async fn refresh_due(state: &State, run: &Run) -> Result<(), TaskErro
         let mut conn = state.pool.get().await?;
         let current = refreshed + failed;
         run.progress(&mut conn, &Progress { current, total: current, stage: "tokens".to_owned() }).await?;
+    }
+    if let Some(error) = missing_key {
+        return Err(error.into());
     }
     let mut conn = state.pool.get().await?;
     run.finish(&mut conn, &json!({ "refreshed": refreshed, "failed": failed })).await

@@ -143,3 +143,20 @@ async fn of_two_pollers_one_asks_and_its_pair_is_kept() {
     assert!(shop.count("task_history WHERE kind = 'poll_authorization_status' AND attempt > 1").await > 0);
     assert_eq!(polls(), json!({ "200": 1 }));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_whose_key_is_missing_waits_and_never_fails() {
+    let shop = Shop::open().await;
+    let begun = shop.initialize();
+    // The id of its key stands at the third byte of a sealed value.
+    let sealed_with = |id: &str| {
+        format!("UPDATE authorizations SET device_code = overlay(device_code PLACING '{id}'::bytea FROM 3)")
+    };
+    shop.run(&sealed_with("lost")).await;
+    let polls = "task_history WHERE kind = 'poll_authorization_status'";
+    shop.until(&format!("{polls} AND status = 'retrying' AND error LIKE '%\"lost\"%'"), 1).await;
+    shop.until("authorizations WHERE status = 'pending' AND poll_lease_until IS NULL", 1).await;
+    shop.run(&sealed_with("test")).await;
+    approve(&shop, &begun);
+    assert_eq!(ended(&shop, &begun).await["status"], "completed");
+}

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use sandbox::Settings;
 use serde_json::json;
 use testkit::{eventually, eventually_within, tell};
 
@@ -52,6 +53,29 @@ async fn an_export_takes_no_memory_and_who_goes_away_takes_the_query_along() {
     ));
     assert!(bytes > 40 << 20, "{bytes}");
     assert!(most < before + (24 << 10), "{before} KiB before, {most} KiB at most");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_under_way_ends_whole_when_the_service_stops() {
+    // However slow the machine is.
+    let told = [("SHUTDOWN_DRAIN_SECONDS", "300")];
+    let settings = Settings { device_interval: 1, ..Settings::default() };
+    let mut shop = Shop::open_told(settings, &told).await;
+    shop.admin("POST", "/orders", &json!({ "count": 100 }));
+    shop.connect().await;
+    shop.until_read().await;
+    // More than sockets hold.
+    multiply(&shop, 50).await;
+    let orders = shop.count("orders").await;
+    let mut socket = ask(&shop);
+    let mut answer = vec![0; 12];
+    socket.read_exact(&mut answer).unwrap();
+    shop.service.terminate();
+    socket.read_to_end(&mut answer).unwrap();
+    assert!(answer.ends_with(b"\r\n0\r\n\r\n"), "{} bytes and no end", answer.len());
+    let lines = String::from_utf8(answer).unwrap().matches("\"allegro_order_id\":").count();
+    assert_eq!(i64::try_from(lines).unwrap(), orders);
+    assert_eq!(shop.service.until_ended().code(), Some(0));
 }
 
 /// Begins an export, which ends with the connection.

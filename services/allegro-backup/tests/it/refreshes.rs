@@ -74,6 +74,23 @@ async fn keys_are_changed_while_tokens_are_and_no_new_pair_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_whose_key_is_missing_is_answered_503() {
+    let shop = Shop::open().await;
+    let id = shop.connect().await;
+    // The id of its key stands at the third byte of a sealed value.
+    let sealed_with = |id: &str| {
+        format!("UPDATE user_tokens SET refresh_token = overlay(refresh_token PLACING '{id}'::bytea FROM 3)")
+    };
+    shop.run(&sealed_with("lost")).await;
+    let refresh = format!("/tokens/{id}/refresh");
+    let (status, problem) = shop.service.post(&refresh, &json!({}));
+    assert_eq!((status, &problem["code"]), (503, &json!("encryption_key_missing")), "{problem}");
+    assert_eq!(shop.count("user_tokens WHERE needs_reauthorization").await, 0);
+    shop.run(&sealed_with("test")).await;
+    assert_eq!(shop.service.post(&refresh, &json!({})).0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pair_lost_on_its_way_is_asked_for_again_within_the_grace() {
     let shop = Shop::open().await;
     let id = shop.connect().await;

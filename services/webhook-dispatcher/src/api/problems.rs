@@ -46,7 +46,7 @@ pub(crate) fn publish(error: &PublishError) -> Problem {
 pub(crate) fn of_write<E>(refused: impl FnOnce(E) -> Problem) -> impl FnOnce(WriteError<E>) -> Problem {
     move |error| match error {
         WriteError::Database(error) => Problem::database(&error),
-        WriteError::Seal(error) => Problem::internal(&error),
+        WriteError::Seal(error) => Problem::sealed(&error),
         WriteError::Gone => Problem::new(&WEBHOOK_NOT_FOUND),
         WriteError::Refused(refusal) => refused(refusal),
     }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Chain, panic_as_error};
+use pg::sealed::SealError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Job;
-use super::endpoints::{Endpoint, Endpoints};
+use super::endpoints::{Endpoint, Endpoints, LookupError};
 use super::recorder::{Handed, Recorder};
 use super::send::{Sender, Sent};
 use super::window::Window;
@@ -30,6 +31,9 @@ const NOTES: usize = 128;
 /// An answer within this is one at once; one that takes longer than [`SLOW`] is like a failure.
 const AT_ONCE: Duration = Duration::from_millis(100);
 const SLOW: Duration = Duration::from_secs(1);
+
+/// Deliveries whose receiver needs a key that this process lacks are due again after this.
+const KEY_WAIT: Duration = Duration::from_secs(5);
 
 /// What is left of a lease when an attempt ends in the worst case: time to record it.
 const RECORDING: Duration = Duration::from_secs(5);
@@ -125,6 +129,12 @@ impl Lane {
             Ok(Some(endpoint)) => endpoint,
             Ok(None) => {
                 self.give_back(Ending::Cancelled, Some(("inactive", "the subscription is not active")));
+                return;
+            }
+            Err(LookupError::Seal(error @ SealError::UnknownKey(_))) => {
+                tracing::warn!(subscription = %self.id, %error, "deliveries are released: a key is missing here");
+                let again = self.tools.state.now() + KEY_WAIT;
+                self.give_back(Ending::Again(again), Some(("encryption_key_missing", &error.to_string())));
                 return;
             }
             Err(error) => {

@@ -60,7 +60,7 @@ async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Err
             bytes: i64::try_from(room.bytes).unwrap_or(i64::MAX),
             margin_seconds: LEASE_MARGIN_SECONDS,
         };
-        let mut conn = state.pool.get().await?;
+        let mut conn = state.pool.get_to_claim().await?;
         let claimed = claims::claim(&mut conn, &wanted, is_in_order, state.now()).await?;
         drop(conn);
         // As many as one subscription gets at once: it may have more, and a limited rate never gives so many twice.

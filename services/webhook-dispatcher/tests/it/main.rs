@@ -21,6 +21,7 @@ mod panics;
 mod restarts;
 mod payload;
 mod receiver_urls;
+mod rolling;
 mod settings;
 mod support;
 mod throttling;

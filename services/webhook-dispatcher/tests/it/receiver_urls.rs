@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::keys::{NEW, OLD, replace, with};
 use crate::support::{Desk, LOCAL, Receiver, fact};
 
 const READ: &str = "webhook-dispatcher:read";
@@ -81,17 +82,15 @@ async fn no_error_of_an_attempt_repeats_path_or_query() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_url_sealed_with_a_rotated_key_is_still_used() {
-    const OLD: &str = "old:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
-    const NEW: &str = "new:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
-    let with = |keys| [&LOCAL[..], &[("ENCRYPTION_KEYS", keys)]].concat();
     let mut desk = Desk::open_with(&with(OLD)).await;
     let receiver = Receiver::answering(204);
     let url = format!("{}?token=tajne", receiver.url);
     let (id, _) = desk.subscribe(&json!({ "url": url, "events": ["*"] }));
     let both = format!("{NEW},{OLD}");
+    replace(&mut desk, &both);
     let rotated = desk.service.command(&["rotate-keys"], &[("ENCRYPTION_KEYS", &both)]);
     assert!(rotated.status.success(), "{rotated:?}");
-    desk.restart_with(&with(NEW));
+    replace(&mut desk, NEW);
     assert_eq!(desk.service.get(&format!("/webhooks/{id}")).1["url"], url);
     desk.tell(&[fact(1)]).await;
     assert_eq!(receiver.until_hits(1).await[0].target, "/hooks?token=tajne");

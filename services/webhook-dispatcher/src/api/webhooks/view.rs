@@ -89,10 +89,10 @@ pub(super) struct Signing {
 
 impl Signing {
     /// # Errors
-    /// 500 when what is sealed cannot be opened.
+    /// 503 when this process lacks the key of what is sealed, 500 when it cannot be opened otherwise.
     pub(super) fn of(state: &State, subscription: &Subscription) -> Result<Self, Problem> {
         let keys = subscription.signing_keys(&state.keyring, state.now());
-        let keys = keys.map_err(|error| Problem::internal(&error))?;
+        let keys = keys.map_err(|error| Problem::sealed(&error))?;
         let present = keys.first();
         Ok(Self {
             signature: present.map_or(Scheme::V1, SigningKey::scheme),
@@ -111,11 +111,11 @@ pub(crate) struct WebhookPage {
 
 impl WebhookView {
     /// # Errors
-    /// 500 when what is sealed cannot be opened.
+    /// 503 when this process lacks the key of what is sealed, 500 when it cannot be opened otherwise.
     pub(super) fn of(state: &State, caller: &Caller, subscription: Subscription) -> Result<Self, Problem> {
-        let headers = subscription.headers(&state.keyring).map_err(|error| Problem::internal(&error))?;
+        let headers = subscription.headers(&state.keyring).map_err(|error| Problem::sealed(&error))?;
         let Signing { signature, public_key, public_keys } = Signing::of(state, &subscription)?;
-        let settings = subscription.settings(&state.keyring).map_err(|error| Problem::internal(&error))?;
+        let settings = subscription.settings(&state.keyring).map_err(|error| Problem::sealed(&error))?;
         let url = if caller.may(Access::Write) { settings.url } else { subscription.shown_url() };
         Ok(Self {
             id: subscription.id(),
