@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::task::Poll;
 
 /// A panic that was caught, with its message.
@@ -31,21 +30,24 @@ impl Panic {
 ///
 /// # Errors
 /// [`Panic`] with the message.
-pub async fn catch_panic<F: Future>(work: F) -> Result<F::Output, Panic> {
-    let mut work = pin!(work);
-    poll_fn(|context| match catch_panic_in(|| work.as_mut().poll(context)) {
+pub fn catch_panic<F: Future>(work: F) -> impl Future<Output = Result<F::Output, Panic>> {
+    // On the heap at once: a future that holds another by value is as large as both, at each level.
+    let mut work = Box::pin(work);
+    poll_fn(move |context| match catch_panic_in(|| work.as_mut().poll(context)) {
         Ok(polled) => polled.map(Ok),
         Err(panic) => Poll::Ready(Err(panic)),
     })
-    .await
 }
 
 /// The same for `work` with an error of its own, of which a panic is one more.
 ///
 /// # Errors
 /// The work's, or its panic.
-pub async fn panic_as_error<T, E: From<Panic>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    catch_panic(work).await.unwrap_or_else(|panic| Err(panic.into()))
+pub fn panic_as_error<T, E: From<Panic>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = Result<T, E>> {
+    let caught = catch_panic(work);
+    async move { caught.await.unwrap_or_else(|panic| Err(panic.into())) }
 }
 
 /// The same for `work` that does not wait.
@@ -103,7 +105,7 @@ mod tests {
                 ready(()).await;
                 panic!("boom")
             };
-            nested.await
+            nested.await;
         });
         assert_eq!(poll_once(work), Poll::Ready(Err::<(), _>(Panic("boom".to_owned()))));
         assert!(outer.into_inner() && inner.into_inner());

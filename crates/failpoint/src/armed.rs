@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Names the points, see the crate.
 const VARIABLE: &str = "FAILPOINTS";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Action {
     Abort,
     Panic,
@@ -31,12 +31,14 @@ pub(crate) fn hit(point: &str) {
 }
 
 fn act(action: Action, point: &str) {
-    if action == Action::Panic {
-        panic!("failpoint {point}");
+    match action {
+        Action::Panic => panic!("failpoint {point}"),
+        Action::Abort => {
+            // With stderr gone the signal still tells.
+            let _unheard = writeln!(std::io::stderr(), "failpoint: {point}");
+            std::process::abort();
+        }
     }
-    // With stderr gone the signal still tells.
-    let _unheard = writeln!(std::io::stderr(), "failpoint: {point}");
-    std::process::abort();
 }
 
 fn read(text: &str) -> Vec<Armed> {

@@ -56,7 +56,7 @@ async fn a_connection_whose_borrower_panicked_is_closed() {
         let backend = backend.into_inner();
         eventually(&format!("the end of the backend, {transaction}"), async || {
             let alive = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {backend}");
-            (number(&mut *watcher.get().await.unwrap(), &alive).await == 0).then_some(())
+            (number(&mut watcher.get().await.unwrap(), &alive).await == 0).then_some(())
         })
         .await;
         let mut conn = pool.get().await.unwrap();

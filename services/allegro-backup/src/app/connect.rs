@@ -141,7 +141,8 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
     };
     // On its own: whoever waits for it may be called off, a pair that was received must not.
     let asking = tokio::spawn(ask_once(state.clone(), id, device_code));
-    let asked = asking.await.map_err(|broken| TaskError::Fail(format!("asking Allegro broke: {broken}")))??;
+    let asked =
+        asking.await.map_err(|broken| TaskError::Fail(format!("asking Allegro broke: {broken}")))??;
     let mut interval = authorization.poll_seconds;
     let mut is_answered = true;
     match asked {
