@@ -23,7 +23,7 @@ enum Close {
 
 async fn request(stream: &mut TcpStream) -> bool {
     // The requests here are smaller than a segment: one read is one request.
-    stream.read(&mut [0; 16 * 1024]).await.is_ok_and(|length| length > 0)
+    stream.read(&mut vec![0; 16 * 1024]).await.is_ok_and(|length| length > 0)
 }
 
 /// A receiver that answers so many requests of each connection, and closes it at the next one. Returns its address and the
