@@ -76,12 +76,6 @@ impl Desk {
         Self { service, pool, postgres, rabbitmq, database, vhost, _stop: stop.drop_guard() }
     }
 
-    /// Ends the service and starts it with other settings.
-    pub(crate) fn restart_with(&mut self, settings: &[(&str, &str)]) {
-        self.service.kill();
-        self.service = start(&self.postgres, &self.rabbitmq, settings);
-    }
-
     pub(crate) async fn tell(&self, facts: &[Envelope]) {
         let told: Result<(), pg::Error> =
             self.pool.transaction(async |conn| messaging::outbox::push(conn, facts).await).await;
