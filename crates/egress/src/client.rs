@@ -79,7 +79,8 @@ impl Clients {
     /// When a certificate or a key is none.
     pub fn with(&self, tls: &Tls) -> Result<GuardedClient, Error> {
         let config = tls.config()?;
-        let builder = || Ok(guarded(&self.settings, &self.resolver).tls_backend_preconfigured(config.clone()));
+        let builder =
+            || Ok(guarded(&self.settings, &self.resolver).tls_backend_preconfigured(config.clone()));
         Ok(GuardedClient::new(builder)?)
     }
 }

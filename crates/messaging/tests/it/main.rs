@@ -4,8 +4,8 @@
 
 mod consuming;
 mod dead;
-mod panics;
 mod foreign;
+mod panics;
 mod relaying;
 mod support;
 mod tls;

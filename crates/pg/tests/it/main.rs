@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod forget;
-mod panics;
 mod guard;
+mod panics;
 mod pool;
 mod rotate;
 mod tls;

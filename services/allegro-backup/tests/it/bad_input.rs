@@ -70,7 +70,7 @@ async fn user_ids_are_trimmed_and_refused_when_empty_or_made_of_dots() {
                         "refresh_token": pair["refresh_token"] }),
             ),
         ] {
-            let (status, code, pointers) = told(shop.service.post(path, &body));
+            let (status, code, pointers) = errors_of(shop.service.post(path, &body));
             assert_eq!((status, code.as_str()), (400, "invalid_content"), "{path}: {user_id:?}");
             assert_eq!(pointers, ["/user_id"], "{path}: {user_id:?}");
         }
@@ -85,11 +85,11 @@ async fn user_ids_are_trimmed_and_refused_when_empty_or_made_of_dots() {
             format!("/sync/history/{user_id}"),
             format!("/sync/status/{user_id}"),
         ] {
-            let (status, code, pointers) = told(shop.service.get(&path));
+            let (status, code, pointers) = errors_of(shop.service.get(&path));
             assert_eq!((status, code.as_str()), (400, "invalid_parameter"), "{path}");
             assert_eq!(pointers, ["user_id"], "{path}");
         }
-        let started = told(shop.service.post(&format!("/sync/manual/{user_id}"), &json!({})));
+        let started = errors_of(shop.service.post(&format!("/sync/manual/{user_id}"), &json!({})));
         assert_eq!((started.0, started.2), (400, vec!["user_id".to_owned()]), "{user_id}");
     }
     for arguments in [["export", "--user", " "], ["sync", "--user", ".."]] {

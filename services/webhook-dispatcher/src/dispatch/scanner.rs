@@ -15,10 +15,13 @@ pub(crate) const POLL: Duration = Duration::from_millis(250);
 /// Rows in one claim, at most, and of one subscription.
 const BATCH: usize = 500;
 const BATCH_OF_ONE: i32 = 250;
+/// Deliveries claimed after the lease of an earlier claim had ended.
+const TAKEN_OVER: &str = "webhook_leases_ended_total";
 
 /// Scans until `stop`: every `poll`, and whenever [`Load`](super::Load) is nudged.
 pub(crate) async fn scan(state: State, dispatcher: Dispatcher, poll: Duration, stop: CancellationToken) {
     let mut failures = 0_u32;
+    metrics::counter!(TAKEN_OVER).increment(0);
     while !stop.is_cancelled() {
         let pause = match panic_as_error(take_up(&state, &dispatcher)).await {
             Ok(true) => {
@@ -66,6 +69,9 @@ async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Err
         // As many as one subscription gets at once: it may have more, and a limited rate never gives so many twice.
         has_more |= claimed.len() >= limit.min(BATCH_OF_ONE.unsigned_abs().try_into().unwrap_or(BATCH));
         for row in claimed {
+            if row.is_taken_over {
+                metrics::counter!(TAKEN_OVER).increment(1);
+            }
             hand_over(state, dispatcher, row, is_in_order);
         }
     }

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use diesel::sql_types::{Array, BigInt, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
@@ -37,6 +37,9 @@ pub(crate) struct Claimed {
     pub(crate) claim: i32,
     #[diesel(sql_type = Timestamptz)]
     pub(crate) next_attempt_at: OffsetDateTime,
+    /// Whether the lease of an earlier claim had ended.
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_taken_over: bool,
     /// When its present run of attempts began.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) run_started_at: OffsetDateTime,
@@ -71,7 +74,7 @@ static CLAIM_ANY: LazyLock<String> = LazyLock::new(|| {
     claim_of(
         ANY,
         &format!(
-            "SELECT d.id, d.message_id FROM webhook_deliveries d \
+            "SELECT d.id, d.message_id, d.status FROM webhook_deliveries d \
              WHERE d.subscription_id = g.id AND {ANY} AND {UNFINISHED} AND d.next_attempt_at <= $1 \
              ORDER BY d.next_attempt_at LIMIT g.quota FOR UPDATE SKIP LOCKED"
         ),
@@ -91,7 +94,7 @@ static CLAIM_IN_ORDER: LazyLock<String> = LazyLock::new(|| {
                  SELECT n.* FROM heads h CROSS JOIN LATERAL ( \
                      SELECT ordering_key, id, next_attempt_at {unfinished_of_it} AND ordering_key > h.ordering_key \
                      ORDER BY ordering_key, place LIMIT 1) n) \
-             SELECT d.id, d.message_id FROM heads h JOIN webhook_deliveries d ON d.id = h.id \
+             SELECT d.id, d.message_id, d.status FROM heads h JOIN webhook_deliveries d ON d.id = h.id \
              WHERE h.next_attempt_at <= $1 AND {UNFINISHED} AND d.next_attempt_at <= $1 \
              LIMIT g.quota FOR UPDATE OF d SKIP LOCKED"
         ),
@@ -133,10 +136,10 @@ fn claim_of(which: &str, due: &str) -> String {
              SELECT open.id, timeout_seconds, least(allowed, coalesce(room, allowed)) AS quota \
              FROM open LEFT JOIN unnest($2, $3) AS hand (id, room) USING (id) ORDER BY random()), \
          picked AS ( \
-             SELECT due.id, due.message_id, g.timeout_seconds \
+             SELECT due.id, due.message_id, due.status, g.timeout_seconds \
              FROM gates g CROSS JOIN LATERAL ({due}) due WHERE g.quota > 0 LIMIT $4), \
          sized AS ( \
-             SELECT p.id, p.timeout_seconds, m.body, m.traceparent, m.tracestate, \
+             SELECT p.id, p.status, p.timeout_seconds, m.body, m.traceparent, m.tracestate, \
                  sum(octet_length(m.body)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes, row_number() OVER () AS number \
              FROM picked p JOIN messages m ON m.id = p.message_id), \
          taken AS ( \
@@ -145,6 +148,7 @@ fn claim_of(which: &str, due: &str) -> String {
              FROM sized WHERE d.id = sized.id AND (sized.bytes <= $7 OR sized.number = 1) \
              RETURNING d.id, d.subscription_id, d.message_id, sized.body, sized.traceparent, sized.tracestate, \
                  d.attempts, d.attempts_before, d.claim, d.next_attempt_at, \
+                 sized.status = 'delivering' AS is_taken_over, \
                  coalesce(d.restarted_at, d.created_at) AS run_started_at, \
                  CASE WHEN d.trigger = 'auto' THEN d.created_at END AS accepted_at), \
          spent AS ( \

@@ -73,11 +73,8 @@ async fn kill_repeats_no_more_than_the_window() {
     desk.tell(&(0..100).map(fact).collect::<Vec<Envelope>>()).await;
     desk.until("webhook_deliveries", 120).await;
     receiver.until_hits(23).await;
-    let window = eventually("the window to be measured", async || {
-        let text = desk.service.metrics();
-        text.lines().find_map(|line| line.strip_prefix("webhook_window_deliveries ").map(str::to_owned))
-    })
-    .await;
+    let window =
+        eventually("the window to be measured", async || desk.metric("webhook_window_deliveries")).await;
     assert_eq!(window, "3");
     desk.service.kill();
     receiver.open_gate();

@@ -107,6 +107,12 @@ impl Desk {
         counted.count
     }
 
+    /// The value of a metric without labels, as `/metrics` shows it.
+    pub(crate) fn metric(&self, name: &str) -> Option<String> {
+        let text = self.service.metrics();
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
+    }
+
     pub(crate) async fn until(&self, from: &str, wanted: i64) {
         eventually(&format!("{wanted} rows in {from}"), async || {
             (self.count(from).await == wanted).then_some(())
