@@ -260,13 +260,16 @@ async fn a_lookup_is_under_way_only_while_its_request_waits_for_it() {
     };
     let client = crate::Clients::new(settings, resolver).unwrap().usual();
     let (silent, other) = (Lookup::default(), Lookup::default());
-    let request = client.get("http://silent.test/").send();
-    let mut waiting = pin!(silent.watch(request));
+    let get = async |url: &str| {
+        let sent = client.send(|client| Ok::<_, Infallible>(client.get(url))).await;
+        sent.unwrap_or_else(|never| match never {})
+    };
+    let mut waiting = pin!(silent.watch(get("http://silent.test/")));
     while !silent.is_under_way() {
         let polled = tokio::time::timeout(Duration::from_millis(1), waiting.as_mut()).await;
         assert!(polled.is_err(), "{polled:?}");
     }
-    let ended = other.watch(client.get("http://public.test/").send()).await;
+    let ended = other.watch(get("http://public.test/")).await;
     assert_eq!(crate::cause(&ended.unwrap_err()).0, "dns");
     assert!(!other.is_under_way());
     waiting.await.unwrap_err();
