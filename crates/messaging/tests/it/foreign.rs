@@ -56,7 +56,7 @@ async fn a_dead_letter_outlives_its_publishers_expiration() {
     let bench = Bench::new().await;
     bench.consume().await;
     let (channel, lasting) =
-        (stranger(&bench).await, BasicProperties::default().with_expiration("2000".into()));
+        (stranger(&bench).await, BasicProperties::default().with_expiration("10000".into()));
     poison(&bench, &fact(1)).await;
     publish_fact(&channel, &fact(1), lasting.clone()).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
@@ -68,7 +68,7 @@ async fn a_dead_letter_outlives_its_publishers_expiration() {
     bench.until_queue("clock", |queue| queue.message_count() == 0).await;
     let found = bench.dead().find(&Which::All, 10).await.unwrap();
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].to_json()["original"]["expiration"], "2000");
+    assert_eq!(found[0].to_json()["original"]["expiration"], "10000");
 }
 
 #[tokio::test(flavor = "multi_thread")]
