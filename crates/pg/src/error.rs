@@ -109,9 +109,9 @@ impl Error {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::CheckViolation { .. } | Self::Query(DieselError::SerializationError(_)) => true,
-            Self::Query(DieselError::DatabaseError(kind, info)) => {
-                matches!(kind, DatabaseErrorKind::NotNullViolation)
-                    || UNSTORABLE.iter().any(|text| info.message().contains(text))
+            // A missing value is not of this kind: a newer schema may ask for one that this program does not know.
+            Self::Query(DieselError::DatabaseError(_, info)) => {
+                UNSTORABLE.iter().any(|text| info.message().contains(text))
             }
             _ => false,
         }
