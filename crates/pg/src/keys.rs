@@ -26,7 +26,15 @@ struct Canary {
 /// # Errors
 /// [`Unfit::WrongKeys`], [`Unfit::KeysMissing`]; the database's.
 pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
+    let is_ours = |canary: &&Canary| keyring.key_ids().contains(&canary.key_id);
+    let is_wrong = |canary: &&Canary| keyring.open(&PLACE, &canary.sealed).is_err();
+    let ids = |found: Vec<&Canary>| found.into_iter().map(|canary| canary.key_id.clone()).collect::<Vec<_>>();
     let mut canaries = all(conn).await?;
+    let unused = ids(canaries.iter().filter(is_ours).filter(is_wrong).filter(|it| !it.is_in_use).collect());
+    if !unused.is_empty() {
+        delete_abandoned(conn, &unused).await?;
+        canaries = all(conn).await?;
+    }
     let is_there = |id: &String| canaries.iter().any(|canary| canary.key_id == *id);
     let mut new: Vec<&String> = keyring.key_ids().iter().filter(|id| !is_there(id)).collect();
     if !new.is_empty() {
@@ -35,9 +43,6 @@ pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<()
         // Another process may have written one of them first, sealed with another key.
         canaries = all(conn).await?;
     }
-    let is_ours = |canary: &&Canary| keyring.key_ids().contains(&canary.key_id);
-    let ids = |found: Vec<&Canary>| found.into_iter().map(|canary| canary.key_id.clone()).collect::<Vec<_>>();
-    let is_wrong = |canary: &&Canary| keyring.open(&PLACE, &canary.sealed).is_err();
     let wrong: Vec<&Canary> = canaries.iter().filter(is_ours).filter(is_wrong).collect();
     if !wrong.is_empty() {
         return Err(Unfit::WrongKeys(ids(wrong)).into());
@@ -56,15 +61,36 @@ pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<()
     Ok(())
 }
 
-/// Deletes the canaries of all keys but the one that seals and those that another process seals with: nothing is sealed
-/// with the others any more.
+/// Deletes those of these canaries that a process left behind whose key was never in use, for example one with a typing
+/// error.
+///
+/// # Errors
+/// The database's.
+async fn delete_abandoned(conn: &mut Connection, ids: &[String]) -> Result<(), Error> {
+    sql_query(
+        "DELETE FROM encryption_canary c WHERE key_id = ANY($1) AND NOT is_in_use AND NOT EXISTS ( \
+             SELECT FROM replicas WHERE seen_at >= now() - interval '60 seconds' AND c.key_id = ANY(key_ids))",
+    )
+    .bind::<Array<Text>, _>(ids)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes the canaries of keys that no process has, and marks those that no process seals with as not in use: nothing is
+/// sealed with them any more.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn forget_unused(conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
     sql_query(
-        "DELETE FROM encryption_canary WHERE key_id <> $1 AND key_id NOT IN ( \
-             SELECT key_ids[1] FROM replicas WHERE seen_at >= now() - interval '60 seconds')",
+        "WITH alive AS (SELECT key_ids FROM replicas WHERE seen_at >= now() - interval '60 seconds'), \
+         gone AS ( \
+             DELETE FROM encryption_canary WHERE key_id <> $1 \
+                 AND key_id NOT IN (SELECT unnest(key_ids) FROM alive)) \
+         UPDATE encryption_canary SET is_in_use = false WHERE is_in_use AND key_id <> $1 \
+             AND key_id IN (SELECT unnest(key_ids) FROM alive) \
+             AND key_id NOT IN (SELECT key_ids[1] FROM alive)",
     )
     .bind::<Text, _>(keyring.sealing_key())
     .execute(conn)
