@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use domain::{Chain, Misconfigured};
+use domain::{Chain, Misconfigured, panic_as_error};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +20,9 @@ use crate::{Connection, Error, Pool, Schema, keys};
 const PERIOD: Duration = Duration::from_secs(10);
 /// How often one that must not work looks again.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a start waits for the first look; a database that is away is looked at when it comes.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
+/// How long a start waits for the first look, as long as for a connection; a database that is away is looked at when it
+/// comes.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// How long the end waits for the process' row to be deleted.
 const LEAVING: Duration = Duration::from_secs(1);
 
@@ -185,7 +186,8 @@ impl PoolGuard {
     /// A key is not the one of its id that the database was sealed with: the process must end.
     pub async fn run(self, end: CancellationToken) -> Result<(), Misconfigured> {
         while !end.is_cancelled() {
-            let pause = if self.look().await? { PERIOD } else { RETRY };
+            let Some(looked) = end.run_until_cancelled(self.look()).await else { break };
+            let pause = if looked? { PERIOD } else { RETRY };
             let _ended = end.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
         let leaving = async {
@@ -204,7 +206,7 @@ impl PoolGuard {
     /// Whether the process may work.
     async fn look(&self) -> Result<bool, Misconfigured> {
         let looked = async { self.0.gate.decide(&mut *self.0.lend().await?).await };
-        match looked.await {
+        match panic_as_error(looked).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(Unfit::WrongKeys(ids))) => Err(Misconfigured {
                 setting: "ENCRYPTION_KEYS",

@@ -175,11 +175,12 @@ impl Pool {
     }
 
     async fn lend_for(&self, claim: bool) -> Result<PooledConnection, Error> {
-        if self.gate.is_open(claim)? {
-            return self.lend().await;
-        }
+        let is_open = self.gate.is_open(claim)?;
         let mut lent = self.lend().await?;
-        self.gate.open(&mut lent, claim).await?;
+        if !is_open {
+            self.gate.open(&mut lent, claim).await?;
+        }
+        failpoint::hit("pg.after_lend");
         Ok(lent)
     }
 
@@ -191,9 +192,7 @@ impl Pool {
         match lent {
             Ok(Ok(inner)) => {
                 let in_use = self.gauges.lend(self.inner.status().size);
-                let lent = PooledConnection { inner: Some(inner), _in_use: in_use };
-                failpoint::hit("pg.after_lend");
-                Ok(lent)
+                Ok(PooledConnection { inner: Some(inner), _in_use: in_use })
             }
             Ok(Err(error)) => Err(Error::Unavailable(error.into())),
             Err(elapsed) => Err(Error::Unavailable(elapsed.into())),

@@ -7,7 +7,7 @@ const WRONG: &str = "test:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 pub(super) fn check(stage: &mut Stage<'_>, findings: &mut Findings) {
     let before = stage.program.log().len();
-    stage.program.start_again_with(&[("ENCRYPTION_KEYS", WRONG)]);
+    stage.program.start_again_with(&[("ENCRYPTION_KEYS", WRONG)], &[]);
     let status = stage.program.until_ended();
     let log = stage.program.log();
     let said = log.get(before..).unwrap_or_default();

@@ -22,8 +22,9 @@ pub(super) async fn check(stage: &mut Stage<'_>, findings: &mut Findings) {
 /// A handler panics with a connection in hand.
 async fn requests(stage: &mut Stage<'_>, findings: &mut Findings) {
     stage.program.kill();
-    // Nothing but requests takes connections then.
-    stage.program.start_to_panic_at(&["pg.after_lend"], &["--role", "api"]);
+    // One connection, which only requests and the guard of the pool use.
+    let settings = [("FAILPOINTS", "pg.after_lend=panic@1"), ("DATABASE_POOL_SIZE", "1")];
+    stage.program.start_again_with(&settings, &["--role", "api"]);
     let mut panicked = 0;
     for operation in stage.operations.iter().filter(|it| it.method == "GET" && !it.has_values()) {
         let answer = get(stage, &operation.template);
@@ -31,6 +32,7 @@ async fn requests(stage: &mut Stage<'_>, findings: &mut Findings) {
             continue;
         }
         panicked += 1;
+        let answered_at = OffsetDateTime::now_utc();
         let shown = operation.shown();
         let problem = answer.json();
         findings.expect(answer.is_problem() && problem["code"] == "internal", || {
@@ -42,7 +44,8 @@ async fn requests(stage: &mut Stage<'_>, findings: &mut Findings) {
         findings.expect(!problem.to_string().contains("failpoint"), || {
             format!("{shown} shows why it panicked: {problem}")
         });
-        until_no_session(stage, "true").await;
+        // The guard may have opened the next one.
+        until_no_session(stage, &format!("backend_start < '{answered_at}'")).await;
         let next = get(stage, &operation.template);
         findings.expect(next.status < 500, || format!("{shown} answered {} after a panic", next.status));
     }

@@ -41,7 +41,7 @@ pub(super) async fn check_columns(stage: &Stage<'_>, findings: &mut Findings) {
 
 pub(super) async fn check_migrations(stage: &mut Stage<'_>, findings: &mut Findings) {
     stage.database.run_sql(DROP_ALL).await;
-    stage.program.start_again_with(&[]);
+    stage.program.start_again_with(&[], &[]);
     until_outdated(stage, "pending migrations").await;
     check_requests(stage, findings);
     let metrics = stage.program.metrics();

@@ -130,15 +130,16 @@ impl Program {
         self.until_ready();
     }
 
-    /// Starts it again after it ended, with these settings instead; returns when it listens, or has ended.
-    pub fn start_again_with(&mut self, settings: &[(&str, &str)]) {
-        self.process.serve_again(self.binary, &self.environment, settings, &[]);
+    /// Starts it again after it ended, with these settings instead and these arguments of `serve`; returns when it listens,
+    /// or has ended.
+    pub fn start_again_with(&mut self, settings: &[(&str, &str)], arguments: &[&str]) {
+        self.process.serve_again(self.binary, &self.environment, settings, arguments);
     }
 
     /// Starts it again after it ended, to die at a failpoint (`relay.after_confirm`, `pg.after_commit@3`); returns when
     /// it serves, or has died already.
     pub fn start_to_die_at(&mut self, failpoint: &str) {
-        self.start_again_with(&[("FAILPOINTS", failpoint)]);
+        self.start_again_with(&[("FAILPOINTS", failpoint)], &[]);
     }
 
     /// Starts it again after it ended, to panic once at each of these failpoints (`consumer.handle`, `pg.after_lend@3`), and
