@@ -1,4 +1,5 @@
 //! The process panics where an order is taken from the stock, and where it is marked: it goes on, and each order leaves once.
+//! An outcome that cannot be recorded holds up no other.
 
 use std::time::Duration;
 
@@ -52,4 +53,35 @@ async fn panic_at(point: &'static str) {
     eventually(open, async || (desk.count(open).await == 0).then_some(())).await;
     desk.service.terminate();
     assert_eq!(desk.service.until_ended().code(), Some(0), "{point}: it ends when it is asked to, and well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_cannot_be_recorded_is_tried_once_by_itself() {
+    let refused = "order_id = 'order-3' AND status = 'completed'";
+    let check =
+        format!("ALTER TABLE pending_stock_operations ADD CONSTRAINT refused CHECK (NOT ({refused}))");
+    let function = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+        $$ BEGIN RAISE EXCEPTION 'refused'; END $$";
+    let trigger = "CREATE TRIGGER refuse BEFORE UPDATE ON pending_stock_operations FOR EACH ROW \
+        WHEN (NEW.order_id = 'order-3' AND NEW.status = 'completed') EXECUTE FUNCTION refuse()";
+    // One that is permanent is not tried again, another one five times with the rest of its batch.
+    for (rules, tries) in [(vec![check.as_str()], 2), (vec![function, trigger], 7)] {
+        let desk = Desk::open().await;
+        desk.put("wosk", 100);
+        for rule in rules {
+            desk.execute(rule).await;
+        }
+        let sold = (0..5).map(|number| ready(order(&format!("order-{number}"), &[("wosk", 2)])));
+        desk.tell(&sold.collect::<Vec<_>>()).await;
+        let recorded = "pending_stock_operations WHERE status = 'completed'";
+        eventually("the others to be recorded", async || (desk.count(recorded).await == 4).then_some(()))
+            .await;
+        let given_up = "an outcome cannot be recorded";
+        let log = eventually(given_up, async || {
+            desk.service.log().split_once(given_up).map(|(before, _)| before.to_owned())
+        })
+        .await;
+        let failures = log.matches("outcomes cannot be written down now").count();
+        assert!(failures <= tries, "{failures} tries, at most {tries} expected: {log}");
+    }
 }

@@ -21,8 +21,8 @@ use crate::store::marks::{self, Claimed, Told};
 
 /// Orders written down at once, at most.
 const BATCH: usize = 500;
-/// How often writing down is tried again that fails though the database is there.
-const MOST_FAILURES: u32 = 5;
+/// Retries of a batch that fails although the database is available.
+const BATCH_RETRIES: u32 = 5;
 /// When an order is tried again that found allegro-backup away.
 const AWAY: Duration = Duration::from_secs(1);
 
@@ -39,10 +39,10 @@ pub(super) struct Ended {
 pub(super) async fn write_down(state: State, mut outcomes: mpsc::Receiver<Ended>) {
     let mut batch = Vec::new();
     while outcomes.recv_many(&mut batch, BATCH).await > 0 {
-        if record(&state, &batch).await.is_err() {
-            // One of them is at fault, or some are.
+        if record(&state, &batch, BATCH_RETRIES).await.is_err() {
+            // One of them is at fault, or some are. Retries of each would outlast the leases of all.
             for ended in &batch {
-                if let Err(error) = record(&state, slice::from_ref(ended)).await {
+                if let Err(error) = record(&state, slice::from_ref(ended), 0).await {
                     let order = ended.order.order_id.as_str();
                     tracing::error!(error = %Chain(&error), order, "an outcome cannot be recorded; its order is marked again");
                 }
@@ -52,16 +52,16 @@ pub(super) async fn write_down(state: State, mut outcomes: mpsc::Receiver<Ended>
     }
 }
 
-/// Writes outcomes down, for as long as the database is away.
+/// Records outcomes. Retries while the database is unavailable, and `retries` times after any other error.
 ///
 /// # Errors
-/// What stays wrong when it is tried again.
-async fn record(state: &State, batch: &[Ended]) -> Result<(), pg::Error> {
+/// The last error. A permanent error is returned at once.
+async fn record(state: &State, batch: &[Ended], retries: u32) -> Result<(), pg::Error> {
     let mut failures = 0_u32;
     while let Err(error) = panic_as_error(write(state, batch)).await {
         failures += 1;
         tracing::warn!(error = %Chain(&error), "outcomes cannot be written down now");
-        if !error.is_unavailable() && failures > MOST_FAILURES {
+        if error.is_permanent() || (!error.is_unavailable() && failures > retries) {
             return Err(error);
         }
         let pause = backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(5));
