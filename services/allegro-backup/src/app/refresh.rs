@@ -118,7 +118,6 @@ pub(crate) async fn retry_interrupted(state: &State) -> Result<(), pg::Error> {
 pub(crate) async fn refresh_due(state: &State, run: &Run) -> Result<(), TaskError> {
     let until = state.now() + state.refresh_margin;
     let (mut after, mut refreshed, mut failed) = (None, 0_i64, 0_i64);
-    let mut missing_key = None;
     loop {
         run.check()?;
         let due = tokens::expiring(&mut *state.pool.get().await?, until, after, BATCH).await?;
@@ -138,10 +137,10 @@ pub(crate) async fn refresh_due(state: &State, run: &Run) -> Result<(), TaskErro
                 // Another worker is at it.
                 Ok(false) => {}
                 Err(error @ CallError::Allegro(AllegroError::Paused(_))) => return Err(error.into()),
-                // Another worker may have the key: the round is given back once the other accounts are done.
+                // The account is unchanged: the next round, or a worker that has the key, refreshes it. To postpone this
+                // round would ask Allegro again at once for every account that failed.
                 Err(CallError::Store(TokenStoreError::Seal(error @ SealError::UnknownKey(_)))) => {
                     tracing::warn!(token = %id, %error, "a refresh is postponed");
-                    missing_key = Some(error);
                 }
                 Err(error) => {
                     tracing::warn!(token = %id, error = %Chain(&error), "a refresh failed");
@@ -152,9 +151,6 @@ pub(crate) async fn refresh_due(state: &State, run: &Run) -> Result<(), TaskErro
         let mut conn = state.pool.get().await?;
         let current = refreshed + failed;
         run.progress(&mut conn, &Progress { current, total: current, stage: "tokens".to_owned() }).await?;
-    }
-    if let Some(error) = missing_key {
-        return Err(error.into());
     }
     let mut conn = state.pool.get().await?;
     run.finish(&mut conn, &json!({ "refreshed": refreshed, "failed": failed })).await

@@ -204,6 +204,28 @@ async fn what_ends_soon_is_refreshed_before_anybody_needs_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_round_ends_though_a_key_is_missing() {
+    let settings = Settings { device_interval: 1, access_token_seconds: 3600, ..Settings::default() };
+    let told =
+        [("ALLEGRO_BACKUP_REFRESH_INTERVAL_SECONDS", "1"), ("ALLEGRO_BACKUP_REFRESH_MARGIN_SECONDS", "5400")];
+    let shop = Shop::open_told(settings, &told).await;
+    shop.connect().await;
+    shop.run("UPDATE user_tokens SET refresh_token = overlay(refresh_token PLACING 'lost'::bytea FROM 3)")
+        .await;
+    let postponed = "a refresh is postponed";
+    eventually(postponed, async || shop.service.log().contains(postponed).then_some(())).await;
+    let done = "task_history WHERE kind = 'refresh_all_tokens' AND status = 'succeeded' \
+         AND result = '{\"refreshed\": 0, \"failed\": 0}'";
+    let before = shop.count(done).await;
+    eventually("another round", async || (shop.count(done).await > before).then_some(())).await;
+    assert_eq!(shop.count("user_tokens WHERE needs_reauthorization").await, 0);
+    let refreshes = shop.refreshes();
+    shop.run("UPDATE user_tokens SET refresh_token = overlay(refresh_token PLACING 'test'::bytea FROM 3)")
+        .await;
+    eventually("a refresh", async || (shop.refreshes() > refreshes).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refresh_answers_while_a_dead_replica_holds_the_lease() {
     // Where Allegro was asked before the death, the old access token is dead, and `validate` needs a new one as well. Allegro gives
     // one pair for the lease's end, and one more where the dead replica had one.
