@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use diesel::result::Error as DieselError;
 use domain::{IdSource, OrderId, TokenId, UserId};
 use pg::sealed::Keyring;
 use uuid::Uuid;
@@ -134,7 +135,8 @@ pub(crate) async fn restore(
                 return Ok(counts);
             }
         }
-        Err(pg::Error::unwritable("others write the same orders all the time"))
+        // Other writers insert and remove the same orders: the transaction is run again from its beginning.
+        Err(pg::Error::Collision(DieselError::RollbackTransaction))
     })
     .await
 }
