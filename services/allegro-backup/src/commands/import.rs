@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
+use std::{mem, slice};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use domain::{TokenId, UuidV7Source};
+use domain::{Chain, TokenId, UuidV7Source};
 use pg::sealed::Keyring;
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use crate::SCHEMA;
 use crate::app::import::{self, Counts, Restored};
 use crate::config::Config;
 use crate::domain::archive::{AccountLine, Line, OrderLine, Tally, Trailer, foreign_format};
+use crate::store::tokens::TokenStoreError;
 
 /// Orders in one transaction, at most.
 const BATCH: usize = 200;
@@ -51,6 +53,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         keyring: Keyring::new(config.encryption.into_keys())?,
         accounts: HashMap::new(),
         batch: Vec::new(),
+        numbers: Vec::new(),
         of: HashSet::new(),
         account: None,
         bytes: 0,
@@ -139,6 +142,8 @@ struct Restoring {
     accounts: HashMap<Uuid, Option<TokenId>>,
     /// Orders waiting to be written, all of one account.
     batch: Vec<Restored>,
+    /// The number of each one's line.
+    numbers: Vec<usize>,
     /// Their ids: the same order twice is two batches.
     of: HashSet<String>,
     account: Option<TokenId>,
@@ -172,14 +177,17 @@ impl Restoring {
 
     /// Exports may follow each other in one file: each has its trailer, and the first that differs is reported.
     fn take_trailer(&mut self, expected: Trailer) {
-        let found = std::mem::take(&mut self.tally).trailer();
+        let found = mem::take(&mut self.tally).trailer();
         if !matches!(self.end, End::Differs { .. }) {
             self.end = if expected == found { End::Complete } else { End::Differs { expected, found } };
         }
     }
 
     async fn take_account(&mut self, number: usize, line: &AccountLine) -> anyhow::Result<()> {
-        let found = import::account(&self.pool, &self.keyring, line).await?;
+        let found = match import::account(&self.pool, &self.keyring, line).await {
+            Err(TokenStoreError::Database(error)) if error.is_permanent() => Err(Chain(&error).to_string()),
+            found => found?,
+        };
         if let Err(reason) = &found {
             self.refuse(number, reason)?;
         }
@@ -206,15 +214,30 @@ impl Restoring {
         self.of.insert(restored.order_id().to_owned());
         self.bytes += length;
         self.batch.push(restored);
+        self.numbers.push(number);
         Ok(())
     }
 
+    /// Restores the batch in one transaction, or, where that fails, order by order. Refuses an order that cannot be stored.
     async fn write(&mut self) -> anyhow::Result<()> {
+        let (batch, numbers) = (mem::take(&mut self.batch), mem::take(&mut self.numbers));
         if let Some(account) = self.account {
-            let counts = import::restore(&self.pool, &UuidV7Source, account, &self.batch).await?;
-            self.counts.add(counts);
+            match import::restore(&self.pool, &UuidV7Source, account, &batch).await {
+                Ok(counts) => self.counts.add(counts),
+                Err(error) if error.is_unavailable() => return Err(error.into()),
+                Err(_) => {
+                    for (number, order) in numbers.into_iter().zip(&batch) {
+                        let order = slice::from_ref(order);
+                        match import::restore(&self.pool, &UuidV7Source, account, order).await {
+                            Err(error) if error.is_permanent() => {
+                                self.refuse(number, &Chain(&error).to_string())?;
+                            }
+                            counts => self.counts.add(counts?),
+                        }
+                    }
+                }
+            }
         }
-        self.batch.clear();
         self.of.clear();
         self.bytes = 0;
         Ok(())

@@ -206,6 +206,42 @@ async fn lines_that_are_wrong_are_named_and_the_others_restored() {
     assert_eq!(other.count("orders").await, 446);
 }
 
+/// An export's lines, behind one of another account with this field.
+fn with_account(export: &str, field: &str, value: &Value) -> Vec<String> {
+    let mut lines: Vec<String> = export.lines().map(str::to_owned).collect();
+    let mut line: Value = serde_json::from_str(&lines[0]).unwrap();
+    let account = &mut line["account"];
+    account["id"] = json!(uuid::Uuid::now_v7());
+    account["allegro_seller_id"] = json!("another");
+    account[field] = value.clone();
+    lines.insert(0, line.to_string());
+    lines
+}
+
+/// Imports lines with a trailer that matches them.
+fn import_complete(shop: &Shop, lines: &[String]) -> (i32, String) {
+    let content = lines.join("\n");
+    let trailer = json!({ "trailer": trailer(content.as_bytes()) });
+    let lines: String =
+        content.lines().filter(|it| !it.starts_with("{\"trailer\"")).flat_map(|it| [it, "\n"]).collect();
+    import_any(shop, format!("{lines}{trailer}\n").as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_cannot_be_stored_are_named() {
+    let shop = small().await;
+    let mut lines =
+        with_account(&String::from_utf8(exported(&shop)).unwrap(), "account_name", &json!("a\0b"));
+    let no_invoice = "\"has_invoice_created\":false,\"invoice_id\":null";
+    assert!(lines[6].contains(no_invoice), "{}", lines[6]);
+    lines[6] = lines[6].replacen(no_invoice, "\"has_invoice_created\":true,\"invoice_id\":\"\\u0000\"", 1);
+    let other = Shop::open().await;
+    let (code, said) = import_complete(&other, &lines);
+    assert!(code == 1 && said.contains("line 1: ") && said.contains("line 7: "), "{code}: {said}");
+    assert!(said.contains("29 orders restored") && said.contains("2 lines refused"), "{said}");
+    assert_eq!(other.count("orders").await, 29);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_is_safe_to_open_and_others_see_nothing() {
     let mut shop = lived_in().await;
