@@ -159,7 +159,9 @@ impl Restoring {
     async fn take(&mut self, number: usize, line: &[u8]) -> anyhow::Result<()> {
         let parsed = serde_json::from_slice(line);
         if !matches!(parsed, Ok(Line::Trailer(_))) {
-            self.tally.add(line, !matches!(parsed, Ok(Line::Account(_))));
+            // A line that cannot be read is still of its kind.
+            let is_order = matches!(parsed, Ok(Line::Order(_))) || line.starts_with(b"{\"order\"");
+            self.tally.add(line, is_order);
             if matches!(self.end, End::Complete) {
                 self.end = End::Missing;
             }

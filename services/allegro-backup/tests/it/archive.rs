@@ -243,6 +243,16 @@ async fn lines_that_cannot_be_stored_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_account_is_not_counted_as_an_order() {
+    let shop = small().await;
+    let lines = with_account(&String::from_utf8(exported(&shop)).unwrap(), "colour", &json!(1));
+    let other = Shop::open().await;
+    let (code, said) = import_complete(&other, &lines);
+    assert!(code == 1 && said.contains("line 1: unknown field `colour`"), "{code}: {said}");
+    assert!(said.contains("30 orders restored") && !said.contains("is incomplete"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_is_safe_to_open_and_others_see_nothing() {
     let mut shop = lived_in().await;
     let admin = shop.service.token.clone();
