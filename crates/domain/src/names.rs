@@ -14,6 +14,9 @@ pub enum NameError {
     /// A URL's path cannot carry it: `.` and `..` are removed before it is sent (RFC 3986, section 5.2.4).
     #[error("must not consist of dots only")]
     OnlyDots,
+    /// No column of text takes U+0000, and no page or log shows the others.
+    #[error("must not contain control characters")]
+    ControlCharacter,
 }
 
 impl NameError {
@@ -22,6 +25,7 @@ impl NameError {
         match self {
             Self::WrongLength(_) => "wrong_length",
             Self::OnlyDots => "only_dots",
+            Self::ControlCharacter => "control_character",
         }
     }
 }
@@ -33,6 +37,9 @@ fn trimmed(text: &str, most: usize) -> Result<String, NameError> {
     }
     if text.chars().all(|character| character == '.') {
         return Err(NameError::OnlyDots);
+    }
+    if text.chars().any(char::is_control) {
+        return Err(NameError::ControlCharacter);
     }
     Ok(text.to_owned())
 }
@@ -49,7 +56,7 @@ macro_rules! names {
             /// Reads a name; white space around it is removed.
             ///
             /// # Errors
-            /// When it is empty, too long, or consists of dots only.
+            /// When it is empty, too long, consists of dots only, or contains control characters.
             pub fn parse(text: &str) -> Result<Self, NameError> {
                 trimmed(text, $most).map(Self)
             }
@@ -116,6 +123,13 @@ mod tests {
         }
         for text in [". .", ".a", "a..", "·"] {
             assert!(UserId::parse(text).is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_contains_no_control_characters() {
+        for text in ["skl\0ep", "skl\tep", "skl\nep", "skl\u{1b}[31mep", "skl\u{85}ep", "\0"] {
+            assert_eq!(UserId::parse(text), Err(NameError::ControlCharacter), "{text:?}");
         }
     }
 }
