@@ -18,8 +18,8 @@ This page is made of the OpenAPI documents in [openapi](openapi); `UPDATE=1 carg
 
 ## Without a body
 
-What cannot be read as a request over HTTP/1.1, with or without TLS, is answered before a path, a credential or a request id
-is known. Such an answer has no body, no `X-Request-Id` and no rate limit headers, and the connection ends with it; whoever
+A malformed HTTP/1.1 request, with or without TLS, is answered before its path, credential or request id
+is known. Such an answer has no body, no `X-Request-Id` and no rate limit headers, and the connection ends with it. A client that
 still sends may see the connection reset instead.
 
 | status | when |

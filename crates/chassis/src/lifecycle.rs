@@ -5,9 +5,12 @@
 //! work in flight finish, within a limit. A panic in one unit of a task's work is caught by the task itself
 //! ([`domain::catch_panic`]) and does not end it.
 //!
-//! A stop has three phases. Announced: `/readyz` says no, everything goes on, so that load balancers notice before the
-//! port is closed (`SHUTDOWN_DELAY_SECONDS`). Stopping: nothing new is begun, what is in flight ends
-//! (`SHUTDOWN_DRAIN_SECONDS`). Ended: whatever stood beside the work until then is taken away.
+//! A stop has three phases:
+//!
+//! 1. Announced: `/readyz` answers 503 and all work continues, so that load balancers notice before the port is closed
+//!    (`SHUTDOWN_DELAY_SECONDS`).
+//! 2. Stopping: no new work begins, and work in flight finishes (`SHUTDOWN_DRAIN_SECONDS`).
+//! 3. Ended: the tasks of [`Lifecycle::spawn_beside`] finish.
 
 use std::error::Error;
 use std::future::Future;
@@ -22,10 +25,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long what stands beside the work may take to be taken away.
+/// How long the tasks of [`Lifecycle::spawn_beside`] may take to finish.
 const LAST: Duration = Duration::from_secs(2);
 
-/// Exit codes of a process that did not end well.
+/// Exit codes of a process that failed.
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 
@@ -62,7 +65,7 @@ impl<E: Into<anyhow::Error>> Outcome for Result<(), E> {
 }
 
 impl Lifecycle {
-    /// Cancelled when a stop was asked for: the process is not ready any more, and goes on until [`Lifecycle::stopping`].
+    /// Cancelled when a stop is requested: the process is not ready any more, and continues until [`Lifecycle::stopping`].
     pub fn stop_announced(&self) -> CancellationToken {
         self.0.announced.clone()
     }
@@ -87,8 +90,8 @@ impl Lifecycle {
         self.0.tasks.spawn(self.clone().watch(name, task));
     }
 
-    /// Runs a task beside all others, as [`Lifecycle::spawn`] does, until they have ended: `task` gets the token that is
-    /// cancelled then, and has two seconds to end by itself.
+    /// Runs a task as [`Lifecycle::spawn`] does, but until all other tasks have ended. `task` gets a token that is cancelled
+    /// then, and has two seconds to end.
     pub fn spawn_beside<F>(&self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
     where
         F: Future + Send + 'static,
@@ -123,7 +126,7 @@ impl Lifecycle {
         self.0.stopping.cancel();
     }
 
-    /// Waits for the stop, then for the work in flight, and then for what stands beside it.
+    /// Waits for the stop, then for the work in flight, and then for the tasks of [`Lifecycle::spawn_beside`].
     pub(crate) async fn wait(&self, signals: &mut Signals, limits: Limits) -> ExitCode {
         if let Some(signal) = self.end_work(signals, limits).await {
             tracing::warn!(signal, "asked twice: stopping at once");
@@ -131,7 +134,7 @@ impl Lifecycle {
         } else {
             self.0.ended.cancel();
             self.0.beside.close();
-            // What takes longer is left as it is.
+            // Tasks that take longer are abandoned.
             let _late = tokio::time::timeout(LAST, self.0.beside.wait()).await;
         }
         ExitCode::from(self.0.exit_code.load(Ordering::Relaxed))
@@ -144,7 +147,7 @@ impl Lifecycle {
             signal = signals.next() => {
                 tracing::info!(signal, "stopping");
                 self.0.announced.cancel();
-                // No load balancer stands between a person at a terminal and the process.
+                // A process at a terminal (SIGINT) has no load balancer.
                 let delay = if signal == SIGTERM { limits.delay } else { Duration::ZERO };
                 tokio::select! {
                     () = self.0.stopping.cancelled() => {}
@@ -169,7 +172,7 @@ impl Lifecycle {
 /// How long a stop may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How long the process goes on after the stop was announced.
+    /// How long the process continues after the stop was announced.
     pub(crate) delay: Duration,
     /// How long work in flight may take to end.
     pub(crate) drain: Duration,
@@ -185,15 +188,15 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on the signals are received here, and no longer end the process by themselves.
+    /// Receives the signals from now on, so that they no longer end the process by default.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The signal handlers cannot be installed.
     pub fn install() -> io::Result<Self> {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one and returns its name; may be dropped while it waits.
+    /// Waits for the next signal and returns its name; cancel-safe.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.term.recv() => SIGTERM,

@@ -206,7 +206,7 @@ fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
 fn own_command<S: Service>(work: Work<S::Config>) -> Result<ExitCode, Failure> {
     let mut reader = Reader::of_process(S::NAME);
     let mut settings = read::<S>(&mut reader);
-    // Not in the log, which shares standard output.
+    // On stderr, because the log shares standard output.
     config::print_near_misses(&program::<S>(), &reader.near_misses());
     reader.finish().map_err(Failure::Configuration)?;
     settings.log.level = settings.log.level.min(Level::WARN);
@@ -238,7 +238,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
         let lifecycle = Lifecycle::default();
         let mut signals = Signals::install()?;
         let (probes, roles) = (http.clone(), Roles::of(&options.role));
-        // Nobody sends requests to a process that answers none.
+        // A process without the API has no load balancer.
         let delay = if roles.api { http.shutdown_delay } else { Duration::ZERO };
         let limits = Limits { delay, drain: http.shutdown_drain };
         let context = ServeContext {

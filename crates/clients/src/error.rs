@@ -35,7 +35,7 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
-    /// The code that asks panicked; it may be asked again.
+    /// The code that sends the request panicked; the request may be repeated.
     #[error("the request {0}")]
     Panicked(#[from] Panic),
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// The present moment, in UTC.
 pub trait Clock: Debug + Send + Sync {
-    /// Now, in UTC and whole microseconds: what the database gives back is what was stored.
+    /// Now, in UTC and whole microseconds, so that the database returns exactly the stored value.
     fn now(&self) -> OffsetDateTime;
 }
 

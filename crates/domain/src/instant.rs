@@ -1,7 +1,7 @@
 //! Instants from outside: requests, queries, messages, answers, files, tokens, the command line.
 //!
-//! Invariant: an [`Instant`] can be stored, written as RFC 3339 and read back unchanged. Everything that parses a
-//! text or a number from outside as a point in time does it here.
+//! Invariant: an [`Instant`] can be stored, written as RFC 3339 and read back unchanged. All text and numbers from outside
+//! are parsed as instants here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime, UtcOffset};
 
-/// A point in time in UTC, in the years 1 to 9999, in whole microseconds: what RFC 3339 can write and Postgres can
-/// store. Anything finer is truncated towards the past, never rounded.
+/// A point in time in UTC, in the years 1 to 9999, in whole microseconds. RFC 3339 can write it and Postgres can store it.
+/// Finer values are truncated towards the past, never rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instant(OffsetDateTime);
 
-/// Why a text or a number is no instant.
+/// The reason for which a text or a number is not an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InstantError {
     /// Not a date and time with an offset (RFC 3339 §5.6).
@@ -31,7 +31,7 @@ impl Instant {
     /// Reads a number of seconds since 1970, as tokens carry them (`NumericDate`, RFC 7519 §2).
     ///
     /// # Errors
-    /// [`InstantError::OutOfRange`], also for what is no number.
+    /// [`InstantError::OutOfRange`], also for NaN and infinities.
     pub fn from_unix_seconds(seconds: f64) -> Result<Self, InstantError> {
         let since_1970 = Duration::checked_seconds_f64(seconds);
         let at = since_1970.and_then(|it| OffsetDateTime::UNIX_EPOCH.checked_add(it));
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for Instant {
     }
 }
 
-/// Whether a span of time that may be open at either end ends after it begins.
+/// True when `from` is before `to`, or one of them is absent.
 pub fn are_in_order(from: Option<OffsetDateTime>, to: Option<OffsetDateTime>) -> bool {
     from.zip(to).is_none_or(|(from, to)| from < to)
 }
@@ -88,7 +88,7 @@ pub fn are_in_order(from: Option<OffsetDateTime>, to: Option<OffsetDateTime>) ->
 /// Writes a field of a message or a document as an [`Instant`] (`#[serde(with = "domain::instant")]`).
 ///
 /// # Errors
-/// When it is none, or the serializer's.
+/// The value is out of range, or the serializer fails.
 pub fn serialize<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
     Instant::try_from(*at).map_err(ser::Error::custom)?.serialize(serializer)
 }
@@ -96,7 +96,7 @@ pub fn serialize<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S:
 /// Reads a field of a message or a document as an [`Instant`].
 ///
 /// # Errors
-/// When it is none.
+/// The value is not an instant.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
     Instant::deserialize(deserializer).map(Into::into)
 }
@@ -111,7 +111,7 @@ pub mod option {
     /// Writes an instant or null.
     ///
     /// # Errors
-    /// When it is no [`Instant`], or the serializer's.
+    /// The value is out of range, or the serializer fails.
     pub fn serialize<S: Serializer>(at: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
         at.map(Instant::try_from).transpose().map_err(ser::Error::custom)?.serialize(serializer)
     }
@@ -119,7 +119,7 @@ pub mod option {
     /// Reads an instant or null.
     ///
     /// # Errors
-    /// When it is neither.
+    /// The value is neither an instant nor null.
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<OffsetDateTime>, D::Error> {
@@ -249,7 +249,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(at in moments()) {
+        fn a_written_instant_is_read_back(at in moments()) {
             // Years 1 to 9999 in UTC.
             let is_in_range = (-62_135_596_800..=253_402_300_799).contains(&at.unix_timestamp());
             let instant = Instant::try_from(at);

@@ -1,6 +1,6 @@
-//! A setting that only its use shows to be wrong.
+//! Settings that prove to be wrong only in use.
 
-/// Says among an error's causes that a setting is wrong, which no other try heals: the process ends with exit code 2.
+/// A cause of errors: a setting is wrong, and a retry cannot succeed. The process ends with exit code 2.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} {rule}")]
 pub struct Misconfigured {

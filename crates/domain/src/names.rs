@@ -5,13 +5,13 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is no name.
+/// The reason for which a text is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Empty, or longer than this many characters.
     #[error("must be 1 to {0} characters long after trimming")]
     WrongLength(usize),
-    /// A URL's path cannot carry it: `.` and `..` are removed before it is sent (RFC 3986, section 5.2.4).
+    /// A URL's path cannot carry the name: clients remove `.` and `..` (RFC 3986, section 5.2.4).
     #[error("must not consist of dots only")]
     OnlyDots,
     /// No column of text takes U+0000, and no page or log shows the others.

@@ -1,11 +1,11 @@
-//! Panics, caught so that they end one unit of work and nothing else.
+//! Catches panics, so that a panic ends only one unit of work.
 
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 
-/// A panic that was caught, with its message.
+/// A caught panic with its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("panicked: {0}")]
 pub struct Panic(String);
@@ -22,8 +22,8 @@ impl Panic {
     }
 }
 
-/// Runs `work` to its end. A panic in it ends `work` alone: what it owns is dropped while the thread unwinds, so that a
-/// database connection in it is closed instead of reused.
+/// Runs `work` to its end. A panic ends only `work`: its values are dropped while the thread unwinds, so that its
+/// database connection is closed instead of reused.
 ///
 /// State that `work` shares with others must be consistent at every point that may panic, as behind a lock whose
 /// poisoning is ignored.
@@ -31,7 +31,7 @@ impl Panic {
 /// # Errors
 /// [`Panic`] with the message.
 pub fn catch_panic<F: Future>(work: F) -> impl Future<Output = Result<F::Output, Panic>> {
-    // On the heap at once: a future that holds another by value is as large as both, at each level.
+    // Boxed at once: a future that holds another by value is as large as both, at each level.
     let mut work = Box::pin(work);
     poll_fn(move |context| match catch_panic_in(|| work.as_mut().poll(context)) {
         Ok(polled) => polled.map(Ok),
@@ -39,10 +39,10 @@ pub fn catch_panic<F: Future>(work: F) -> impl Future<Output = Result<F::Output,
     })
 }
 
-/// The same for `work` with an error of its own, of which a panic is one more.
+/// As [`catch_panic`], for `work` whose own error type can hold a panic.
 ///
 /// # Errors
-/// The work's, or its panic.
+/// The error of `work`, or its panic.
 pub fn panic_as_error<T, E: From<Panic>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> impl Future<Output = Result<T, E>> {
@@ -50,7 +50,7 @@ pub fn panic_as_error<T, E: From<Panic>>(
     async move { caught.await.unwrap_or_else(|panic| Err(panic.into())) }
 }
 
-/// The same for `work` that does not wait.
+/// As [`catch_panic`], for synchronous `work`.
 ///
 /// # Errors
 /// [`Panic`] with the message.
@@ -71,7 +71,7 @@ mod tests {
         pin!(work).poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// Notes whether it is dropped while the thread unwinds.
+    /// Records whether it is dropped while the thread unwinds.
     struct Unwound<'a>(&'a AtomicBool);
 
     impl Drop for Unwound<'_> {

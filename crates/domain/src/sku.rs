@@ -22,7 +22,7 @@ pub enum SkuError {
     /// Longer than Allegro allows.
     #[error("a SKU has at most {MAX_CHARS} characters")]
     TooLong,
-    /// With a character that no database stores.
+    /// Contains U+0000, which Postgres cannot store.
     #[error("a SKU must not contain the character U+0000")]
     NulCharacter,
 }

@@ -26,7 +26,7 @@ pub fn cause(error: &reqwest::Error) -> (&'static str, String) {
 fn in_words(cause: &(dyn Error + 'static)) -> String {
     match cause.downcast_ref() {
         Some(error) if tls::is_authority(error) => {
-            "the certificate is an authority's, not a server's; one that is self-signed is believed where exactly it is \
+            "the certificate is an authority's, not a server's; a self-signed one is accepted only where exactly it is \
              given as custom_ca"
                 .to_owned()
         }

@@ -33,7 +33,7 @@ pub enum Error {
     /// The user agent is no valid header, or the usual authorities cannot be loaded.
     #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
-    /// The certificates or the key somebody gave.
+    /// The configured certificates or key are invalid.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }

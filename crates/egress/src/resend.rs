@@ -1,4 +1,4 @@
-//! Requests that met a connection the server was just closing.
+//! Resends requests whose reused connection the server was closing.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -16,7 +16,7 @@ tokio::task_local! {
     static IS_OPENED: Cell<bool>;
 }
 
-/// A client for addresses that came from outside. Cheap to clone.
+/// A client for addresses from outside. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct GuardedClient {
     /// Keeps connections open between requests.
@@ -33,11 +33,11 @@ impl GuardedClient {
         Ok(Self { pooled, unpooled: builder()?.pool_max_idle_per_host(0).build()? })
     }
 
-    /// Sends what `request` makes, which must be the same each time it is called. A request whose kept-open connection the
-    /// server closes before the head of an answer came is sent once more, on a new connection.
+    /// Sends the request that `request` builds; `request` must build the same one each time. The request is sent once more,
+    /// on a new connection, when the server closes a reused connection before the head of an answer.
     ///
     /// # Errors
-    /// The outer one is that of `request`, the inner one that of sending it.
+    /// The outer error is that of `request`, the inner one that of sending.
     pub async fn send<E>(
         &self,
         request: impl Fn(&Client) -> Result<RequestBuilder, E>,
@@ -59,7 +59,7 @@ fn is_closed(error: &reqwest::Error) -> bool {
 
 fn says_closed(cause: &(dyn Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<h2::Error>() {
-        // Streams the server has said it does not process (RFC 9113 §6.8 and §8.7).
+        // Streams that the server declared unprocessed (RFC 9113 §6.8 and §8.7).
         let is_unprocessed = match error.reason() {
             Some(h2::Reason::NO_ERROR) => error.is_go_away(),
             Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
@@ -76,7 +76,7 @@ fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
-/// Notes in [`IS_OPENED`] that a connection was opened.
+/// Records in [`IS_OPENED`] that a connection was opened.
 #[derive(Debug, Clone)]
 struct NoteOpened;
 
@@ -109,7 +109,7 @@ where
         Box::pin(async move {
             let opened = opening.await;
             if opened.is_ok() {
-                // A connection that another one was faster than is opened outside of any request.
+                // A connection that lost the race to another one is opened outside any request.
                 let _outside = IS_OPENED.try_with(|it| it.set(true));
             }
             opened

@@ -1,4 +1,4 @@
-//! How long a server asks to be left alone.
+//! The wait that a server asks for in `Retry-After`.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_hours(24);
 pub fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Only a number too large fails here.
+        // Parsing fails here only for a number that is too large.
         text.parse().map_or(LONGEST, Duration::from_secs)
     } else {
         let until = httpdate::parse_http_date(text).map(OffsetDateTime::from).ok();
@@ -38,7 +38,7 @@ mod tests {
     use super::retry_after;
 
     #[test]
-    fn seconds_and_every_form_of_a_date_are_understood() {
+    fn seconds_and_every_form_of_a_date_are_read() {
         let now = datetime!(1994-11-06 08:47:37 UTC);
         for (value, expected) in [
             ("120", Some(120)),

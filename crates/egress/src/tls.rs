@@ -1,4 +1,4 @@
-//! Whom a client of somebody's own believes, and who it is.
+//! The certificates that a client trusts and presents.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use secrecy::{ExposeSecret, SecretString};
 
-/// Whom a client believes, and who it is, where that is not the usual.
+/// Certificates that a client trusts or presents, beside the defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Tls {
-    /// Certificates believed beside those of the public authorities, as PEM: authorities, or a server's own self-signed one.
+    /// Certificates trusted beside the public authorities, as PEM: authorities, or the server's own self-signed one.
     pub custom_ca: Option<String>,
     /// Our own certificate, its chain and its key, as PEM.
     pub client_certificate: Option<SecretString>,
@@ -24,22 +24,22 @@ pub struct Tls {
 /// Why certificates or a key cannot be used. Says nothing about the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// No PEM, or not of a certificate or a key.
+    /// The text is not PEM, or holds neither a certificate nor a key.
     #[error("a certificate or key is not valid PEM")]
     Pem(#[from] pem::Error),
-    /// A certificate nobody can believe, or a key that is not the certificate's.
+    /// A certificate that cannot be trusted, or a key that does not match its certificate.
     #[error("a certificate or key cannot be used")]
     Unusable(#[from] rustls::Error),
-    /// There is nobody to believe.
-    #[error("there are no authorities to believe")]
+    /// No authority is trusted.
+    #[error("no trusted certificate authorities were found")]
     Authorities(#[from] VerifierBuilderError),
 }
 
 impl Tls {
-    /// The settings of TLS, with HTTP/2 and HTTP/1.1 offered.
+    /// The TLS settings, with HTTP/2 and HTTP/1.1 offered.
     ///
     /// # Errors
-    /// When a certificate or a key is none.
+    /// A certificate or a key is invalid.
     pub(crate) fn config(&self) -> Result<ClientConfig, TlsError> {
         let provider = Arc::new(default_provider());
         let pinned = self.custom_ca.as_deref().map_or_else(|| Ok(Vec::new()), certificates)?;
@@ -65,12 +65,10 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     CertificateDer::pem_slice_iter(pem.as_bytes()).collect()
 }
 
-/// Believes chains that end at an authority of the system or at one of the pinned certificates, and a pinned certificate
-/// itself.
+/// Accepts chains that end at a system authority or at a pinned certificate, and a pinned certificate itself.
 ///
-/// A self-signed certificate made by `openssl req -x509` says that it is an authority, and such a one is refused as a
-/// server's own (RFC 5280 does not know it, webpki calls it `CaUsedAsEndEntity`). Whoever has been given exactly that
-/// certificate means exactly that server.
+/// `openssl req -x509` makes a self-signed certificate that declares itself an authority. webpki refuses it as a server
+/// certificate (`CaUsedAsEndEntity`; RFC 5280 does not define this case). Pinning exactly that certificate accepts it.
 #[derive(Debug)]
 struct Verifier {
     chains: Arc<WebPkiServerVerifier>,

@@ -1,4 +1,4 @@
-//! Aborting or panicking where the environment says.
+//! Aborts or panics at the failpoints named in the environment.
 
 use std::io::Write;
 use std::sync::OnceLock;

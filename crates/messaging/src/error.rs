@@ -29,7 +29,7 @@ pub enum Error {
     /// The database cannot be reached.
     #[error(transparent)]
     Database(#[from] pg::Error),
-    /// The code around the conversation panicked.
+    /// Code that used the connection panicked.
     #[error(transparent)]
     Panicked(#[from] domain::Panic),
 }

@@ -19,13 +19,13 @@ pub(crate) const REQUEUED: &str = "x-zaplecze-requeued";
 
 /// A header has to fit a frame of the protocol with all others; a reason longer than this is cut.
 const MAX_REASON_CHARS: usize = 1000;
-/// A queue's name is no longer (AMQP 0-9-1 §4.2.5.3, short strings).
+/// The longest queue name (AMQP 0-9-1 §4.2.5.3, short strings).
 const MAX_QUEUE_BYTES: usize = 255;
 
 const OURS: [&str; 8] = [ATTEMPT, REASON, QUEUE, AT, REQUEUED, ORIGINAL, "traceparent", "tracestate"];
 
-/// True of a header that we write. A publisher may have written one of that name too: none is believed more than that the
-/// message itself is handled by it.
+/// True for a header that we write. A foreign publisher may write one of that name too; it affects only the handling of its
+/// own message.
 pub(crate) fn is_ours(name: &str) -> bool {
     OURS.contains(&name)
 }
@@ -65,7 +65,7 @@ pub(crate) fn set_text(headers: &mut FieldTable, name: &str, text: &str) {
 pub(crate) fn set_cause(headers: &mut FieldTable, reason: &str, queue: &str, at: OffsetDateTime) {
     let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
     set_text(headers, REASON, &reason);
-    // A name that a stranger wrote may be longer.
+    // A foreign publisher's text may be longer.
     set_text(headers, QUEUE, queue.get(..queue.floor_char_boundary(MAX_QUEUE_BYTES)).unwrap_or_default());
     // Only years before 0 or after 9999 cannot be written.
     set_text(headers, AT, &at.format(&Rfc3339).unwrap_or_default());

@@ -1,8 +1,8 @@
-//! What a message keeps of its publisher when it is sent on: to a retry queue, to the dead queue, or back from there.
+//! The properties of a copy that goes to a retry queue, to the dead queue, or back from there.
 //!
-//! Kept are the event's id and type, the content type, the timestamp, the trace and our own headers. Anything else may
+//! A copy keeps the event's id and type, the content type, the timestamp, the trace and our own headers. Other properties may
 //! act on the copy (`expiration` deletes it, a foreign `user_id` makes the broker refuse it, `CC` multiplies it) or be too
-//! large for a frame. It is written down in one header, for people.
+//! large for a frame. They are recorded for operators in one header.
 
 use std::collections::BTreeMap;
 
@@ -20,13 +20,13 @@ pub(crate) const PERSISTENT: u8 = 2;
 /// [`ORIGINAL`] is at most this long: all headers together fit a frame of 8,192 bytes, the smallest that RabbitMQ 4.1
 /// accepts.
 const MAX_ORIGINAL_BYTES: usize = 2048;
-/// Of each property this many characters are written down.
+/// The number of characters recorded of each property.
 const MAX_VALUE_CHARS: usize = 200;
-/// How deep a header's tables and lists are shown; RabbitMQ takes any depth.
+/// The depth to which a header's tables and lists are recorded; RabbitMQ accepts any depth.
 const MAX_DEPTH: usize = 4;
-/// What stands for the part of a value that was cut.
+/// Replaces the part of a value that was cut.
 const CUT: &str = "…";
-/// Room for what stands around the properties: braces, `"headers":{},` and `"left_out":65536`.
+/// Room for the JSON around the properties: braces, `"headers":{},` and `"left_out":65536`.
 const FRAME_BYTES: usize = 64;
 
 /// The headers RabbitMQ writes by itself.
@@ -42,7 +42,7 @@ const OF_THE_BROKER: [&str; 9] = [
     "x-acquired-count",
 ];
 
-/// The properties of a copy of a message, and its headers; the caller adds to the latter why the message is sent on.
+/// The properties and the headers of a copy of a message; the caller adds the reason for the copy to the headers.
 pub(crate) fn kept(received: &BasicProperties) -> (BasicProperties, FieldTable) {
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     if let Some(id) = received.message_id() {
@@ -74,8 +74,8 @@ pub(crate) fn kept(received: &BasicProperties) -> (BasicProperties, FieldTable) 
     (properties, written)
 }
 
-/// What the publisher gave the message beside what is kept: as it was written down when the message was first sent on, else
-/// as it stands on the message. At most [`MAX_ORIGINAL_BYTES`] of JSON; `left_out` counts what found no room.
+/// The publisher's properties that a copy does not keep: read from [`ORIGINAL`] if the message has it, otherwise from the
+/// message. At most [`MAX_ORIGINAL_BYTES`] of JSON; `left_out` counts the omitted properties.
 pub(crate) fn original(received: &BasicProperties) -> Map<String, Value> {
     written_down(received).unwrap_or_else(|| {
         let mut room = Room { bytes: MAX_ORIGINAL_BYTES - FRAME_BYTES, left_out: 0 };
@@ -96,20 +96,20 @@ pub(crate) fn shown(value: &AMQPValue, chars: usize) -> Value {
     shown_at(value, chars, 0)
 }
 
-/// None where there is none, or a stranger wrote more than we do.
+/// The recorded properties; none when they are absent, or longer than those that we write.
 fn written_down(received: &BasicProperties) -> Option<Map<String, Value>> {
     let text = headers::text(received.headers().as_ref()?, ORIGINAL)?;
     if text.len() > MAX_ORIGINAL_BYTES { None } else { serde_json::from_str(&text).ok() }
 }
 
-/// Bytes that are left for what is written down.
+/// Bytes that are left for recorded properties.
 struct Room {
     bytes: usize,
     left_out: usize,
 }
 
 impl Room {
-    /// The values there is room for, with their names.
+    /// The values that fit, with their names.
     fn admit(&mut self, values: BTreeMap<String, Value>) -> Map<String, Value> {
         let mut admitted = Map::new();
         for (name, value) in values {
@@ -183,7 +183,7 @@ fn shown_at(value: &AMQPValue, chars: usize, depth: usize) -> Value {
     }
 }
 
-/// The text, or its beginning and a mark.
+/// The text, or its beginning and [`CUT`].
 fn cut(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}{CUT}", text.get(..end).unwrap_or_default()),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_keeps_the_event_and_writes_the_rest_down() {
+    fn a_copy_keeps_the_event_and_records_the_rest() {
         let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let received = with_headers([
             ("traceparent".to_owned(), text(traceparent)),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_down_is_bounded_and_says_so() {
+    fn recorded_properties_are_bounded() {
         let long = |count: usize| text(&"ż".repeat(count));
         let nested = (0..1000).fold(text("x"), |inner, _| AMQPValue::FieldArray(vec![inner].into()));
         let many = (0..500).map(|number| (format!("h-{number}"), long(50)));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_ours_from_a_stranger_is_not_carried_as_it_is() {
+    fn a_forged_header_of_ours_is_not_copied() {
         for forged in ["no json", "[]", &format!("{{\"x\":\"{}\"}}", "x".repeat(3000))] {
             let received = with_headers([
                 (ORIGINAL.to_owned(), text(forged)),

@@ -35,8 +35,8 @@ pub(crate) fn headers(event: &Envelope) -> Value {
     Value::Object(present.collect::<Map<_, _>>())
 }
 
-/// The trace a message belongs to: by its headers, else by the fact. The fact is told of it, and loses one that cannot be
-/// read.
+/// The trace of a message: from its headers, otherwise from the event. Writes the trace into the event, and removes an
+/// invalid one.
 pub(crate) fn of_message(headers: Option<&FieldTable>, event: &mut Envelope) -> Option<TraceContext> {
     let context = headers
         .and_then(of_headers)
@@ -131,7 +131,7 @@ mod tests {
 
             event.traceparent = Some("\0".repeat(9000));
             assert_eq!(of_message(Some(&headers), &mut event), None);
-            assert_eq!(event.traceparent, None, "what is no trace is not stored");
+            assert_eq!(event.traceparent, None, "an invalid trace is not stored");
         }
     }
 }

@@ -1,5 +1,5 @@
--- A known text, sealed with each encryption key a process has had: a process whose key of that id is another cannot open
--- it, and does not start.
+-- A known text sealed with each encryption key. A process whose key of that id differs cannot open the text and does not
+-- start.
 CREATE TABLE encryption_canary (
     key_id text PRIMARY KEY,
     sealed bytea NOT NULL,

@@ -2,9 +2,9 @@
 -- deletes it when it has stopped.
 CREATE TABLE replicas (
     id uuid PRIMARY KEY,
-    -- Host and process id, for people.
+    -- Host and process id, for operators.
     name text NOT NULL,
-    -- The first seals.
+    -- The first key seals.
     key_ids text[] NOT NULL,
     seen_at timestamptz NOT NULL
 );

@@ -16,10 +16,10 @@ const AILING: [&str; 7] = [
     "too many connections",
 ];
 
-/// What Postgres says of a value that no column of the statement takes, now or later (SQLSTATE classes 22 and 54). Diesel
+/// Postgres's messages about a value that can never be stored (SQLSTATE classes 22 and 54). Diesel
 /// hides the SQLSTATE; as with [`AILING`], the server's messages must be in English (`lc_messages`).
 const UNSTORABLE: [&str; 10] = [
-    // 22021 and 22P05: U+0000, or no UTF-8, in a text or in a document of JSON.
+    // 22021 and 22P05: U+0000 or invalid UTF-8, in text or in a JSON document.
     "invalid byte sequence for encoding",
     "unsupported Unicode escape sequence",
     // 22P02, 22001, 22003, 22008, 22012.
@@ -28,7 +28,7 @@ const UNSTORABLE: [&str; 10] = [
     "out of range",
     "numeric field overflow",
     "division by zero",
-    // 54000: larger than an index's entry, or a part of a document, may be.
+    // 54000: larger than the limit of an index entry or of a part of a JSON document.
     "exceeds btree version",
     "index row requires",
     "too long to represent as jsonb",
@@ -85,7 +85,7 @@ pub enum Error {
     /// Two transactions met; the same work may be tried again.
     #[error("the transaction collided with another")]
     Collision(#[source] DieselError),
-    /// The code around a query panicked; its connection is closed.
+    /// Code that used the connection panicked; the connection is closed.
     #[error(transparent)]
     Panicked(#[from] Panic),
     /// Anything else.
@@ -104,8 +104,8 @@ impl Error {
         matches!(self, Self::Connect(_) | Self::Unavailable(_) | Self::Unfit(_) | Self::Lost(_))
     }
 
-    /// True when the same work fails again however often it is done: a value in it can never be stored. Work that came from
-    /// outside is then refused at once. A violated uniqueness or reference is not of this kind: another's row may come or go.
+    /// True when every retry of the same work fails, because a value can never be stored. Work from outside is then refused
+    /// at once. A violated unique or foreign key is not permanent: other rows may change.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::CheckViolation { .. } | Self::Query(DieselError::SerializationError(_)) => true,

@@ -1,8 +1,8 @@
-//! A process works on its database only while the schema and its encryption keys are as the process needs them.
+//! A process works on its database only while the schema and the encryption keys match the process.
 //!
-//! Invariants: a guarded [`Pool`] lends no connection before its schema and keys were looked at, nor while they are wrong;
-//! while a key is missing it lends none to take up new work ([`Pool::get_to_claim`]), and what is under way is finished or
-//! given back. Who is refused gets an error that is waited out as an absent database is ([`Error::is_unavailable`]).
+//! Invariants: a guarded [`Pool`] lends no connection before its schema and keys were checked, nor while they are wrong.
+//! While a key is missing it lends no connection for new work ([`Pool::get_to_claim`]); work under way is finished or
+//! released. A refusal is retried in the same way as an unavailable database ([`Error::is_unavailable`]).
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -16,14 +16,13 @@ use crate::replicas::Replica;
 use crate::sealed::Keyring;
 use crate::{Connection, Error, Pool, Schema, keys};
 
-/// How often a process that works looks again, and announces itself.
+/// Time between two checks of a process that may work; it also renews its row in `replicas`.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How often one that must not work looks again.
+/// Time between two checks of a process that must not work.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a start waits for the first look, as long as for a connection; a database that is away is looked at when it
-/// comes.
+/// How long a start waits for the first check; an unavailable database is checked once it is available.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
-/// How long the end waits for the process' row to be deleted.
+/// How long a stop waits for the deletion of the process's row in `replicas`.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// Why a process must not work on its database.
@@ -32,18 +31,18 @@ pub enum Unfit {
     /// The schema is older than the one the program was compiled for, or lacks a column.
     #[error("schema_outdated: {0}")]
     SchemaOutdated(String),
-    /// Stored values may be sealed with these keys, which the process does not have.
+    /// The process lacks these keys, with which stored values may be sealed.
     #[error("encryption_key_missing: ENCRYPTION_KEYS lacks {}, which stored values are sealed with", .0.join(", "))]
     KeysMissing(Vec<String>),
-    /// The process has keys of these ids that are not those the stored values are sealed with.
+    /// The process's keys with these ids differ from the keys that sealed the stored values.
     #[error("encryption_key_wrong: ENCRYPTION_KEYS has other bytes for {} than the stored values were sealed with", .0.join(", "))]
     WrongKeys(Vec<String>),
 }
 
-/// None: nobody has looked yet.
+/// The result of the last check; none before the first one.
 type Verdict = Option<Result<(), Unfit>>;
 
-/// What a pool lets its connections out for. Until rules are given, for everything.
+/// Decides whether a pool lends connections. Without rules it always does.
 #[derive(Default)]
 pub(crate) struct Gate {
     rules: OnceLock<Rules>,
@@ -57,10 +56,10 @@ struct Rules {
 }
 
 impl Gate {
-    /// Whether connections are let out, to `claim` new work or for what is under way; false while nobody has looked yet.
+    /// Whether connections are lent, to `claim` new work or for work under way; false before the first check.
     ///
     /// # Errors
-    /// Why they are not.
+    /// The reason for which they are not lent.
     pub(crate) fn is_open(&self, claim: bool) -> Result<bool, Error> {
         if self.rules.get().is_none() {
             return Ok(true);
@@ -69,7 +68,7 @@ impl Gate {
         verdict.as_ref().map_or(Ok(false), |verdict| permits(verdict, claim).map(|()| true))
     }
 
-    /// Looks at the database first.
+    /// As [`Gate::is_open`], but checks the database first.
     ///
     /// # Errors
     /// As [`Gate::is_open`]; the database's.
@@ -77,10 +76,10 @@ impl Gate {
         permits(&self.decide(conn).await?, claim)
     }
 
-    /// Looks at the database and decides; announces this process.
+    /// Checks the database, stores the verdict, and renews this process's row in `replicas`.
     ///
     /// # Errors
-    /// The database's, which leave the decision as it was.
+    /// The database's; the stored verdict then stays unchanged.
     async fn decide(&self, conn: &mut Connection) -> Result<Result<(), Unfit>, Error> {
         let Some(rules) = self.rules.get() else { return Ok(Ok(())) };
         let verdict = match rules.look(conn).await {
@@ -91,17 +90,17 @@ impl Gate {
         let before = self.verdict.send_replace(Some(verdict.clone()));
         match &verdict {
             Err(unfit) if before.as_ref() != Some(&verdict) => {
-                tracing::warn!(reason = %unfit, "the process must not work on the database; will look again");
+                tracing::warn!(reason = %unfit, "schema or keys do not match the process; work is suspended, will check again");
             }
             Ok(()) if matches!(before, Some(Err(_))) => {
-                tracing::info!("the process works on the database again")
+                tracing::info!("schema and keys match again; work is resumed")
             }
             _ => {}
         }
         Ok(verdict)
     }
 
-    /// Returns when the process may take up new work, or must not any more.
+    /// Returns when the process may claim new work (`may_claim`), or must not.
     async fn until(&self, may_claim: bool) {
         if self.rules.get().is_some() {
             let wanted = |verdict: &Verdict| matches!(verdict, Some(Ok(()))) == may_claim;
@@ -137,7 +136,7 @@ impl Rules {
     }
 }
 
-/// Keeps looking whether a pool's process may work.
+/// Checks periodically whether a pool's process may work.
 pub struct PoolGuard(Pool);
 
 impl fmt::Debug for PoolGuard {
@@ -147,12 +146,12 @@ impl fmt::Debug for PoolGuard {
 }
 
 impl Pool {
-    /// From now on this pool and its clones lend connections only while the database has this schema and these keys are
-    /// right for it: the keys open what others have sealed, and none is missing. Looks once; without a database, it is
-    /// looked at when it is there.
+    /// From now on this pool and its clones lend connections only while the database has this schema and the keys match: no
+    /// key in use is missing, and each key opens its canary. Checks once; an unavailable database is checked later by
+    /// [`PoolGuard::run`].
     ///
     /// # Errors
-    /// A key is not the one of its id that the database was sealed with.
+    /// A key differs from the one of the same id that sealed the stored values.
     pub async fn guard(
         &self,
         schema: &'static Schema,
@@ -161,29 +160,29 @@ impl Pool {
         let rules = Rules { schema, keyring: keyring.clone(), replica: Replica::default() };
         self.gate.rules.get_or_init(|| rules);
         let guard = PoolGuard(self.clone());
-        // A database that does not answer is looked at later.
+        // A database that does not answer is checked later.
         let _later = tokio::time::timeout(FIRST_LOOK, guard.look()).await.unwrap_or(Ok(false))?;
         Ok(guard)
     }
 }
 
 impl Pool {
-    /// Returns when the process may take up new work.
+    /// Returns when the process may claim new work.
     pub async fn until_fit(&self) {
         self.gate.until(true).await;
     }
 
-    /// Returns when the process must not take up new work.
+    /// Returns when the process must not claim new work.
     pub async fn until_unfit(&self) {
         self.gate.until(false).await;
     }
 }
 
 impl PoolGuard {
-    /// Looks again and again until `end`, and then deletes the announcement of this process.
+    /// Checks periodically until `end`, and then deletes this process's row in `replicas`.
     ///
     /// # Errors
-    /// A key is not the one of its id that the database was sealed with: the process must end.
+    /// A key differs from the one of the same id that sealed the stored values: the process must end.
     pub async fn run(self, end: CancellationToken) -> Result<(), Misconfigured> {
         while !end.is_cancelled() {
             let Some(looked) = end.run_until_cancelled(self.look()).await else { break };
@@ -196,7 +195,7 @@ impl PoolGuard {
                 None => Ok(()),
             }
         };
-        // Otherwise it counts as alive for another minute.
+        // Without the deletion the process counts as running for another minute.
         if let Ok(Err(error)) = tokio::time::timeout(LEAVING, leaving).await {
             tracing::debug!(error = %Chain(&error), "the replica's row could not be deleted");
         }
@@ -217,7 +216,7 @@ impl PoolGuard {
             }),
             Ok(Err(_unfit)) => Ok(false),
             Err(error) => {
-                tracing::debug!(error = %Chain(&error), "the database cannot be looked at; will look again");
+                tracing::debug!(error = %Chain(&error), "the database cannot be checked; will retry");
                 Ok(false)
             }
         }

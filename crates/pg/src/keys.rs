@@ -1,4 +1,4 @@
-//! Canaries: known texts sealed with each encryption key, by which a process finds out whether its keys are the right ones.
+//! Canaries: a known text sealed with each encryption key. A process whose key does not open its canary has a wrong key.
 
 use diesel::sql_types::{Array, Bool, Bytea, Text};
 use diesel::{QueryableByName, sql_query};
@@ -21,7 +21,7 @@ struct Canary {
     is_in_use: bool,
 }
 
-/// Opens the canary of every key; writes those of keys that have none, and that the sealing key is in use from now on.
+/// Opens the canary of every key, writes missing canaries, and flags the sealing key as in use.
 ///
 /// # Errors
 /// [`Unfit::WrongKeys`], [`Unfit::KeysMissing`]; the database's.
@@ -40,7 +40,7 @@ pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<()
     if !new.is_empty() {
         new.sort_unstable();
         insert(conn, keyring, &new).await?;
-        // Another process may have written one of them first, sealed with another key.
+        // Another process may have written one of the canaries first, with another key of the same id.
         canaries = all(conn).await?;
     }
     let wrong: Vec<&Canary> = canaries.iter().filter(is_ours).filter(is_wrong).collect();
@@ -61,8 +61,7 @@ pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<()
     Ok(())
 }
 
-/// Deletes those of these canaries that a process left behind whose key was never in use, for example one with a typing
-/// error.
+/// Deletes those canaries whose key was never in use and that no running process has, for example after a typing error.
 ///
 /// # Errors
 /// The database's.
@@ -77,8 +76,7 @@ async fn delete_abandoned(conn: &mut Connection, ids: &[String]) -> Result<(), E
     Ok(())
 }
 
-/// Deletes the canaries of keys that no process has, and marks those that no process seals with as not in use: nothing is
-/// sealed with them any more.
+/// Deletes the canaries of keys that no running process has. Marks keys as not in use that no running process seals with.
 ///
 /// # Errors
 /// The database's.

@@ -26,7 +26,7 @@ pub enum MigrateError {
     /// A migration failed; those before it stand, it was rolled back.
     #[error("a migration failed: {0}")]
     Migration(Box<dyn std::error::Error + Send + Sync>),
-    /// A column is missing although every migration was applied: somebody changed the schema by hand.
+    /// A column is missing although every migration was applied: the schema was changed by hand.
     #[error("schema_outdated: every migration is applied, but the schema differs: {0}")]
     Columns(SchemaGap),
 }

@@ -44,7 +44,7 @@ pub struct Pool {
     pub(crate) gate: Arc<Gate>,
 }
 
-/// A connection on loan from the pool. Dropped while a panic unwinds, it is closed: nobody knows in which state it is.
+/// A connection on loan from the pool. It is closed when a panic drops it, because its session's state is unknown.
 pub struct PooledConnection {
     /// Absent only once it is closed.
     inner: Option<Object<AsyncPgConnection>>,
@@ -89,7 +89,7 @@ impl Deref for PooledConnection {
 
     #[expect(
         clippy::expect_used,
-        reason = "only closing and dropping take it, and both are the end of the value"
+        reason = "only closing and dropping take the connection, and both end the value"
     )]
     fn deref(&self) -> &Self::Target {
         self.inner.as_ref().expect("an open connection")
@@ -166,10 +166,10 @@ impl Pool {
         self.lend_for(false).await
     }
 
-    /// Lends a connection to take up new work.
+    /// Lends a connection to claim new work.
     ///
     /// # Errors
-    /// As [`Pool::get`]; [`Error::Unfit`] while a key is missing too.
+    /// As [`Pool::get`]; [`Error::Unfit`] also while a key is missing.
     pub async fn get_to_claim(&self) -> Result<PooledConnection, Error> {
         self.lend_for(true).await
     }
@@ -184,7 +184,7 @@ impl Pool {
         Ok(lent)
     }
 
-    /// Lends a connection whether the process may work or not.
+    /// Lends a connection even while the process must not work.
     pub(crate) async fn lend(&self) -> Result<PooledConnection, Error> {
         let waiting = self.gauges.wait();
         let lent = timeout(WAIT_TIMEOUT, self.inner.get()).await;
@@ -247,7 +247,7 @@ impl Pool {
         }
     }
 
-    /// Asks the database whether it is there, and whether the process may take up new work on it.
+    /// Checks that the database answers and that the process may claim new work on it.
     ///
     /// # Errors
     /// When it is not; [`Error::Unfit`] when it must not.

@@ -15,13 +15,13 @@ pub(crate) struct Replica {
     name: String,
 }
 
-/// Another process that is alive.
+/// Another running process.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Alive {
     /// Host and process id.
     #[diesel(sql_type = Text)]
     pub(crate) name: String,
-    /// The first seals.
+    /// The ids of its keys; the first key seals.
     #[diesel(sql_type = Array<Text>)]
     pub(crate) key_ids: Vec<String>,
 }
@@ -35,8 +35,7 @@ impl Default for Replica {
 }
 
 impl Replica {
-    /// Announces that this process is alive and has these keys. Rows of processes that have been silent for a minute are
-    /// deleted.
+    /// Renews this process's row with the ids of its keys. Deletes rows that were not renewed for a minute.
     ///
     /// # Errors
     /// The database's.
@@ -67,7 +66,7 @@ impl Replica {
     }
 }
 
-/// The processes that are alive and seal with another key than this one.
+/// The running processes that seal with a key other than `key_id`.
 ///
 /// # Errors
 /// The database's.

@@ -57,7 +57,7 @@ pub enum RotateError {
     /// Somebody goes on sealing with another key.
     #[error("values are still being sealed with other keys than {0:?}: give it to every process first")]
     StillWritten(String),
-    /// Processes are alive that do not have the new key: they could not open what is sealed with it.
+    /// Running processes lack the new key and could not open values sealed with it.
     #[error(
         "these replicas do not have the key {key:?}: {replicas}; give it to every process first, behind the key that \
          seals (a process that was killed counts for another minute)"
@@ -122,13 +122,13 @@ pub async fn rotate(pool: &Pool, keyring: &Keyring, tables: &[SealedTable]) -> R
 pub struct RotateKeys {}
 
 impl RotateKeys {
-    /// The command `rotate-keys` of a service: [`rotate`] over a connection of its own, once every process that is alive
-    /// has the first key; prints to standard output what came of it, and to standard error which processes still seal with
-    /// another key. Afterwards no process needs the keys that none seals with.
+    /// The command `rotate-keys` of a service: runs [`rotate`] over a connection of its own if every running process has the
+    /// first key. Prints the result to standard output, and the processes that still seal with another key to standard
+    /// error. Afterwards keys that no process seals with can be removed.
     ///
     /// # Errors
-    /// As [`rotate`]; [`RotateError::NotEverywhere`]; [`Error::Unfit`] when a key is not the one the values were sealed
-    /// with.
+    /// As [`rotate`]; [`RotateError::NotEverywhere`]; [`Error::Unfit`] when a key differs from the one that sealed the
+    /// values.
     pub async fn run(
         self,
         url: &SecretString,
@@ -143,7 +143,7 @@ impl RotateKeys {
             return Err(RotateError::NotEverywhere { key: key.to_owned(), replicas: shown(lacking) });
         }
         match keys::check(&mut *pool.get().await?, keyring).await {
-            // What is sealed with a missing key is named row by row.
+            // `rotate` reports each value that is sealed with a missing key.
             Ok(()) | Err(Error::Unfit(Unfit::KeysMissing(_))) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,4 +1,4 @@
-//! The schema a program was compiled for, and what the database lacks of it.
+//! The schema that a program was compiled for, and the parts that a database lacks.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ use secrecy::SecretString;
 
 use crate::{Connection, Error, MigrateError, Pool, migrate};
 
-/// The migrations of a service and the columns they make.
+/// The migrations of a service and the columns that they create.
 pub struct Schema {
     migrations: &'static EmbeddedMigrations,
     columns: &'static str,
 }
 
-/// What a database lacks of a [`Schema`].
+/// The parts of a [`Schema`] that a database lacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchemaGap {
     /// Versions of the migrations that were not applied, oldest first.
@@ -57,19 +57,19 @@ impl fmt::Display for SchemaGap {
 }
 
 impl SchemaGap {
-    /// True when nothing is lacking. A newer schema lacks nothing as long as it has every column.
+    /// True when nothing is missing. A newer schema with every column has no gap.
     pub const fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.missing.is_empty()
     }
 }
 
 impl Schema {
-    /// A schema of these migrations. `columns` has a line `table: column column …` for each table they make.
+    /// A schema of these migrations. `columns` has a line `table: column column …` for each of their tables.
     pub const fn new(migrations: &'static EmbeddedMigrations, columns: &'static str) -> Self {
         Self { migrations, columns }
     }
 
-    /// Applies what the schema lacks, as [`migrate`] does, and checks that every column is there.
+    /// Applies pending migrations, as [`migrate`] does, and checks that every column exists.
     ///
     /// # Errors
     /// As [`migrate`]; [`MigrateError::Columns`] when a column is missing although every migration was applied.
@@ -79,13 +79,13 @@ impl Schema {
         if gap.is_empty() { Ok(()) } else { Err(MigrateError::Columns(gap)) }
     }
 
-    /// What the database lacks.
+    /// The parts that the database lacks.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn gap(&self, conn: &mut Connection) -> Result<SchemaGap, Error> {
         let pending = self.pending(conn).await?;
-        // What a pending migration makes is missing because of it.
+        // Columns of a pending migration are missing because of it.
         let missing = if pending.is_empty() { self.missing(conn).await? } else { Vec::new() };
         Ok(SchemaGap { pending, missing })
     }

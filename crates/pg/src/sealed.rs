@@ -25,7 +25,7 @@ const MAX_KEY_ID_BYTES: usize = 255;
 pub struct Keyring(Arc<Keys>);
 
 struct Keys {
-    /// The first seals.
+    /// The first key seals.
     ids: Vec<String>,
     ciphers: HashMap<String, XChaCha20Poly1305>,
 }
@@ -109,7 +109,7 @@ impl Keyring {
         &self.0.ids
     }
 
-    /// What every value sealed with the sealing key begins with.
+    /// The first bytes of every value sealed with the sealing key.
     pub(crate) fn sealed_prefix(&self) -> Vec<u8> {
         prefix(self.sealing_key())
     }

@@ -8,8 +8,8 @@ use crate::{Error, Pool, PooledConnection};
 
 type Manager = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
-/// A connection inside a transaction. Dropped before its end, also by a panic, the connection is closed, and with it go
-/// the locks: the server rolls back at once.
+/// A connection inside a transaction. Dropping it before the transaction's end, also in a panic, closes the connection: the
+/// server rolls back and releases the locks at once.
 #[derive(Debug)]
 #[must_use = "a transaction that is not committed is rolled back"]
 pub struct Transaction(Option<PooledConnection>);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-/// A task that needs a key its worker lacks is tried again after this.
+/// The wait before a retry when the worker lacks a key.
 const KEY_WAIT: Duration = Duration::from_secs(10);
 
 /// A task that somebody wants done.
@@ -206,8 +206,8 @@ impl From<Panic> for TaskError {
 }
 
 impl From<SealError> for TaskError {
-    /// A key that this process lacks is waited for, and another process may have it; any other value that cannot be opened
-    /// stays so.
+    /// A missing key postpones the task, because another process may have the key. Any other unreadable value fails the
+    /// task.
     fn from(error: SealError) -> Self {
         let reason = error.to_string();
         match error {
@@ -218,7 +218,7 @@ impl From<SealError> for TaskError {
 }
 
 impl From<pg::Error> for TaskError {
-    /// An absent database is waited for; a value that can never be stored fails the task; anything else counts as a try.
+    /// An unavailable database postpones the task. A value that can never be stored fails it. Other errors use an attempt.
     fn from(error: pg::Error) -> Self {
         let reason = error.to_string();
         let after = Duration::from_secs(1);

@@ -30,7 +30,7 @@ pub const AUDIENCE: &str = "zaplecze";
 /// The scope of programs that may ask more often than people.
 const SERVICE: &str = "service";
 
-/// A token's `sub` and `user_id` are no longer (OpenID Connect Core 1.0 §2, `sub`), in characters; both are stored.
+/// The longest `sub` and `user_id` of a token, in characters (OpenID Connect Core 1.0 §2, `sub`); both are stored.
 const MAX_NAME_CHARS: usize = 255;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

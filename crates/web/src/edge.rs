@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) request_timeout: Duration,
     /// A stop was asked for: not ready any more, connections end with their answer.
     pub(crate) draining: AtomicBool,
-    /// Requests being answered, until the end of an answer that is streamed; probes left out.
+    /// Requests in flight, until the end of a streamed answer; without probes.
     pub(crate) in_flight: TaskTracker,
 }
 
@@ -111,7 +111,7 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
             Some(problem) => refuse(problem),
             None => refuse(&Problem::new(ErrorCode::for_status(error.as_response_error().status_code()))),
         }),
-        // The panic hook has logged it, in this request's span. What it said is not for the caller.
+        // The panic hook has logged the panic in this request's span. Its message is not for the caller.
         Ok(Err(_panic)) => Err(refuse(&Problem::new(&INTERNAL))),
         Err(_) => Err(refuse(&Problem::new(&REQUEST_TIMEOUT).retry_after(Duration::from_secs(1)))),
     }

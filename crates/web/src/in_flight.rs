@@ -1,4 +1,4 @@
-//! Answers that are streamed are in flight until their end.
+//! Keeps a request in flight until the end of its streamed answer.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -15,8 +15,8 @@ struct Counted {
     _in_flight: Option<TaskTrackerToken>,
 }
 
-/// Lets a request count as in flight until the body of its answer is read, where that is streamed. Any other is there
-/// already, and the end of the connection waits for it.
+/// Keeps a request with a streamed answer in flight until the body was read. Other bodies are complete already, and the
+/// connection's shutdown waits for them.
 pub(crate) fn until_sent(answer: HttpResponse, in_flight: Option<TaskTrackerToken>) -> HttpResponse {
     match answer.body().size() {
         BodySize::Stream => answer.map_body(|_head, body| Counted { body, _in_flight: in_flight }.boxed()),

@@ -199,7 +199,7 @@ fn usable(jwk: &Jwk) -> Option<Key> {
             let bits = bits(&key.n);
             if bits < MIN_RSA_BITS {
                 let kid = jwk.common.key_id.as_deref();
-                tracing::warn!(kid, bits, "refused a key of the issuer: RSA needs {MIN_RSA_BITS} bits");
+                tracing::warn!(kid, bits, "refused an RSA key of the issuer: shorter than {MIN_RSA_BITS} bits");
                 return None;
             }
             Algorithm::RS256
@@ -217,7 +217,7 @@ fn usable(jwk: &Jwk) -> Option<Key> {
     Some(Key::new(algorithm, DecodingKey::from_jwk(jwk).ok()?))
 }
 
-/// The length of a base64url number in bits; 0 of what is none.
+/// The length of a base64url number in bits; 0 for other text.
 fn bits(number: &str) -> usize {
     let bytes = URL_SAFE_NO_PAD.decode(number).unwrap_or_default();
     let mut significant = bytes.iter().skip_while(|byte| **byte == 0).peekable();

@@ -39,7 +39,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// probes are told "not ready" instead of finding a closed port.
 const NOTICE: Duration = Duration::from_secs(5);
 
-/// How long what is in flight may take to end, [`NOTICE`] included.
+/// How long requests in flight may take to end, [`NOTICE`] included.
 const DRAIN: Duration = Duration::from_secs(25);
 
 /// Histograms hold raw values until read: they are folded this often, should nobody ask for them.
@@ -131,7 +131,7 @@ impl Server {
         self
     }
 
-    /// How long what is in flight may take to end when the server stops, instead of 25 s.
+    /// How long requests in flight may take to end when the server stops, instead of 25 s.
     #[must_use]
     pub fn drain(mut self, limit: Duration) -> Self {
         self.drain = limit;
@@ -188,7 +188,7 @@ impl Server {
         let (authenticator, health) = (Data::new(self.authenticator), Data::new(self.health));
         let (openapi, metrics) = (Data::new(self.openapi), Data::new(prometheus.clone()));
         let limiter = self.limiter.map(Data::new);
-        // Half of a short drain is left for what does not end in time.
+        // Half of a short drain is left for requests that do not end in time.
         let notice = NOTICE.min(self.drain / 2);
         let grace = self.drain.saturating_sub(notice);
         let (state, routes) = (self.state, self.routes);
@@ -277,9 +277,9 @@ impl BoundServer {
         self.internal.as_ref().map(|(address, _)| *address)
     }
 
-    /// Answers until the stop, and then ends in order. When `announced` is cancelled, `/readyz` says no and every answer
-    /// ends its connection. When `stop` is, the port stays open while requests are in flight (5 s at most); what then
-    /// remains is finished ([`Server::drain`] in all). An answer that is streamed is in flight until its end.
+    /// Serves until the stop. After `announced` is cancelled, `/readyz` answers 503 and every answer closes its connection.
+    /// After `stop` is cancelled, the port stays open while requests are in flight, 5 s at most. The remaining requests are
+    /// finished within [`Server::drain`]. A streamed answer is in flight until its end.
     ///
     /// # Errors
     /// The workers cannot be started.

@@ -1,7 +1,7 @@
-//! Answers that are sent while they are made.
+//! Answers that are sent while they are produced.
 //!
-//! Invariant: an answer ends cleanly only when its producer has said that it is complete. One whose producer fails, panics
-//! or is dropped ends the connection without the last chunk (RFC 9112 §8), so that no reader takes a part for the whole.
+//! Invariant: an answer ends cleanly only when its producer has returned `Ok`. If the producer fails, panics or is dropped,
+//! the connection ends without the last chunk (RFC 9112 §8), so that the reader detects an incomplete answer.
 
 use std::error::Error;
 use std::task::{Poll, ready};
@@ -13,7 +13,7 @@ use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-/// A reader that takes nothing for so long has gone away, or makes others wait.
+/// A reader that reads nothing for this long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(50);
 
 enum Part {
@@ -21,16 +21,16 @@ enum Part {
     End,
 }
 
-/// Where a producer sends the parts of an answer.
+/// The channel to which a producer sends the parts of an answer.
 pub struct Parts(mpsc::Sender<Part>);
 
-/// Why an answer is not complete.
+/// The reason for which an answer is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum Incomplete {
     /// The reader closed the connection.
     #[error("the reader closed the connection")]
     ReaderGone,
-    /// The reader takes nothing.
+    /// The reader read nothing for 50 s.
     #[error("the reader took nothing for {PATIENCE:?}")]
     ReaderStalled,
     /// The next part could not be made.
@@ -42,7 +42,7 @@ pub enum Incomplete {
 }
 
 impl Incomplete {
-    /// The next part could not be made, because of this.
+    /// The error that prevented the next part.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed(error.into())
     }
@@ -55,10 +55,10 @@ impl std::fmt::Debug for Parts {
 }
 
 impl Parts {
-    /// Sends a part. One is made while the one before is sent, and no more.
+    /// Sends a part. At most one part is buffered while the previous one is sent.
     ///
     /// # Errors
-    /// [`Incomplete`] when nobody takes it; the producer returns it.
+    /// The reader is gone or stalled; the producer must return this error.
     pub async fn send(&self, bytes: Bytes) -> Result<(), Incomplete> {
         self.put(Part::Bytes(bytes)).await
     }
@@ -72,8 +72,8 @@ impl Parts {
     }
 }
 
-/// The body of an answer that `produce` makes in a task of its own, for `HttpResponseBuilder::streaming`. It is complete
-/// when `produce` returns `Ok`. What `produce` owns is dropped when it ends, also because nobody reads on.
+/// The body of an answer that `produce` makes in a task of its own, for `HttpResponseBuilder::streaming`. The body is
+/// complete when `produce` returns `Ok`. `produce` also ends when the reader is gone, and its values are then dropped.
 pub fn streamed<F>(
     produce: impl FnOnce(Parts) -> F,
 ) -> impl Stream<Item = Result<Bytes, Incomplete>> + Unpin + 'static
@@ -100,7 +100,7 @@ where
         Poll::Ready(match ready!(taken.poll_recv(context)) {
             Some(Part::Bytes(bytes)) => Some(Ok(bytes)),
             Some(Part::End) => None,
-            // Dropped without a word: also by a panic, which drops both ends the task holds.
+            // The producer was dropped before its end, for example by a panic.
             None => Some(Err(Incomplete::Abandoned)),
         })
     })

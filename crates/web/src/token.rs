@@ -27,7 +27,7 @@ pub(crate) struct Claims {
     pub(crate) user_id: Option<String>,
     #[serde(default)]
     pub(crate) scope: String,
-    /// When it ends, begins and was issued, in seconds since 1970. The library compares the first two with the clock.
+    /// End, beginning and issue of the token, in seconds since 1970. The library compares the first two with the clock.
     #[serde(default)]
     exp: Value,
     #[serde(default)]
@@ -88,7 +88,7 @@ impl Verifiers {
             return Err(invalid("this service takes API keys only"));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|error| self.refuse(error.kind()))?;
-        // RFC 7515 §4.1.11: a token that names an extension its reader does not know is not valid.
+        // RFC 7515 §4.1.11: a token with an extension unknown to its recipient is invalid.
         if header.crit.is_some() {
             return Err(invalid("the token needs extensions (crit) that this service does not know"));
         }

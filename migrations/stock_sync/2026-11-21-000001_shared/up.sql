@@ -164,8 +164,8 @@ CREATE TABLE idempotency_keys (
 );
 
 CREATE INDEX idempotency_keys_expires_at ON idempotency_keys (expires_at);
--- A known text, sealed with each encryption key a process has had: a process whose key of that id is another cannot open
--- it, and does not start.
+-- A known text sealed with each encryption key. A process whose key of that id differs cannot open the text and does not
+-- start.
 CREATE TABLE encryption_canary (
     key_id text PRIMARY KEY,
     sealed bytea NOT NULL,
@@ -176,9 +176,9 @@ CREATE TABLE encryption_canary (
 -- deletes it when it has stopped.
 CREATE TABLE replicas (
     id uuid PRIMARY KEY,
-    -- Host and process id, for people.
+    -- Host and process id, for operators.
     name text NOT NULL,
-    -- The first seals.
+    -- The first key seals.
     key_ids text[] NOT NULL,
     seen_at timestamptz NOT NULL
 );

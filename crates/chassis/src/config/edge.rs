@@ -25,7 +25,7 @@ pub struct Http {
     pub rate_limit: RateLimit,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
-    /// How long the process goes on after SIGTERM while `/readyz` says that it stops.
+    /// How long the process continues after SIGTERM while `/readyz` answers 503.
     pub shutdown_delay: Duration,
     /// How long work in flight may take to end after that.
     pub shutdown_drain: Duration,
@@ -64,14 +64,14 @@ impl Reader {
                 "SHUTDOWN_DELAY_SECONDS",
                 5,
                 0..=600,
-                "How long a process with the role `api` goes on after SIGTERM while `/readyz` answers 503, so that load \
+                "How long a process with the role `api` keeps working after SIGTERM while `/readyz` answers 503, so that load \
                  balancers notice before the port is closed.",
             ),
             shutdown_drain: self.seconds(
                 "SHUTDOWN_DRAIN_SECONDS",
                 25,
                 1..=600,
-                "How long work in flight may take to end after that; whoever kills the process must wait longer than both.",
+                "How long work in flight may take to finish after the delay. An orchestrator must wait longer than both before it kills the process.",
             ),
         }
     }

@@ -29,7 +29,7 @@ impl Display for Mistake {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NearMiss {
     pub(crate) name: String,
-    /// The setting that was probably meant.
+    /// The setting with the similar name.
     pub(crate) setting: &'static str,
 }
 
@@ -280,8 +280,8 @@ impl Reader {
         if self.mistakes.is_empty() { Ok(()) } else { Err(self.mistakes) }
     }
 
-    /// Variables without the service's prefix that are probably misspelt settings. The environment holds much that is
-    /// others', so a name has to be very close: the same in another case, one edit from eight characters on, two from sixteen on.
+    /// Variables without the service's prefix that are probably misspelt settings. The environment holds many variables of
+    /// other programs, so a name must be very close: equal but for case, one edit from eight characters on, two from sixteen.
     pub(crate) fn near_misses(&self) -> Vec<NearMiss> {
         self.source.names().filter_map(|name| self.near_miss(name)).collect()
     }

@@ -87,7 +87,7 @@ pub(crate) fn print_mistakes(program: &str, mistakes: &[Mistake]) {
 pub(crate) fn print_near_misses(program: &str, near_misses: &[NearMiss]) {
     let mut out = io::stderr().lock();
     for near_miss in near_misses {
-        // With stderr gone there is nobody to read it.
+        // A closed stderr is ignored.
         let _ = writeln!(out, "{program}: warning: {near_miss}");
     }
 }

@@ -269,7 +269,7 @@ fn addresses_others_inject_are_no_mistakes_of_ours() {
     assert_eq!(mistakes(reader(&[("STOCK_SYNC_PORT_X", "1")])).len(), 1);
 }
 
-/// What the environment of a process holds without being ours: of a shell, of systemd, of Kubernetes, of other programs.
+/// Variables of other programs in a process's environment: a shell, systemd, Kubernetes and others.
 const OTHERS: &str = "PATH HOME USER LOGNAME SHELL LANG LC_ALL TERM TZ PWD HOSTNAME HOST PORT SHLVL TMPDIR DEBUGINFOD_URLS
     HTTP_PROXY NO_PROXY http_proxy no_proxy SSL_CERT_FILE RUST_LOG CARGO_HOME INVOCATION_ID JOURNAL_STREAM NODE_ENV CI
     KUBERNETES_SERVICE_HOST KUBERNETES_PORT KUBERNETES_PORT_443_TCP_ADDR REDIS_SERVICE_HOST REDIS_PORT_6379_TCP POD_IP
@@ -277,7 +277,7 @@ const OTHERS: &str = "PATH HOME USER LOGNAME SHELL LANG LC_ALL TERM TZ PWD HOSTN
     RABBITMQ_DEFAULT_USER OTEL_METRICS_EXPORTER OTEL_EXPORTER_OTLP_TIMEOUT OTEL_EXPORTER_OTLP_PROTOCOL OTEL_PROPAGATORS
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT AWS_REGION GITHUB_TOKEN DOCKER_HOST WEBHOOK_DISPATCHER_URL ALLEGRO_BACKUP_PORT";
 
-/// Declares what several services share.
+/// Declares settings that several services share.
 fn declare(reader: &mut Reader) {
     reader.http(8002);
     reader.log();

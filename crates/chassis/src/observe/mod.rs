@@ -44,7 +44,7 @@ const OURS: [&str; 11] = [
 /// Lines that wait to be written, at most.
 const WAITING_LINES: usize = 16_384;
 
-/// Panics of any thread, whoever caught them.
+/// Panics of any thread, caught or not.
 pub(crate) const PANICS: &str = "panics_total";
 
 /// How long the collector of traces may take for the last of them.

@@ -26,7 +26,7 @@ struct Place {
 
 impl Place {
     fn new(variables: &[(&'static str, &str)]) -> Self {
-        // No test but one of the delay itself waits for load balancers.
+        // Only tests of the delay itself wait for load balancers.
         let variables = [("SHUTDOWN_DELAY_SECONDS", "0")].iter().chain(variables);
         let variables = variables.map(|(name, value)| (*name, (*value).to_owned())).collect();
         Self { folder: tempfile::tempdir().unwrap(), variables }
@@ -195,7 +195,7 @@ fn a_misspelt_setting_without_prefix_is_reported() {
 }
 
 #[test]
-fn an_empty_claim_is_no_token() {
+fn token_issue_refuses_an_empty_claim() {
     let place = Place::new(&[("AUTH_JWT_SECRET", SECRET)]);
     for (option, claims) in [
         ("--sub", ["--sub", "", "--scope", "a", "--user-id", "u"]),
@@ -419,7 +419,7 @@ fn a_second_signal_does_not_wait() {
 }
 
 #[test]
-fn after_sigterm_it_goes_on_for_the_delay_and_a_second_signal_ends_it() {
+fn a_second_signal_ends_the_process_during_the_delay() {
     let place = Place::new(&[("API_PORT", "0"), ("SHUTDOWN_DELAY_SECONDS", "600")]);
     let mut serving = place.serve(&["--insecure-local"]);
     serving.signal(Signal::SIGTERM);
@@ -433,7 +433,7 @@ fn after_sigterm_it_goes_on_for_the_delay_and_a_second_signal_ends_it() {
 }
 
 #[test]
-fn it_ends_well_when_the_delay_is_over() {
+fn the_process_exits_with_0_after_the_delay() {
     let place = Place::new(&[("API_PORT", "0"), ("SHUTDOWN_DELAY_SECONDS", "1")]);
     let mut serving = place.serve(&["--insecure-local"]);
     let asked = Instant::now();
@@ -443,7 +443,7 @@ fn it_ends_well_when_the_delay_is_over() {
 }
 
 #[test]
-fn whoever_gets_no_requests_does_not_wait_for_a_load_balancer() {
+fn a_worker_and_ctrl_c_have_no_shutdown_delay() {
     let place = Place::new(&[("API_PORT", "0"), ("SHUTDOWN_DELAY_SECONDS", "600")]);
     for (roles, signal) in [("worker", Signal::SIGTERM), ("api,worker", Signal::SIGINT)] {
         let mut serving = place.serve(&["--insecure-local", "--role", roles]);
@@ -453,7 +453,7 @@ fn whoever_gets_no_requests_does_not_wait_for_a_load_balancer() {
 }
 
 #[test]
-fn work_that_does_not_end_is_left_when_the_drain_is_over() {
+fn unfinished_work_is_abandoned_at_the_end_of_the_drain() {
     let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", "never"), ("SHUTDOWN_DRAIN_SECONDS", "1")]);
     let mut serving = place.serve(&["--insecure-local"]);
     serving.signal(Signal::SIGTERM);

@@ -19,8 +19,8 @@ RabbitMQ's topic exchange `zaplecze.events`, its type as the routing key. The AM
 - It comes at least once: do nothing the second time an `id` comes.
 - Facts about one `partitionkey` normally come in order, and an older one may come late: where that matters, keep the
   last `sequence` of each `subject` and leave out what is not larger.
-- Instants (`time`, and those in `data`) are UTC, in the years 0001 to 9999, in microseconds at most; a message with
-  another `time` is dead-lettered.
+- Instants (`time`, and those in `data`) are UTC, in the years 0001 to 9999, with at most microseconds. A message with
+  any other `time` is dead-lettered.
 - Fields are added to a type, never removed or changed: ignore what you do not know. A breaking change is a new type
   `<type>.v2` beside the old one.
 ";

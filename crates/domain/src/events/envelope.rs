@@ -12,9 +12,9 @@ use crate::ids::EventId;
 /// Where the schema of an event type is described; the type is appended as the fragment.
 const SCHEMA_BASE: &str = "https://github.com/zaplecze/zaplecze/blob/main/docs/EVENTS.md#";
 
-/// An event's type is its routing key, which is no longer (AMQP 0-9-1 §4.2.5.3, short strings), in bytes.
+/// The longest event type, in bytes: it is the routing key (AMQP 0-9-1 §4.2.5.3, short strings).
 const MAX_TYPE_BYTES: usize = 255;
-/// Any other attribute, in bytes.
+/// The longest other attribute, in bytes.
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
 
 /// A fact on its way: who tells it, about what, when, and the data as it was written.
@@ -81,9 +81,9 @@ pub enum EnvelopeError {
     /// An attribute that no consumer can store.
     #[error("the event's {attribute} {rule}")]
     Attribute {
-        /// Its name.
+        /// The attribute's name.
         attribute: &'static str,
-        /// What it breaks.
+        /// The violated rule.
         rule: AttributeRule,
     },
     /// Data asked for as another type than it is.
@@ -96,16 +96,16 @@ pub enum EnvelopeError {
     },
 }
 
-/// What an attribute of text must be.
+/// A rule for text attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AttributeRule {
     /// CloudEvents 1.0.2, REQUIRED attributes, and `subject`.
     #[error("must not be empty")]
     NotEmpty,
-    /// In bytes of UTF-8.
+    /// The longest value, in bytes of UTF-8.
     #[error("must be at most {0} bytes long")]
     AtMost(usize),
-    /// CloudEvents 1.0.2, type system: no control characters. Of these only U+0000 is refused: no database stores it.
+    /// CloudEvents 1.0.2, type system: no control characters. Only U+0000 is refused, because Postgres cannot store it.
     #[error("must not contain the character U+0000")]
     NoNul,
 }
@@ -134,11 +134,11 @@ impl Envelope {
         })
     }
 
-    /// Reads an envelope in structured mode. The trace is not looked at: one that cannot be read is no reason to refuse an
+    /// Reads an envelope in structured mode. The trace is not checked: an invalid trace is no reason to refuse an
     /// event.
     ///
     /// # Errors
-    /// When the bytes are no CloudEvents 1.0 envelope of ours, or an attribute is empty, too long or holds U+0000.
+    /// The bytes are not a CloudEvents 1.0 envelope of ours, or an attribute is empty, too long or holds U+0000.
     pub fn parse(body: &[u8]) -> Result<Self, EnvelopeError> {
         let envelope: Self = serde_json::from_slice(body)?;
         if envelope.specversion != "1.0" {

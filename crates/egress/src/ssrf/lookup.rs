@@ -1,4 +1,4 @@
-//! Whether a request that came to nothing in time was waiting for a name server.
+//! Detects whether a request that timed out was waiting for a name server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,16 +11,16 @@ tokio::task_local! {
 #[derive(Debug, Clone, Default)]
 pub struct Lookup(Arc<AtomicUsize>);
 
-/// Counts as a lookup while it lives.
+/// A running lookup; it ends when this value is dropped.
 pub(super) struct UnderWay(Lookup);
 
 impl Lookup {
-    /// Runs a request whose lookup this is.
+    /// Runs a request and attributes its name lookups to this value.
     pub async fn watch<F: Future>(&self, request: F) -> F::Output {
         CURRENT.scope(self.clone(), request).await
     }
 
-    /// True while a name server is being waited for.
+    /// True while the request waits for a name server.
     pub fn is_under_way(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
     }

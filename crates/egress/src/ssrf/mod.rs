@@ -58,18 +58,18 @@ pub enum Refused {
     /// The name leads to an address that is not permitted.
     #[error("the name {0:?} leads to a private or special network")]
     Name(String),
-    /// There is no such name (NXDOMAIN), or it has no address.
+    /// The name does not exist (NXDOMAIN), or has no address.
     #[error("the name {0:?} has no address")]
     Unknown(String),
-    /// No name server says within the time there is where the name leads.
+    /// No name server answered within the time limit.
     #[error("the name {0:?} was not looked up: no name server answered in time")]
     Unanswered(String),
-    /// The name servers cannot say where the name leads, or cannot be asked.
+    /// A name server answered with an error, or could not be reached.
     #[error("the name {name:?} was not looked up: {reason}")]
     LookupFailed {
         /// The name.
         name: String,
-        /// What the name server answered, or why it could not be asked.
+        /// The name server's error, or the reason for which it could not be reached.
         reason: String,
     },
 }

@@ -73,8 +73,8 @@ impl Resolver {
     /// The addresses of a name, all of them permitted.
     ///
     /// # Errors
-    /// When it has none, or one that is not permitted while none of them is of an explicitly allowed network; when nobody
-    /// can say.
+    /// The name has no address, the lookup failed, or an address is not permitted while none of them is of an explicitly
+    /// allowed network.
     pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, Refused> {
         // With the dot the name is complete: no search domain of our own network is tried with it.
         let complete = format!("{}.", name.trim_end_matches('.'));

@@ -1,5 +1,5 @@
-//! One batch, one transaction: inbox rows and effect together. A batch that fails, or whose handler panics, is split in
-//! halves, so that a poisonous fact harms only itself.
+//! One batch, one transaction: inbox rows and effect together. A batch that fails, or whose handler panics, is
+//! bisected, so that a poison message fails alone.
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -24,7 +24,7 @@ pub trait Handler: Send + Sync + 'static {
     /// the database here: the transaction may still be rolled back.
     ///
     /// # Errors
-    /// Why the batch as a whole could not be applied; it is then split, down to the fact that is at fault. A panic is a
+    /// The batch as a whole could not be applied; it is then bisected down to the event at fault. A panic is a
     /// [`Failure::Retry`] with the panic's message.
     fn handle(
         &self,
@@ -37,8 +37,8 @@ pub trait Handler: Send + Sync + 'static {
         usize::MAX
     }
 
-    /// Told after the commit and before the acknowledgement. It must not matter when it is never called, or panics. Nothing
-    /// more is handed over before it returns.
+    /// Called after the commit and before the acknowledgement; may never be called, and may panic, without harm. No further
+    /// events are dispatched before it returns.
     fn committed(&self, effect: Self::Effect) -> impl Future<Output = ()> + Send;
 }
 
@@ -86,12 +86,12 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Consumes until `stop`; the batch in hand is finished first. Heals by itself from whatever goes away. While the pool's
-    /// process must not take up work ([`pg::Pool::guard`]), nothing is consumed.
+    /// Consumes until `stop` and finishes the current batch. Reconnects after any failure. Consumes nothing while the process
+    /// must not claim work ([`pg::Pool::guard`]).
     pub async fn run<H: Handler>(self, broker: Broker, pool: pg::Pool, handler: H, stop: CancellationToken) {
         let mut failures = 0_u32;
         while stop.run_until_cancelled(pool.until_fit()).await.is_some() {
-            // A process that must not work any more holds nothing that others could take.
+            // When the process must not work any more, it releases messages that others can consume.
             let end = stop.child_token();
             let session = panic_as_error(self.session(&broker, &pool, &handler, &end, &mut failures));
             let unfit = async {

@@ -165,11 +165,11 @@ impl Consumer {
         for (place, message) in failed {
             match copies.send_on(self.subscriber.service, &place, &message).await {
                 Ok(()) => settled.push(message.acker),
-                // Sent on again it is refused again, and would hold up those behind it: the broker moves the message itself to
+                // Another copy would be refused too, and would block later messages: the broker moves the message itself to
                 // the dead queue.
                 Err(error) if topology::is_refusal(&error) => {
                     let reason = place.reason;
-                    tracing::error!(reason, error = %Chain(&error), "a copy of a message was refused; it is dead-lettered as it is");
+                    tracing::error!(reason, error = %Chain(&error), "RabbitMQ refused the copy of a message; the original is dead-lettered");
                     metrics::counter!("messaging_dead_total").increment(1);
                     message.acker.reject(BasicRejectOptions { requeue: false }).await?;
                     is_whole = false;
@@ -199,7 +199,7 @@ impl Consumer {
     }
 }
 
-/// Reads a message, or says why it cannot be read.
+/// Reads a message; the error is the reason for which it cannot be read.
 fn parse(body: &[u8]) -> Result<Envelope, String> {
     match catch_panic_in(|| Envelope::parse(body)) {
         Ok(parsed) => parsed.map_err(|error| error.to_string()),
@@ -253,14 +253,14 @@ fn dead(failed_before: u32, reason: String) -> SentOn {
     SentOn { role: Role::Dead, attempt: failed_before + 1, reason }
 }
 
-/// How often it failed, as far as it says so. A stranger's number only decides how soon its message is dead-lettered.
+/// The attempts that its header records. A foreign publisher's number affects only how soon its message is dead-lettered.
 fn attempts(message: &Delivery) -> u32 {
     let headers = message.properties.headers().as_ref();
     headers.map_or(0, |known| headers::number(known, headers::ATTEMPT)).min(MAX_ATTEMPTS)
 }
 
-/// Publishes copies of messages that failed, on a channel of its own: a copy that the broker refuses closes the channel, and
-/// what was applied is acknowledged all the same.
+/// Publishes copies of failed messages on a channel of its own. A copy that the broker refuses closes only this channel, so
+/// that applied messages are still acknowledged.
 struct Copies<'a> {
     broker: &'a Broker,
     /// None before the first copy and after an error.
@@ -268,8 +268,8 @@ struct Copies<'a> {
 }
 
 impl Copies<'_> {
-    /// Publishes a copy where it waits or rests, and returns when the broker has it: only then may the original be
-    /// acknowledged. Dying in between leaves both, and the inbox makes that harmless.
+    /// Publishes a copy to the retry or dead queue and returns when the broker has confirmed it. Only then may the original
+    /// be acknowledged. A crash in between leaves both, and the inbox ignores the second one.
     async fn send_on(&mut self, service: &str, place: &SentOn, message: &Delivery) -> Result<(), Error> {
         let (queue, attempt) = (place.role.queue_of(service), place.attempt);
         let (properties, mut written) = properties::kept(&message.properties);
@@ -287,10 +287,10 @@ impl Copies<'_> {
         self.channel = Some(channel);
         failpoint::hit("consumer.after_send_on");
         if place.role == Role::Dead {
-            tracing::error!(queue, reason = place.reason, "a fact cannot be applied and was set aside");
+            tracing::error!(queue, reason = place.reason, "message failed and was dead-lettered");
             metrics::counter!("messaging_dead_total").increment(1);
         } else {
-            tracing::warn!(queue, reason = place.reason, attempt, "a fact failed and comes again");
+            tracing::warn!(queue, reason = place.reason, attempt, "message failed; will retry");
             metrics::counter!("messaging_retried_total").increment(1);
         }
         Ok(())

@@ -82,7 +82,7 @@ impl DeadLetter {
     }
 
     /// The properties it goes back to its queue with: attempts are counted anew, what happened stays written down.
-    /// RabbitMQ's own history is not: it would take the message for one that goes in circles, and throw it away.
+    /// RabbitMQ's own history is removed: RabbitMQ would detect a cycle and drop the message.
     pub(super) fn revived(&self) -> BasicProperties {
         let (properties, mut written) = properties::kept(&self.properties);
         headers::set_cause(
@@ -120,7 +120,7 @@ impl DeadLetter {
     }
 }
 
-/// The broker's own words where it moved the message itself, which then is the latest that happened to it; else ours.
+/// The broker's reason if it moved the message itself, which is then its latest move; otherwise ours.
 fn cause(written: &FieldTable) -> Cause {
     moved(written).unwrap_or_else(|| Cause {
         reason: headers::text(written, headers::REASON).unwrap_or_else(|| "not known".to_owned()),
@@ -129,7 +129,7 @@ fn cause(written: &FieldTable) -> Cause {
     })
 }
 
-/// The latest move of the broker. Our copies carry none: a message on which one stands was moved after we had it.
+/// The broker's latest move. Our copies carry no such header: a message that has one was moved after our copy.
 fn moved(written: &FieldTable) -> Option<Cause> {
     let AMQPValue::FieldArray(deaths) = written.inner().get("x-death")? else { return None };
     let AMQPValue::FieldTable(latest) = deaths.as_slice().first()? else { return None };

@@ -149,7 +149,7 @@ async fn the_inbox_forgets_what_is_two_weeks_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_database_stores_is_dead_lettered_at_once() {
+async fn unstorable_events_are_dead_lettered_at_once() {
     let bench = Bench::new().await;
     bench.consume().await;
     let channel = bench.broker().channel().await.unwrap();
@@ -158,7 +158,7 @@ async fn what_no_database_stores_is_dead_lettered_at_once() {
         change(&mut event);
         event
     };
-    // The last passes the envelope's rules, and the database refuses it.
+    // The last event passes the envelope's rules and is refused by the database.
     let cases = [
         (
             with(|it| it.subject = "a\0b".to_owned()),

@@ -1,4 +1,4 @@
-//! Messages of another publisher: their properties neither act on what is sent on nor stop the consumer.
+//! Messages of another publisher: their properties neither act on our copies nor stop the consumer.
 
 use domain::events::Envelope;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -21,7 +21,7 @@ async fn stranger(bench: &Bench) -> Channel {
     channel
 }
 
-/// Publishes and returns when the broker has it.
+/// Publishes and returns when the broker has confirmed it.
 async fn publish(channel: &Channel, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) {
     let options = BasicPublishOptions::default();
     let sent = channel.basic_publish(exchange.into(), key.into(), options, body, properties).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_dead_letter_outlives_its_publishers_expiration() {
     publish_fact(&channel, &fact(1), lasting.clone()).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
 
-    // What is published later with the same expiration is the clock.
+    // A later message with the same expiration serves as the clock.
     let plain = QueueDeclareOptions::default();
     channel.queue_declare("clock".into(), plain, FieldTable::default()).await.unwrap();
     publish(&channel, "", "clock", b"", lasting).await;
@@ -72,7 +72,7 @@ async fn a_dead_letter_outlives_its_publishers_expiration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_foreign_message_is_dead_lettered_once_and_stalls_none() {
+async fn each_foreign_message_is_dead_lettered_once() {
     let bench = Bench::new().await;
     bench.consume().await;
     let channel = stranger(&bench).await;
@@ -106,7 +106,7 @@ async fn each_foreign_message_is_dead_lettered_once_and_stalls_none() {
         publish_fact(&channel, fact, BasicProperties::default()).await;
     }
     bench.until("notes", 20 - i64::try_from(cases.len()).unwrap()).await;
-    // Behind whatever the others may have multiplied to.
+    // Published last, behind every copy of the earlier messages.
     let last = fact(99);
     poison(&bench, &last).await;
     publish_fact(&channel, &last, BasicProperties::default()).await;
@@ -125,7 +125,7 @@ async fn each_foreign_message_is_dead_lettered_once_and_stalls_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_message_that_fails_once_comes_again() {
+async fn a_foreign_message_that_fails_once_is_retried() {
     let bench = Bench::new().await;
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", fact(1).subject)).await;
     bench.consume().await;
@@ -141,7 +141,7 @@ async fn a_foreign_message_that_fails_once_comes_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_expired_unread_can_be_requeued() {
+async fn an_expired_message_can_be_requeued() {
     let mut bench = Bench::new().await;
     bench.consume().await;
     bench.stop_consuming().await;
@@ -163,11 +163,11 @@ async fn what_expired_unread_can_be_requeued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_the_broker_refuses_holds_up_no_other_message() {
+async fn a_refused_copy_blocks_no_other_message() {
     let mut bench = Bench::new().await;
     bench.consume().await;
     bench.stop_consuming().await;
-    // May bind its queues and publish nothing to them: not one copy is taken.
+    // This user may bind queues but not publish to them: the broker refuses every copy.
     let url = bench.vhost.url_of_another(r"^(zaplecze|notes)\.events.*$");
     let (stop, consumer) = (CancellationToken::new(), Consumer { subscriber: NOTES, batch: 100 });
     let broker = Broker::new(&url, "restricted").unwrap();

@@ -10,10 +10,10 @@ use testkit::eventually;
 use crate::support::{Bench, NOTES, Notes, fact};
 
 const POISON: u128 = 37;
-/// Applied, and then the work after its commit panics.
+/// The work after this event's commit panics.
 const LATE_POISON: u128 = 38;
 
-/// Notes facts, and panics over two of them.
+/// Records events, and panics at two of them.
 struct Fragile;
 
 impl Handler for Fragile {
@@ -50,7 +50,7 @@ async fn publish(channel: &lapin::Channel, fact: &Envelope, failed_before: i32) 
     sent.await.unwrap();
 }
 
-/// Takes a message of a queue, and says why it is there.
+/// Takes a message from a queue and returns its recorded reason.
 async fn reason(channel: &lapin::Channel, queue: &str) -> String {
     let message = eventually(&format!("a message in {queue}"), async || {
         channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.unwrap()
@@ -69,7 +69,7 @@ async fn a_panic_is_a_failed_attempt_of_the_one_message() {
     bench.begin_to_handle(NOTES, Fragile);
     bench.until_queue("notes.events", |queue| queue.consumer_count() == 1).await;
     let channel = bench.broker().channel().await.unwrap();
-    // One has its attempts behind it, the other waits longest for its next one.
+    // One message is at its last attempt; the other waits longest for its next attempt.
     publish(&channel, &fact(POISON), 5).await;
     publish(&channel, &fact(POISON), 2).await;
     for number in (0..100).filter(|number| *number != POISON) {

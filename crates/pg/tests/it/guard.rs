@@ -1,4 +1,4 @@
-//! A guarded pool works on the schema and with the keys it needs, and on nothing else.
+//! A guarded pool lends connections only while schema and keys match.
 
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
@@ -24,7 +24,7 @@ async fn migrated() -> Database {
     database
 }
 
-/// A process with these keys that is alive.
+/// Starts the guard of a process with these keys.
 async fn process(database: &Database, keys: &[(&str, u8)]) -> (Pool, PoolGuard) {
     let pool = database.pool();
     let guard = pool.guard(&SCHEMA, &keyring(keys)).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_pool_waits_for_pending_migrations() {
     let (pool, guard) = process(&database, &[("k1", 1)]).await;
     let pending = "pending migrations: 20260101000001, 20260101000002".to_owned();
     assert_eq!(why(&pool).await, Unfit::SchemaOutdated(pending));
-    assert!(pool.get().await.unwrap_err().is_unavailable(), "it is waited for");
+    assert!(pool.get().await.unwrap_err().is_unavailable(), "the migrations are waited for");
     tokio::spawn(guard.run(CancellationToken::new()));
     SCHEMA.migrate(database.url()).await.unwrap();
     eventually("the pool to work", async || pool.get().await.ok()).await;
@@ -64,7 +64,7 @@ async fn a_missing_column_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_schema_is_fine() {
+async fn a_newer_schema_is_accepted() {
     let database = migrated().await;
     let newer =
         "ALTER TABLE levels ADD extra int; INSERT INTO __diesel_schema_migrations VALUES ('20990101000001')";
@@ -86,7 +86,7 @@ async fn another_key_of_the_same_id_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_checked_when_an_absent_database_comes() {
+async fn keys_are_checked_once_the_database_is_available() {
     let database = migrated().await;
     process(&database, &[("k1", 1)]).await;
     let proxy = testkit::Proxy::before(secrecy::ExposeSecret::expose_secret(database.url()));
@@ -100,7 +100,7 @@ async fn keys_are_checked_when_an_absent_database_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_works_without_a_key_nobody_seals_with() {
+async fn a_process_works_without_an_unused_key() {
     let database = migrated().await;
     let (old, _guard) = process(&database, &[("k1", 1)]).await;
     process(&database, &[("k1", 1), ("k2", 2)]).await;
@@ -110,7 +110,7 @@ async fn a_process_works_without_a_key_nobody_seals_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_stops_working_when_a_key_it_lacks_is_used() {
+async fn a_process_stops_claiming_when_it_lacks_a_key_in_use() {
     let database = migrated().await;
     let (pool, guard) = process(&database, &[("k1", 1)]).await;
     pool.get().await.unwrap();
@@ -121,7 +121,7 @@ async fn a_process_stops_working_when_a_key_it_lacks_is_used() {
     let refused = pool.get_to_claim().await.unwrap_err();
     assert!(matches!(&refused, Error::Unfit(Unfit::KeysMissing(ids)) if *ids == ["k2"]), "{refused:?}");
     assert!(pool.ping().await.is_err());
-    pool.get().await.expect("a connection for what is under way");
+    pool.get().await.expect("a connection for work under way");
 }
 
 async fn rotate(database: &Database, keys: &[(&str, u8)]) -> Result<(), RotateError> {
@@ -142,18 +142,18 @@ async fn rotate_keys_waits_for_the_new_key_everywhere() {
     stop.cancel();
     old.await.unwrap().unwrap();
 
-    // A process that still seals with the old key needs it afterwards.
+    // A running process still seals with the old key, so that its canary stays.
     let (_pool, behind) = process(&database, &[("k1", 1), ("k2", 2)]).await;
     rotate(&database, &both).await.unwrap();
     let (pool, without) = process(&database, &[("k2", 2)]).await;
     assert!(matches!(pool.ping().await, Err(Error::Unfit(Unfit::KeysMissing(_)))));
-    // They have ended: the stop was asked for before.
+    // The guards end at once, because their stop was requested before.
     behind.run(stop.clone()).await.unwrap();
     without.run(stop.clone()).await.unwrap();
 
     let _front = process(&database, &both).await;
     rotate(&database, &both).await.unwrap();
-    // Nothing is sealed with the old key any more: it may go.
+    // Nothing is sealed with the old key any more, so that it can be removed.
     let (pool, _guard) = process(&database, &[("k2", 2)]).await;
     pool.get().await.unwrap();
 }
@@ -169,7 +169,7 @@ async fn a_killed_process_counts_for_a_minute() {
     let (pool, _guard) = process(&database, &both).await;
     let mut conn = pool.get().await.unwrap();
     let rows = sql_query("SELECT FROM replicas").execute(&mut *conn).await.unwrap();
-    assert_eq!(rows, 1, "the silent one is deleted");
+    assert_eq!(rows, 1, "the row of the killed process is deleted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,7 +127,7 @@ async fn a_broken_rule_is_told_by_its_name() {
     assert!(!negative.is_unavailable());
 }
 
-/// What a statement fails with.
+/// The error of a failing statement.
 async fn failure(pool: &Pool, statement: &str, text: &str) -> Error {
     let done: Result<(), Error> = pool
         .transaction(async |conn| {

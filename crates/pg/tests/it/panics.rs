@@ -22,7 +22,7 @@ async fn number(conn: &mut pg::Connection, query: &str) -> i32 {
     found.number
 }
 
-/// Writes a row and panics with the connection in hand.
+/// Writes a row and panics while it holds the connection.
 async fn write_and_panic(conn: &mut pg::Connection, backend: &AtomicI32) -> Result<(), Error> {
     backend.store(number(conn, "SELECT pg_backend_pid()").await, Ordering::Relaxed);
     sql_query("INSERT INTO shelf VALUES (1)").execute(conn).await?;

@@ -67,7 +67,7 @@ async fn a_failing_task_is_tried_as_often_as_it_may_be_and_postponing_does_not_c
     stop.cancel();
 }
 
-/// Panics inside a transaction whenever its task says so.
+/// Panics inside a transaction when its task is of the queue `fragile`.
 struct Fragile(pg::Pool);
 
 impl TaskHandler for Fragile {

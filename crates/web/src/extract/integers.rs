@@ -1,4 +1,4 @@
-//! Integers as JSON Schema means them: any number with a zero fraction (`46`, `46.0`, `4.6e1`).
+//! Integers as JSON Schema defines them: any number with a zero fraction (`46`, `46.0`, `4.6e1`).
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// A deserializer of JSON whose fields of an integer type accept every number with a zero fraction. The literal is read
-/// exactly, never through a double; what is not an integer is left as it was sent. The same type wraps the visitors, seeds
-/// and accesses on the way down; the content of an enum's variant is not followed.
+/// exactly, never through a double; other values are unchanged. The same type wraps the nested visitors, seeds
+/// and accesses; the content of enum variants is not wrapped.
 pub(super) struct Integers<T>(pub(super) T);
 
 macro_rules! deserialize {
@@ -158,7 +158,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Integers<S> {
     }
 }
 
-/// A literal of JSON, as far as integers are concerned.
+/// A JSON literal, read as an integer if possible.
 #[derive(Debug, PartialEq, Eq)]
 enum Literal {
     Integer(i128),
@@ -188,7 +188,7 @@ fn integer<'de, D: Deserializer<'de>, V: Visitor<'de>>(inner: D, visitor: V) -> 
     }
 }
 
-/// `literal` is well-formed JSON.
+/// Reads a literal, which must be well-formed JSON.
 fn read(literal: &str) -> Literal {
     let unsigned = literal.trim_start_matches('-');
     if !unsigned.starts_with(|first: char| first.is_ascii_digit()) {

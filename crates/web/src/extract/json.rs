@@ -126,10 +126,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     from_text(text)
 }
 
-/// JSON as `T`: a body, or what is left of one when something was merged into it.
+/// Parses JSON as `T`: a body, or a body after a merge.
 ///
 /// # Errors
-/// 400 with line and column of what is no JSON, or with the pointer of what has the wrong shape.
+/// 400 with the line and column of malformed JSON, or with the pointer to a value of the wrong shape.
 pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let malformed = |error: &serde_json::Error| Problem::new(&MALFORMED_JSON).detail(error.to_string());
     let mut json = serde_json::Deserializer::from_str(text);
@@ -154,8 +154,8 @@ fn misshapen(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     Problem::new(&INVALID_CONTENT).error(pointer, finding.code, message)
 }
 
-/// A raw NUL is no JSON at all, so only the escape matters. Where it stands is looked for in the tree; text that has none,
-/// because it is no JSON or because parts of it are kept unread, is refused as a whole.
+/// Refuses U+0000 with a pointer to each text that holds it. Only the escape matters, because a raw NUL is not JSON. Text
+/// that cannot be read into a tree is refused as a whole.
 fn refuse_nul(text: &str) -> Result<(), Problem> {
     if !has_nul(text) {
         return Ok(());
@@ -163,7 +163,7 @@ fn refuse_nul(text: &str) -> Result<(), Problem> {
     let mut errors = Vec::new();
     match serde_json::from_str::<Value>(text) {
         Ok(tree) => find_nul(&tree, &mut String::new(), &mut errors),
-        // What is no JSON is left to the real parse to describe.
+        // The real parse reports malformed JSON.
         Err(_) if serde_json::from_str::<&RawValue>(text).is_err() => return Ok(()),
         Err(_unread) => {}
     }
@@ -173,8 +173,8 @@ fn refuse_nul(text: &str) -> Result<(), Problem> {
     Err(Problem::new(&INVALID_CONTENT).errors(errors))
 }
 
-/// True when `\u0000` stands behind an even number of backslashes: behind an odd one it is an innocent backslash before
-/// four digits.
+/// True when `\u0000` follows an even number of backslashes. After an odd number it is an escaped backslash before other
+/// text.
 fn has_nul(text: &str) -> bool {
     text.match_indices("\\u0000").any(|(at, _)| {
         let before = text.get(..at).unwrap_or_default();

@@ -19,7 +19,7 @@ use utoipa::{PartialSchema, ToSchema};
 use self::errors::Errors;
 use crate::problem::{Body, CODES, ErrorCode, FieldError};
 
-/// What the HTTP library answers by itself, before any operation is known.
+/// Describes answers of the HTTP library, which are sent before the operation is known.
 const WITHOUT_BODY: &str = "What cannot be read as a request over HTTP/1.1 is answered with 400, 408 or 431 without a body, see \
     https://github.com/zaplecze/zaplecze/blob/main/docs/ERRORS.md#without-a-body.";
 

@@ -116,7 +116,7 @@ impl Problem {
         }
     }
 
-    /// The process must not work on its database now. It was logged when that was found out.
+    /// The process must not work on its database now. The pool's guard has logged the reason.
     fn unfit(unfit: &Unfit) -> Self {
         let code = match unfit {
             Unfit::SchemaOutdated(_) => &SCHEMA_OUTDATED,
@@ -125,11 +125,10 @@ impl Problem {
         Self::new(code).detail(unfit.to_string()).retry_after(RETRY_AFTER)
     }
 
-    /// A stored value cannot be opened: another process may have the key that this one lacks; anything else is an error
-    /// nobody foresaw.
+    /// A stored value cannot be opened. A missing key is 503, because another process may have it; any other cause is 500.
     pub fn sealed(error: &SealError) -> Self {
         let SealError::UnknownKey(_) = error else { return Self::internal(error) };
-        tracing::warn!(%error, "a stored value cannot be opened here");
+        tracing::warn!(%error, "a stored value cannot be opened: the process lacks its key");
         Self::new(&ENCRYPTION_KEY_MISSING).detail(error.to_string()).retry_after(RETRY_AFTER)
     }
 

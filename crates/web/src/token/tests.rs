@@ -33,7 +33,7 @@ struct Pair {
 impl Pair {
     fn new(id: &str, algorithm: Algorithm) -> Self {
         let private = match algorithm {
-            // Making one takes too long without optimisations.
+            // Generating a key takes too long without optimisations.
             Algorithm::RS256 => EncodingKey::from_rsa_der(include_bytes!("rsa_2048_of_tests.der")),
             Algorithm::ES256 => {
                 let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
@@ -194,7 +194,7 @@ async fn an_empty_key_set_keeps_the_last_good_one() {
         let unknown = sign(Algorithm::ES256, Some("b"), &pair.private);
         assert_eq!(why(&verifiers, &unknown).await, "the key of the token is unknown");
         assert_eq!(issuer.fetches(), before + 1);
-        assert!(verifiers.check(&pair.sign()).await.is_ok(), "the last good keys stay");
+        assert!(verifiers.check(&pair.sign()).await.is_ok(), "the last usable keys stay");
     }
 }
 

@@ -78,17 +78,17 @@ fn a_request_id_is_accepted_when_harmless_and_made_otherwise() {
     assert_eq!(answer["request_id"], "mine", "the handler sees the same id");
 }
 
-/// What is no request gets no further than the HTTP library, which answers in its own way; docs/ERRORS.md says how.
+/// The HTTP library itself answers malformed requests, as docs/ERRORS.md describes.
 #[test]
-fn what_is_no_request_is_answered_without_a_body() {
+fn malformed_requests_are_answered_without_a_body() {
     let app = App::start();
     let head = "GET /livez HTTP/1.1\r\nx: ";
-    // Not a byte more than is read: the connection of who still sends is reset.
+    // Not a byte more than is read: the connection of a client that still sends is reset.
     let long = head.to_owned() + &"x".repeat((1 << 17) - head.len());
     let many = (0..97).fold(String::new(), |head, number| head + &format!("x-{number}: 1\r\n"));
     for (what, request, status) in [
         ("no request line", "nonsense\r\n\r\n".to_owned(), "400 Bad Request"),
-        ("a version nobody speaks", "GET /livez HTTP/3.7\r\n\r\n".to_owned(), "400 Bad Request"),
+        ("an unknown version", "GET /livez HTTP/3.7\r\n\r\n".to_owned(), "400 Bad Request"),
         ("a header without colon", "GET /livez HTTP/1.1\r\nhost\r\n\r\n".to_owned(), "400 Bad Request"),
         (
             "two lengths",

@@ -130,14 +130,14 @@ fn a_streamed_answer_is_in_flight_until_its_end() {
 }
 
 #[test]
-fn a_reader_that_stalls_does_not_hold_the_stop_beyond_its_limit() {
+fn a_stalled_reader_delays_the_stop_no_longer_than_its_limit() {
     let app = App::start_with(|server| server.drain(Duration::from_secs(2)));
     let mut stalled = TcpStream::connect(app.address).unwrap();
     write!(stalled, "GET /api/v1/endless HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n").unwrap();
     stalled.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stalled.read_exact(&mut [0; 12]).unwrap();
 
-    // Without a limit of its own the server would wait for 25 s, and for a reader that comes back it would wait for ever.
+    // Without this limit the server would wait for 25 s, or for ever if the reader continued slowly.
     app.stop.cancel();
     wait_for("the server to end", || app.has_ended().then_some(()));
 }

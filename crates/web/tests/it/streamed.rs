@@ -1,4 +1,4 @@
-//! What a reader sees of an answer that is not complete.
+//! Incomplete answers, seen by a reader.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::support::{App, KEY};
 
-/// Everything that comes over the wire until the server closes the connection.
+/// All bytes until the server closes the connection.
 fn read(app: &App, end: &str, encoding: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(app.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let head = format!("GET /api/v1/parts/{end} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n");
     write!(stream, "{head}Accept-Encoding: {encoding}\r\nConnection: close\r\n\r\n").unwrap();
-    // The head has been sent when the producer goes on.
+    // The head has been sent when the producer continues.
     let mut seen = vec![0; 15];
     stream.read_exact(&mut seen).unwrap();
     app.switches.finish.notify_one();
@@ -33,5 +33,5 @@ fn only_a_complete_stream_ends_with_the_last_chunk() {
             assert_eq!(is_whole, end == "complete", "{end}, {encoding}: {} bytes", seen.len());
         }
     }
-    assert_eq!(app.get("/api/v1/orders").status(), 200, "the server lives on");
+    assert_eq!(app.get("/api/v1/orders").status(), 200, "the server still answers");
 }

@@ -64,7 +64,7 @@ impl App {
         Self::start_announced(None, change)
     }
 
-    /// The same with a token of its own for the announcement of the stop.
+    /// As `start`, with a token of its own for the announcement of the stop.
     pub(crate) fn start_announced(
         announced: Option<CancellationToken>,
         change: impl FnOnce(Server) -> Server,
@@ -264,7 +264,7 @@ async fn drip(switches: Data<Switches>) -> impl Responder {
     HttpResponse::Ok().content_type("text/plain").streaming(parts)
 }
 
-/// Two parts, and then an end of this kind.
+/// Sends two parts and then ends in the given way.
 async fn parts(end: ApiPath<String>, switches: Data<Switches>) -> impl Responder {
     let end = end.to_string();
     let produce = |parts: web::Parts| async move {

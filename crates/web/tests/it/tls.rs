@@ -28,7 +28,7 @@ fn ask(app: &App, believed: &CertificateDer<'static>, path: &str) -> std::io::Re
     exchange(app, believed, &format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n"))
 }
 
-/// Sends bytes believing this certificate only, and reads until the server closes.
+/// Sends bytes over a connection that trusts only this certificate, and reads until the server closes.
 fn exchange(app: &App, believed: &CertificateDer<'static>, request: &str) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(believed.clone()).unwrap();
@@ -42,7 +42,7 @@ fn exchange(app: &App, believed: &CertificateDer<'static>, request: &str) -> std
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
-        // An answer that says its length is whole without the end of the TLS session (RFC 9112 §9.8).
+        // An answer with a length is complete without the end of the TLS session (RFC 9112 §9.8).
         Err(error) if error.kind() != ErrorKind::UnexpectedEof || answer.is_empty() => Err(error),
         _ => Ok(String::from_utf8(answer).unwrap()),
     }
@@ -71,7 +71,7 @@ fn a_new_certificate_is_taken_over_and_a_broken_one_is_not() {
 }
 
 #[test]
-fn what_is_no_request_is_answered_without_a_body() {
+fn malformed_requests_are_answered_without_a_body() {
     let folder = tempfile::tempdir().unwrap();
     let (files, certificate) = issue(&folder);
     let app = App::start_with(|server| server.tls(files).unwrap());

@@ -20,7 +20,7 @@ Made by `cargo xtask docs` of what each program reads; `zaplecze-<service> confi
 Settings are environment variables, or lines of a file `.env` in the working directory. Each may come from a file instead:
 `NAME_FILE=/run/secrets/name`. An empty text is none. What is wrong is told all at once, by name, and ends the program with exit
 code 2; so does a variable that begins with the service's name and is none of its settings. A variable without that prefix whose name
-is close to that of a setting is warned about, in the log and by `config check`.
+is close to that of a setting causes a warning, in the log and by `config check`.
 ";
 const TABLE: &str = "\n| setting | what it is | default | meaning |\n|---|---|---|---|\n";
 
