@@ -65,7 +65,7 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
     request.extensions_mut().insert(id.clone());
 
     let span = trace::request_span(request.headers(), &id, method, &route, is_probe);
-    // Called within: routing may panic as well as what is routed to.
+    // Called inside `catch_panic`, because routing may panic as well as handlers.
     let work = Box::pin(async move { next.call(request).await });
     let work = catch_panic(WithRuntime { runtime: &shared.runtime, work });
     let outcome = tokio::time::timeout(shared.request_timeout, work).instrument(span.clone()).await;

@@ -199,7 +199,11 @@ fn usable(jwk: &Jwk) -> Option<Key> {
             let bits = bits(&key.n);
             if bits < MIN_RSA_BITS {
                 let kid = jwk.common.key_id.as_deref();
-                tracing::warn!(kid, bits, "refused an RSA key of the issuer: shorter than {MIN_RSA_BITS} bits");
+                tracing::warn!(
+                    kid,
+                    bits,
+                    "refused an RSA key of the issuer: shorter than {MIN_RSA_BITS} bits"
+                );
                 return None;
             }
             Algorithm::RS256

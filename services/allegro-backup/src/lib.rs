@@ -40,7 +40,7 @@ use crate::tasks::{PollAuthorization, RefreshTokens};
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/allegro_backup");
 
-/// The migrations and the columns they make.
+/// The migrations and their columns.
 static SCHEMA: Schema =
     Schema::new(&MIGRATIONS, include_str!("../../../migrations/allegro_backup/columns.txt"));
 

@@ -45,7 +45,7 @@ use crate::tasks::{Monitor, Reconcile, Verify};
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/stock_sync");
 
-/// The migrations and the columns they make.
+/// The migrations and their columns.
 static SCHEMA: Schema = Schema::new(&MIGRATIONS, include_str!("../../../migrations/stock_sync/columns.txt"));
 
 /// Facts it wants to know.

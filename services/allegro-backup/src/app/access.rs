@@ -17,8 +17,8 @@ use crate::store::tokens::{self, Account};
 const EARLY: time::Duration = time::Duration::minutes(5);
 /// How long to wait before looking again whether another worker has refreshed.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// How long the caller of a request waits for tokens, another replica's refresh included. A replica that died in the
-/// middle of a refresh keeps the others from it for longer: its lease must outlast its request to Allegro (adr 0111).
+/// How long the caller of a request waits for tokens, another replica's refresh included. The lease of a dead replica lasts
+/// longer, because a lease must outlast the request to Allegro (ADR 0111).
 const CALLERS_WAIT: Duration = Duration::from_secs(10);
 
 /// Why a call for an account did not happen, or failed.
@@ -30,7 +30,7 @@ pub(crate) enum CallError {
     /// Only the owner can connect the account again.
     #[error("the account must be connected again by its owner")]
     NeedsReauthorization,
-    /// A refresh has not ended within the wait of a request's caller.
+    /// A refresh took longer than [`CALLERS_WAIT`].
     #[error("the account's tokens are still being refreshed")]
     RefreshInProgress,
     /// A refresh ended without a word.
@@ -81,7 +81,7 @@ struct Access {
 }
 
 /// Calls Allegro for an account: with a fresh token, and once more with a fresher one when Allegro does not accept
-/// it. Waits for another worker's refresh as long as it takes.
+/// it. Waits for another worker's refresh without a limit.
 ///
 /// # Errors
 /// Why it failed at last.
@@ -93,7 +93,7 @@ where
     call_with(state, id, None, operation).await
 }
 
-/// As [`call`], but waits for a refresh no longer than the caller of a request does.
+/// As [`call`], but waits for a refresh at most [`CALLERS_WAIT`].
 ///
 /// # Errors
 /// As [`call`], and [`CallError::RefreshInProgress`].
@@ -129,8 +129,8 @@ where
     }
 }
 
-/// Refreshes the account's tokens now, however long they would still live; who comes while another worker is at it has
-/// that one's pair. Answers within the wait of a request's caller; a refresh that this has begun goes on.
+/// Refreshes the account's tokens now, even if they are still valid, or returns the tokens of a refresh that another worker
+/// has begun. Returns within [`CALLERS_WAIT`]; a refresh that was begun here continues.
 ///
 /// # Errors
 /// Why there is no new pair.

@@ -51,7 +51,7 @@ pub(crate) struct Export {
     current: Option<(Uuid, Option<(OffsetDateTime, Uuid)>)>,
     /// What is written before the first page.
     heading: Vec<u8>,
-    /// What the trailer will say; none once it is written, and in a table, which has none.
+    /// The trailer's counts; none after the trailer was written, and in a table, which has no trailer.
     tally: Option<Tally>,
     /// Orders written so far.
     pub(crate) orders: usize,
@@ -75,10 +75,10 @@ impl Export {
         Ok(Self { snapshot, accounts, current: None, heading, tally, orders: 0 })
     }
 
-    /// The export of no account.
+    /// An export without accounts.
     ///
     /// # Errors
-    /// None in practice: memory is written to.
+    /// None in practice, because it writes to memory.
     pub(crate) fn of_nobody(format: Format) -> Result<Vec<u8>, ExportError> {
         let mut whole = Vec::new();
         match format {
@@ -164,7 +164,7 @@ fn write_line(line: &Line, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     Ok(())
 }
 
-/// Writes a line that the trailer counts.
+/// Writes a line and adds it to the tally of the trailer.
 fn write_counted(tally: &mut Tally, line: &Line, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     let text = serde_json::to_vec(line)?;
     tally.add(&text, matches!(line, Line::Order(_)));

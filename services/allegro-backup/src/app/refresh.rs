@@ -140,7 +140,7 @@ pub(crate) async fn refresh_due(state: &State, run: &Run) -> Result<(), TaskErro
                 // The account is unchanged: the next round, or a worker that has the key, refreshes it. To postpone this
                 // round would ask Allegro again at once for every account that failed.
                 Err(CallError::Store(TokenStoreError::Seal(error @ SealError::UnknownKey(_)))) => {
-                    tracing::warn!(token = %id, %error, "a refresh is postponed");
+                    tracing::warn!(token = %id, %error, "token refresh postponed: an encryption key is missing");
                 }
                 Err(error) => {
                     tracing::warn!(token = %id, error = %Chain(&error), "a refresh failed");

@@ -22,8 +22,8 @@ Examples:
   export --format csv --from 2026-11-01 --to 2026-12-01 > november.csv
   export | zstd > everything.ndjson.zst
 
-Tokens are never in it. The last line of ndjson is a trailer: `import` finds by it whether the file is complete, and
-restores it. Ended by Ctrl-C, the export leaves no file.";
+An export holds no tokens. The last line of ndjson is a trailer, by which `import` checks that the file is complete.
+After Ctrl-C the export leaves no file.";
 
 /// Write orders to a file or to standard output, as they stand at one moment
 #[derive(Debug, Args)]
@@ -83,7 +83,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     Ok(())
 }
 
-/// A file being written. Removed with the value, unless it was renamed.
+/// A partial file. It is removed on drop unless it was renamed.
 struct Partial(PathBuf);
 
 impl Drop for Partial {

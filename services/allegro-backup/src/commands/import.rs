@@ -27,13 +27,13 @@ const BATCH_BYTES: usize = 8 << 20;
 const LONGEST_LINE: u64 = 256 << 20;
 /// Lines that are told to be wrong one by one, at most; the others are counted.
 const TOLD: usize = 100;
-/// What editors on Windows write before UTF-8 text.
+/// The byte order mark that editors on Windows write before UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 const EXAMPLES: &str = "\
 It may run while the service does. An order that is newer here stays, flags of orders that are here stay, and nothing is told to
-anybody. Lines that cannot be restored are named, the others are restored, and the exit code is 1. So it is with a file whose
-trailer is missing or does not match its lines: import the complete file again.
+anybody. Lines that cannot be restored are reported, the others are restored, and the exit code is 1. The same holds for a
+file whose trailer is missing or does not match its lines: import the complete file again.
 
 Examples:
   import orders.ndjson
@@ -62,7 +62,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         tally: Tally::default(),
         end: End::Missing,
     };
-    // What is sealed with a wrong key is lost.
+    // A value sealed with a wrong key would be lost.
     restoring.pool.guard(&SCHEMA, &restoring.keyring).await?;
     let is_stdin = arguments.file.as_os_str() == "-";
     let name = if is_stdin { "standard input".into() } else { arguments.file.to_string_lossy() };

@@ -23,8 +23,9 @@ use crate::store::tokens::{self, Account};
 const LOOK: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
-The running service does the reading; this asks for it, waits and tells how it goes. Ended by Ctrl-C, it goes on there:
-the command names the task, how to follow it and how to end it. The exit code is 0 when every account was read to the end.
+The running service reads the orders; this command starts the task, waits and prints its progress. After Ctrl-C the task
+continues in the service: the command prints its id, and how to follow and stop it. The exit code is 0 when every account was
+read to the end.
 
 Examples:
   sync --user sklep-zielony                                    as far back as Allegro lists: twelve months
@@ -100,7 +101,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     Ok(())
 }
 
-/// Names the tasks that the service goes on with.
+/// Prints the tasks that the service continues.
 fn leave(tasks: &VecDeque<(&Account, TaskId)>, signal: &str) -> anyhow::Result<()> {
     for (account, task_id) in tasks {
         writeln!(

@@ -1,5 +1,5 @@
-//! What an export in NDJSON is made of: a line for each account, followed by a line for each of its orders, and a
-//! trailer at the end.
+//! The lines of an NDJSON export: a line for each account, followed by a line for each of its orders, and a trailer at
+//! the end.
 //!
 //! Documented for operators in docs/EXPORT.md. Invariant: what is written can be read back without loss, and written
 //! again from there it is the same, byte for byte.
@@ -25,7 +25,7 @@ pub(crate) enum Line {
     Trailer(Trailer),
 }
 
-/// The last line: a file without it, or whose lines differ from it, is incomplete.
+/// The last line. A file without it, or with other lines than it counts, is incomplete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Trailer {
@@ -35,7 +35,7 @@ pub(crate) struct Trailer {
     pub(crate) sha256: String,
 }
 
-/// What the trailer says of the lines so far.
+/// The counts for the trailer, of the lines so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     orders: u64,
@@ -56,7 +56,7 @@ impl Tally {
     }
 }
 
-/// What a file is that does not begin as an export in NDJSON does; `None` for one that does.
+/// The format of a file that does not begin as an NDJSON export; `None` for an NDJSON export.
 pub(crate) fn foreign_format(first_line: &[u8]) -> Option<String> {
     const KINDS: [(&[u8], &str); 6] = [
         (b"token_id,", "a table (CSV), which holds too little to restore; use `export --format ndjson`"),

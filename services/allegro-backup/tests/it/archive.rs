@@ -47,7 +47,7 @@ fn import(shop: &Shop, file: &File) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// What the trailer of these lines says; one that they end with is not counted.
+/// The expected trailer of these lines; an existing trailer is not counted.
 fn trailer(export: &[u8]) -> Value {
     let text = std::str::from_utf8(export).unwrap();
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("{\"trailer\"")).collect();
@@ -284,19 +284,19 @@ async fn a_table_is_safe_to_open_and_others_see_nothing() {
     let of_another =
         ["ndjson", "csv"].map(|format| ask(&shop, USER_PATH, &format!("format={format}"), "").body);
     shop.service.token = admin;
-    assert_eq!(of_another, of_nobody, "whether the user exists is not shown");
+    assert_eq!(of_another, of_nobody, "the answer does not depend on whether the user exists");
     let only: Value = serde_json::from_slice(&of_nobody[0]).unwrap();
     assert_eq!(only, json!({ "trailer": trailer(b"") }));
     assert_eq!(of_nobody[1].split(|it| *it == b'\n').count(), 2, "the heading");
 }
 
-/// Runs `import`, and returns its exit code and everything it says.
+/// Runs `import`, and returns its exit code and its output.
 fn import_any(shop: &Shop, content: &[u8]) -> (i32, String) {
     shop.command(&["import", File::holding(content).path()])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_incomplete_file_is_reported_after_its_lines_are_restored() {
+async fn the_lines_of_an_incomplete_file_are_restored() {
     let shop = small().await;
     let export = String::from_utf8(exported(&shop)).unwrap();
     let lines: Vec<&str> = export.lines().collect();
@@ -325,7 +325,7 @@ async fn an_incomplete_file_is_reported_after_its_lines_are_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_complete_file_may_have_a_byte_order_mark_or_other_line_ends() {
+async fn import_accepts_a_byte_order_mark_and_crlf() {
     let shop = small().await;
     let export = String::from_utf8(exported(&shop)).unwrap();
     for file in [
@@ -343,7 +343,7 @@ async fn a_complete_file_may_have_a_byte_order_mark_or_other_line_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_no_export_is_named_for_what_it_is() {
+async fn import_names_the_format_of_a_foreign_file() {
     let shop = small().await;
     let table = shop.service.command(&["export", "--format", "csv"], &[]).stdout;
     for (content, expected) in [

@@ -57,7 +57,7 @@ async fn bad_input_is_told_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn user_ids_are_trimmed_and_refused_when_empty_or_made_of_dots() {
+async fn empty_and_dot_only_user_ids_are_refused() {
     let shop = Shop::open().await;
     shop.connect().await;
     let pair = shop.pair("1000001");

@@ -54,11 +54,11 @@ async fn an_operator_reads_and_compares_by_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_sync_names_the_task_it_leaves() {
+async fn an_interrupted_sync_names_its_unfinished_task() {
     let mut shop = Shop::open().await;
     shop.connect().await;
     shop.until_read().await;
-    // Nobody takes the task: the service that would is gone.
+    // The task stays queued, because the service is down.
     shop.service.kill();
     let queued = "task_history WHERE kind = 'sync_user_orders' AND status = 'queued'";
     let running = shop.service.begin(&["sync", "--user", USER]);
@@ -71,5 +71,5 @@ async fn an_interrupted_sync_names_the_task_it_leaves() {
     for path in [format!("GET /api/v1/sync/tasks/{id},"), format!("POST /api/v1/sync/tasks/{id}/stop")] {
         assert!(said.contains(&path), "{path}: {said}");
     }
-    assert_eq!(shop.count(queued).await, 1, "it is left as it is");
+    assert_eq!(shop.count(queued).await, 1, "the task stays queued");
 }

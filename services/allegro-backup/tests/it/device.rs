@@ -145,10 +145,10 @@ async fn of_two_pollers_one_asks_and_its_pair_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flow_whose_key_is_missing_waits_and_never_fails() {
+async fn a_device_flow_waits_for_a_missing_key() {
     let shop = Shop::open().await;
     let begun = shop.initialize();
-    // The id of its key stands at the third byte of a sealed value.
+    // A sealed value has the id of its key from the third byte on.
     let sealed_with = |id: &str| {
         format!("UPDATE authorizations SET device_code = overlay(device_code PLACING '{id}'::bytea FROM 3)")
     };

@@ -1,4 +1,4 @@
-//! An export that fails after its head was sent is never taken for a whole one.
+//! An export that fails after its head was sent cannot be mistaken for a complete one.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{Shop, USER_PATH};
 
-/// Asks for an export and leaves the answer to be read.
+/// Requests an export and returns the connection with the unread answer.
 fn ask(shop: &Shop, format: &str, encoding: &str) -> TcpStream {
     let address = shop.service.url().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).unwrap();
@@ -23,7 +23,7 @@ fn ask(shop: &Shop, format: &str, encoding: &str) -> TcpStream {
     stream
 }
 
-/// Reads the answer to the end of its connection: whether it came to its own end.
+/// Reads until the connection ends; true if the answer is complete.
 fn is_whole(mut stream: TcpStream) -> bool {
     let mut seen = Vec::new();
     stream.read_to_end(&mut seen).unwrap();
@@ -33,7 +33,7 @@ fn is_whole(mut stream: TcpStream) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_fails_in_the_middle_ends_its_connection() {
+async fn a_failed_export_ends_its_connection_uncleanly() {
     let mut shop = Shop::open().await;
     shop.admin("POST", "/orders", &json!({ "count": 250, "seed": 3 }));
     shop.connect().await;

@@ -1,4 +1,4 @@
-//! Instants that cannot be stored are refused wherever they come in.
+//! Input with instants that cannot be stored is refused.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::{Shop, USER_PATH};
 
 /// Valid RFC 3339, and outside the years 1 to 9999 in UTC.
 const OUTSIDE: [&str; 3] = ["9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01", "0000-06-01T00:00:00Z"];
-/// The first and the last instant there are.
+/// The first and the last instant that can be stored.
 const FIRST: &str = "0001-01-01T00:00:00Z";
 const LAST: &str = "9999-12-31T23:59:59.999999Z";
 

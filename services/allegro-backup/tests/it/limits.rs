@@ -29,7 +29,7 @@ fn left(pause: u64, since: Instant) -> RangeInclusive<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_share_one_limit_and_wait_for_their_place() {
-    // A Redis that is silent for 250 ms counts as away, and each replica counts for itself: such a round shows less.
+    // If Redis is silent for 250 ms, each replica counts for itself, and the round proves less.
     for _ in 0..3 {
         if is_one_limit_shared().await {
             return;
@@ -37,7 +37,7 @@ async fn replicas_share_one_limit_and_wait_for_their_place() {
     }
 }
 
-/// Whether two replicas obeyed one limit together; false when Redis was away, and each of them obeyed it alone.
+/// True when two replicas shared one limit; false when Redis was unavailable and each obeyed the limit alone.
 async fn is_one_limit_shared() -> bool {
     // Six at once, and 54 more in the minute.
     // Nothing else asks meanwhile.
@@ -62,7 +62,7 @@ async fn is_one_limit_shared() -> bool {
     let most = 6 + started.elapsed().as_millis() * 54 / 60_000 + 1;
     let is_shared = u128::from(answered) <= most;
     if !is_shared {
-        // The log is written behind.
+        // The log is written asynchronously.
         let away = format!(
             "{answered} requests, {most} are allowed while Redis answers; a log to say that it did not"
         );

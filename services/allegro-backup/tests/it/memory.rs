@@ -56,15 +56,15 @@ async fn an_export_takes_no_memory_and_who_goes_away_takes_the_query_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_under_way_ends_whole_when_the_service_stops() {
-    // However slow the machine is.
+async fn a_running_export_is_completed_at_the_stop() {
+    // Long enough for a slow machine.
     let told = [("SHUTDOWN_DRAIN_SECONDS", "300")];
     let settings = Settings { device_interval: 1, ..Settings::default() };
     let mut shop = Shop::open_told(settings, &told).await;
     shop.admin("POST", "/orders", &json!({ "count": 100 }));
     shop.connect().await;
     shop.until_read().await;
-    // More than sockets hold.
+    // More than the socket buffers hold.
     multiply(&shop, 50).await;
     let orders = shop.count("orders").await;
     let mut socket = ask(&shop);

@@ -77,7 +77,7 @@ async fn keys_are_changed_while_tokens_are_and_no_new_pair_is_lost() {
 async fn a_refresh_whose_key_is_missing_is_answered_503() {
     let shop = Shop::open().await;
     let id = shop.connect().await;
-    // The id of its key stands at the third byte of a sealed value.
+    // A sealed value has the id of its key from the third byte on.
     let sealed_with = |id: &str| {
         format!("UPDATE user_tokens SET refresh_token = overlay(refresh_token PLACING '{id}'::bytea FROM 3)")
     };
@@ -227,8 +227,8 @@ async fn a_round_ends_though_a_key_is_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_answers_while_a_dead_replica_holds_the_lease() {
-    // Where Allegro was asked before the death, the old access token is dead, and `validate` needs a new one as well. Allegro gives
-    // one pair for the lease's end, and one more where the dead replica had one.
+    // After a request to Allegro the old access token is revoked, so that `validate` needs a new one as well. Allegro issues
+    // tokens once after the lease's end, and once before if the replica died after its request.
     for (point, needing, pairs) in [
         ("allegro.before_refresh", vec!["refresh"], 1),
         ("allegro.after_refresh", vec!["refresh", "validate"], 2),
@@ -248,7 +248,7 @@ async fn refresh_answers_while_a_dead_replica_holds_the_lease() {
         assert!(ask(&shop.service, "refresh").is_err(), "{point}: it answered");
         eventually(&format!("the death at {point}"), async || shop.service.has_died_at(point).then_some(()))
             .await;
-        // However slow this machine is, the lease outlasts the callers.
+        // The lease outlasts the callers, even on a slow machine.
         shop.run("UPDATE user_tokens SET refresh_lease_until = refresh_lease_until + interval '1 hour'")
             .await;
         let answers: Vec<_> = std::thread::scope(|scope| {

@@ -21,7 +21,7 @@ impl<T> Wish<T> {
         }
     }
 
-    /// The same of another type.
+    /// Changes the value's type.
     pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Wish<U> {
         match self {
             Self::AsItWas => Wish::AsItWas,

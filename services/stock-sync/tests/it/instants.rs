@@ -1,4 +1,4 @@
-//! Instants that cannot be stored are refused wherever they come in, and stop nothing.
+//! Input with instants that cannot be stored is refused and stops no other work.
 
 use domain::events::Envelope;
 use serde_json::{Value, json};

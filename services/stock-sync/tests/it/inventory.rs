@@ -86,7 +86,7 @@ async fn a_file_is_imported_whole_or_without_its_bad_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn warehouse_names_are_trimmed_and_refused_when_empty_or_made_of_dots() {
+async fn empty_and_dot_only_warehouse_names_are_refused() {
     let desk = Desk::open().await;
     let pointer = |(status, problem): (u16, Value)| (status, problem["errors"][0]["pointer"].clone());
     for name in ["", " \t", ".", "..", " ... "] {

@@ -166,7 +166,7 @@ async fn ids_with_u0000_are_dead_lettered_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sku_with_u0000_names_nothing_on_the_shelf() {
+async fn a_sku_with_u0000_matches_no_stock() {
     let desk = Desk::open().await;
     desk.tell(&[ready(order("unknown", &[("wo\0sk", 1)]))]).await;
     desk.until("unknown", &[("deduction", "failed")]).await;

@@ -1,5 +1,5 @@
-//! The process panics where an order is taken from the stock, and where it is marked: it goes on, and each order leaves once.
-//! An outcome that cannot be recorded holds up no other.
+//! The process continues after a panic at each failpoint of deduction and flagging, and deducts each order once. One outcome
+//! that cannot be recorded does not delay the others.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use testkit::{eventually, eventually_within, side_by_side};
 
 use crate::support::{Desk, order, ready};
 
-/// A message that failed waits for five seconds, and a claim of marks ends after twelve.
+/// A failed message waits for five seconds, and a claim of flags ends after twelve.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 const POINTS: [&str; 8] = [
@@ -22,7 +22,7 @@ const POINTS: [&str; 8] = [
 ];
 
 #[test]
-fn a_panic_at_any_place_takes_each_order_once_and_marks_it() {
+fn a_panic_at_any_failpoint_deducts_each_order_once() {
     side_by_side(&POINTS, panic_at);
 }
 

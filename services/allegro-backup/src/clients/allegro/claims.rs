@@ -33,7 +33,7 @@ impl Claims {
         payload.and_then(|payload| serde_json::from_slice(&payload).ok()).unwrap_or_default()
     }
 
-    /// When it ends; `None` also where it says what is no [`Instant`].
+    /// When it ends; `None` also if the value is not an [`Instant`].
     pub(crate) fn expires_at(&self) -> Option<OffsetDateTime> {
         self.exp.and_then(|exp| Instant::from_unix_seconds(exp).ok()).map(Into::into)
     }

@@ -119,7 +119,7 @@ fn is_last(headers: &HeaderMap) -> bool {
         == Some(0_u64)
 }
 
-/// How long Allegro asks us to wait, as far as anybody is waited for.
+/// How long Allegro asks us to wait, up to the longest wait.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(egress::retry_after(headers, OffsetDateTime::now_utc())?.min(LONGEST))
 }

@@ -40,11 +40,11 @@ pub(super) async fn write_down(state: State, mut outcomes: mpsc::Receiver<Ended>
     let mut batch = Vec::new();
     while outcomes.recv_many(&mut batch, BATCH).await > 0 {
         if record(&state, &batch, BATCH_RETRIES).await.is_err() {
-            // One of them is at fault, or some are. Retries of each would outlast the leases of all.
+            // At least one outcome is at fault: each is recorded alone. Retries of each would outlast the leases of all.
             for ended in &batch {
                 if let Err(error) = record(&state, slice::from_ref(ended), 0).await {
                     let order = ended.order.order_id.as_str();
-                    tracing::error!(error = %Chain(&error), order, "an outcome cannot be recorded; its order is marked again");
+                    tracing::error!(error = %Chain(&error), order, "flag outcome not recorded; the order will be flagged again");
                 }
             }
         }
@@ -60,7 +60,7 @@ async fn record(state: &State, batch: &[Ended], retries: u32) -> Result<(), pg::
     let mut failures = 0_u32;
     while let Err(error) = panic_as_error(write(state, batch)).await {
         failures += 1;
-        tracing::warn!(error = %Chain(&error), "outcomes cannot be written down now");
+        tracing::warn!(error = %Chain(&error), "flag outcomes not recorded; will retry");
         if error.is_permanent() || (!error.is_unavailable() && failures > retries) {
             return Err(error);
         }
