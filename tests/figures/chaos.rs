@@ -1,5 +1,5 @@
-//! Two replicas are killed, or stopped, in turn while facts come steadily, with an endpoint that hangs and one that fails
-//! beside healthy ones. Then everything must have arrived.
+//! Kills or stops two replicas in turn while events are published steadily. One endpoint hangs, one fails, and the others are
+//! healthy. In the end every event must have arrived.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ const RATE: u32 = 300;
 const HEALTHY: usize = 3;
 /// A receiver that does some work of its own.
 const WORK: Duration = Duration::from_millis(5);
-/// The window of one endpoint, at most (`WEBHOOK_MAX_WINDOW`).
+/// The largest window of one endpoint (`WEBHOOK_MAX_WINDOW`).
 const LARGEST_WINDOW: usize = 128;
-/// The p99 of what healthy endpoints get while all replicas are replaced, at most.
+/// The largest p99 delay of healthy endpoints while all replicas are replaced.
 const LATE: Duration = Duration::from_secs(5);
 /// Within this all must be delivered once the one that hung is well.
 const HEALING: Duration = Duration::from_mins(4);
@@ -40,13 +40,13 @@ pub(crate) enum End {
 struct Ends {
     how: End,
     number: u32,
-    /// How many met a delivery under way.
+    /// Ends that hit a delivery in flight.
     fair: u32,
-    /// The windows in force at the kills: what they may have repeated.
+    /// The sum of the windows at the kills: the most webhooks that they may have repeated.
     windows: usize,
 }
 
-/// Ends one of two replicas so many times, and returns what was counted.
+/// Ends one of two replicas `number` times, and returns the counts.
 pub(crate) async fn run(binary: &'static str, number: u32, how: End) -> Value {
     let mut stage = Stage::new(binary).await;
     let quick = json!({ "timeout_seconds": 1, "retry_schedule": vec![1; 20] });
@@ -78,7 +78,7 @@ pub(crate) async fn run(binary: &'static str, number: u32, how: End) -> Value {
             End::Kill => {
                 let (received, window) = (sink.total(), window(victim));
                 victim.kill();
-                // It grows with each delivery recorded: those that were unconfirmed then, and those received since.
+                // The window grows with each recorded delivery: those unconfirmed at the reading, and those received since.
                 let grown = 2 * window + (sink.total() - received);
                 ends.windows += grown.min(LARGEST_WINDOW * (HEALTHY + 2));
             }
@@ -107,7 +107,7 @@ fn window(program: &Program) -> usize {
     value.map_or(0, |value| value.parse().unwrap())
 }
 
-/// How long it took until a fact came to a healthy endpoint for the first time: of a hundred, all but one were faster.
+/// The 99th percentile of the time until an event first reached a healthy endpoint.
 fn p99(stage: &Stage, told: &HashMap<Uuid, Instant>, healthy: &[Subscribed]) -> Duration {
     let mut first: HashMap<(usize, Uuid), Duration> = HashMap::new();
     for hit in stage.sink.hits() {
@@ -175,11 +175,11 @@ async fn judge(
         ),
         ("no delivery is left or given up", failed == 0, format!("{failed} are")),
         (
-            "what came again was within the windows",
+            "repeats are within the windows",
             repeated <= ends.windows,
-            format!("{repeated} did, {per_end:.1} at each end; the windows were {}", ends.windows),
+            format!("{repeated} repeated, {per_end:.1} at each end; windows of {}", ends.windows),
         ),
-        ("nothing is late where replicas are only replaced", is_in_time, format!("p99 {delay:?}")),
+        ("no webhook is late in a rolling restart", is_in_time, format!("p99 {delay:?}")),
         ("every signature verifies", forged == 0, format!("{forged} did not")),
         ("deliveries were under way", fair * 10 >= number * 9, format!("at {fair} of {number}")),
     ] {

@@ -10,14 +10,14 @@ use hickory_resolver::proto::rr::{RData, Record, RecordType};
 #[derive(Debug, Clone, Copy)]
 pub struct NameServer(SocketAddr);
 
-/// What a name server says of a name.
+/// A name server's reply to a query.
 #[derive(Debug, Clone)]
 pub enum NameReply {
-    /// These addresses; none means that there is no such name.
+    /// These addresses; an empty list means that the name does not exist.
     Addresses(Vec<IpAddr>),
-    /// That it cannot say (SERVFAIL).
+    /// The error SERVFAIL.
     ServerFailure,
-    /// Nothing.
+    /// No reply.
     Silence,
 }
 
@@ -31,7 +31,7 @@ impl NameServer {
         Self::replying(move |name| answer(name).map_or(NameReply::Silence, NameReply::Addresses))
     }
 
-    /// Starts a server that replies so to a name (in small letters, without the last dot).
+    /// Starts a server that answers queries with `reply`, which gets the name in lower case and without the last dot.
     ///
     /// # Panics
     /// When there is no free port.

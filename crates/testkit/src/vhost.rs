@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::given;
 
-/// Of the second user of a vhost.
+/// Password of a vhost's second user.
 const PASSWORD: &str = "another";
 
 /// An empty vhost. Deleted with the value.
@@ -41,8 +41,8 @@ impl Vhost {
         &self.url
     }
 
-    /// Where another user of the broker finds it, who may declare and read everything there, and write what `write`
-    /// matches.
+    /// The URL of the vhost for another user. That user may declare and read everything, and write to resources that match
+    /// the regular expression `write`.
     ///
     /// # Panics
     /// When the management interface does not answer.

@@ -116,10 +116,10 @@ enum Command {
     Contracts {
         /// Who is asked.
         name: contracts::Name,
-        /// Api: generated requests for each operation.
+        /// For `api`: the number of generated requests for each operation.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         examples: u32,
-        /// Api: seconds for each service.
+        /// For `api`: the time limit for each service, in seconds.
         #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },

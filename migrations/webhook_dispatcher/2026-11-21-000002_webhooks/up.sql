@@ -5,7 +5,7 @@ CREATE TABLE webhook_subscriptions (
     owner text,
     name text,
     description text,
-    -- Where the receiver listens: scheme, host and port, for everybody to see.
+    -- Scheme, host and port of the receiver's URL, shown to every reader.
     origin text NOT NULL,
     -- Sealed: path and query, which often hold a token.
     path_and_query bytea NOT NULL,
@@ -98,7 +98,7 @@ CREATE TABLE webhook_deliveries (
     trigger text NOT NULL DEFAULT 'auto'
         CONSTRAINT webhook_deliveries_trigger CHECK (trigger IN ('auto', 'manual', 'replay', 'test')),
     attempts_before int NOT NULL DEFAULT 0,
-    -- When the present run began, where somebody has set the delivery going again.
+    -- Start of the current run; null unless the delivery was retried by hand.
     restarted_at timestamptz,
     -- When it is due. While it is being delivered: when whoever delivers it counts as dead.
     next_attempt_at timestamptz,

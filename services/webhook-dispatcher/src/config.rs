@@ -27,7 +27,7 @@ pub struct Config {
     pub(crate) outside_types: Vec<String>,
     pub(crate) keep: Keep,
     pub(crate) workers: usize,
-    /// Deliveries of one endpoint that may be sent and not yet recorded, at most.
+    /// The most deliveries of one endpoint that are sent and not yet recorded.
     pub(crate) max_window: usize,
 }
 

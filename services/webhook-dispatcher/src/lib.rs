@@ -40,7 +40,7 @@ use crate::tasks::{CancelDeliveries, ReplayDeliveries, Retention};
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/webhook_dispatcher");
 
-/// The migrations and the columns they make.
+/// The migrations and their columns.
 static SCHEMA: Schema =
     Schema::new(&MIGRATIONS, include_str!("../../../migrations/webhook_dispatcher/columns.txt"));
 

@@ -1,16 +1,16 @@
-"""What schemathesis cannot learn from the services' OpenAPI documents."""
+"""Rules of the API that the OpenAPI documents cannot express, for schemathesis."""
 
 import uuid
 
 import schemathesis
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-# The example in the documents. A key names one request for a day, and every case is another request.
+# The example key in the documents. A key identifies one request for a day, so each case needs its own key.
 EXAMPLE_KEY = "order-4711-first-try"
 
 # Rules that JSON Schema cannot express: codes of docs/ERRORS.md and of the errors in a problem's `errors`.
 BEYOND_JSON_SCHEMA = {
-    # A generated `Idempotency-Key` came with another request before.
+    # An earlier request used the generated `Idempotency-Key`.
     "idempotency_key_reused",
     # A cursor is one that the same list returned.
     "invalid_cursor",
@@ -21,7 +21,7 @@ BEYOND_JSON_SCHEMA = {
     # Event types are data: GET /api/v1/event-types lists them.
     "unknown_event_type",
     "type_not_allowed",
-    # Two fields exclude each other, or one goes with a value of the other.
+    # Two fields exclude each other, or one requires a value of the other.
     "ambiguous",
     "contradiction",
     "needs_v1",
@@ -47,7 +47,7 @@ def before_call(context, case, kwargs):
 
 @schemathesis.check
 def valid_data_acceptance(ctx, response, case):
-    """As `positive_data_acceptance`, but accepts a refusal that names only what the document cannot say."""
+    """As `positive_data_acceptance`, but accepts refusals whose rules the document cannot express."""
     if response.status_code in (400, 422):
         problem = response.json()
         errors = problem.get("errors") or [{"pointer": "", "code": problem["code"]}]
@@ -64,7 +64,7 @@ def is_beyond_the_document(error, body):
 
 
 def value_at(body, pointer):
-    """What an RFC 6901 pointer resolves to in a body; None when it resolves to nothing."""
+    """The value at an RFC 6901 pointer in a body; None when there is none."""
     for token in pointer.split("/")[1:]:
         token = token.replace("~1", "/").replace("~0", "~")
         if isinstance(body, dict):

@@ -1,4 +1,4 @@
-//! A process whose key is not the one the database was sealed with does not start.
+//! A process whose key differs from the key that sealed the database does not start.
 
 use super::{Findings, Stage};
 

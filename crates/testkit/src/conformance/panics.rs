@@ -1,4 +1,4 @@
-//! A panic ends the request, the message or the task it happens in, and nothing else.
+//! A panic ends only the request, the message or the task in which it happens.
 
 use domain::TokenId;
 use domain::events::{AccountConnected, Envelope, NewEvent};
@@ -19,7 +19,7 @@ pub(super) async fn check(stage: &mut Stage<'_>, findings: &mut Findings) {
     background(stage, findings).await;
 }
 
-/// A handler panics with a connection in hand.
+/// A handler panics while it holds a connection.
 async fn requests(stage: &mut Stage<'_>, findings: &mut Findings) {
     stage.program.kill();
     // One connection, which only requests and the guard of the pool use.
@@ -106,7 +106,7 @@ fn ask(stage: &Stage<'_>, method: &str, path: &str) -> Answer {
     answer.unwrap_or_else(|error| panic!("{method} {path} gave no answer: {error}"))
 }
 
-/// Publishes an event that has failed so often before.
+/// Publishes an event whose header records `failed_before` failed attempts.
 async fn publish(stage: &Stage<'_>, failed_before: u32) {
     let event = AccountConnected {
         token_id: TokenId::from(Uuid::now_v7()),
@@ -123,7 +123,7 @@ async fn publish(stage: &Stage<'_>, failed_before: u32) {
     eventually("a queue for the message", async || stage.vhost.publish(&event, &headers).then_some(())).await;
 }
 
-/// Waits until the service has no session of this kind at Postgres.
+/// Waits until the service has no Postgres session that matches the condition.
 async fn until_no_session(stage: &Stage<'_>, kind: &str) {
     let name = stage.subject.name;
     let sessions = format!(

@@ -1,4 +1,4 @@
-//! A service works on a schema as it was compiled for, and on no other.
+//! A service works only on the schema for which it was compiled.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::commands::text;
 use super::{Findings, Stage};
 use crate::{eventually_within, openapi};
 
-/// A service looks at its schema again within this.
+/// A service checks its schema again within this time.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// Every service has this table.
@@ -14,7 +14,7 @@ const AWAY: &str = "ALTER TABLE idempotency_keys RENAME status TO status_away";
 const BACK: &str = "ALTER TABLE idempotency_keys RENAME status_away TO status";
 const MISSING: &str = "idempotency_keys.status";
 
-/// As a database that was never migrated.
+/// Drops everything, as in a database that was never migrated.
 const DROP_ALL: &str = "DO $$ DECLARE name text; BEGIN \
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() LOOP \
         EXECUTE format('DROP TABLE %I CASCADE', name); \
@@ -54,7 +54,7 @@ pub(super) async fn check_migrations(stage: &mut Stage<'_>, findings: &mut Findi
     until_ready(stage).await;
 }
 
-/// No request finds out about the schema by itself.
+/// No request reaches the outdated schema: each is refused before.
 fn check_requests(stage: &Stage<'_>, findings: &mut Findings) {
     let mut refused = 0;
     let bearer = format!("Bearer {}", stage.program.token);

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Operation, example, operations};
 
-/// Everything that is missing or wrong in a document: names, descriptions, parameters, security, error answers,
-/// references to nothing, and examples that break their own schema.
+/// Missing or wrong parts of a document: names, descriptions, parameters, security, error answers, unresolved references,
+/// and examples that violate their own schema.
 ///
 /// # Panics
 /// When it is not JSON.

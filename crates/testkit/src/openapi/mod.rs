@@ -8,7 +8,7 @@ use serde_json::Value;
 
 pub use lint::lint;
 
-/// The workspace.
+/// The workspace's folder.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Compares a text with a file below `docs`, or writes it there where `UPDATE=1` is set.
@@ -19,7 +19,7 @@ pub fn committed(file: &str, text: &str) {
     committed_at(&format!("docs/{file}"), text);
 }
 
-/// The same with a file below the workspace's own folder.
+/// As `committed`, for a file below the workspace's folder.
 pub(crate) fn committed_at(file: &str, text: &str) {
     let path = Path::new(ROOT).join(file);
     if std::env::var_os("UPDATE").is_some() {

@@ -142,9 +142,9 @@ impl Program {
         self.start_again_with(&[("FAILPOINTS", failpoint)], &[]);
     }
 
-    /// Starts it again after it ended, to panic once at each of these failpoints (`consumer.handle`, `pg.after_lend@3`), and
-    /// to go on.
-    /// `arguments` follow the command `serve`. Returns when it serves; asking whether it is ready may be what panics.
+    /// Restarts the program after it ended, to panic once at each of these failpoints (`consumer.handle`,
+    /// `pg.after_lend@3`) and to continue. `arguments` follow the command `serve`. Returns when the program serves; it does
+    /// not wait for readiness, because the readiness probe may panic.
     pub fn start_to_panic_at(&mut self, failpoints: &[&str], arguments: &[&str]) {
         let armed = failpoints.iter().map(|point| {
             let (point, visit) = point.split_once('@').unwrap_or((point, "1"));
@@ -204,7 +204,7 @@ impl Program {
         self.run(&["token", "issue", "--sub", "test", "--scope", scope])
     }
 
-    /// A token with these claims beside `aud` and `exp`: what another issuer may write, and `token issue` would not.
+    /// A token with these claims beside `aud` and `exp`, which may be claims that `token issue` refuses.
     ///
     /// # Panics
     /// When `claims` is no object.
@@ -394,7 +394,7 @@ fn environment(
         ("API_HOST", "127.0.0.1"),
         ("API_PORT", "0"),
         ("LOG_LEVEL", "DEBUG"),
-        // No load balancer stands before it.
+        // No load balancer is in front of it.
         ("SHUTDOWN_DELAY_SECONDS", "0"),
         ("AUTH_JWT_SECRET", JWT_SECRET),
         ("ENCRYPTION_KEYS", ENCRYPTION_KEYS),

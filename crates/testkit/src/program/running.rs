@@ -1,4 +1,4 @@
-//! A command that runs, to be interrupted.
+//! A running command that a test can interrupt.
 
 use std::io::Read;
 use std::process::{Child, Output};
@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use super::LIMIT;
 use crate::wait::until;
 
-/// A command of a service that runs. Killed with the value.
+/// A running command of a service. It is killed on drop.
 #[derive(Debug)]
 pub struct Running(Child);
 
@@ -21,7 +21,7 @@ impl Running {
     /// Sends SIGINT, as Ctrl-C does, and returns how the command ended and what it printed.
     ///
     /// # Panics
-    /// When it had ended before, or does not end within 30 s.
+    /// The command has already ended, or does not end within 30 s.
     pub fn interrupt(mut self) -> Output {
         assert!(self.0.try_wait().expect("a child of ours").is_none(), "it has ended before");
         let id = i32::try_from(self.0.id()).expect("a process id");

@@ -38,7 +38,7 @@ pub(crate) enum Name {
     Backup,
     /// Two replicas of webhook-dispatcher in turn, beside endpoints that hang and fail.
     Webhooks,
-    /// The same two replicas replaced in turn (SIGTERM) under load: nothing is repeated, and nothing is late.
+    /// The same two replicas replaced in turn (SIGTERM) under load: no webhook is repeated or late.
     RollingRestart,
     /// Stock that follows sales: services and servers killed in turn while orders arrive, allegro-backup away in the middle.
     Stock,

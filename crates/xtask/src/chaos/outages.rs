@@ -176,7 +176,7 @@ pub(super) fn run(outage: Duration) -> Result<ExitCode> {
             is_passed &= watch.print(dependency, down, up);
         }
     }
-    // An outage of Postgres may outlast the leases of what was sent and could not be recorded: no more than a window.
+    // An outage of Postgres may outlast the leases of unrecorded deliveries. They are at most a window.
     let table = settle(&client, &subscriber, &[USER], LARGEST, PATIENCE)?;
     table.print();
     Ok(if is_passed && table.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

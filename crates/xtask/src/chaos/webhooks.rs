@@ -1,4 +1,4 @@
-//! webhook-dispatcher, two replicas of it, killed or stopped while it delivers: to healthy endpoints, one that hangs, one
+//! Kills or stops two replicas of webhook-dispatcher in turn while they deliver to healthy endpoints, one that hangs and one
 //! that fails.
 
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::webhook_figures::Figures;
 
-/// Ends the replicas in turn, as `case` says; the program that is run prints each promise, and fails when one is not kept.
+/// Kills or stops the replicas in turn, by `case`. The program prints each promise and fails when one is broken.
 pub(super) fn run(case: &str, times: u32) -> Result<ExitCode> {
     let counted = Figures::start()?.run(&[case, &times.to_string()])?;
     println!("{counted:#}");

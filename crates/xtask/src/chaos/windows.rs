@@ -1,4 +1,4 @@
-//! What kills of webhook-dispatcher may repeat: what was sent and not yet recorded, at most the windows in force.
+//! The most webhooks that kills of webhook-dispatcher may repeat: the windows in force at each kill.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::stack::Stack;
 
-/// The window of one endpoint, at most (`WEBHOOK_MAX_WINDOW`).
+/// The largest window of one endpoint (`WEBHOOK_MAX_WINDOW`).
 pub(super) const LARGEST: usize = 128;
 
 /// The windows in force at each kill, of one subscriber.
@@ -17,7 +17,7 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// Kills a process, of webhook-dispatcher, and notes the window it had; returns it.
+    /// Kills a process of webhook-dispatcher, and adds and returns its window at that time.
     pub(crate) fn kill(
         &mut self,
         stack: &mut Stack,
@@ -26,11 +26,11 @@ impl Windows {
         subscriber: &Subscriber,
     ) -> Result<usize> {
         let received = subscriber.total();
-        // One that is no replica has its service's address.
+        // A process without a replica's address has its service's address.
         let alone = |_no_replica| stack.address("WEBHOOK_DISPATCHER_URL");
         let window = client.window(stack.address_of(process).unwrap_or_else(alone))?;
         stack.kill(process)?;
-        // It grows with each delivery recorded: those that were unconfirmed then, and those received since.
+        // The window grows with each recorded delivery: those unconfirmed at the reading, and those received since.
         let grown = window + (subscriber.total() - received);
         let window = (window + grown).min(LARGEST);
         self.kills += 1;
@@ -38,12 +38,12 @@ impl Windows {
         Ok(window)
     }
 
-    /// What all kills may repeat together.
+    /// The most webhooks that all kills together may repeat.
     pub(crate) const fn sum(&self) -> usize {
         self.sum
     }
 
-    /// Prints how many each kill repeated, on average.
+    /// Prints the mean number of repeats per kill.
     pub(crate) fn print(&self, repeated: usize) {
         let per_kill = |number: usize| match self.kills {
             0 => 0,

@@ -1,4 +1,4 @@
-//! schemathesis tests the services' OpenAPI documents: every check, as a caller with every scope, against a whole stack.
+//! Tests the services' OpenAPI documents with schemathesis: every check, with a token of every scope, against a whole stack.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ const FILES: [&str; 3] = [
     "tests/contracts/api/schemathesis.toml",
 ];
 
-/// What a run of one service found.
+/// The counts of one service's run.
 struct Findings {
     service: &'static str,
     operations: u64,

@@ -14,7 +14,7 @@ use crate::{process, root, test};
 /// Who judges.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Name {
-    /// schemathesis from PyPI, of the services' OpenAPI documents and of what the services answer to requests made from them.
+    /// schemathesis from PyPI: generates requests from the services' OpenAPI documents and checks the answers.
     Api,
     /// The public verifiers of Standard Webhooks from crates.io, PyPI and npm, and the files our documents give to receivers,
     /// of webhooks the service sends.
@@ -71,7 +71,7 @@ fn prepare(name: &str, files: &[&str]) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Makes a virtual environment of Python in the folder, with what its `requirements.txt` names.
+/// Creates a Python virtual environment in the folder, with the packages of its `requirements.txt`.
 fn install_python(folder: &Path) -> Result<()> {
     install(folder, "python3", &["-m", "venv", "--clear", "python"], "python3 python3-venv")?;
     let pip = folder.join("python/bin/pip");

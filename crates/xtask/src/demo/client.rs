@@ -61,7 +61,7 @@ impl Client {
         answer(&format!("POST {url}"), request.send_json(body))
     }
 
-    /// What a kill of the webhook-dispatcher at this address repeats at most: the sum of its windows now.
+    /// The most webhooks that a kill of the webhook-dispatcher at this address may repeat: the sum of its windows now.
     pub(crate) fn window(&self, address: &str) -> Result<usize> {
         let url = format!("{address}/metrics");
         let text = self.agent.get(&url).call()?.body_mut().read_to_string()?;

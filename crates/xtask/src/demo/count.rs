@@ -18,7 +18,7 @@ struct Row {
 pub(crate) struct Table(Vec<Row>);
 
 impl Table {
-    /// Counts at the source, at the services and at the subscriber. `window` is what kills may have repeated.
+    /// Counts at the source, at the services and at the subscriber. `window` is the most webhooks that the kills may have repeated.
     pub(crate) fn count(
         client: &Client,
         subscriber: &Subscriber,

@@ -98,7 +98,7 @@ impl Stack {
             ("AMQP_URL", stack.servers.address("AMQP_URL").to_owned()),
             ("API_HOST", "127.0.0.1".to_owned()),
             ("LOG_LEVEL", "INFO".to_owned()),
-            // No load balancer stands before it.
+            // No load balancer is in front of it.
             ("SHUTDOWN_DELAY_SECONDS", "0".to_owned()),
             ("AUTH_JWT_SECRET", STANDARD.encode(secret)),
             ("ENCRYPTION_KEYS", format!("k1:{}", STANDARD.encode(key))),

@@ -44,7 +44,7 @@ pub(super) fn check(package: &str, file: &Path, source: &str, broken: &mut Vec<S
     layers::check(file, source, broken);
 }
 
-/// Whether a file deserializes or parses RFC 3339 by itself, outside its unit tests.
+/// True when a file deserializes or parses RFC 3339 itself, outside its unit tests.
 fn reads_instants(source: &str) -> bool {
     let code = source.split_once(concat!("#[cfg(", "test)]")).map_or(source, |(code, _)| code);
     let is_deserialized = |at: usize| {

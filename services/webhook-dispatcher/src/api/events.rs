@@ -65,8 +65,8 @@ pub(crate) struct NewEvent {
     /// When it happened; now when absent.
     #[serde(default, with = "domain::instant::option")]
     timestamp: Option<OffsetDateTime>,
-    /// An object of at most 256 KiB, sent on byte for byte. Its field `user_id` says whose thing it speaks of, unless the
-    /// caller is bound to a user.
+    /// An object of at most 256 KiB, delivered byte for byte. Its field `user_id` names the user that the event concerns,
+    /// unless the caller is bound to a user.
     #[schema(value_type = Object)]
     data: Box<RawValue>,
 }
@@ -80,7 +80,7 @@ pub(crate) struct PublishedEvent {
     /// Subscriptions it is on its way to.
     #[schema(example = 2)]
     deliveries: usize,
-    /// Subscriptions that want it and are not active, or whose filter cannot read it.
+    /// Matching subscriptions that are not active, or whose filter cannot read the event.
     #[schema(example = 0)]
     skipped: usize,
     /// Subscriptions whose filter leaves it out.

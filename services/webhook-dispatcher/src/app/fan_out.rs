@@ -16,8 +16,8 @@ use crate::state::State;
 pub(crate) use crate::store::fan_out::Plan;
 use crate::store::fan_out::{self, Interest, Message, NewDelivery};
 
-/// Keys of order that are longer are told by their hash: an index holds them. So are those with U+0000, which Postgres does
-/// not store.
+/// The longest ordering key. Longer keys are replaced by their hash, because they are indexed, and so are keys with U+0000,
+/// which Postgres cannot store.
 const MAX_KEY: usize = 200;
 /// Facts about subscriptions begin so; their data name the subscription.
 const ABOUT_US: &str = "webhook.";
@@ -143,7 +143,7 @@ fn with_filter(mut interest: Interest) -> (Interest, Option<Filter>) {
     (interest, filter)
 }
 
-/// An event's data, read when the first filter or key needs them.
+/// An event's data, parsed when the first filter or ordering key needs them.
 struct Data<'a> {
     text: &'a RawValue,
     read: OnceCell<Result<Json, Unreadable>>,
@@ -169,7 +169,7 @@ fn wants(interest: &Interest, fact: &Fact<'_>, names: &Names) -> bool {
     is_theirs && !is_itself && interest.events.iter().any(|wanted| pattern::covers(wanted, fact.kind))
 }
 
-/// The key of an event. One that an index or a text column cannot hold is replaced by its hash.
+/// The ordering key of an event, or its hash if an index or a text column cannot hold the key.
 fn key_of(interest: &Interest, data: &Data<'_>, subject: &str) -> String {
     let pointer = interest.ordering_key.as_deref();
     let data = pointer.and_then(|_| data.read().ok());

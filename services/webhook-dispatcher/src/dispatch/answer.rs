@@ -42,7 +42,7 @@ fn text(bytes: &[u8]) -> String {
     text
 }
 
-/// The headers as an object, as many as there is room for: the value of each name, or an array of its values when the name
+/// The headers that fit, as an object: the value of each name, or an array of its values when the name
 /// is repeated (`Set-Cookie` cannot be joined to one value, RFC 9110 §5.3).
 pub(super) fn headers(headers: &HeaderMap) -> Value {
     let mut kept = Map::new();
@@ -65,16 +65,16 @@ pub(super) fn headers(headers: &HeaderMap) -> Value {
     Value::Object(kept)
 }
 
-/// An endpoint's wish to be sent less.
+/// An endpoint's request for fewer deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SlowDown {
-    /// How long it is to be left alone.
+    /// How long deliveries to it pause.
     pub(super) pause: Duration,
-    /// The receiver is only throttling: the try uses no attempt (429, and 503 with `Retry-After`).
+    /// True for throttling (429, and 503 with `Retry-After`): the try uses no attempt.
     pub(super) is_throttling: bool,
 }
 
-/// The wish of an answer, if it has one: what it says in `Retry-After`, or a moment when it is overloaded and does not say.
+/// The pause that an answer asks for: by `Retry-After`, or a second if it reports an overload without the header.
 pub(super) fn slow_down(status: StatusCode, headers: &HeaderMap, now: OffsetDateTime) -> Option<SlowDown> {
     if status.is_success() {
         return None;

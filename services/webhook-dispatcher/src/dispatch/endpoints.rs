@@ -58,7 +58,7 @@ pub(crate) enum LookupError {
     /// What is stored is no certificate.
     #[error(transparent)]
     Tls(#[from] egress::Error),
-    /// What is stored made the code that reads it panic.
+    /// The code that reads the stored values panicked.
     #[error(transparent)]
     Panicked(#[from] Panic),
 }

@@ -1,8 +1,8 @@
 //! One endpoint's share of the work.
 //!
-//! Two things are bounded: the requests under way, and those that are unconfirmed: sent, and not yet known to be recorded.
-//! The first is how much the endpoint may be asked to do at once; the second, the window, is what a crash repeats. Both
-//! begin small and grow while the endpoint answers at once; the first failure makes them small again.
+//! A lane bounds the requests in flight and the unconfirmed deliveries, which are sent and not yet known to be recorded.
+//! The first bound limits the endpoint's load. The second, the window, limits the repeats of a crash. Both begin small, grow
+//! while the endpoint answers at once, and are reset by a failure.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use crate::domain::health::OPENS_AFTER;
 use crate::state::State;
 use crate::store::outcomes::{Ending, Outcome};
 
-/// The part of the window that may be under way, but never less than the window at rest.
+/// The requests in flight are at most the window divided by this, and never less than the window at rest.
 const UNDER_WAY: usize = 4;
-/// Recorded outcomes noted at once, at most.
+/// The most recorded outcomes that are processed together.
 const NOTES: usize = 128;
 /// An answer within this is one at once; one that takes longer than [`SLOW`] is like a failure.
 const AT_ONCE: Duration = Duration::from_millis(100);
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Deliveries whose receiver needs a key that this process lacks are due again after this.
+/// The wait before a retry of deliveries whose receiver needs a key that this process lacks.
 const KEY_WAIT: Duration = Duration::from_secs(5);
 
 /// What is left of a lease when an attempt ends in the worst case: time to record it.
@@ -45,7 +45,7 @@ pub(super) struct Tools {
     pub(super) sender: Sender,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) recorder: Recorder,
-    /// Deliveries of one endpoint that may be unconfirmed, at most.
+    /// The most unconfirmed deliveries of one endpoint.
     pub(super) max_window: usize,
     pub(super) stop: CancellationToken,
 }
@@ -57,17 +57,17 @@ struct Lane {
     under_way: JoinSet<Sent>,
     recorded: mpsc::UnboundedSender<()>,
     unconfirmed: usize,
-    /// How many may be unconfirmed.
+    /// The bound on unconfirmed deliveries.
     window: Window,
     /// Whether the last answer came at once.
     is_quick: bool,
-    /// Whether the last answer was a success and not slow.
+    /// True when the last answer was a success and not slow.
     is_well: bool,
     failures: i32,
 }
 
-/// Delivers one subscription's jobs, until their sender is gone and all are delivered, or until the stop: then what waits
-/// is released for other replicas, and what is under way is ended and recorded.
+/// Delivers one subscription's jobs until their sender is gone and all are delivered, or until the stop. At the stop, waiting
+/// jobs are released for other replicas, and requests in flight end and are recorded.
 pub(super) async fn work(tools: Tools, id: Uuid, mut jobs: mpsc::UnboundedReceiver<Job>) {
     let (recorded, mut told) = mpsc::unbounded_channel();
     let stop = tools.stop.clone();
@@ -132,7 +132,7 @@ impl Lane {
                 return;
             }
             Err(LookupError::Seal(error @ SealError::UnknownKey(_))) => {
-                tracing::warn!(subscription = %self.id, %error, "deliveries are released: a key is missing here");
+                tracing::warn!(subscription = %self.id, %error, "deliveries released: an encryption key is missing");
                 let again = self.tools.state.now() + KEY_WAIT;
                 self.give_back(Ending::Again(again), Some(("encryption_key_missing", &error.to_string())));
                 return;
@@ -159,8 +159,8 @@ impl Lane {
         {
             let now = self.tools.state.now();
             if now + endpoint.timeout + RECORDING > job.leased_until {
-                // It waited too long here: another may take it before we are done. Where its endpoint is well it is claimed
-                // again at once; otherwise it would only wait here again, until its lease ends.
+                // The job waited too long: its lease may end before the request does. If its endpoint is healthy, the
+                // released job is claimed again at once. Otherwise it would only wait here again, so it keeps its lease.
                 if self.is_well {
                     self.tools.recorder.release(job, now);
                 }

@@ -1,9 +1,9 @@
 //! From a delivery in hand to a recorded outcome.
 //!
 //! Accepted deliveries are handed over in memory, their rows leased; the [`scanner`] takes up what was not: retries,
-//! what found no room, and what a dead process left. Each endpoint has a [`lane`], which bounds what is under way to it and,
-//! by its [`window`], what is sent and not yet recorded: a crash repeats no more than that many. Outcomes of all are
-//! recorded together. At a stop what is leased and not sent is released.
+//! what found no room, and what a dead process left. Each endpoint has a [`lane`], which bounds its requests in flight and,
+//! by its [`window`], the deliveries that are sent and not yet recorded. A crash repeats no more than those. Outcomes of all
+//! lanes are recorded together. A stop releases leased and unsent deliveries.
 
 mod answer;
 mod endings;
@@ -48,7 +48,7 @@ pub(crate) struct Job {
     /// Whether others of its key wait for its end.
     pub(crate) is_in_order: bool,
     pub(crate) leased_until: OffsetDateTime,
-    /// When its present run of attempts began.
+    /// Start of its current run of attempts.
     pub(crate) run_started_at: OffsetDateTime,
     /// When it was taken in; none where somebody has set it going again since.
     pub(crate) accepted_at: Option<OffsetDateTime>,
@@ -83,7 +83,7 @@ impl Dispatcher {
         (Self(jobs), received)
     }
 
-    /// Hands a job over. Nobody takes it when the dispatcher has panicked; its lease then ends by itself.
+    /// Dispatches a job. If the dispatcher has panicked, the job stays leased until its lease ends.
     pub(crate) fn hand_over(&self, job: Job) {
         let _ends = self.0.send(job);
     }

@@ -36,7 +36,7 @@ impl Recorder {
         (Self(handed_in), write(state, received))
     }
 
-    /// Releases a job that is not sent: whoever looks next takes it up.
+    /// Releases an unsent job, so that any replica can claim it.
     pub(super) fn release(&self, job: Job, now: OffsetDateTime) {
         let (recorded, _nobody) = mpsc::unbounded_channel();
         let outcome = job.outcome(Ending::Postponed, now);
@@ -68,9 +68,8 @@ async fn write(state: State, mut received: mpsc::UnboundedReceiver<Handed>) {
     }
 }
 
-/// Records outcomes, for as long as it takes: until then nothing more is sent to these receivers, because what is not known
-/// to be delivered would be delivered again. A set whose recording panics is recorded in halves, down to the outcome at
-/// fault.
+/// Records outcomes and retries without a limit. Until then nothing more is sent to these receivers, because unrecorded
+/// deliveries would be repeated. A set whose recording panics is bisected down to the outcome at fault.
 async fn record(state: &State, outcomes: &[Outcome]) {
     let mut sets = vec![outcomes];
     let mut failures = 0_u32;
@@ -80,7 +79,7 @@ async fn record(state: &State, outcomes: &[Outcome]) {
             Ok(Err(error)) => {
                 sets.push(set);
                 failures += 1;
-                tracing::warn!(error = %Chain(&error), outcomes = set.len(), "outcomes wait to be recorded");
+                tracing::warn!(error = %Chain(&error), outcomes = set.len(), "outcomes not recorded; will retry");
                 let pause =
                     backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(5));
                 tokio::time::sleep(pause).await;
@@ -89,7 +88,7 @@ async fn record(state: &State, outcomes: &[Outcome]) {
                 [] => {}
                 [outcome] => {
                     let delivery = outcome.delivery_id;
-                    tracing::error!(%panic, %delivery, "an outcome cannot be recorded; its delivery is sent again");
+                    tracing::error!(%panic, %delivery, "outcome not recorded; the delivery will be sent again");
                 }
                 set => {
                     let (earlier, later) = set.split_at(set.len() / 2);

@@ -19,8 +19,8 @@ use crate::state::State;
 /// How often lanes nobody needs are ended.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-/// Delivers what is handed over until `stop`; attempts under way are then ended and recorded, and what waits is released
-/// for other replicas. `max_window` bounds what is sent to one endpoint and not yet recorded.
+/// Delivers dispatched jobs until `stop`. Attempts in flight then end and are recorded, and waiting jobs are released for
+/// other replicas. `max_window` bounds the deliveries to one endpoint that are sent and not yet recorded.
 pub(crate) async fn run(
     state: State,
     clients: egress::Clients,
@@ -67,13 +67,13 @@ pub(crate) async fn run(
             lane
         });
         if let Err(mpsc::error::SendError(job)) = lane.send(job) {
-            // It panicked, or has stopped: the next one finds another lane.
+            // The lane panicked or has stopped: the next job starts another lane.
             tools.recorder.release(job, tools.state.now());
             lanes.remove(&id);
         }
     }
     drop(lanes);
-    // Whoever hands over stops too: there is an end to this.
+    // The producers of jobs stop too, so that this loop ends.
     while let Some(job) = jobs.recv().await {
         tools.recorder.release(job, tools.state.now());
     }

@@ -158,7 +158,7 @@ impl Heard {
     }
 }
 
-/// Posts a request in the time its endpoint has; otherwise returns what that time was spent on.
+/// Posts a request within the endpoint's time limit; otherwise returns the class and the message of the timeout.
 async fn post_in_time(
     heard: &mut Heard,
     endpoint: &Endpoint,
@@ -167,7 +167,7 @@ async fn post_in_time(
     now: OffsetDateTime,
 ) -> Option<Unsendable> {
     let (lookup, limit) = (Lookup::default(), endpoint.timeout);
-    // Pinned here, because a lookup that is dropped is no longer under way.
+    // Pinned here, because dropping the request would also end its lookup.
     let posted = pin!(lookup.watch(heard.post(endpoint, job, span, now)));
     tokio::time::timeout(limit, posted).await.err()?;
     if lookup.is_under_way() {

@@ -1,11 +1,11 @@
-//! How many deliveries of one endpoint may be sent and not yet recorded: what a kill repeats at most.
+//! The most deliveries of one endpoint that may be sent and not yet recorded. A kill repeats no more than those.
 
 use metrics::{Gauge, gauge};
 
 /// The window while an endpoint is new, slow or failing.
 const AT_REST: usize = 8;
 
-/// One endpoint's window. All of a process make up the gauge `webhook_window_deliveries`.
+/// One endpoint's window. The gauge `webhook_window_deliveries` is the sum of a process's windows.
 #[derive(Debug)]
 pub(super) struct Window {
     size: usize,
@@ -14,7 +14,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window at rest that grows to `limit` at most.
+    /// A window at rest; its largest size is `limit`.
     pub(super) fn new(limit: usize) -> Self {
         let mut window = Self { size: 0, limit, total: gauge!("webhook_window_deliveries") };
         window.reset();
@@ -29,7 +29,7 @@ impl Window {
         AT_REST.min(self.limit)
     }
 
-    /// Widens it by so many deliveries that were recorded.
+    /// Widens it by the `number` of recorded deliveries.
     pub(super) fn grow(&mut self, number: usize) {
         self.resize((self.size + number).min(self.limit));
     }

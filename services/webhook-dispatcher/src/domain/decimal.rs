@@ -1,8 +1,8 @@
-//! Decimal numbers compared exactly, whatever their length.
+//! Compares decimal numbers of any length exactly.
 
 use std::cmp::Ordering;
 
-/// A decimal number as it is written, for example `-120.50` or `1.5e3`. Its value is ±0.d₁d₂d₃… × 10^`magnitude`.
+/// A decimal number in its written form, for example `-120.50` or `1.5e3`. Its value is ±0.d₁d₂d₃… × 10^`magnitude`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decimal<'a> {
     is_negative: bool,
@@ -12,7 +12,7 @@ pub(crate) struct Decimal<'a> {
 }
 
 impl<'a> Decimal<'a> {
-    /// Reads a JSON number, or text that a person would write for one: a sign, leading zeros and a bare point are
+    /// Reads a JSON number or decimal text; a sign, leading zeros and a bare point are
     /// accepted. `inf`, `NaN` and hexadecimal forms are no numbers, nor is an exponent beyond 64 bits.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         let (is_negative, unsigned) = match text.strip_prefix('-') {
@@ -33,7 +33,7 @@ impl<'a> Decimal<'a> {
         Some(Self { is_negative, whole, fraction, magnitude: exponent.checked_add(shift)? })
     }
 
-    /// From the first one that is not 0.
+    /// The digits from the first one that is not 0.
     fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
         self.whole.bytes().chain(self.fraction.bytes()).skip_while(|digit| *digit == b'0')
     }
@@ -76,7 +76,7 @@ impl PartialEq for Decimal<'_> {
 
 impl Eq for Decimal<'_> {}
 
-/// Digits behind a decimal point: those that are missing are zeros.
+/// Compares digits behind a decimal point; missing digits are zeros.
 fn compare_digits(mut left: impl Iterator<Item = u8>, mut right: impl Iterator<Item = u8>) -> Ordering {
     loop {
         match (left.next(), right.next()) {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_decimal_number_is_not_read() {
+    fn other_texts_are_not_read() {
         for text in
             ["", ".", "-", "+", "e5", "1e", "inf", "-inf", "NaN", "infinity", "0x10", "1 ", " 1", "1_000"]
         {

@@ -7,8 +7,8 @@ pub(crate) const OPENS_AFTER: i32 = 10;
 /// How long it stays open the first time; twice as long each time after that, but not for ever.
 const FIRST_OPEN: Duration = Duration::seconds(10);
 const LONGEST_OPEN: Duration = Duration::minutes(5);
-/// How long an endpoint that throttles is left alone at least; twice as long each time while nothing arrives in between,
-/// up to [`LONGEST_OPEN`].
+/// The shortest pause of an endpoint that throttles. It doubles each time while no delivery succeeds in between, up to
+/// [`LONGEST_OPEN`].
 const FIRST_PAUSE: Duration = Duration::seconds(1);
 /// A success that changes nothing is noted no more often than that.
 const NOTED_EVERY: Duration = Duration::seconds(10);
@@ -77,14 +77,14 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// Adds a success; what failed before it does not count any more. What was asked for still holds: answers of one
-    /// moment come in any order.
+    /// Adds a success, which resets the count of failures. A requested pause remains, because concurrent answers arrive in any
+    /// order.
     pub(crate) fn succeeded(&mut self, at: OffsetDateTime) {
         let Self { pause, is_throttled, .. } = *self;
         *self = Self { succeeded_at: Some(at), pause, is_throttled, ..Self::default() };
     }
 
-    /// Adds an answer that only asks for less: no failure.
+    /// Adds an answer that throttles, which is not a failure.
     pub(crate) fn throttled(&mut self, pause: Duration) {
         self.is_throttled = true;
         self.pause = self.pause.max(Some(pause));

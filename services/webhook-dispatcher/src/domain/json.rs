@@ -1,4 +1,4 @@
-//! JSON as filters read it: numbers keep every digit, and what cannot be read says why.
+//! JSON values for filters: numbers keep every digit, and unreadable parts are errors with a reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,22 +8,22 @@ use serde_json::value::RawValue;
 
 use super::decimal::Decimal;
 
-/// Arrays and objects within each other, at most.
+/// The deepest nesting of arrays and objects.
 const MAX_DEPTH: usize = 128;
 
-/// A JSON value. Of two members of one name the last counts.
+/// A JSON value. The last of several members with the same name counts.
 #[derive(Debug, Clone)]
 pub(crate) enum Json {
     Null,
     Bool(bool),
-    /// As it was written.
+    /// In its written form.
     Number(String),
     String(String),
     Array(Vec<Json>),
     Object(BTreeMap<String, Json>),
 }
 
-/// Why valid JSON cannot be compared with anything.
+/// The reason for which filters cannot read valid JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("more than 128 arrays and objects are nested in each other")]
@@ -48,7 +48,7 @@ impl Json {
         if reader.rest.is_empty() { Ok(value) } else { Err(Unreadable::Syntax) }
     }
 
-    /// What a JSON pointer (RFC 6901) leads to.
+    /// The value at a JSON pointer (RFC 6901).
     pub(crate) fn pointer(&self, pointer: &str) -> Option<&Self> {
         pointer.split('/').skip(1).try_fold(self, |value, token| {
             let token = token.replace("~1", "/").replace("~0", "~");
@@ -61,7 +61,7 @@ impl Json {
     }
 }
 
-/// Compact, the members of objects in the order of their names.
+/// Writes compact JSON, with the members of objects ordered by name.
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -91,7 +91,7 @@ fn quoted(text: &str) -> Result<String, fmt::Error> {
     serde_json::to_string(text).map_err(|_infallible| fmt::Error)
 }
 
-/// RFC 6901: `0`, or digits that do not begin with it.
+/// An array index (RFC 6901): `0`, or digits that do not begin with 0.
 fn index(token: &str) -> Option<usize> {
     let is_canonical = token == "0" || !token.starts_with(['0', '+']);
     token.parse().ok().filter(|_| is_canonical)
@@ -107,14 +107,14 @@ impl Reader<'_> {
         self.rest = self.rest.trim_start_matches([' ', '\n', '\r', '\t']);
     }
 
-    /// True when this comes next; then it is read.
+    /// Reads `text` if it comes next; true if it did.
     fn eat(&mut self, text: &str) -> bool {
         let rest = self.rest.strip_prefix(text);
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
     }
 
-    /// A value that holds arrays and objects nested at most so deep.
+    /// Reads a value in which arrays and objects are nested at most `depth` deep.
     fn value(&mut self, depth: usize) -> Result<Json, Unreadable> {
         self.skip_space();
         let below = || depth.checked_sub(1).ok_or(Unreadable::Depth);
@@ -185,12 +185,12 @@ impl Reader<'_> {
     }
 }
 
-/// What an event's data name, whatever else they hold: nothing else in them has to be readable.
+/// The user and the subscription that an event's data name. The rest of the data need not be readable.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    /// The user whose thing the event speaks of.
+    /// The user that the event concerns.
     pub(crate) user_id: Option<String>,
-    /// The subscription it speaks of.
+    /// The subscription that the event concerns.
     pub(crate) subscription_id: Option<String>,
 }
 
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_what_was_written() {
+    fn values_are_written_as_they_were_read() {
         let text = r#" { "b" : [ 1.10 , -0 , 12345678901234567890123, {}, [] ] , "a\"\\" : "\u00f3\n" , "n":null,
             "t":true, "f":false, "b": [1e2] } "#;
         let read = Json::read(&raw(text)).unwrap();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_why() {
+    fn unreadable_json_has_a_reason() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         Json::read(&raw(&nested(128))).unwrap();
         Json::read(&raw("1e308")).unwrap();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_beside_what_cannot_be() {
+    fn names_are_read_beside_unreadable_data() {
         let deep = "[".repeat(1000) + &"]".repeat(1000);
         for (text, expected) in [
             (r#"{"user_id":"anna"}"#.to_owned(), Some("anna")),

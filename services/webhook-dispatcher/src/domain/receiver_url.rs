@@ -1,25 +1,25 @@
-//! Where receivers listen.
+//! The URLs of receivers.
 //!
-//! The path and the query of a webhook's URL often hold a token: they are stored sealed and shown to nobody but their
-//! owner; scheme, host and port are stored and shown in clear.
+//! The path and the query of a webhook's URL often hold a token. They are stored sealed, and shown only to credentials that
+//! may write. Scheme, host and port are stored and shown in clear.
 
 use url::Url;
 
 const MAX_BYTES: usize = 2048;
-/// In place of path and query.
+/// Replaces path and query.
 const HIDDEN: &str = "/…";
-/// The same as parsers of URLs write it.
+/// [`HIDDEN`] as URL parsers write it.
 const HIDDEN_PATH: &str = "/%E2%80%A6";
 
-/// Why a text is no receiver's URL: a code, and what to say.
+/// The reason for which a text is not a receiver's URL: an error code and a message.
 pub(crate) type Mistake = (&'static str, &'static str);
 
-/// A URL as it will be used (WHATWG URL): a host name in ASCII, an address in its usual form, no default port, everything
-/// else percent-encoded. Whether it may be called is not decided here.
+/// Normalises a URL (WHATWG URL): a host name in ASCII, an address in its usual form, no default port, everything
+/// else percent-encoded. The guard checks the address later.
 ///
 /// # Errors
-/// What a parser would drop without a word: white space around it, control characters, a fragment; what is no absolute URL,
-/// is longer than 2048 bytes in either form, or is the shortened form of [`shown`].
+/// The text has parts that a parser would silently drop (white space around it, control characters, a fragment), is not an
+/// absolute URL, is longer than 2048 bytes in either form, or is the shortened form of [`shown`].
 pub(crate) fn normalise(text: &str) -> Result<Url, Mistake> {
     if text.trim() != text || text.contains(char::is_control) {
         return Err(("malformed", "must not hold control characters, or begin or end with white space"));
@@ -44,7 +44,7 @@ pub(crate) fn split(url: &str) -> (&str, &str) {
     url.split_at(path.map_or(url.len(), |at| after_scheme + at))
 }
 
-/// What everybody may see of a URL.
+/// The shortened form of a URL, which every reader may see.
 pub(crate) fn shown(origin: &str) -> String {
     format!("{origin}{HIDDEN}")
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_parser_would_drop_is_refused() {
+    fn parts_that_a_parser_drops_are_refused() {
         let long = format!("https://shop.example/{}", "ż".repeat(400));
         for text in [
             " https://shop.example/",

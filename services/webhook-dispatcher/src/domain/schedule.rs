@@ -14,10 +14,10 @@ const WAITS: [u64; 10] =
 /// Waits are spread, so that what failed together does not return together.
 const JITTER: f64 = 0.2;
 
-/// How long tries of a receiver that only throttles use no attempt: as long as the usual schedule lasts.
+/// How long throttled tries use no attempt: slightly longer than the default schedule.
 const THROTTLED_FOR: time::Duration = time::Duration::hours(76);
 
-/// Whether a delivery that was throttled at this age, counted from the start of its present run, is tried again.
+/// True when a delivery throttled at this age is tried again; the age counts from the start of its current run.
 pub(crate) fn outlasts_throttling(age: time::Duration) -> bool {
     age < THROTTLED_FOR
 }

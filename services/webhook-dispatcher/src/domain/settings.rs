@@ -56,8 +56,8 @@ pub(crate) struct Settings {
     /// At most 1000 characters.
     #[schema(max_length = 1000)]
     pub(crate) description: Option<String>,
-    /// Where the receiver listens: an absolute URL of at most 2048 bytes, without user name, password, fragment and control
-    /// characters. It is stored, shown and used as parsers of URLs write it: a host name in ASCII (`xn--…`), spaces as `%20`.
+    /// The receiver's absolute URL of at most 2048 bytes, without user name, password, fragment and control characters. It is
+    /// stored, shown and used in normalised form (WHATWG URL): a host name in ASCII (`xn--…`), spaces as `%20`.
     #[schema(example = "https://shop.example/hooks", max_length = 2048, pattern = "^https?://")]
     pub(crate) url: String,
     /// Event types, `<noun>.*`, or `*`.
@@ -105,7 +105,7 @@ pub(crate) struct Settings {
     #[serde(default, deserialize_with = "or_default")]
     #[schema(value_type = Option<bool>, default = false)]
     pub(crate) seed_signature: bool,
-    /// PEM: authorities the receiver's certificate may come from, beside the public ones, or the receiver's own self-signed
+    /// PEM: trusted authorities for the receiver's certificate, beside the public ones, or the receiver's own self-signed
     /// certificate.
     pub(crate) custom_ca: Option<String>,
     /// Sent along, at most 20; shown never again. They may not be those every request has by itself.
@@ -189,8 +189,8 @@ pub(crate) struct ReceiverHealth {
     pub(crate) circuit_until: Option<OffsetDateTime>,
 }
 
-/// The key whose events keep their order: what stands at `pointer` in the data, or the subject where that is nothing or
-/// cannot be read.
+/// The ordering key of an event: the value at `pointer` in the data, or the subject if there is none or the data are
+/// unreadable.
 pub(crate) fn ordering_key(pointer: Option<&str>, data: Option<&Json>, subject: &str) -> String {
     let found = pointer.and_then(|pointer| data?.pointer(pointer));
     match found {

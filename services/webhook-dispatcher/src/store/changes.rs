@@ -11,7 +11,7 @@ use super::subscriptions::Subscription;
 use crate::domain::receiver_url;
 use crate::domain::settings::Settings;
 
-/// What is sealed of the settings. Of headers and certificate each is to be left as it is (none), or to be this or nothing.
+/// The sealed settings. For headers and certificate, `None` keeps the stored value and `Some(None)` removes it.
 #[derive(Debug)]
 #[expect(clippy::option_option, reason = "left alone, taken away and replaced are three wishes")]
 pub(crate) struct SealedSettings {

@@ -40,7 +40,7 @@ pub(crate) struct Claimed {
     /// Whether the lease of an earlier claim had ended.
     #[diesel(sql_type = Bool)]
     pub(crate) is_taken_over: bool,
-    /// When its present run of attempts began.
+    /// Start of its current run of attempts.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) run_started_at: OffsetDateTime,
     /// When it was taken in, where it is on its way since then.
@@ -66,7 +66,7 @@ pub(crate) struct Wanted {
 const ANY: &str = "ordering_key IS NULL";
 /// Deliveries that go one after another within a key.
 const IN_ORDER: &str = "ordering_key IS NOT NULL";
-/// Deliveries that go out at once after a pause a receiver has asked for.
+/// Deliveries claimed at once after a pause that a receiver asked for.
 const AFTER_PAUSE: i32 = 8;
 const UNFINISHED: &str = "status IN ('pending', 'delivering')";
 
@@ -105,7 +105,7 @@ static CLAIM_IN_ORDER: LazyLock<String> = LazyLock::new(|| {
 ///
 /// `waiting` jumps from one subscription with unfinished deliveries to the next. A limited rate has a moment until which
 /// its allowance is used up (GCRA); half a second's allowance, or one delivery, may go at once. An open circuit whose
-/// time is over lets one through, or a few where the receiver only asked for a pause, and is half open until their end.
+/// time is over admits one delivery, or a few if the receiver only throttled, and is half-open until they end.
 fn claim_of(which: &str, due: &str) -> String {
     let of_some = format!("FROM webhook_deliveries WHERE {which} AND {UNFINISHED}");
     let window = "greatest(0.5, 1.0 / s.rate_limit_per_second) * interval '1 second'";

@@ -33,7 +33,7 @@ pub(crate) struct Delivery {
     pub(crate) is_blocked: bool,
     #[diesel(sql_type = Int4)]
     pub(crate) attempts: i32,
-    /// When it is sent next, as far as that is known.
+    /// Time of the next request, if known.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub(crate) sent_next_at: Option<OffsetDateTime>,
     #[diesel(sql_type = Nullable<Int4>)]
@@ -122,9 +122,9 @@ pub(crate) struct Filter {
     pub(crate) message: Option<Uuid>,
 }
 
-/// A delivery's columns, whether it waits for an earlier one, and when it is sent next: not before its endpoint's open
-/// circuit has closed, nor before its turn within a limited rate, of which no more than a thousand places are counted.
-/// Nothing is known of one that is blocked or whose subscription is not active. A moment that has passed is now.
+/// A delivery's columns, whether it waits for an earlier one, and the time of its next request. That time is not before its
+/// endpoint's open circuit closes, nor before its turn within a limited rate, of which at most a thousand places are
+/// counted. It is null for a delivery that is blocked or whose subscription is not active. A time in the past becomes now.
 const COLUMNS: &str = "d.*, w.is_blocked, \
      CASE WHEN d.status = 'pending' AND s.is_active AND NOT w.is_blocked THEN greatest(d.next_attempt_at, now(), \
          CASE WHEN s.circuit_state = 'open' THEN s.circuit_until END, \

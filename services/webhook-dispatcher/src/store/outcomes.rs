@@ -14,7 +14,7 @@ pub(crate) struct Outcome {
     pub(crate) subscription_id: Uuid,
     /// The claim it was made under: an outcome of an older one is refused.
     pub(crate) claim: i32,
-    /// Which attempt; 0 when none was made. One that was throttled has the number of the attempt it did not use up.
+    /// Number of the attempt; 0 when none was made. A throttled try has the number of the attempt that it did not use.
     pub(crate) attempt: i32,
     pub(crate) attempted_at: OffsetDateTime,
     pub(crate) duration_ms: i32,
@@ -35,7 +35,7 @@ pub(crate) enum Ending {
     Cancelled,
     /// Due again.
     Again(OffsetDateTime),
-    /// The receiver throttles: due again, and no attempt is used up.
+    /// The receiver throttles: the delivery is due again and no attempt is used.
     Throttled(OffsetDateTime),
     /// Not tried now, and due again as soon as the circuit lets it through.
     Postponed,
@@ -83,7 +83,7 @@ impl Ending {
 }
 
 impl Outcome {
-    /// How many attempts of the delivery are used up.
+    /// The number of used attempts of the delivery.
     const fn used(&self) -> i32 {
         match self.ending {
             Ending::Throttled(_) => self.attempt - 1,

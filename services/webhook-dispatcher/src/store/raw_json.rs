@@ -1,4 +1,4 @@
-//! JSON kept as it was written: Postgres's `json` keeps the text, where `jsonb` does not.
+//! JSON in its written form: Postgres's `json` keeps the text, and `jsonb` does not.
 
 use std::io::Write;
 

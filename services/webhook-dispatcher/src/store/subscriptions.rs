@@ -96,12 +96,12 @@ impl Subscription {
         self.id.into()
     }
 
-    /// Where its receiver listens, as far as everybody may see it.
+    /// The shortened URL of its receiver, which every reader may see.
     pub(crate) fn shown_url(&self) -> String {
         receiver_url::shown(&self.origin)
     }
 
-    /// Where its receiver listens.
+    /// The whole URL of its receiver.
     pub(crate) fn url(&self, keyring: &Keyring) -> Result<String, SealError> {
         let path_and_query = sealed::open_path(keyring, self.id(), &self.path_and_query)?;
         Ok(format!("{}{}", self.origin, path_and_query.expose_secret()))
@@ -152,7 +152,7 @@ impl Subscription {
         self.client_certificate.is_some()
     }
 
-    /// What its owner decides, but for headers, client certificate and keys.
+    /// The owner's settings, without headers, client certificate and keys.
     pub(crate) fn settings(&self, keyring: &Keyring) -> Result<Settings, SealError> {
         Ok(Settings {
             name: self.name.clone(),

@@ -120,7 +120,7 @@ async fn a_certificate_is_believed_when_its_authority_name_and_time_are_right() 
     assert_eq!(try_of(&desk, &good, json!({})).await["error_class"], "tls");
 }
 
-/// As `openssl req -x509` makes it: it has signed itself, and says that it is an authority.
+/// A certificate as `openssl req -x509` makes it: self-signed, and declared an authority.
 fn self_signed(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -130,7 +130,7 @@ fn self_signed(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Ident
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_self_signed_authority_is_believed_where_exactly_it_is_given() {
+async fn a_self_signed_certificate_is_accepted_as_custom_ca() {
     let desk = Desk::open().await;
     let (good, misnamed) = (self_signed(HERE, |_| {}), self_signed("shop.test", |_| {}));
     let expired = self_signed(HERE, |params| {

@@ -1,4 +1,4 @@
-//! Connections that receivers close while they are used.
+//! Receivers that close connections in use.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::support::{Desk, fact};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// How a receiver takes leave of a connection.
+/// How a receiver closes a connection.
 #[derive(Debug, Clone, Copy)]
 enum Close {
     /// It has read the request: the sender sees the connection's end.
@@ -26,8 +26,8 @@ async fn request(stream: &mut TcpStream) -> bool {
     stream.read(&mut vec![0; 16 * 1024]).await.is_ok_and(|length| length > 0)
 }
 
-/// A receiver that answers so many requests of each connection, and closes it at the next one. Returns its address and the
-/// number of requests that were not answered.
+/// A receiver that closes each connection at the request after `answered` answers. Returns its address and the number of
+/// unanswered requests.
 async fn closing_after(answered: usize, close: Close) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -55,7 +55,7 @@ async fn closing_after(answered: usize, close: Close) -> (SocketAddr, Arc<Atomic
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connection_closed_at_its_reuse_costs_no_attempt() {
+async fn connection_closed_on_reuse_uses_no_attempt() {
     let desk = Desk::open().await;
     let mut delivered = 0;
     for close in [Close::AfterReading, Close::BeforeReading] {

@@ -1,4 +1,4 @@
-//! Instants that cannot be stored are refused wherever they come in, and stop nothing.
+//! Input with instants that cannot be stored is refused and stops no other work.
 
 use serde_json::{Value, json};
 use testkit::eventually;
@@ -8,7 +8,7 @@ use crate::support::{Desk, Receiver, all_to, fact};
 
 /// Valid RFC 3339, and outside the years 1 to 9999 in UTC.
 const OUTSIDE: [&str; 3] = ["9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01", "0000-06-01T00:00:00Z"];
-/// The first and the last instant there are.
+/// The first and the last instant that can be stored.
 const FIRST: &str = "0001-01-01T00:00:00Z";
 const LAST: &str = "9999-12-31T23:59:59.999999Z";
 
@@ -88,7 +88,7 @@ async fn an_event_with_an_unstorable_time_is_dead_lettered() {
     assert_eq!(receiver.hits().len(), 1);
 }
 
-/// What is delivered is what is stored: nothing of it is finer than the database keeps, or rounded.
+/// The delivered time equals the stored one: truncated to microseconds, not rounded.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_carries_its_time_truncated_to_microseconds() {
     let desk = Desk::open().await;

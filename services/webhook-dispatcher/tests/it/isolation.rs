@@ -227,7 +227,7 @@ async fn a_crowd_of_facts_for_one_endpoint_waits_for_no_lease() {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_deliveries_are_released_before_their_leases_end() {
     let desk = Desk::open().await;
-    // One after another: a thousand take longer than a lease lets them wait.
+    // One at a time: a thousand deliveries take longer than a lease allows them to wait.
     let receiver = Receiver::new(|_| {
         std::thread::sleep(Duration::from_millis(15));
         (200, None)

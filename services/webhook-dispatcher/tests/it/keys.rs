@@ -1,4 +1,4 @@
-//! The keys of secrets at rest are changed while the service works.
+//! Encryption keys are rotated while the service works.
 
 use std::process::{Command, Output};
 
@@ -71,9 +71,9 @@ fn readiness(program: &Program) -> (u16, String) {
     (answer.status, String::from_utf8(answer.body).unwrap())
 }
 
-/// The order of a rotation was not kept: the new key seals where not every process has it.
+/// A rotation in the wrong order: the new key seals before every process has it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_without_a_key_in_use_holds_up_no_other() {
+async fn a_replica_without_a_key_in_use_blocks_no_other() {
     let desk = Desk::open_with(&with(OLD)).await;
     let receiver = Receiver::answering(204);
     desk.subscribe(&all_to(&receiver));
@@ -97,13 +97,13 @@ async fn a_replica_without_a_key_in_use_holds_up_no_other() {
     assert!(!answer.header("retry-after").is_empty());
 
     desk.tell(&(0..100).map(fact).collect::<Vec<_>>()).await;
-    // Within the limit of 20 s: a lease that nobody gives back ends after 40 s.
+    // Within the limit of 20 s: an unreleased lease ends only after 40 s.
     receiver.until_hits(200).await;
     desk.until("webhook_deliveries WHERE status = 'success' AND attempts = 1", 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_whose_key_is_missing_waits_and_never_fails() {
+async fn a_delivery_waits_for_a_missing_key() {
     let desk = Desk::open_with(&with(OLD)).await;
     let receiver = Receiver::answering(204);
     let (id, _) = desk.subscribe(&all_to(&receiver));
@@ -122,7 +122,7 @@ async fn a_delivery_whose_key_is_missing_waits_and_never_fails() {
     desk.until(&named, 1).await;
     desk.until(&format!("webhook_deliveries WHERE subscription_id = '{other}' AND status = 'success'"), 1)
         .await;
-    assert_eq!(readiness(&desk.service).0, 200, "one value stops that value only");
+    assert_eq!(readiness(&desk.service).0, 200, "the service stays ready");
     assert_eq!(desk.count("delivery_attempts").await, 1, "the other's");
     let health = format!("webhook_subscriptions WHERE id = '{id}' AND consecutive_failures = 0");
     assert_eq!(desk.count(&health).await, 1);

@@ -1,4 +1,4 @@
-//! The process panics at each place where it works on deliveries: it goes on, and every delivery arrives.
+//! The process continues after a panic at each failpoint of a delivery, and every delivery arrives.
 
 use std::collections::BTreeSet;
 
@@ -22,14 +22,14 @@ const POINTS: [&str; 9] = [
 ];
 
 #[test]
-fn a_panic_at_any_place_loses_nothing_and_stops_nobody() {
+fn a_panic_at_any_failpoint_loses_no_delivery() {
     tell(&side_by_side(&POINTS, panic_at).join("\n"));
 }
 
 async fn panic_at(point: &'static str) -> String {
     let mut desk = Desk::open().await;
     let receiver = Receiver::answering(200);
-    // What a panic leaves leased comes again when its lease ends: soon.
+    // Deliveries that a panic leaves leased are claimed again when their short leases end.
     let subscribed = json!({
         "url": receiver.url, "events": ["*"], "timeout_seconds": 5, "retry_schedule": [1, 1, 1, 1],
     });

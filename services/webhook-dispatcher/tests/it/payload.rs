@@ -1,4 +1,4 @@
-//! What a producer sends arrives byte for byte, whether filters can read it or not.
+//! A producer's data arrive byte for byte, even when filters cannot read them.
 
 use domain::events::Envelope;
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ const DATA: [&str; 7] = [
     "{\"id\":9007199254740993}",
 ];
 
-/// Valid JSON that filters cannot read, and what they say of it.
+/// Valid JSON that filters cannot read, with a part of the reason.
 fn unreadable() -> [(String, &'static str); 3] {
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     [
@@ -88,7 +88,7 @@ async fn data_arrive_and_are_signed_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_filter_cannot_read_is_skipped_for_that_subscription_only() {
+async fn unreadable_data_are_skipped_for_filters_only() {
     let desk = Desk::open().await;
     let (some, all) = (Receiver::answering(200), Receiver::answering(200));
     let wish = |receiver: &Receiver, filter: Value| json!({ "url": receiver.url, "events": ["custom.*", "account.*"], "filter": filter });
@@ -113,7 +113,7 @@ async fn what_a_filter_cannot_read_is_skipped_for_that_subscription_only() {
         }
     }
     assert_eq!(all.until_hits(6).await.len(), 6);
-    // What it can read, it still judges.
+    // The filter still decides on data that it can read.
     publish(&desk, "{\"status\":\"READY\"}");
     publish(&desk, "{\"status\":\"NEW\"}");
     assert_eq!(data_of(&some.until_hits(1).await[0], "standard"), "{\"status\":\"READY\"}");
@@ -166,7 +166,7 @@ async fn bad_events_are_refused_by_field_and_rule() {
             "/data/a",
             "nul_character",
         ),
-        // Where the whole cannot be read, a NUL is found all the same.
+        // A NUL is found even in data that cannot be read into a tree.
         (
             format!(r#"{{"type":"custom.x","subject":"a\u0000b","data":{{"deep":{deep}}}}}"#),
             "invalid_content",

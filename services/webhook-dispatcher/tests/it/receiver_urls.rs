@@ -1,4 +1,4 @@
-//! URLs of receivers: stored as they are used, path and query sealed and shown to nobody but who may write.
+//! Receiver URLs are stored as they are used; path and query are sealed and shown only to credentials that may write.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ async fn urls_are_shown_and_stored_as_they_are_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn path_and_query_are_sealed_and_shown_to_who_may_write() {
+async fn sealed_paths_are_shown_only_to_writers() {
     let mut desk = Desk::open().await;
     let receiver = Receiver::answering(500);
     let url = receiver.url.replace("/hooks", "/tajne-haslo/hook?token=tajne");
@@ -41,7 +41,7 @@ async fn path_and_query_are_sealed_and_shown_to_who_may_write() {
     let path = format!("/webhooks/{id}");
     let whole: Value = desk.service.get(&path).1;
     assert_eq!(whole["url"], url);
-    // What somebody who only reads could write back by mistake.
+    // The shortened URL cannot be written back.
     let (status, problem) = desk.service.patch(&path, &json!({ "url": shown }));
     assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/url")), "{problem}");
     let (status, changed) = desk.service.patch(&path, &json!({ "max_concurrency": 3 }));
@@ -60,11 +60,11 @@ async fn path_and_query_are_sealed_and_shown_to_who_may_write() {
     assert_eq!(receiver.until_hits(1).await[0].target, "/tajne-haslo/hook?token=tajne");
     desk.delivery(&id, "failed").await;
     let sealed = "webhook_subscriptions s WHERE s::text ~ 'tajne' OR s::text ~ encode('tajne', 'hex')";
-    assert_eq!(desk.count(sealed).await, 0, "what is secret lies sealed");
+    assert_eq!(desk.count(sealed).await, 0, "the secret is stored sealed");
     assert!(!desk.service.log().contains("tajne"), "{}", desk.service.log());
 }
 
-/// The client's library names the whole URL in its errors.
+/// The HTTP client's own errors hold the whole URL.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_error_of_an_attempt_repeats_path_or_query() {
     let desk = Desk::open_with(&[&LOCAL[..], &[("LOG_LEVEL", "debug")]].concat()).await;

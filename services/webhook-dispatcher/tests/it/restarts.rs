@@ -1,4 +1,4 @@
-//! Replicas that are stopped, and replicas that die.
+//! Replicas that are stopped or killed.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use testkit::eventually;
 
 use crate::support::{Desk, LOCAL, PATIENCE, Receiver, fact};
 
-/// Longer than a test may wait for anything but the end of a lease.
+/// Longer than the test waits for any other condition than the end of a lease.
 const TIMEOUT_SECONDS: u32 = 30;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +18,7 @@ async fn leased_deliveries_are_released_at_the_stop() {
     receiver.close_gate();
     desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": TIMEOUT_SECONDS }));
     desk.tell(&(0..100).map(fact).collect::<Vec<Envelope>>()).await;
-    // Eight are under way, and the rest is leased.
+    // Eight requests are in flight, and the other deliveries are leased.
     receiver.until_hits(8).await;
     desk.until("webhook_deliveries WHERE status = 'delivering'", 100).await;
     desk.service.terminate();
@@ -83,5 +83,5 @@ async fn kill_repeats_no_more_than_the_window() {
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success'", 120).await;
     let hits = receiver.hits();
     let ids: BTreeSet<&str> = hits.iter().map(crate::support::Hit::id).collect();
-    assert_eq!((ids.len(), hits.len()), (120, 123), "what was under way is repeated, and nothing else");
+    assert_eq!((ids.len(), hits.len()), (120, 123), "only requests in flight are repeated");
 }

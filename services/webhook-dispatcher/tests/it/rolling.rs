@@ -1,4 +1,4 @@
-//! A replica is replaced: whoever asks it meanwhile is answered.
+//! A replica answers requests while it is being replaced.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use testkit::{eventually, wait_for};
 use crate::support::{Desk, LOCAL};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_are_answered_until_load_balancers_have_noticed() {
+async fn requests_are_answered_during_the_shutdown_delay() {
     let delay = Duration::from_secs(3);
     let settings = [&LOCAL[..], &[("SHUTDOWN_DELAY_SECONDS", "3")]].concat();
     let mut desk = Desk::open_with(&settings).await;
@@ -20,7 +20,7 @@ async fn requests_are_answered_until_load_balancers_have_noticed() {
         (answer.status == 503 && String::from_utf8_lossy(&answer.body).contains("stopping")).then_some(())
     })
     .await;
-    // Idle as it is, it goes on for the delay.
+    // Even an idle process continues for the delay.
     let bearer = format!("Bearer {}", desk.service.token);
     let mut answered = 0;
     wait_for("the port to close", || {

@@ -175,8 +175,8 @@ impl Hit {
     }
 }
 
-/// What a receiver answers to its n-th request (from 0): a status, and where to look instead (`Location`), or from 429
-/// on when to come back (`Retry-After`).
+/// A receiver's answer to its n-th request (from 0): a status, and a `Location`, or from status 429 on a
+/// `Retry-After`.
 type Answers = dyn Fn(usize) -> (u16, Option<String>) + Send + Sync;
 
 struct Shared {

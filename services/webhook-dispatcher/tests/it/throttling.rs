@@ -1,4 +1,4 @@
-//! A receiver that asks for less gets everything, and no attempt is used up by it.
+//! A receiver that throttles gets every event, and throttled tries use no attempt.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::support::{Desk, PATIENCE, Receiver, fact};
 
-/// Requests a second that a throttling receiver takes, and as many at once.
+/// Rate of a throttling receiver in requests a second, and the size of its burst.
 const RATE: f64 = 5.0;
 
 /// A receiver with a token bucket; beyond it, it answers 429 with this `Retry-After`.
@@ -28,7 +28,7 @@ fn throttling(retry_after: Option<&'static str>) -> Receiver {
 async fn gets_all(retry_after: Option<&'static str>) {
     let desk = Desk::open().await;
     let receiver = throttling(retry_after);
-    // The first attempt that is used up is the last.
+    // The first attempt used is the last.
     let (id, _) = desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "retry_count": 0 }));
     let facts: Vec<Envelope> = (0..100).map(fact).collect();
     desk.tell(&facts).await;
@@ -49,7 +49,7 @@ async fn throttled_receiver_gets_all_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn throttled_receiver_that_names_a_second_gets_all_events() {
+async fn throttled_receiver_with_retry_after_gets_all_events() {
     gets_all(Some("1")).await;
 }
 
@@ -82,7 +82,7 @@ async fn throttling_uses_no_attempt_until_76_hours_have_passed() {
         let failed = desk.delivery(&id, "failed").await;
         assert_eq!(failed["attempts"], 1);
 
-        // Whoever sets it going again begins anew.
+        // A retry by hand starts a new run.
         let path = format!("/deliveries/{}/retry", failed["id"].as_str().unwrap());
         desk.service.post(&path, &json!({}));
         let tries = receiver.hits().len();
@@ -96,7 +96,7 @@ async fn throttling_uses_no_attempt_until_76_hours_have_passed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unavailable_receiver_that_names_no_moment_uses_attempts() {
+async fn unavailable_receiver_without_retry_after_uses_attempts() {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(503);
     let (id, _) = desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "retry_count": 0 }));
@@ -121,13 +121,13 @@ async fn retry_after_never_shortens_the_schedule() {
     }
 }
 
-/// The moment a delivery's owner is shown.
+/// The `next_attempt_at` of a delivery.
 fn moment(delivery: &Value) -> Option<OffsetDateTime> {
     Some(OffsetDateTime::parse(delivery["next_attempt_at"].as_str()?, &Rfc3339).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn next_attempt_at_is_when_something_is_sent() {
+async fn next_attempt_at_is_the_time_of_the_next_request() {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(500);
     let wish =
@@ -148,7 +148,7 @@ async fn next_attempt_at_is_when_something_is_sent() {
     set("circuit_state = 'open', circuit_until = now() + interval '5 hours'").await;
     assert!(
         list().iter().all(|at| at.is_some_and(|at| at > hours(4))),
-        "its endpoint is left alone until then"
+        "deliveries to its endpoint pause until then"
     );
     set("circuit_state = 'closed', circuit_until = NULL, rate_used_until = now() + interval '9 hours'").await;
     let limited = list();

@@ -33,10 +33,10 @@ pub(crate) struct DeliveryView {
     #[schema(example = "auto")]
     trigger: String,
     ordering_key: Option<String>,
-    /// Attempts used up; a try the receiver only throttled (429, or 503 with `Retry-After`) uses none.
+    /// Attempts used. A throttled try (429, or 503 with `Retry-After`) uses none.
     attempts: i32,
-    /// When it is sent next, where that is known: not before the pause its endpoint has asked for is over. Null while it is
-    /// blocked or its subscription is not active.
+    /// Time of the next request, after any pause that the endpoint asked for. Null while the delivery is blocked or its
+    /// subscription is not active.
     #[serde(with = "time::serde::rfc3339::option")]
     next_attempt_at: Option<OffsetDateTime>,
     response_status: Option<i32>,
@@ -56,7 +56,7 @@ pub(crate) struct DeliveryView {
     "error_message": null,
 }))]
 pub(crate) struct AttemptView {
-    /// Its number; one that was throttled has the number of the attempt it did not use up.
+    /// Number of the attempt. A throttled try has the number of the attempt that it did not use.
     attempt: i32,
     #[serde(with = "time::serde::rfc3339")]
     attempted_at: OffsetDateTime,
@@ -71,7 +71,7 @@ pub(crate) struct AttemptView {
     response_headers: Option<Value>,
     response_body: Option<String>,
     /// `dns`, `address`, `connect`, `tls`, `network`, `incomplete`, `timeout`, `redirect`, `status`, `signature`, `payload`, or
-    /// `internal`: our own error.
+    /// `internal` (an error of this service).
     error_class: Option<String>,
     error_message: Option<String>,
 }

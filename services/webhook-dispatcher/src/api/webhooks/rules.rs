@@ -24,8 +24,8 @@ const MAX_PEM: usize = 32 * 1024;
 /// Where the signature of before the standard is asked for and the key makes none.
 pub(super) const NEEDS_V1: &str = "needs_v1";
 
-/// Notes everything that is wrong with settings, but for the secret, which signs by this scheme. The URL becomes what will
-/// be used.
+/// Checks settings, except the secret, which signs by this scheme, and adds every violation to `errors`. Normalises the
+/// URL.
 pub(super) fn check(errors: &mut FieldErrors, state: &State, settings: &mut Settings, scheme: Scheme) {
     check_url(errors, &state.guard, &mut settings.url);
     check_events(errors, &settings.events, &state.outside_types);

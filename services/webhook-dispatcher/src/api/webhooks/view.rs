@@ -32,7 +32,7 @@ pub(crate) struct WebhookView {
     owner: Option<String>,
     name: Option<String>,
     description: Option<String>,
-    /// Whole for who may write; else scheme, host and port, and `/…` for path and query, which may hold a token.
+    /// The whole URL for credentials that may write. Others get scheme, host and port, and `/…` instead of path and query.
     url: String,
     events: Vec<String>,
     #[schema(value_type = Option<Object>)]

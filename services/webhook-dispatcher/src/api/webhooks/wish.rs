@@ -16,7 +16,7 @@ const TIMEOUT: &str = "timeout_seconds";
 /// What only `rotate-secret` changes.
 const ROTATED: [&str; 3] = ["secret", "secret_key", "signature"];
 
-/// Settings by name, each as it was written: a filter's numbers keep every digit.
+/// Settings by name, as raw JSON, so that a filter's numbers keep every digit.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ChangeWebhook(BTreeMap<String, Box<RawValue>>);
