@@ -36,7 +36,7 @@ pub(crate) enum End {
     Stop,
 }
 
-/// What happened to the replicas.
+/// Counts of the replicas' ends.
 struct Ends {
     how: End,
     number: u32,

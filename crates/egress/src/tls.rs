@@ -21,7 +21,7 @@ pub struct Tls {
     pub client_certificate: Option<SecretString>,
 }
 
-/// Why certificates or a key cannot be used. Says nothing about the key.
+/// The reason for which certificates or a key cannot be used. It never shows the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The text is not PEM, or holds neither a certificate nor a key.

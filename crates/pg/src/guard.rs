@@ -21,11 +21,11 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Time between two checks of a process that must not work.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a start waits for the first check; an unavailable database is checked once it is available.
-const FIRST_LOOK: Duration = Duration::from_secs(10);
+const FIRST_CHECK: Duration = Duration::from_secs(10);
 /// How long a stop waits for the deletion of the process's row in `replicas`.
 const LEAVING: Duration = Duration::from_secs(1);
 
-/// Why a process must not work on its database.
+/// The reason for which a process must not work on its database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// The schema is older than the one the program was compiled for, or lacks a column.
@@ -82,7 +82,7 @@ impl Gate {
     /// The database's; the stored verdict then stays unchanged.
     async fn decide(&self, conn: &mut Connection) -> Result<Result<(), Unfit>, Error> {
         let Some(rules) = self.rules.get() else { return Ok(Ok(())) };
-        let verdict = match rules.look(conn).await {
+        let verdict = match rules.check(conn).await {
             Ok(()) => Ok(()),
             Err(Error::Unfit(unfit)) => Err(unfit),
             Err(error) => return Err(error),
@@ -121,7 +121,7 @@ fn permits(verdict: &Result<(), Unfit>, claim: bool) -> Result<(), Error> {
 }
 
 impl Rules {
-    async fn look(&self, conn: &mut Connection) -> Result<(), Error> {
+    async fn check(&self, conn: &mut Connection) -> Result<(), Error> {
         let gap = self.schema.gap(conn).await?;
         let pending = u32::try_from(gap.pending.len()).unwrap_or(u32::MAX);
         metrics::gauge!("schema_migrations_pending").set(pending);
@@ -161,7 +161,7 @@ impl Pool {
         self.gate.rules.get_or_init(|| rules);
         let guard = PoolGuard(self.clone());
         // A database that does not answer is checked later.
-        let _later = tokio::time::timeout(FIRST_LOOK, guard.look()).await.unwrap_or(Ok(false))?;
+        let _later = tokio::time::timeout(FIRST_CHECK, guard.check()).await.unwrap_or(Ok(false))?;
         Ok(guard)
     }
 }
@@ -185,8 +185,8 @@ impl PoolGuard {
     /// A key differs from the one of the same id that sealed the stored values: the process must end.
     pub async fn run(self, end: CancellationToken) -> Result<(), Misconfigured> {
         while !end.is_cancelled() {
-            let Some(looked) = end.run_until_cancelled(self.look()).await else { break };
-            let pause = if looked? { PERIOD } else { RETRY };
+            let Some(checked) = end.run_until_cancelled(self.check()).await else { break };
+            let pause = if checked? { PERIOD } else { RETRY };
             let _ended = end.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
         let leaving = async {
@@ -202,10 +202,10 @@ impl PoolGuard {
         Ok(())
     }
 
-    /// Whether the process may work.
-    async fn look(&self) -> Result<bool, Misconfigured> {
-        let looked = async { self.0.gate.decide(&mut *self.0.lend().await?).await };
-        match panic_as_error(looked).await {
+    /// Checks the database; true when the process may claim work.
+    async fn check(&self) -> Result<bool, Misconfigured> {
+        let checked = async { self.0.gate.decide(&mut *self.0.lend().await?).await };
+        match panic_as_error(checked).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(Unfit::WrongKeys(ids))) => Err(Misconfigured {
                 setting: "ENCRYPTION_KEYS",

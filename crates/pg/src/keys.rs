@@ -80,7 +80,7 @@ async fn delete_abandoned(conn: &mut Connection, ids: &[String]) -> Result<(), E
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn forget_unused(conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
+pub(crate) async fn delete_unused(conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
     sql_query(
         "WITH alive AS (SELECT key_ids FROM replicas WHERE seen_at >= now() - interval '60 seconds'), \
          gone AS ( \

@@ -148,7 +148,7 @@ impl RotateKeys {
             Err(error) => return Err(error.into()),
         }
         let resealed = rotate(&pool, keyring, tables).await?;
-        keys::forget_unused(&mut *pool.get().await?, keyring).await?;
+        keys::delete_unused(&mut *pool.get().await?, keyring).await?;
         if !others.is_empty() {
             let replicas = shown(others.iter().collect());
             writeln!(

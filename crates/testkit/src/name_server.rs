@@ -42,7 +42,7 @@ impl NameServer {
             let mut buffer = [0; 4096];
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 let Ok(asked) = Message::from_vec(&buffer[..length]) else { continue };
-                if let Some(told) = tell(asked, &reply) {
+                if let Some(told) = answer(asked, &reply) {
                     socket.send_to(&told, from).expect("an answer goes out");
                 }
             }
@@ -56,7 +56,7 @@ impl NameServer {
     }
 }
 
-fn tell(mut message: Message, reply: &impl Fn(&str) -> NameReply) -> Option<Vec<u8>> {
+fn answer(mut message: Message, reply: &impl Fn(&str) -> NameReply) -> Option<Vec<u8>> {
     let query = message.queries.first()?.clone();
     let name = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
     let (code, addresses) = match reply(&name) {

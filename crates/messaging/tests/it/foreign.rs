@@ -14,7 +14,7 @@ use crate::support::{Bench, NOTES, Notes, fact};
 const EXCHANGE: &str = "zaplecze.events";
 
 /// A channel of another user of the broker.
-async fn stranger(bench: &Bench) -> Channel {
+async fn foreign_channel(bench: &Bench) -> Channel {
     let url = bench.vhost.url_of_another(".*");
     let channel = Broker::new(&url, "stranger").unwrap().channel().await.unwrap();
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_dead_letter_outlives_its_publishers_expiration() {
     let bench = Bench::new().await;
     bench.consume().await;
     let (channel, lasting) =
-        (stranger(&bench).await, BasicProperties::default().with_expiration("10000".into()));
+        (foreign_channel(&bench).await, BasicProperties::default().with_expiration("10000".into()));
     poison(&bench, &fact(1)).await;
     publish_fact(&channel, &fact(1), lasting.clone()).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
@@ -75,7 +75,7 @@ async fn a_dead_letter_outlives_its_publishers_expiration() {
 async fn each_foreign_message_is_dead_lettered_once() {
     let bench = Bench::new().await;
     bench.consume().await;
-    let channel = stranger(&bench).await;
+    let channel = foreign_channel(&bench).await;
     let user = bench.vhost.other_user();
     let attempt = |value| header("x-zaplecze-attempt", value);
     let cases: Vec<(BasicProperties, Value)> = vec![
@@ -129,7 +129,7 @@ async fn a_foreign_message_that_fails_once_is_retried() {
     let bench = Bench::new().await;
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", fact(1).subject)).await;
     bench.consume().await;
-    let channel = stranger(&bench).await;
+    let channel = foreign_channel(&bench).await;
     let mut headers = FieldTable::default();
     headers.insert("CC".into(), copies_to("notes.events"));
     headers.insert("big".into(), text(&"x".repeat(130_000)));
@@ -145,7 +145,7 @@ async fn an_expired_message_can_be_requeued() {
     let mut bench = Bench::new().await;
     bench.consume().await;
     bench.stop_consuming().await;
-    let channel = stranger(&bench).await;
+    let channel = foreign_channel(&bench).await;
     let properties = header("CC", copies_to("notes.events"))
         .with_expiration("1".into())
         .with_user_id(bench.vhost.other_user().into());

@@ -26,7 +26,7 @@ const WITHOUT_BODY: &str = "What cannot be read as a request over HTTP/1.1 is an
 /// Completes a document and prints it as pretty JSON with a line end: what `/openapi.json` serves and `openapi` prints.
 /// `own` are the codes of the service's routes beside the common ones.
 ///
-/// Adds to the description how the HTTP layer answers, the two ways to authenticate (one of them on every operation), the header parameters, all error answers,
+/// Adds the answers of the HTTP layer to the description, and the two ways to authenticate (one of them on every operation), the header parameters, all error answers,
 /// examples of bodies from those of their parts, and `x-error-codes`: every code, from which docs/ERRORS.md is made.
 pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
     let own_description = document.info.description.take();
@@ -97,13 +97,13 @@ fn header(name: &str, schema: ObjectBuilder, description: &str, example: &str) -
         .build()
 }
 
-/// Its schema has no rules: no request is refused for its id.
+/// The header's schema has no rules, because no request is refused for its id.
 fn request_id() -> Parameter {
     header(
         "X-Request-Id",
         ObjectBuilder::new(),
-        "What the caller calls the request: 1 to 128 visible ASCII characters; anything else is replaced. It comes back in the \
-         answer, stands in our log, and is carried on; made for the caller when absent.",
+        "Identifier of the request: 1 to 128 visible ASCII characters; any other value is replaced. It is returned in the \
+         answer, logged and propagated. The service generates one when absent.",
         "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f",
     )
 }

@@ -31,7 +31,7 @@ const FILES: [&str; 6] = [
     "tests/contracts/webhooks/verify.py",
 ];
 
-/// How much of the API is tested.
+/// Bounds of an API test.
 pub(crate) struct Bounds {
     /// Generated requests for each operation.
     pub(crate) examples: u32,

@@ -106,7 +106,7 @@ fn leave(tasks: &VecDeque<(&Account, TaskId)>, signal: &str) -> anyhow::Result<(
     for (account, task_id) in tasks {
         writeln!(
             io::stderr(),
-            "{}: the service goes on with task {task_id}; follow it with GET /api/v1/sync/tasks/{task_id}, end it with \
+            "{}: task {task_id} continues in the service; follow it with GET /api/v1/sync/tasks/{task_id}, stop it with \
              POST /api/v1/sync/tasks/{task_id}/stop",
             account.allegro_login
         )?;
