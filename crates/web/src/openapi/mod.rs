@@ -20,7 +20,7 @@ use self::errors::Errors;
 use crate::problem::{Body, CODES, ErrorCode, FieldError};
 
 /// Describes answers of the HTTP library, which are sent before the operation is known.
-const WITHOUT_BODY: &str = "What cannot be read as a request over HTTP/1.1 is answered with 400, 408 or 431 without a body, see \
+const WITHOUT_BODY: &str = "A malformed HTTP/1.1 request is answered with 400, 408 or 431 without a body, see \
     https://github.com/zaplecze/zaplecze/blob/main/docs/ERRORS.md#without-a-body.";
 
 /// Completes a document and prints it as pretty JSON with a line end: what `/openapi.json` serves and `openapi` prints.
