@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use domain::{Chain, TokenId, UuidV7Source};
 use pg::sealed::Keyring;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::progress::bar;
@@ -63,7 +64,11 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         end: End::Missing,
     };
     // A value sealed with a wrong key would be lost.
-    restoring.pool.guard(&SCHEMA, &restoring.keyring).await?;
+    let guard = restoring.pool.guard(&SCHEMA, &restoring.keyring).await?;
+    // `rotate-keys` sees this process for as long as it seals, and no longer.
+    let end = CancellationToken::new();
+    let guarding = tokio::spawn(guard.run(end.clone()));
+    let _ended_with_errors_too = end.clone().drop_guard();
     let is_stdin = arguments.file.as_os_str() == "-";
     let name = if is_stdin { "standard input".into() } else { arguments.file.to_string_lossy() };
     let (size, mut input): (u64, Box<dyn BufRead>) = if is_stdin {
@@ -98,6 +103,8 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     }
     restoring.write().await?;
     bar.finish_and_clear();
+    end.cancel();
+    guarding.await??;
     let Counts { added, updated, unchanged, late, versions } = restoring.counts;
     writeln!(
         io::stdout(),
