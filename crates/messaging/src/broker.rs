@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::Error;
+use crate::{Error, connection};
 
 /// Connecting, opening a channel or a confirm that takes longer has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,7 +57,7 @@ impl Broker {
                 _broken => {
                     let properties =
                         ConnectionProperties::default().with_connection_name(self.0.name.as_str().into());
-                    Connection::connect_uri(self.0.uri.clone(), properties).await?
+                    connection::open(self.0.uri.clone(), properties).await?
                 }
             };
             // Held already: whoever gives up waiting leaves it to the next.

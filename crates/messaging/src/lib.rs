@@ -7,6 +7,7 @@
 //! Kill any of them anywhere: a fact may travel twice, its effect happens once.
 
 mod broker;
+mod connection;
 mod consumer;
 pub mod dead;
 mod error;

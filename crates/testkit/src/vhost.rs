@@ -89,12 +89,24 @@ impl Vhost {
     /// # Panics
     /// When the management interface does not answer, or there is no exchange yet.
     pub fn publish(&self, event: &Envelope, headers: &Value) -> bool {
-        let body = serde_json::to_string(event).expect("an event");
-        let message = json!({
-            "routing_key": event.kind, "payload": body, "payload_encoding": "string",
-            "properties": { "delivery_mode": 2, "message_id": event.id, "type": event.kind, "headers": headers },
-        });
-        let published = self.post(&format!("exchanges/{}/zaplecze.events/publish", self.name), &message);
+        self.publish_with(event, &headers.to_string())
+    }
+
+    /// As [`Vhost::publish`], with the headers as JSON text: a [`Value`] nested thousands deep overflows the stack.
+    ///
+    /// # Panics
+    /// When the management interface does not answer, or there is no exchange yet.
+    pub fn publish_with(&self, event: &Envelope, headers: &str) -> bool {
+        let (id, kind) = (json!(event.id), json!(event.kind));
+        let body = json!(serde_json::to_string(event).expect("an event"));
+        let message = format!(
+            r#"{{"routing_key":{kind},"payload":{body},"payload_encoding":"string",
+            "properties":{{"delivery_mode":2,"message_id":{id},"type":{kind},"headers":{headers}}}}}"#
+        );
+        let url = self.address(&format!("exchanges/{}/zaplecze.events/publish", self.name));
+        let answer = ureq::post(url.as_str()).content_type("application/json").send(message);
+        let published: Value =
+            answer.expect("the management interface").body_mut().read_json().expect("JSON");
         published["routed"] == true
     }
 

@@ -9,3 +9,4 @@ mod panics;
 mod relaying;
 mod support;
 mod tls;
+mod unreadable;
