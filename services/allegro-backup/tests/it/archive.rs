@@ -253,6 +253,25 @@ async fn an_unreadable_account_is_not_counted_as_an_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_others_insert_meanwhile_is_restored() {
+    let shop = small().await;
+    let export = String::from_utf8(exported(&shop)).unwrap();
+    let one: Vec<&str> = export.lines().take(2).collect();
+    let other = Shop::open().await;
+    // As where another writer inserts the order and removes it, six times in a row.
+    other
+        .run(
+            "CREATE SEQUENCE inserts; \
+             CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                 IF nextval('inserts') <= 6 THEN RETURN NULL; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER lose BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION lose()",
+        )
+        .await;
+    let (_, said) = import_any(&other, one.join("\n").as_bytes());
+    assert!(said.contains("1 orders restored") && said.contains("0 lines refused"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_is_safe_to_open_and_others_see_nothing() {
     let mut shop = lived_in().await;
     let admin = shop.service.token.clone();
