@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+/// Characters of a number, at most: each comparison costs time in proportion to them.
+const LONGEST: usize = 1024;
+
 /// A decimal number in its written form, for example `-120.50` or `1.5e3`. Its value is ±0.d₁d₂d₃… × 10^`magnitude`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decimal<'a> {
@@ -13,8 +16,12 @@ pub(crate) struct Decimal<'a> {
 
 impl<'a> Decimal<'a> {
     /// Reads a JSON number or decimal text; a sign, leading zeros and a bare point are
-    /// accepted. `inf`, `NaN` and hexadecimal forms are no numbers, nor is an exponent beyond 64 bits.
+    /// accepted. `inf`, `NaN` and hexadecimal forms are no numbers, nor is an exponent beyond 64 bits or text longer than
+    /// 1024 characters.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
+        if text.len() > LONGEST {
+            return None;
+        }
         let (is_negative, unsigned) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -138,5 +145,7 @@ mod tests {
         {
             assert!(Decimal::read(text).is_none(), "{text:?}");
         }
+        assert!(Decimal::read(&"1".repeat(1024)).is_some());
+        assert!(Decimal::read(&"1".repeat(1025)).is_none());
     }
 }

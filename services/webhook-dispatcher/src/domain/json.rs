@@ -30,7 +30,7 @@ pub(crate) enum Unreadable {
     Depth,
     #[error("a text is not Unicode: it holds half of a surrogate pair")]
     Text,
-    #[error("a number is beyond the range of a double")]
+    #[error("a number is beyond the range of a double or longer than 1024 characters")]
     Number,
     #[error("it is not valid JSON")]
     Syntax,
@@ -276,6 +276,7 @@ mod tests {
             ("[1e309]", Unreadable::Number),
             ("-1e999999999", Unreadable::Number),
             ("1e-99999999999999999999", Unreadable::Number),
+            (&format!("0.{}", "0".repeat(1023)), Unreadable::Number),
         ] {
             assert_eq!(Json::read(&raw(text)).unwrap_err(), expected, "{text:.40}");
         }
