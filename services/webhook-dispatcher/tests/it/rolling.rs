@@ -3,14 +3,14 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use testkit::{eventually, wait_for};
+use testkit::{eventually, eventually_within};
 
-use crate::support::{Desk, LOCAL};
+use crate::support::{Desk, LOCAL, PATIENCE};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered_during_the_shutdown_delay() {
-    let delay = Duration::from_secs(3);
-    let settings = [&LOCAL[..], &[("SHUTDOWN_DELAY_SECONDS", "3")]].concat();
+    let delay = Duration::from_secs(15);
+    let settings = [&LOCAL[..], &[("SHUTDOWN_DELAY_SECONDS", "15")]].concat();
     let mut desk = Desk::open_with(&settings).await;
     let address = desk.service.url().trim_start_matches("http://").to_owned();
     desk.service.terminate();
@@ -23,7 +23,7 @@ async fn requests_are_answered_during_the_shutdown_delay() {
     // Even an idle process continues for the delay.
     let bearer = format!("Bearer {}", desk.service.token);
     let mut answered = 0;
-    wait_for("the port to close", || {
+    eventually_within(PATIENCE, "the port to close", async || {
         let answer = desk.service.request("GET", "/api/v1/webhooks", &[("Authorization", &bearer)], &[]);
         match answer {
             Ok(answer) => {
@@ -33,7 +33,8 @@ async fn requests_are_answered_during_the_shutdown_delay() {
             }
             Err(_closed) => TcpStream::connect(&address).is_err().then_some(()),
         }
-    });
+    })
+    .await;
     assert!(asked.elapsed() >= delay && answered > 0, "{answered} answers within {:?}", asked.elapsed());
     assert_eq!(desk.service.until_ended().code(), Some(0));
 }
