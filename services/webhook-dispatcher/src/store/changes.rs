@@ -63,7 +63,8 @@ pub(crate) async fn update(
              consecutive_failures = CASE WHEN $21 AND NOT is_active THEN 0 ELSE consecutive_failures END, \
              first_failure_at = CASE WHEN $21 AND NOT is_active THEN NULL ELSE first_failure_at END, \
              circuit_state = CASE WHEN $21 AND NOT is_active THEN 'closed' ELSE circuit_state END, \
-             circuit_until = CASE WHEN $21 AND NOT is_active THEN NULL ELSE circuit_until END \
+             circuit_until = CASE WHEN $21 AND NOT is_active THEN NULL ELSE circuit_until END, \
+             circuit_openings = CASE WHEN $21 AND NOT is_active THEN 0 ELSE circuit_openings END \
          WHERE id = $1 AND deleted_at IS NULL RETURNING *",
     )
     .bind::<SqlUuid, _>(id.as_uuid())

@@ -221,3 +221,20 @@ async fn a_fact_the_inbox_has_forgotten_is_delivered_no_second_time() {
     assert_eq!((desk.count("messages").await, desk.count("webhook_deliveries").await), (2, 2));
     assert_eq!(receiver.hits().len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reactivated_subscription_has_a_closed_circuit_that_never_opened() {
+    let desk = Desk::open().await;
+    let receiver = Receiver::answering(200);
+    let (id, _) = desk.subscribe(&all_to(&receiver));
+    desk.execute(
+        "UPDATE webhook_subscriptions SET is_active = false, consecutive_failures = 50, circuit_state = 'open', \
+             circuit_openings = 6, circuit_until = now() + interval '5 minutes'",
+    )
+    .await;
+    let (status, changed) = desk.service.patch(&format!("/webhooks/{id}"), &json!({ "is_active": true }));
+    assert_eq!(status, 200, "{changed}");
+    let fresh = "webhook_subscriptions WHERE circuit_state = 'closed' AND circuit_openings = 0 \
+                 AND circuit_until IS NULL AND consecutive_failures = 0";
+    assert_eq!(desk.count(fresh).await, 1);
+}
