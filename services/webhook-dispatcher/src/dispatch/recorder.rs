@@ -69,13 +69,18 @@ async fn write(state: State, mut received: mpsc::UnboundedReceiver<Handed>) {
 }
 
 /// Records outcomes and retries without a limit. Until then nothing more is sent to these receivers, because unrecorded
-/// deliveries would be repeated. A set whose recording panics is bisected down to the outcome at fault.
+/// deliveries would be repeated. A set whose recording panics, or that can never be stored, is bisected down to the outcome
+/// at fault.
 async fn record(state: &State, outcomes: &[Outcome]) {
     let mut sets = vec![outcomes];
     let mut failures = 0_u32;
     while let Some(set) = sets.pop() {
-        match catch_panic(endings::write(state, set)).await {
-            Ok(Ok(())) => failures = 0,
+        let trouble = match catch_panic(endings::write(state, set)).await {
+            Ok(Ok(())) => {
+                failures = 0;
+                continue;
+            }
+            Ok(Err(error)) if error.is_permanent() => Chain(&error).to_string(),
             Ok(Err(error)) => {
                 sets.push(set);
                 failures += 1;
@@ -83,18 +88,20 @@ async fn record(state: &State, outcomes: &[Outcome]) {
                 let pause =
                     backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(5));
                 tokio::time::sleep(pause).await;
+                continue;
             }
-            Err(panic) => match set {
-                [] => {}
-                [outcome] => {
-                    let delivery = outcome.delivery_id;
-                    tracing::error!(%panic, %delivery, "outcome not recorded; the delivery will be sent again");
-                }
-                set => {
-                    let (earlier, later) = set.split_at(set.len() / 2);
-                    sets.extend([later, earlier]);
-                }
-            },
+            Err(panic) => panic.to_string(),
+        };
+        match set {
+            [] => {}
+            [outcome] => {
+                let delivery = outcome.delivery_id;
+                tracing::error!(trouble, %delivery, "outcome not recorded; the delivery will be sent again");
+            }
+            set => {
+                let (earlier, later) = set.split_at(set.len() / 2);
+                sets.extend([later, earlier]);
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What one endpoint does is felt by no other: rates, order, circuits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use domain::events::Envelope;
@@ -227,16 +227,44 @@ async fn a_crowd_of_facts_for_one_endpoint_waits_for_no_lease() {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_deliveries_are_released_before_their_leases_end() {
     let desk = Desk::open().await;
-    // One at a time: a thousand deliveries take longer than a lease allows them to wait.
-    let receiver = Receiver::new(|_| {
-        std::thread::sleep(Duration::from_millis(15));
+    // One request at a time, one answer per query: a thousand take longer than a lease allows them to wait.
+    let (permits, permitted) = mpsc::channel();
+    let permitted = Mutex::new(permitted);
+    let receiver = Receiver::new(move |_| {
+        let _ended = permitted.lock().unwrap().recv();
         (200, None)
     });
-    desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": 30 }));
+    desk.subscribe(
+        &json!({ "url": receiver.url, "events": ["*"], "max_concurrency": 1, "timeout_seconds": 30 }),
+    );
     desk.tell(&(0..1000).map(fact).collect::<Vec<Envelope>>()).await;
     eventually_within(PATIENCE, "a second claim", async || {
+        permits.send(()).unwrap();
         (desk.count("webhook_deliveries WHERE claim > 1").await > 0).then_some(())
     })
     .await;
     assert_eq!(desk.metric("webhook_leases_ended_total").as_deref(), Some("0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcome_that_cannot_be_stored_delays_no_other() {
+    let desk = Desk::open().await;
+    desk.execute("ALTER TABLE delivery_attempts ADD CONSTRAINT no_teapot CHECK (response_status <> 418)")
+        .await;
+    let (refused, healthy) = (Receiver::answering(418), Receiver::answering(200));
+    let (stuck, _) = desk.subscribe(&json!({ "url": refused.url, "events": ["*"], "timeout_seconds": 30 }));
+    let (fine, _) = desk.subscribe(&all_to(&healthy));
+    desk.tell(&[fact(1)]).await;
+    refused.until_hits(1).await;
+    eventually("the outcome to be given up", async || {
+        desk.service.log().contains("an outcome cannot be recorded").then_some(())
+    })
+    .await;
+    desk.tell(&[fact(2)]).await;
+    desk.until(&format!("webhook_deliveries WHERE subscription_id = '{fine}' AND status = 'success'"), 2)
+        .await;
+    assert_eq!(
+        desk.count(&format!("webhook_deliveries WHERE subscription_id = '{stuck}' AND attempts > 0")).await,
+        0
+    );
 }
