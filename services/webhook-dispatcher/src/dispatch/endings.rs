@@ -46,8 +46,12 @@ struct Courses {
 impl Courses {
     fn of(outcomes: &[Outcome]) -> Self {
         let mut courses = Self { of: BTreeMap::new(), gone: BTreeMap::new() };
-        for outcome in outcomes.iter().filter(|outcome| outcome.attempt > 0) {
+        for outcome in outcomes {
             let course = courses.of.entry(outcome.subscription_id).or_default();
+            if outcome.attempt == 0 {
+                course.released();
+                continue;
+            }
             let pause = outcome.pause_seconds.map(|it| Duration::seconds(it.into()));
             match outcome.ending {
                 Ending::Success => course.succeeded(outcome.attempted_at),

@@ -32,8 +32,8 @@ const NOTES: usize = 128;
 const AT_ONCE: Duration = Duration::from_millis(100);
 const SLOW: Duration = Duration::from_secs(1);
 
-/// The wait before a retry of deliveries whose receiver needs a key that this process lacks.
-const KEY_WAIT: Duration = Duration::from_secs(5);
+/// The wait before a retry of deliveries whose receiver cannot be looked up, or needs a key that this process lacks.
+const LOOKUP_WAIT: Duration = Duration::from_secs(5);
 
 /// What is left of a lease when an attempt ends in the worst case: time to record it.
 const RECORDING: Duration = Duration::from_secs(5);
@@ -133,18 +133,22 @@ impl Lane {
             }
             Err(LookupError::Seal(error @ SealError::UnknownKey(_))) => {
                 tracing::warn!(subscription = %self.id, %error, "deliveries released: an encryption key is missing");
-                let again = self.tools.state.now() + KEY_WAIT;
+                let again = self.tools.state.now() + LOOKUP_WAIT;
                 self.give_back(Ending::Again(again), Some(("encryption_key_missing", &error.to_string())));
                 return;
             }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "a receiver cannot be looked up; its deliveries wait");
-                // Their leases end by themselves. Not at once again: everything handed over would run through here.
-                self.waiting.clear();
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.give_back(Ending::Again(self.tools.state.now() + LOOKUP_WAIT), None);
+                // Not at once again: everything handed over would run through here.
+                let pause = tokio::time::sleep(Duration::from_secs(1));
+                let _stopped = self.tools.stop.run_until_cancelled(pause).await;
                 return;
             }
         };
+        if self.tools.stop.is_cancelled() {
+            return;
+        }
         let places = if self.failures >= OPENS_AFTER {
             // What was handed over before its circuit was seen to be open: no more than one of it is tried.
             1

@@ -74,14 +74,25 @@ pub(crate) struct Course {
     /// The longest time a receiver asked to be left alone for.
     pause: Option<Duration>,
     is_throttled: bool,
+    /// Whether a claimed delivery was released without an attempt.
+    is_released: bool,
 }
 
 impl Course {
     /// Adds a success, which resets the count of failures. A requested pause remains, because concurrent answers arrive in any
     /// order.
     pub(crate) fn succeeded(&mut self, at: OffsetDateTime) {
-        let Self { pause, is_throttled, .. } = *self;
-        *self = Self { succeeded_at: Some(at), pause, is_throttled, ..Self::default() };
+        let Self { pause, is_throttled, is_released, .. } = *self;
+        *self = Self { succeeded_at: Some(at), pause, is_throttled, is_released, ..Self::default() };
+    }
+
+    /// Adds a delivery that was claimed and released without an attempt.
+    pub(crate) fn released(&mut self) {
+        self.is_released = true;
+    }
+
+    fn has_attempts(&self) -> bool {
+        self.succeeded_at.is_some() || self.failures > 0 || self.is_throttled
     }
 
     /// Adds an answer that throttles, which is not a failure.
@@ -101,6 +112,9 @@ impl Course {
 impl Health {
     /// Whether this course of events has anything to say that is worth writing down.
     pub(crate) fn is_moved_by(&self, course: &Course) -> bool {
+        if !course.has_attempts() {
+            return course.is_released && matches!(self.circuit, Circuit::HalfOpen(_));
+        }
         let is_noted = |at| self.last_success_at.is_some_and(|last| last + NOTED_EVERY > at);
         course.failures > 0
             || course.pause.is_some()
@@ -109,8 +123,14 @@ impl Health {
             || !course.succeeded_at.is_some_and(is_noted)
     }
 
-    /// How it is doing after this. While a circuit is open, what was under way before can only make it last longer.
+    /// How it is doing after this. While a circuit is open, what was under way before can only make it last longer. A
+    /// half-open try that was released without an attempt leaves the circuit half open, and free for another try at once.
     pub(crate) fn after(&self, course: &Course, now: OffsetDateTime) -> Self {
+        if !course.has_attempts() {
+            let is_free = course.is_released && matches!(self.circuit, Circuit::HalfOpen(_));
+            let circuit = if is_free { Circuit::HalfOpen(now) } else { self.circuit };
+            return Self { circuit, ..self.clone() };
+        }
         let earlier = if course.succeeded_at.is_some() { 0 } else { self.consecutive_failures };
         let failed_before = if course.succeeded_at.is_some() { None } else { self.first_failure_at };
         let mut after = Self {
