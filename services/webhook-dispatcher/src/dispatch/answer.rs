@@ -8,21 +8,28 @@ use serde_json::map::Entry;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use super::redaction::Redaction;
+
 /// What is read of a body. One that is longer costs the connection.
 const READ_BYTES: usize = 64 * 1024;
 /// What is kept of it, and of the headers.
 const KEPT_BYTES: usize = 4 * 1024;
+/// What is searched for secrets of a body or a header value before it is cut to [`KEPT_BYTES`].
+const REDACTED_BYTES: usize = 2 * KEPT_BYTES;
 /// How long an endpoint that is overloaded and does not say for how long is left alone.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The first part of a body as text, and whether the answer broke off before its end.
-pub(super) async fn excerpt(response: &mut Response) -> (Option<String>, Option<reqwest::Error>) {
+pub(super) async fn excerpt(
+    response: &mut Response,
+    redaction: &Redaction,
+) -> (Option<String>, Option<reqwest::Error>) {
     let (mut kept, mut length) = (Vec::new(), 0);
     let broken = loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
                 length += chunk.len();
-                let room = (KEPT_BYTES + 4_usize).saturating_sub(kept.len());
+                let room = REDACTED_BYTES.saturating_sub(kept.len());
                 kept.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
                 if length >= READ_BYTES {
                     break None;
@@ -32,23 +39,23 @@ pub(super) async fn excerpt(response: &mut Response) -> (Option<String>, Option<
             Err(error) => break Some(error),
         }
     };
-    (Some(text(&kept)).filter(|text| !text.is_empty()), broken)
+    (Some(text(&kept, redaction)).filter(|text| !text.is_empty()), broken)
 }
 
-/// Postgres's text holds valid UTF-8 without U+0000.
-fn text(bytes: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
+/// The first part of it, redacted.
+fn text(bytes: &[u8], redaction: &Redaction) -> String {
+    let mut text = redaction.apply(bytes.get(..REDACTED_BYTES).unwrap_or(bytes));
     text.truncate(text.floor_char_boundary(KEPT_BYTES));
     text
 }
 
 /// The headers that fit, as an object: the value of each name, or an array of its values when the name
 /// is repeated (`Set-Cookie` cannot be joined to one value, RFC 9110 §5.3).
-pub(super) fn headers(headers: &HeaderMap) -> Value {
+pub(super) fn headers(headers: &HeaderMap, redaction: &Redaction) -> Value {
     let mut kept = Map::new();
     let mut room = KEPT_BYTES;
     for (name, value) in headers {
-        let value = text(value.as_bytes());
+        let value = text(value.as_bytes(), redaction);
         let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { break };
         room = left;
         let value = Value::String(value);
@@ -101,7 +108,7 @@ mod tests {
     use serde_json::json;
     use time::macros::datetime;
 
-    use super::{KEPT_BYTES, SlowDown, headers, slow_down, text};
+    use super::{KEPT_BYTES, Redaction, SlowDown, headers, slow_down, text};
 
     #[test]
     fn endpoints_are_left_alone_for_as_long_as_they_ask() {
@@ -142,14 +149,20 @@ mod tests {
         {
             given.append(name, value.parse().unwrap());
         }
-        assert_eq!(headers(&given), json!({ "set-cookie": ["a=1", "b=2", "c=3"], "via": "proxy" }));
+        assert_eq!(
+            headers(&given, &Redaction::default()),
+            json!({ "set-cookie": ["a=1", "b=2", "c=3"], "via": "proxy" })
+        );
     }
 
     #[test]
     fn what_is_kept_is_short_valid_text() {
-        assert_eq!(text(b"a\0\xff\xc5\xbb"), "a\u{fffd}\u{fffd}Ż");
-        let long = text("ż".repeat(KEPT_BYTES).as_bytes());
+        assert_eq!(text(b"a\0\xff\xc5\xbb", &Redaction::default()), "a\u{fffd}\u{fffd}Ż");
+        let long = text("ż".repeat(KEPT_BYTES).as_bytes(), &Redaction::default());
         assert!(long.len() <= KEPT_BYTES && long.ends_with('ż'));
+        let secret = Redaction::new(&"https://shop.example/tajny-token".parse().unwrap(), &HeaderMap::new());
+        let straddling = format!("{}/tajny-token", "x".repeat(KEPT_BYTES - 8));
+        assert_eq!(text(straddling.as_bytes(), &secret), format!("{}…", "x".repeat(KEPT_BYTES - 8)));
         let mut many = HeaderMap::new();
         (0..100).for_each(|number| {
             many.insert(
@@ -157,6 +170,8 @@ mod tests {
                 "v".repeat(100).parse().unwrap(),
             );
         });
-        assert!(serde_json::to_string(&headers(&many)).unwrap().len() < 2 * KEPT_BYTES);
+        assert!(
+            serde_json::to_string(&headers(&many, &Redaction::default())).unwrap().len() < 2 * KEPT_BYTES
+        );
     }
 }

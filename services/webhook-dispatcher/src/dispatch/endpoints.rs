@@ -11,6 +11,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use uuid::Uuid;
 
+use super::redaction::Redaction;
 use crate::domain::schedule::Schedule;
 use crate::domain::settings::PayloadStyle;
 use crate::domain::signature::SigningKey;
@@ -34,6 +35,8 @@ pub(crate) struct Endpoint {
     pub(crate) keys: Vec<SigningKey>,
     /// Sent along.
     pub(crate) headers: HeaderMap,
+    /// Removed from recorded answers.
+    pub(super) redaction: Redaction,
     pub(crate) style: PayloadStyle,
     /// Whether the signature of before the standard is sent too.
     pub(crate) seed_signature: bool,
@@ -92,13 +95,16 @@ impl Endpoints {
         drop(conn);
         let Some(subscription) = found else { return Ok(None) };
         let (client, tls) = self.client(&subscription, before.map(|(_, endpoint)| endpoint))?;
+        let url = subscription.url(&self.state.keyring)?.parse()?;
+        let headers = headers(&subscription.headers(&self.state.keyring)?);
         let endpoint = Arc::new(Endpoint {
             client,
             tls,
             max_concurrency: subscription.max_concurrency.and_then(|most| usize::try_from(most).ok()),
-            url: subscription.url(&self.state.keyring)?.parse()?,
+            redaction: Redaction::new(&url, &headers),
+            url,
             keys: subscription.signing_keys(&self.state.keyring, self.state.now())?,
-            headers: headers(&subscription.headers(&self.state.keyring)?),
+            headers,
             style: PayloadStyle::read(&subscription.payload_style),
             seed_signature: subscription.seed_signature,
             timeout: Duration::from_secs(subscription.timeout_seconds.unsigned_abs().into()),

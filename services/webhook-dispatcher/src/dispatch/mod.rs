@@ -11,6 +11,7 @@ mod endpoints;
 mod lane;
 mod load;
 mod recorder;
+mod redaction;
 mod run;
 mod scanner;
 mod send;

@@ -112,9 +112,9 @@ impl Heard {
         self.status = Some(status);
         self.answer.status = Some(i32::from(status.as_u16()));
         self.answer.ip = response.remote_addr().map(|address| address.ip().to_string());
-        self.answer.headers = Some(answer::headers(response.headers()));
+        self.answer.headers = Some(answer::headers(response.headers(), &endpoint.redaction));
         self.slow_down = answer::slow_down(status, response.headers(), now);
-        let (body, broken) = answer::excerpt(&mut response).await;
+        let (body, broken) = answer::excerpt(&mut response, &endpoint.redaction).await;
         self.answer.body = body;
         if let Some(error) = broken {
             let (_class, text) = egress::cause(&error.without_url());
@@ -152,10 +152,16 @@ impl Heard {
             attempt,
             duration_ms: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
             answer: self.answer,
-            pause_seconds: pause.map(|pause| i32::try_from(pause.as_secs()).unwrap_or(i32::MAX)),
+            pause_seconds: pause.map(whole_seconds),
             ..job.outcome(ending, now)
         }
     }
+}
+
+/// Rounded up: a pause is a minimum.
+fn whole_seconds(pause: Duration) -> i32 {
+    let seconds = pause.as_secs().saturating_add(u64::from(pause.subsec_nanos() > 0));
+    i32::try_from(seconds).unwrap_or(i32::MAX)
 }
 
 /// Posts a request within the endpoint's time limit; otherwise returns the class and the message of the timeout.
@@ -238,5 +244,20 @@ fn note(span: &Span, heard: &Heard) {
     if let Some((class, _)) = &heard.answer.error {
         span.set_attribute("error.type", *class);
         telemetry::failed(span, "not delivered");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::whole_seconds;
+
+    #[test]
+    fn a_pause_is_rounded_up_to_whole_seconds() {
+        for (milliseconds, seconds) in [(1000, 1), (1001, 2), (119_400, 120), (86_400_000, 86_400)] {
+            assert_eq!(whole_seconds(Duration::from_millis(milliseconds)), seconds, "{milliseconds}");
+        }
+        assert_eq!(whole_seconds(Duration::MAX), i32::MAX);
     }
 }

@@ -1,6 +1,10 @@
 //! Receiver URLs are stored as they are used; path and query are sealed and shown only to credentials that may write.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::keys::{NEW, OLD, replace, with};
 use crate::support::{Desk, LOCAL, Receiver, fact};
@@ -62,6 +66,50 @@ async fn sealed_paths_are_shown_only_to_writers() {
     let sealed = "webhook_subscriptions s WHERE s::text ~ 'tajne' OR s::text ~ encode('tajne', 'hex')";
     assert_eq!(desk.count(sealed).await, 0, "the secret is stored sealed");
     assert!(!desk.service.log().contains("tajne"), "{}", desk.service.log());
+}
+
+/// Answers as frameworks do that name the request they refuse: the target in `Location` and, decoded too, in the body.
+async fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 16 * 1024];
+            let length = stream.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let target = request.split(' ').nth(1).unwrap();
+            let (path, query) = target.split_once('?').unwrap();
+            let body = format!(
+                "Cannot POST {target}, {}, {path}/, {query}\n{request}",
+                target.replace("%C5%BC", "ż")
+            );
+            let answer = format!(
+                "HTTP/1.1 308 Permanent Redirect\r\nlocation: https://other.example{path}/?{query}\r\n\
+                 connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_repeat_what_is_sealed_are_redacted() {
+    let mut desk = Desk::open().await;
+    let url = format!("http://{}/hooks/tajne-%C5%BCeton?token=tajne-haslo", echo().await);
+    let (id, _) = desk.subscribe(&json!({
+        "url": url, "events": ["*"], "retry_count": 0, "headers": { "Authorization": "Bearer tajne-slowo" },
+    }));
+    desk.tell(&[fact(1)]).await;
+    desk.delivery(&id, "failed").await;
+    desk.service.token = desk.service.issue(READ);
+    let failed = desk.delivery(&id, "failed").await;
+    assert!(!failed.to_string().contains("tajne"), "{failed}");
+    assert_eq!(failed["tries"][0]["response_headers"]["location"], "https://other.example…/?…");
+    assert!(failed["response_body"].as_str().unwrap().starts_with("Cannot POST …, …, …/, …\n"), "{failed}");
+    assert_eq!(desk.count("delivery_attempts a WHERE a::text ~ 'tajne'").await, 0);
+    assert_eq!(desk.count("webhook_deliveries d WHERE d::text ~ 'tajne'").await, 0);
 }
 
 /// The HTTP client's own errors hold the whole URL.
