@@ -93,7 +93,7 @@ impl Gate {
                 tracing::warn!(reason = %unfit, "schema or keys do not match the process; work is suspended, will check again");
             }
             Ok(()) if matches!(before, Some(Err(_))) => {
-                tracing::info!("schema and keys match again; work is resumed")
+                tracing::info!("schema and keys match again; work is resumed");
             }
             _ => {}
         }

@@ -3,6 +3,7 @@
 use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
+use domain::{IdSource, UuidV7Source};
 use uuid::Uuid;
 
 use crate::sealed::Keyring;
@@ -30,7 +31,7 @@ impl Default for Replica {
     fn default() -> Self {
         let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         let name = format!("{}/{}", host.as_deref().unwrap_or("localhost"), std::process::id());
-        Self { id: Uuid::new_v4(), name }
+        Self { id: UuidV7Source.next_id(), name }
     }
 }
 
