@@ -158,7 +158,7 @@ fn manifest(package: &Package, broken: &mut Vec<String>) -> Result<()> {
 /// A dependency nobody names is left over.
 fn unused(package: &Package, text: &str, broken: &mut Vec<String>) {
     for dependency in &package.dependencies {
-        let ident = dependency.name.replace('-', "_");
+        let ident = dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_");
         if !text.contains(&ident) {
             broken.push(format!("{}: the dependency {} is not used", package.name, dependency.name));
         }
