@@ -99,6 +99,16 @@ impl Error {
         Self::Query(DieselError::SerializationError(cause.into()))
     }
 
+    /// Other transactions changed the same rows again and again: the transaction is run again from its beginning.
+    pub const fn contended() -> Self {
+        Self::Collision(DieselError::RollbackTransaction)
+    }
+
+    /// A row that must exist is missing.
+    pub const fn missing_row() -> Self {
+        Self::Query(DieselError::NotFound)
+    }
+
     /// True when the database is not there for us now: trying later may help, the work itself is not at fault.
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Unavailable(_) | Self::Unfit(_) | Self::Lost(_))

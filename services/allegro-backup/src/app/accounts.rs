@@ -1,6 +1,5 @@
 //! Accounts: connected, looked at, named, checked, removed.
 
-use diesel::result::Error as DieselError;
 use domain::events::AccountConnected;
 use domain::{AuthorizationId, TaskId, TokenId};
 use tasks::{Task, schedules};
@@ -96,7 +95,7 @@ pub(crate) async fn change(
                 tokens::rename(conn, account.id(), name.as_deref()).await?;
             }
             let changed = tokens::find(conn, account.id()).await?;
-            changed.ok_or_else(|| DieselError::NotFound.into())
+            changed.ok_or_else(|| pg::Error::missing_row().into())
         })
         .await
 }

@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 
-use diesel::result::Error as DieselError;
 use domain::{IdSource, OrderId, TokenId, UserId};
 use pg::sealed::Keyring;
 use uuid::Uuid;
@@ -135,8 +134,7 @@ pub(crate) async fn restore(
                 return Ok(counts);
             }
         }
-        // Other writers insert and remove the same orders: the transaction is run again from its beginning.
-        Err(pg::Error::Collision(DieselError::RollbackTransaction))
+        Err(pg::Error::contended())
     })
     .await
 }
