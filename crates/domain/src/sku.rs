@@ -82,6 +82,6 @@ mod tests {
         assert_eq!(Sku::parse(" \t"), Err(SkuError::Blank));
         assert!(Sku::parse(&"ż".repeat(100)).is_ok());
         assert_eq!(Sku::parse(&"ż".repeat(101)), Err(SkuError::TooLong));
-        assert_eq!(Sku::parse("AH\01"), Err(SkuError::NulCharacter));
+        assert_eq!(Sku::parse("AH\u{0}1"), Err(SkuError::NulCharacter));
     }
 }

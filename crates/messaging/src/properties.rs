@@ -59,7 +59,7 @@ pub(crate) fn kept(received: &BasicProperties) -> (BasicProperties, FieldTable) 
     }
     let mut written = FieldTable::default();
     if let Some(headers) = received.headers() {
-        for (name, value) in trace::of_headers(headers).iter().flat_map(|trace| trace.headers()) {
+        for (name, value) in trace::of_headers(headers).iter().flat_map(telemetry::TraceContext::headers) {
             headers::set_text(&mut written, name, value);
         }
         match headers::number(headers, headers::REQUEUED) {

@@ -46,7 +46,7 @@ pub(super) fn check_properties(bytes: &[u8]) -> Checked<()> {
         }
     }
     // The two lowest flags stand for properties that no version of the protocol has.
-    if flags & 0b11 == 0 && fields.0.is_empty() { Ok(()) } else { Err(MALFORMED) }
+    if flags.trailing_zeros() >= 2 && fields.0.is_empty() { Ok(()) } else { Err(MALFORMED) }
 }
 
 impl<'a> Fields<'a> {
