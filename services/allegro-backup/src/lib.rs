@@ -4,6 +4,9 @@
 //! ever showed us is never lost, whatever dies: orders, facts about them and checkpoints commit together, and every
 //! step can be done again.
 
+// Futures nest deeper than the compiler's default of 128: a task, its panic guard, a transaction and its retries.
+#![recursion_limit = "256"]
+
 mod api;
 mod app;
 mod clients;

@@ -142,7 +142,8 @@ async fn failure(pool: &Pool, statement: &str, text: &str) -> Error {
 async fn a_value_that_can_never_be_stored_is_a_permanent_error() {
     let (_database, pool) = migrated().await;
     insert(&pool, "('AH-1', 1)").await.unwrap();
-    let long: String = (0..2000_u32).map(|n| format!("{:08x}", n.wrapping_mul(2_654_435_761))).collect();
+    let words = (0..2000_u32).map(|n| format!("{:08x}", n.wrapping_mul(2_654_435_761)));
+    let long = words.collect::<Vec<_>>().concat();
     for (statement, text, is_permanent) in [
         ("INSERT INTO levels VALUES ($1, 1)", "AH\0-2", true),
         ("INSERT INTO levels VALUES ($1, 1)", long.as_str(), true),

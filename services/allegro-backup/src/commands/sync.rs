@@ -85,11 +85,11 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     }
     drop(conn);
     while let Some((account, task_id)) = asked_for.front() {
-        let waited = tokio::select! {
-            waited = wait(&state, account, *task_id) => waited,
+        let ended = tokio::select! {
+            ended = wait(&state, account, *task_id) => ended,
             signal = signals.next() => return leave(&asked_for, signal),
         };
-        if let Err(error) = waited {
+        if let Err(error) = ended {
             writeln!(io::stderr(), "{error:#}")?;
             failed += 1;
         }

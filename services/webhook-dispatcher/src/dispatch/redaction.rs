@@ -58,7 +58,7 @@ impl Redaction {
     }
 
     fn texts(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|text| text.expose_secret())
+        self.0.iter().map(ExposeSecret::expose_secret)
     }
 }
 

@@ -73,10 +73,8 @@ impl Sender {
         // What was allowed when it was subscribed may not be allowed any more, and a literal is never looked up.
         if let Err(refused) = self.guard.check_url(&endpoint.url) {
             heard.fail("address", refused.to_string());
-        } else {
-            if let Some((class, text)) = post_in_time(&mut heard, endpoint, job, &span, now).await {
-                heard.fail(class, text);
-            }
+        } else if let Some((class, text)) = post_in_time(&mut heard, endpoint, job, &span, now).await {
+            heard.fail(class, text);
         }
         let took = started.elapsed();
         heard.judge();

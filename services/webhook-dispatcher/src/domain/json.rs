@@ -242,7 +242,7 @@ mod tests {
             "t":true, "f":false, "b": [1e2] } "#;
         let read = Json::read(&raw(text)).unwrap();
         assert_eq!(read.to_string(), r#"{"a\"\\":"ó\n","b":[1e2],"f":false,"n":null,"t":true}"#);
-        let list = Json::read(&raw(r#"[1.10, -0, 12345678901234567890123, {}, []]"#)).unwrap();
+        let list = Json::read(&raw(r"[1.10, -0, 12345678901234567890123, {}, []]")).unwrap();
         assert_eq!(list.to_string(), "[1.10,-0,12345678901234567890123,{},[]]");
     }
 
