@@ -20,7 +20,7 @@ async fn an_operator_reads_and_compares_by_command() {
         (vec!["sync", "--user", USER, "--to", "2001-01-01"], (1, "--to is within the last twelve months")),
         (vec!["sync", "--user", USER, "--from", "1.11.2026"], (2, "a day like 2026-11-01")),
         (vec!["sync", "--user", USER, "--full", "--from", "2026-11-01"], (2, "cannot be used with")),
-        (vec!["sync", "--help"], (0, "Ended by Ctrl-C, it goes on there")),
+        (vec!["sync", "--help"], (0, "the command prints its id, and how to follow and stop it")),
         (vec!["verify", "--help"], (0, "missing  Allegro has it, and it is not stored")),
         (vec!["export", "--help"], (0, "export --user sklep-zielony --output orders.ndjson")),
         (vec!["import", "--help"], (0, "An order that is newer here stays")),
