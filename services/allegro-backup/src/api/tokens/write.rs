@@ -24,7 +24,7 @@ const MAX_TOKEN: usize = 16 * 1024;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
-    "user_id": "sklep-zielony", "account_name": "Świece", "access_token": "eyJ…", "refresh_token": "eyJ…",
+    "user_id": "sklep-zielony", "account_name": "Świece", "access_token": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "refresh_token": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
     "expires_in": 43199,
 }))]
 pub(crate) struct NewToken {
