@@ -212,7 +212,7 @@ async fn a_round_ends_though_a_key_is_missing() {
     shop.connect().await;
     shop.run("UPDATE user_tokens SET refresh_token = overlay(refresh_token PLACING 'lost'::bytea FROM 3)")
         .await;
-    let postponed = "a refresh is postponed";
+    let postponed = "token refresh postponed";
     eventually(postponed, async || shop.service.log().contains(postponed).then_some(())).await;
     let done = "task_history WHERE kind = 'refresh_all_tokens' AND status = 'succeeded' \
          AND result = '{\"refreshed\": 0, \"failed\": 0}'";
