@@ -76,7 +76,7 @@ async fn an_outcome_that_cannot_be_recorded_is_tried_once_by_itself() {
         let recorded = "pending_stock_operations WHERE status = 'completed'";
         eventually("the others to be recorded", async || (desk.count(recorded).await == 4).then_some(()))
             .await;
-        let given_up = "an outcome cannot be recorded";
+        let given_up = "flag outcome not recorded";
         let log = eventually(given_up, async || {
             desk.service.log().split_once(given_up).map(|(before, _)| before.to_owned())
         })
