@@ -257,7 +257,7 @@ async fn outcome_that_cannot_be_stored_delays_no_other() {
     desk.tell(&[fact(1)]).await;
     refused.until_hits(1).await;
     eventually("the outcome to be given up", async || {
-        desk.service.log().contains("an outcome cannot be recorded").then_some(())
+        desk.service.log().contains("outcome not recorded; the delivery will be sent again").then_some(())
     })
     .await;
     desk.tell(&[fact(2)]).await;
