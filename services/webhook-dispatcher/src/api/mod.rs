@@ -13,6 +13,8 @@ use domain::DeliveryId;
 use utoipa::OpenApi;
 use web::openapi::to_json;
 
+use crate::app::deliveries::Status;
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "webhook-dispatcher", description = "Signed webhooks that always arrive."),
@@ -34,7 +36,7 @@ use web::openapi::to_json;
         events::types,
         events::publish,
     ),
-    components(schemas(DeliveryId))
+    components(schemas(DeliveryId, Status))
 )]
 struct Document;
 
