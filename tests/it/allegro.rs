@@ -28,7 +28,7 @@ pub(crate) struct Answer {
 impl Allegro {
     pub(crate) fn start(settings: Settings) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let agent = config.timeout_global(Some(Duration::from_secs(20))).build().into();
+        let agent = config.timeout_global(Some(Duration::from_mins(2))).build().into();
         Self { sandbox: Sandbox::start(settings).unwrap(), agent }
     }
 

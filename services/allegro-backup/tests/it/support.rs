@@ -92,7 +92,7 @@ impl Shop {
         );
         // A sandbox that is busy for long closes what is kept open.
         let config = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(20)))
+            .timeout_global(Some(Duration::from_mins(2)))
             .max_idle_connections(0);
         let pool = database.pool();
         Self {
