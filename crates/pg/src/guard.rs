@@ -95,7 +95,7 @@ impl Gate {
             Ok(()) if matches!(before, Some(Err(_))) => {
                 tracing::info!("schema and keys match again; work is resumed");
             }
-            _ => {}
+            Ok(()) | Err(_) => {}
         }
         Ok(verdict)
     }

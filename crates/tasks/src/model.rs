@@ -212,7 +212,11 @@ impl From<SealError> for TaskError {
         let reason = error.to_string();
         match error {
             SealError::UnknownKey(_) => Self::Postpone { after: KEY_WAIT, reason },
-            _ => Self::Fail(reason),
+            SealError::NoKey
+            | SealError::KeyId(_)
+            | SealError::Damaged
+            | SealError::DoesNotOpen { .. }
+            | SealError::CannotSeal => Self::Fail(reason),
         }
     }
 }

@@ -56,7 +56,9 @@ impl Courses {
             match outcome.ending {
                 Ending::Success => course.succeeded(outcome.attempted_at),
                 Ending::Throttled(_) => course.throttled(pause.unwrap_or_default()),
-                _ => course.failed(outcome.attempted_at, pause),
+                Ending::Failed | Ending::Gone | Ending::Cancelled | Ending::Again(_) | Ending::Postponed => {
+                    course.failed(outcome.attempted_at, pause);
+                }
             }
             if outcome.ending == Ending::Gone {
                 courses.gone.insert(outcome.subscription_id, outcome.attempted_at);
