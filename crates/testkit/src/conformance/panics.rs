@@ -57,7 +57,7 @@ async fn requests(stage: &mut Stage<'_>, findings: &mut Findings) {
 /// A message's handler and a task panic.
 async fn background(stage: &mut Stage<'_>, findings: &mut Findings) {
     stage.program.kill();
-    stage.program.start_to_panic_at(&["consumer.handle", "tasks.run"], &[]);
+    stage.program.start_to_panic_at(&["consumer.handle", "tasks.run"]);
     if SUBSCRIBERS.iter().any(|it| it.service == stage.subject.name) {
         let dead = || text(&stage.program.command(&["dead", "list"], &[]));
         publish(stage, LAST_ATTEMPT).await;

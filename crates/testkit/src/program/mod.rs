@@ -143,15 +143,15 @@ impl Program {
     }
 
     /// Restarts the program after it ended, to panic once at each of these failpoints (`consumer.handle`,
-    /// `pg.after_lend@3`) and to continue. `arguments` follow the command `serve`. Returns when the program serves; it does
-    /// not wait for readiness, because the readiness probe may panic.
-    pub fn start_to_panic_at(&mut self, failpoints: &[&str], arguments: &[&str]) {
+    /// `pg.after_lend@3`) and to continue. Returns when the program serves; it does not wait for readiness, because the
+    /// readiness probe may panic.
+    pub fn start_to_panic_at(&mut self, failpoints: &[&str]) {
         let armed = failpoints.iter().map(|point| {
             let (point, visit) = point.split_once('@').unwrap_or((point, "1"));
             format!("{point}=panic@{visit}")
         });
         let armed = armed.collect::<Vec<_>>().join(",");
-        self.process.serve_again(self.binary, &self.environment, &[("FAILPOINTS", &armed)], arguments);
+        self.start_again_with(&[("FAILPOINTS", &armed)], &[]);
     }
 
     /// True when it has died at this failpoint.

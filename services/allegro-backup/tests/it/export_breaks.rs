@@ -65,7 +65,7 @@ async fn a_failed_export_ends_its_connection_uncleanly() {
 
         // The code that reads panics.
         shop.service.kill();
-        shop.service.start_to_panic_at(&["export.before_send@2"], &[]);
+        shop.service.start_to_panic_at(&["export.before_send@2"]);
         assert!(!is_whole(ask(&shop, "ndjson", encoding)), "{encoding}: a panic");
         assert!(is_whole(ask(&shop, "ndjson", encoding)), "{encoding}: the next one");
     }

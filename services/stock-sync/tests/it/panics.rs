@@ -30,7 +30,7 @@ async fn panic_at(point: &'static str) {
     let mut desk = Desk::open_with(&[("STOCK_SYNC_RETRY_INITIAL_DELAY", "1")]).await;
     desk.put("wosk", 100);
     desk.service.kill();
-    desk.service.start_to_panic_at(&[point], &[]);
+    desk.service.start_to_panic_at(&[point]);
     let sold: Vec<_> = (0..20).map(|number| order(&format!("order-{number}"), &[("wosk", 2)])).collect();
     desk.tell(&sold.iter().cloned().map(ready).collect::<Vec<_>>()).await;
     let panicked = format!("failpoint {}", point.split('@').next().unwrap());

@@ -35,7 +35,7 @@ async fn panic_at(point: &'static str) -> String {
     });
     let (subscription, _) = desk.subscribe(&subscribed);
     desk.service.kill();
-    desk.service.start_to_panic_at(&[point], &[]);
+    desk.service.start_to_panic_at(&[point]);
     let facts: Vec<_> = (0..FACTS).map(fact).collect();
     desk.tell(&facts).await;
     let panicked = format!("failpoint {point}");
