@@ -60,7 +60,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Integers<D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        self.0.deserialize_struct(name, fields, Integers(visitor))
+        self.0.deserialize_struct(name, fields, ObjectOnly(visitor))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -70,6 +70,21 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Integers<D> {
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
         self.0.deserialize_enum(name, variants, Integers(visitor))
+    }
+}
+
+/// Reads a struct from an object. Serde also reads one from an array, which no API document describes.
+struct ObjectOnly<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for ObjectOnly<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<V::Value, A::Error> {
+        self.0.visit_map(Integers(fields))
     }
 }
 

@@ -53,7 +53,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for ApiJson<T> {
     }
 }
 
-/// As [`ApiJson`]; an empty body, whatever it is called, is the default.
+/// As [`ApiJson`]; an empty body of any content type, and `null`, is the default.
 #[derive(Debug)]
 pub struct OptionalJson<T>(pub T);
 
@@ -70,7 +70,7 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
                 return Ok(Self(T::default()));
             }
             accepted?;
-            parse(&body).map(Self)
+            parse::<Option<T>>(&body).map(|value| Self(value.unwrap_or_default()))
         })
     }
 }

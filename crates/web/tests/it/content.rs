@@ -79,6 +79,14 @@ const CASES: &[Case] = &[
     ),
     (b"{\"us\\u0000er\":\"a\",\"quantity\":1}", 400, "invalid_content", Some(("", "nul_character"))),
     (b"{\"user\":\"\",\"quantity\":101}", 400, "invalid_content", Some(("/user", "empty"))),
+    // Serde reads a struct from an array also.
+    (b"[\"a\",1,null,[]]", 400, "invalid_content", Some(("", "wrong_type"))),
+    (
+        b"{\"user\":\"a\",\"quantity\":1,\"lines\":[[\"x\",7]]}",
+        400,
+        "invalid_content",
+        Some(("/lines/0", "wrong_type")),
+    ),
 ];
 
 #[test]
