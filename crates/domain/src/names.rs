@@ -49,7 +49,11 @@ macro_rules! names {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schema(value_type = String, min_length = 1, max_length = $most, pattern = r"[^.\s]|\.\s+\.")]
+        // White space at either end, around text without control characters that is not made of dots only.
+        #[schema(
+            value_type = String, min_length = 1, max_length = $most,
+            pattern = r"^[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*[^\u0000-\u001f\u007f-\u009f]*([^.\s\u0000-\u001f\u007f-\u009f]|\.[^\S\u0000-\u001f\u007f-\u009f]+\.)[^\u0000-\u001f\u007f-\u009f]*[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$"
+        )]
         pub struct $name(String);
 
         impl $name {

@@ -78,7 +78,7 @@ pub fn check_span(from: Option<OffsetDateTime>, to: Option<OffsetDateTime>) -> R
     if are_in_order(from, to) {
         return Ok(());
     }
-    Err(Problem::new(&INVALID_PARAMETER).error("from", "out_of_range", "must be before `to`"))
+    Err(Problem::new(&INVALID_PARAMETER).error("from", "invalid_range", "must be before `to`"))
 }
 
 /// How many items a caller wants at once: 1–200, 50 unless told.

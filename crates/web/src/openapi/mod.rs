@@ -5,6 +5,7 @@
 
 mod errors;
 mod examples;
+mod parameters;
 
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::header::Header;
@@ -26,7 +27,7 @@ const WITHOUT_BODY: &str = "A malformed HTTP/1.1 request is answered with 400, 4
 /// Completes a document and prints it as pretty JSON with a line end: what `/openapi.json` serves and `openapi` prints.
 /// `own` are the codes of the service's routes beside the common ones.
 ///
-/// Adds the answers of the HTTP layer to the description, and the two ways to authenticate (one of them on every operation), the header parameters, all error answers,
+/// Removes `null` from parameters. Adds the answers of the HTTP layer to the description, and the two ways to authenticate (one of them on every operation), the header parameters, all error answers,
 /// examples of bodies from those of their parts, and `x-error-codes`: every code, from which docs/ERRORS.md is made.
 pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
     let own_description = document.info.description.take();
@@ -50,6 +51,7 @@ pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
         SecurityRequirement::new("api_key", no_scopes),
     ]);
     for (path, item) in &mut document.paths.paths {
+        parameters::remove_null(item);
         complete(path, item, own);
     }
     examples::complete(&mut document);

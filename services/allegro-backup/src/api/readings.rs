@@ -253,7 +253,7 @@ pub(crate) async fn gaps(
         let problem = Problem::new(&web::problem::INVALID_PARAMETER);
         return Err(problem.error(
             "from",
-            "out_of_range",
+            "invalid_range",
             "must be in this century, not after `to`, and at most 366 days before it",
         ));
     }

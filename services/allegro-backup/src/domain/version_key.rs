@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Digits that a number has at most.
+const MAX_DIGITS: usize = 9;
+
 /// A content of an order. As text a number, or `late-` and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -33,13 +36,14 @@ impl TryFrom<String> for VersionKey {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let read = |digits: &str| digits.parse::<u32>().map(i64::from);
+        let read = |digits: &str| {
+            let is_number = digits.len() <= MAX_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse().ok().filter(|_| is_number)
+        };
         let key = match text.strip_prefix("late-") {
             Some(place) => read(place).map(Self::Late),
             None => read(&text).map(Self::Number),
         };
-        key.map_err(
-            |_no_number| "is a version's number, or `late-` and a number, as the list of versions names it",
-        )
+        key.ok_or("is a version's number, or `late-` and a number, as the list of versions names it")
     }
 }

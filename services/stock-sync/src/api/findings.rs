@@ -72,7 +72,7 @@ pub(crate) enum FindingState {
 pub(crate) struct Wanted {
     /// Open ones unless told.
     #[serde(default)]
-    #[param(inline, default = "open", example = "open")]
+    #[param(inline, example = "open")]
     state: FindingState,
     /// Only of this kind.
     #[param(inline, example = "quantity_mismatch")]

@@ -60,8 +60,11 @@ pub(crate) struct GoodPage {
 #[schema(example = json!({ "nomenclature": "Болт М10х50", "ekn_code": "EKN-12345", "sku": "AH-129834" }))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WantedGood {
+    #[schema(min_length = 1, max_length = 255, pattern = r"\S")]
     nomenclature: String,
+    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     ekn_code: String,
+    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     sku: String,
     /// Where it is received; the default warehouse when absent.
     warehouse: Option<WarehouseName>,

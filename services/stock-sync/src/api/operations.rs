@@ -140,7 +140,7 @@ pub(crate) struct Wanted {
     limit: Limit,
     /// So many are passed over.
     #[serde(default)]
-    #[param(default = 0)]
+    #[param(default = 0, format = Int64, minimum = 0, maximum = 4_294_967_295_i64)]
     offset: u32,
     /// Only in this state.
     #[param(inline, example = "pending")]

@@ -120,7 +120,8 @@ pub(crate) async fn explain(
 #[utoipa::path(put, path = "/api/v1/stock/{sku}/{warehouse}", tag = "stock", operation_id = "set_stock",
     params(("sku" = String, Path, description = "The seller's name of the thing", example = "AH-129834"),
            ("warehouse" = String, Path, description = "Where it lies", example = "Warszawa"),
-           ("If-Match" = Option<String>, Header, description = "The level's version, quoted", example = "\"3\"")),
+           ("If-Match" = Option<String>, Header, description = "The level's version, quoted", example = "\"3\"",
+               pattern = r#"^"?[0-9]{1,18}"?$"#)),
     request_body = Counted,
     responses((status = 200, description = "The level as it is now", body = LevelView),
               (status = 404, description = "warehouse_not_found"),
@@ -168,7 +169,9 @@ pub(crate) async fn set(
 /// The version a caller has seen (RFC 9110, section 13.1.1).
 fn if_match(request: &HttpRequest, errors: &mut FieldErrors) -> Option<i64> {
     let text = request.headers().get("If-Match")?.to_str().unwrap_or_default();
-    let version = text.trim().trim_matches('"').parse().ok();
+    let digits = text.trim().trim_matches('"');
+    let is_version = (1..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let version = digits.parse().ok().filter(|_| is_version);
     errors.check(version.is_some(), "If-Match", "invalid", "must be the level's version, such as \"3\"");
     version
 }

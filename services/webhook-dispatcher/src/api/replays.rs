@@ -101,7 +101,7 @@ pub(crate) async fn recover(
 ) -> Result<HttpResponse, Problem> {
     let until = wish.until.unwrap_or_else(|| state.now());
     let mut errors = FieldErrors::default();
-    errors.check(wish.since < until, "/since", "out_of_range", "is before until");
+    errors.check(wish.since < until, "/since", "invalid_range", "is before until");
     errors.finish()?;
     let subscription = active(&state, &caller, *id).await?;
     let of = |status| Filter {
@@ -130,7 +130,7 @@ pub(crate) async fn replay(
     let mut errors = FieldErrors::default();
     let has_ended = !matches!(filter.status, Some(Status::Pending | Status::Delivering));
     errors.check(has_ended, "/filter/status", "not_allowed", "is success, failed, skipped or cancelled");
-    errors.check(are_in_order(filter.from, filter.to), "/filter/from", "out_of_range", "is before to");
+    errors.check(are_in_order(filter.from, filter.to), "/filter/from", "invalid_range", "is before to");
     errors.finish()?;
     let subscription = active(&state, &caller, *id).await?;
     let filter = Filter {
