@@ -1,4 +1,4 @@
-//! docs/ERRORS.md: where the `type` of every problem points to. Made of what the services' documents tell of their codes.
+//! docs/reference/ERRORS.md, the target of every problem's `type`, is generated from the services' OpenAPI documents.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,21 +6,21 @@ use std::path::Path;
 
 use serde_json::Value;
 
-const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference");
 
 const BEGINNING: &str = "# Errors
 
-Every error answer is `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). Programs look at
-`code`: a code never changes its name or its status. `errors` points at everything that is wrong with a request at once,
-and `request_id` is what our log knows the request by.
+An error response is `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). Programs compare
+`code`: the name and the status of a code never change. `errors` lists every invalid part of the request. `request_id`
+identifies the request in the log.
 
-This page is made of the OpenAPI documents in [openapi](openapi); `UPDATE=1 cargo xtask test -p e2e` writes it again.
+`UPDATE=1 cargo xtask test -p e2e errors::` generates this page from the OpenAPI documents in [openapi](openapi).
 
 ## Without a body
 
 A malformed HTTP/1.1 request, with or without TLS, is answered before its path, credential or request id
-is known. Such an answer has no body, no `X-Request-Id` and no rate limit headers, and the connection ends with it. A client that
-still sends may see the connection reset instead.
+is known. Such a response has no body, no `X-Request-Id` and no rate limit headers, and closes the connection. A client that
+is still sending may see the connection reset instead.
 
 | status | when |
 |---|---|
@@ -60,7 +60,8 @@ fn page() -> String {
     let codes = codes();
     let services = codes.values().map(|told| told.services.len()).max().unwrap();
     let mut page = BEGINNING.to_owned();
-    for (title, is_common) in [("Of every service", true), ("Of single services", false)] {
+    for (title, is_common) in [("Common to all services", true), ("Specific to one or more services", false)]
+    {
         write!(page, "\n## {title}\n").unwrap();
         for (name, told) in codes.iter().filter(|(_, told)| (told.services.len() == services) == is_common) {
             let text = |field: &str| told.code[field].as_str().unwrap();
@@ -81,6 +82,6 @@ fn every_code_has_its_heading() {
         std::fs::write(&file, &page).unwrap();
     }
     let there = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(there == page, "docs/ERRORS.md is out of date: run this test with UPDATE=1 set");
+    assert!(there == page, "docs/reference/ERRORS.md is out of date: run this test with UPDATE=1 set");
     assert!(page.contains("\n### invalid_content\n") && page.contains("\n### webhook_not_found\n"));
 }

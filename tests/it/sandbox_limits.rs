@@ -111,7 +111,9 @@ fn faults_come_to_those_they_are_meant_for() {
 /// Every rule is told of in the documentation, and an unknown one is refused.
 #[test]
 fn every_rule_is_documented() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SANDBOX.md")).unwrap();
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guides/use-the-sandbox.md"))
+            .unwrap();
     let rules = sandbox::rules();
     let missing: Vec<String> = rules
         .as_object()
@@ -125,7 +127,7 @@ fn every_rule_is_documented() {
         })
         .filter(|row| !page.contains(row))
         .collect();
-    assert!(missing.is_empty(), "docs/SANDBOX.md lacks {missing:#?}");
+    assert!(missing.is_empty(), "docs/guides/use-the-sandbox.md lacks {missing:#?}");
     let (allegro, _) = open(json!({}));
     for wish in [
         json!({ "journal": { "duplicate_rat": 1 } }),

@@ -2,7 +2,7 @@
 //!
 //! It answers as Allegro's documentation and its users' reports say Allegro answers, on one origin for both of
 //! Allegro's hosts. Everything lives in memory. What Allegro lets nobody do (make orders, break things, read the
-//! truth) is under `/_sandbox`; see docs/SANDBOX.md.
+//! truth) is under `/_sandbox`; see docs/guides/use-the-sandbox.md.
 
 mod answer;
 mod routes;

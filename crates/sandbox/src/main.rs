@@ -25,7 +25,7 @@ enum Command {
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Every rule of docs/SANDBOX.md can be set with --rule, and changed while it runs with PATCH \
+    after_help = "Every rule of docs/guides/use-the-sandbox.md can be set with --rule, and changed while it runs with PATCH \
                         /_sandbox/rules; `zaplecze-sandbox rules` prints them all."
 )]
 struct Serve {

@@ -40,7 +40,7 @@ pub struct Settings {
     pub start: Option<OffsetDateTime>,
     /// Of everything random: the same seed, the same tokens, revisions and stumbles. Another one each time unless given.
     pub seed: Option<u64>,
-    /// Further rules, by group and name, laid over the others: see docs/SANDBOX.md.
+    /// Further rules, by group and name, laid over the others: see docs/guides/use-the-sandbox.md.
     pub rules: Value,
 }
 

@@ -8,7 +8,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 # The example key in the documents. A key identifies one request for a day, so each case needs its own key.
 EXAMPLE_KEY = "order-4711-first-try"
 
-# Rules that JSON Schema cannot express: codes of docs/ERRORS.md and of the errors in a problem's `errors`.
+# Rules that JSON Schema cannot express: codes of docs/reference/ERRORS.md and of the errors in a problem's `errors`.
 BEYOND_JSON_SCHEMA = {
     # An earlier request used the generated `Idempotency-Key`.
     "idempotency_key_reused",
@@ -46,7 +46,7 @@ BEYOND_JSON_SCHEMA = {
 # Two fields, each of which requires the other.
 PAIRS = ("/access_token", "/refresh_token")
 
-# Fields with a grammar of their own: filters (docs/WEBHOOKS.md), certificates, URLs, keys.
+# Fields with a grammar of their own: filters (docs/guides/receive-webhooks.md), certificates, URLs, keys.
 GRAMMARS = ("/filter", "/custom_ca", "/client_certificate", "/url", "/secret")
 
 

@@ -54,7 +54,7 @@ impl Catalogue {
 }
 
 impl Entry {
-    /// The services of ours that are told of it.
+    /// The services that consume it.
     pub(crate) fn subscribers(&self) -> impl Iterator<Item = &'static str> {
         let kind = self.event.name;
         SUBSCRIBERS
@@ -63,7 +63,7 @@ impl Entry {
             .map(|it| it.service)
     }
 
-    /// The service that tells it.
+    /// The service that publishes it.
     pub(crate) fn producer(&self) -> &'static str {
         self.event.source.trim_start_matches('/')
     }

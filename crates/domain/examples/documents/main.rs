@@ -20,8 +20,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let catalogue = Catalogue::read(&root.join("crates/domain/tests/golden"))?;
     let documents = [
-        ("docs/EVENTS.md", markdown::write(&catalogue)),
-        ("docs/asyncapi.json", format!("{:#}\n", asyncapi::document(&catalogue)?)),
+        ("docs/reference/EVENTS.md", markdown::write(&catalogue)),
+        ("docs/reference/asyncapi.json", format!("{:#}\n", asyncapi::document(&catalogue)?)),
         ("deploy/rabbitmq/definitions.json", format!("{:#}\n", definitions::document())),
     ];
     let mut code = ExitCode::SUCCESS;

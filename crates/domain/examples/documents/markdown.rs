@@ -1,4 +1,4 @@
-//! EVENTS.md: what each event means, for people.
+//! Writes EVENTS.md, the reference of all event types.
 
 use std::fmt::Write;
 
@@ -9,34 +9,35 @@ use crate::catalogue::{Catalogue, Entry};
 const HEAD: &str = "\
 # Events
 
-Made by `cargo xtask docs` from `domain::events` and the golden files; edit those. For machines the same is in
+`cargo xtask docs` generates this page from `domain::events` and the golden files. The machine-readable form is
 [asyncapi.json](asyncapi.json).
 
-A fact travels as a CloudEvents 1.0 envelope in structured mode (`application/cloudevents+json; charset=UTF-8`) through
-RabbitMQ's topic exchange `zaplecze.events`, its type as the routing key. The AMQP binding of CloudEvents is for AMQP 1.0; over
-0-9-1 the properties `message_id`, `type`, `timestamp` and `app_id` are set, and trace context travels in the headers.
+An event is a CloudEvents 1.0 envelope in structured mode (`application/cloudevents+json; charset=UTF-8`). Services publish it
+to RabbitMQ's topic exchange `zaplecze.events` with its type as the routing key. CloudEvents defines an AMQP binding for
+AMQP 1.0 only. Over AMQP 0-9-1 an event carries the properties `message_id`, `type`, `timestamp` and `app_id`, and its trace
+context as headers.
 
-- It comes at least once: do nothing the second time an `id` comes.
-- Facts about one `partitionkey` normally come in order, and an older one may come late: where that matters, keep the
-  last `sequence` of each `subject` and leave out what is not larger.
-- Instants (`time`, and those in `data`) are UTC, in the years 0001 to 9999, with at most microseconds. A message with
+- Delivery is at least once. Ignore an event whose `id` you have processed.
+- Events with the same `partitionkey` normally arrive in order, but an older one may arrive late. Where order matters, store
+  the last `sequence` of each `subject` and ignore events whose `sequence` is not greater.
+- Instants (`time`, and those in `data`) are UTC, in the years 0001 to 9999, with microsecond precision at most. A message with
   any other `time` is dead-lettered.
-- Fields are added to a type, never removed or changed: ignore what you do not know. A breaking change is a new type
+- A type may gain fields. It never loses or changes one. Ignore fields that you do not know. A breaking change is a new type
   `<type>.v2` beside the old one.
 ";
 
 /// The document.
 pub(crate) fn write(catalogue: &Catalogue) -> String {
     let mut text = HEAD.to_owned();
-    text.push_str("\n| type | told by | meaning | our services that are told |\n|---|---|---|---|\n");
+    text.push_str("\n| type | producer | meaning | consuming services |\n|---|---|---|---|\n");
     for entry in &catalogue.events {
-        let told: Vec<&str> = entry.subscribers().collect();
+        let subscribers: Vec<&str> = entry.subscribers().collect();
         let (name, anchor) = (entry.event.name, entry.event.name.replace('.', ""));
         let row = format!(
             "| [`{name}`](#{anchor}) | {} | {} | {} |\n",
             entry.producer(),
             entry.event.meaning,
-            told.join(", ")
+            subscribers.join(", ")
         );
         text.push_str(&row);
     }
@@ -53,7 +54,7 @@ fn section(catalogue: &Catalogue, entry: &Entry, text: &mut String) {
     // Writing to memory cannot fail.
     let _written = write!(
         text,
-        "\n## {}\n\n{} Told by {}.\n\nIts `data`:\n\n",
+        "\n## {}\n\n{} Producer: {}.\n\nFields of `data`:\n\n",
         event.name,
         event.meaning,
         entry.producer()

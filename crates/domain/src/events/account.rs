@@ -14,7 +14,7 @@ pub struct AccountConnected {
     pub token_id: TokenId,
     /// The user of this system who connected it.
     pub user_id: String,
-    /// How the user calls the account.
+    /// The user's name for the account.
     pub account_name: Option<String>,
     /// Allegro's id of the seller.
     pub allegro_seller_id: String,

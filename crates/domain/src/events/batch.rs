@@ -8,7 +8,7 @@ use super::Event;
 
 time::serde::format_description!(day, Date, "[year]-[month]-[day]");
 
-/// A production batch was closed: nothing is added to it any more.
+/// A production batch was closed: nothing can be added to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchClosed {
     /// The batch.
@@ -18,29 +18,29 @@ pub struct BatchClosed {
     /// Its day.
     #[serde(with = "day")]
     pub batch_date: Date,
-    /// What was made, in the plant's words.
+    /// The product in the plant's nomenclature.
     pub nomenclature: String,
-    /// The plant's code of it.
+    /// The plant's code of the product (EKN).
     pub ekn_code: String,
     /// When it was closed.
     #[serde(with = "crate::instant")]
     pub closed_at: OffsetDateTime,
-    /// What was made of it.
+    /// Quantities.
     pub statistics: BatchStatistics,
     /// Grows with each change of the batch.
     pub version: i64,
 }
 
-/// Pieces of a batch.
+/// Quantities of a batch, in pieces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchStatistics {
     /// Pieces that have a code.
     pub total_products: i64,
-    /// Of them, pieces that were packed.
+    /// Pieces that were packed.
     pub aggregated: i64,
-    /// The others.
+    /// Pieces with a code that were not packed.
     pub remaining: i64,
-    /// Packed pieces of a hundred.
+    /// Percentage of packed pieces.
     pub aggregation_rate: f64,
 }
 

@@ -10,50 +10,50 @@ use super::Event;
 use crate::ids::EventId;
 
 /// Where the schema of an event type is described; the type is appended as the fragment.
-const SCHEMA_BASE: &str = "https://github.com/zaplecze/zaplecze/blob/main/docs/EVENTS.md#";
+const SCHEMA_BASE: &str = "https://github.com/zaplecze/zaplecze/blob/main/docs/reference/EVENTS.md#";
 
 /// The longest event type, in bytes: it is the routing key (AMQP 0-9-1 §4.2.5.3, short strings).
 const MAX_TYPE_BYTES: usize = 255;
 /// The longest other attribute, in bytes.
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
 
-/// A fact on its way: who tells it, about what, when, and the data as it was written.
+/// A published event: producer, subject, time and the data as the producer wrote it.
 ///
 /// `data` stays raw, so that a relay, a store or a dispatcher passes on exactly the bytes the producer wrote.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Envelope {
     /// Always `1.0`.
     pub specversion: String,
-    /// Unique per fact; a consumer that has seen it does nothing again.
+    /// Unique for each event. A consumer ignores an id that it has processed.
     pub id: EventId,
-    /// Who tells it, e.g. `/allegro-backup`.
+    /// The producer, for example `/allegro-backup`.
     pub source: String,
-    /// What happened, e.g. `order.created`.
+    /// The event type, for example `order.created`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it happened to.
+    /// The id of the affected object.
     pub subject: String,
     /// When it happened.
     #[serde(with = "crate::instant")]
     pub time: OffsetDateTime,
     /// Always `application/json`.
     pub datacontenttype: String,
-    /// Where the data is described.
+    /// URL of the description of the data.
     pub dataschema: String,
-    /// What must stay in order.
+    /// The ordering key: events with the same key are published in order.
     pub partitionkey: String,
-    /// The version of the subject; a consumer that needs order compares it.
+    /// The version of the subject. A consumer that needs order compares it.
     pub sequence: i64,
-    /// Ties together everything done for one request.
+    /// Identifies everything that was done for one request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlationid: Option<String>,
     /// W3C trace context of the producer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// What vendors of tracing add to it.
+    /// Vendor-specific trace state (W3C `tracestate`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
-    /// The fact itself.
+    /// The event's data.
     #[schema(value_type = Object)]
     pub data: Box<RawValue>,
 }
@@ -65,7 +65,7 @@ pub struct NewEvent {
     pub id: EventId,
     /// When it happened.
     pub time: OffsetDateTime,
-    /// Ties together everything done for one request.
+    /// Identifies everything that was done for one request.
     pub correlation_id: Option<String>,
 }
 

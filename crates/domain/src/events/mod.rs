@@ -70,7 +70,7 @@ const fn entry<E: Event>(meaning: &'static str) -> EventType {
     }
 }
 
-/// Every event type that is told today.
+/// Every published event type.
 pub const CATALOGUE: &[EventType] = &[
     entry::<AccountConnected>("An Allegro account was connected and its orders will be backed up."),
     entry::<AccountReauthorizationNeeded>(
@@ -78,25 +78,27 @@ pub const CATALOGUE: &[EventType] = &[
     ),
     entry::<OrderCreated>("An order was stored for the first time."),
     entry::<OrderUpdated>("A stored order changed."),
-    entry::<OrderReady>("An order became ready for processing; told once per order."),
+    entry::<OrderReady>("An order became ready for processing. Published once per order."),
     entry::<OrderCancelled>("An order was cancelled by the buyer, by Allegro or by the seller."),
     entry::<OrderSyncCompleted>(
-        "A reading of an account's orders is complete; following the journal is not told of.",
+        "A sync run of an account's orders completed. Runs that only follow the journal publish no event.",
     ),
-    entry::<OrderSyncFailed>("A reading of an account's orders was given up."),
+    entry::<OrderSyncFailed>("A sync run of an account's orders failed."),
     entry::<StockDeducted>("All units of an order left the warehouse."),
-    entry::<StockRefunded>("Units of an order came back to the warehouse."),
-    entry::<StockRanShort>("There is too little for an order; nothing of it was taken."),
-    entry::<StockWasAdjusted>("A level was changed by people: counted, corrected, imported or received."),
-    entry::<StockIsLow>("A level fell to its threshold or below; told once until it is above it again."),
-    entry::<StockDiscrepancyFound>(
-        "The shelf and another record of it differ; told once until they agree again.",
+    entry::<StockRefunded>("Units of an order returned to the warehouse."),
+    entry::<StockRanShort>("A line of an order is short, so no line was deducted."),
+    entry::<StockWasAdjusted>("A level was set, adjusted, imported or received."),
+    entry::<StockIsLow>(
+        "A level fell to its threshold or below. Published once until the level is above the threshold again.",
     ),
-    entry::<StockOperationCompleted>("A line's units moved and the order is marked at allegro-backup."),
-    entry::<StockOperationFailed>("A line's operation ended without success; people must look at it."),
-    entry::<BatchClosed>("A production batch was closed: nothing is added to it any more."),
-    entry::<WebhookDeliveryExhausted>("A webhook did not arrive and is not tried again by itself."),
+    entry::<StockDiscrepancyFound>(
+        "The stock and another record of it differ. Published once until they agree again.",
+    ),
+    entry::<StockOperationCompleted>("A line's units moved and the order is flagged at allegro-backup."),
+    entry::<StockOperationFailed>("A line's operation failed and needs a person."),
+    entry::<BatchClosed>("A production batch was closed: nothing can be added to it."),
+    entry::<WebhookDeliveryExhausted>("A delivery failed and is not retried automatically."),
     entry::<WebhookSubscriptionDisabled>(
-        "A subscription is sent nothing any more: its receiver is gone, or only failed for five days.",
+        "A subscription was disabled: its receiver answered 410, or every attempt failed for five days.",
     ),
 ];

@@ -8,10 +8,10 @@ use super::Event;
 use crate::ids::{AllegroOrderId, TokenId};
 use crate::money::Money;
 
-/// What is told about an order, whatever happened to it.
+/// Data of every order event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderFact {
-    /// The account the order was seen through.
+    /// The account through which the order was read.
     pub token_id: TokenId,
     /// The user who owns the account.
     pub user_id: String,
@@ -25,9 +25,9 @@ pub struct OrderFact {
     pub fulfillment_status: Option<String>,
     /// Who ships the order: `SELLER` or `ALLEGRO`.
     pub fulfillment_provider: Option<String>,
-    /// Allegro's version mark of the order; equal or different, never ordered.
+    /// Allegro's revision of the order. Revisions can be compared for equality only.
     pub revision: Option<String>,
-    /// Our version of the order: 1 for the first content, one more with each content that replaced it.
+    /// Our version of the order: 1 for the first content, incremented with each replacement.
     pub version: i64,
     /// When the order was bought (its latest line item).
     #[serde(default, with = "crate::instant::option")]
@@ -35,13 +35,13 @@ pub struct OrderFact {
     /// Allegro's `updatedAt`; it does not move when only the fulfillment changes.
     #[serde(default, with = "crate::instant::option")]
     pub updated_at: Option<OffsetDateTime>,
-    /// What the buyer pays in all.
+    /// Total that the buyer pays.
     pub total: Option<Money>,
-    /// What was bought.
+    /// Line items.
     pub line_items: Vec<LineItem>,
-    /// True for an order bought before the account was connected: history, not a sale of today.
+    /// True for an order that was bought before the account was connected.
     pub backfill: bool,
-    /// The order that carries its lines since the buyer paid several at once; this one does not exist any more.
+    /// The order that replaced this one when the buyer paid for several orders at once. This one no longer exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged_into: Option<AllegroOrderId>,
 }
@@ -55,9 +55,9 @@ pub struct LineItem {
     pub offer_id: String,
     /// The seller's SKU (`offer.external.id`), where the seller set one.
     pub sku: Option<String>,
-    /// Pieces bought.
+    /// Units bought.
     pub quantity: i64,
-    /// Price of one piece.
+    /// Price of one unit.
     pub price: Option<Money>,
 }
 
@@ -92,8 +92,8 @@ order_events! {
     OrderCreated => "order.created";
     /// A stored order changed.
     OrderUpdated => "order.updated";
-    /// An order became `READY_FOR_PROCESSING` and is not cancelled; told once per order.
+    /// An order became `READY_FOR_PROCESSING` and is not cancelled. Published once per order.
     OrderReady => "order.ready";
-    /// An order's form or fulfillment became `CANCELLED`; told once per order.
+    /// An order's form or fulfillment became `CANCELLED`. Published once per order.
     OrderCancelled => "order.cancelled";
 }

@@ -7,16 +7,16 @@ use uuid::Uuid;
 use super::Event;
 use crate::ids::{AllegroOrderId, TokenId};
 
-/// Units of an order that left a warehouse, or came back to it.
+/// Units of an order that left a warehouse or returned to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderStock {
-    /// The user whose order it is, where it is known.
+    /// The user who owns the order, if known.
     pub user_id: Option<String>,
-    /// The account the order was seen through; absent for an order handed in without one.
+    /// The account of the order. Absent for an order that was submitted without one.
     pub token_id: Option<TokenId>,
     /// Allegro's id of the order.
     pub order_id: AllegroOrderId,
-    /// What moved, a line of the order each.
+    /// One entry for each line that moved.
     pub lines: Vec<MovedLine>,
     /// Grows with each change of the order's stock.
     pub version: i64,
@@ -27,9 +27,9 @@ pub struct OrderStock {
 pub struct MovedLine {
     /// Allegro's id of the line.
     pub line_item_id: String,
-    /// The seller's name of the thing.
+    /// The seller's SKU.
     pub sku: String,
-    /// Where it lies.
+    /// The warehouse.
     pub warehouse: String,
     /// Units that moved; never negative.
     pub quantity: i64,
@@ -37,86 +37,86 @@ pub struct MovedLine {
     pub on_hand: i64,
 }
 
-/// An order could not be taken from the warehouse: nothing of it was.
+/// An order could not be deducted: a line is short, so no line was deducted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockShortage {
-    /// The user whose order it is, where it is known.
+    /// The user who owns the order, if known.
     pub user_id: Option<String>,
-    /// The account the order was seen through; absent for an order handed in without one.
+    /// The account of the order. Absent for an order that was submitted without one.
     pub token_id: Option<TokenId>,
     /// Allegro's id of the order.
     pub order_id: AllegroOrderId,
-    /// What there is too little of.
+    /// The SKUs that are short.
     pub missing: Vec<MissingUnits>,
     /// Grows with each change of the order's stock.
     pub version: i64,
 }
 
-/// Too few units of one thing.
+/// A shortage of one SKU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MissingUnits {
-    /// The seller's name of the thing.
+    /// The seller's SKU.
     pub sku: String,
-    /// Where it was looked for.
+    /// The warehouse.
     pub warehouse: String,
-    /// Units the order wants, of all its lines together.
+    /// Units that all lines of the order require together.
     pub wanted: i64,
-    /// Units there are; absent when the warehouse does not know the thing.
+    /// Units available. Absent when the warehouse has no level for the SKU.
     pub on_hand: Option<i64>,
 }
 
-/// A level was changed by people: counted, corrected, received.
+/// A level was set, adjusted, imported or received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockAdjusted {
-    /// The seller's name of the thing.
+    /// The seller's SKU.
     pub sku: String,
-    /// Where it lies.
+    /// The warehouse.
     pub warehouse: String,
     /// `adjustment`, `import` or `receipt`.
     pub kind: String,
-    /// Units added; negative when taken away.
+    /// Units added; negative when removed.
     pub delta: i64,
-    /// Units there are now.
+    /// Units on hand after the change.
     pub on_hand: i64,
-    /// Why, in the words of who did it.
+    /// The reason given with the change.
     pub note: Option<String>,
     /// Grows with each change of the level.
     pub version: i64,
 }
 
-/// A level fell to its threshold or below; told once until it is above it again.
+/// A level fell to its threshold or below. Published once until the level is above the threshold again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockLow {
-    /// The seller's name of the thing.
+    /// The seller's SKU.
     pub sku: String,
-    /// Where it lies.
+    /// The warehouse.
     pub warehouse: String,
-    /// Units there are.
+    /// Units on hand.
     pub on_hand: i64,
-    /// From how many units down it counts as low.
+    /// The threshold in units.
     pub threshold: i64,
     /// Grows with each change of the level.
     pub version: i64,
 }
 
-/// What is told about one operation: a line of an order on its way out or back.
+/// Data of an event about a stock operation: the deduction or refund of one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationFact {
     /// The operation.
     pub operation_id: Uuid,
     /// `deduction` or `refund`.
     pub operation_type: String,
-    /// The user whose order it is, where it is known.
+    /// The user who owns the order, if known.
     pub user_id: Option<String>,
-    /// The account the order was seen through; absent for an order handed in without one.
+    /// The account of the order. Absent for an order that was submitted without one.
     pub token_id: Option<TokenId>,
     /// Allegro's id of the order.
     pub order_id: AllegroOrderId,
     /// Allegro's id of the line.
     pub line_item_id: String,
-    /// The seller's name of the thing; absent when the line has none.
+    /// The seller's SKU. Absent when the line has none.
     pub sku: Option<String>,
-    /// Where it lies.
+    /// The warehouse.
     pub warehouse: String,
     /// Units.
     pub quantity: i64,
@@ -126,24 +126,24 @@ pub struct OperationFact {
     pub version: i64,
 }
 
-/// What the shelf and another record of it say differently.
+/// A difference between the stock and another record of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiscrepancyFound {
-    /// The finding.
+    /// The discrepancy.
     pub discrepancy_id: Uuid,
     /// `remote_missing`, `local_missing`, `remote_only`, `quantity_mismatch` or `ledger_mismatch`.
     pub kind: String,
-    /// The user whose order it is, where it is about one.
+    /// The user who owns the order, if the discrepancy concerns one.
     pub user_id: Option<String>,
-    /// The account, where it is about an order.
+    /// The account, if the discrepancy concerns an order.
     pub token_id: Option<TokenId>,
-    /// Allegro's id of the order, where it is about one.
+    /// Allegro's id of the order, if the discrepancy concerns one.
     pub order_id: Option<AllegroOrderId>,
-    /// The thing whose level is not the sum of its movements.
+    /// The SKU whose level differs from the sum of its movements.
     pub sku: Option<String>,
-    /// Where it lies.
+    /// The warehouse.
     pub warehouse: Option<String>,
-    /// 1: a finding is told once.
+    /// Always 1: a discrepancy is published once.
     pub version: i64,
 }
 
@@ -181,18 +181,18 @@ macro_rules! stock_events {
 stock_events! {
     /// All units of an order left the warehouse.
     StockDeducted(OrderStock) => "stock.deducted", |it| it.order_id.to_string();
-    /// Units of an order came back to the warehouse.
+    /// Units of an order returned to the warehouse.
     StockRefunded(OrderStock) => "stock.refunded", |it| it.order_id.to_string();
-    /// There is too little for an order; nothing of it was taken.
+    /// A line of an order is short, so no line was deducted.
     StockRanShort(StockShortage) => "stock.shortage", |it| it.order_id.to_string();
-    /// A level was changed by people.
+    /// A level was set, adjusted, imported or received.
     StockWasAdjusted(StockAdjusted) => "stock.adjusted", |it| level_subject(&it.warehouse, &it.sku);
     /// A level fell to its threshold.
     StockIsLow(StockLow) => "stock.low", |it| level_subject(&it.warehouse, &it.sku);
-    /// An operation is done: the units moved and the order is marked.
+    /// An operation completed: the units moved and the order is flagged.
     StockOperationCompleted(OperationFact) => "stock_operation.completed", |it| it.operation_id.to_string();
-    /// An operation ended without success; people must look at it.
+    /// An operation failed and needs a person.
     StockOperationFailed(OperationFact) => "stock_operation.failed", |it| it.operation_id.to_string();
-    /// The shelf and another record of it differ; told once until they agree again.
+    /// The stock and another record of it differ. Published once until they agree again.
     StockDiscrepancyFound(DiscrepancyFound) => "stock.discrepancy_found", |it| it.discrepancy_id.to_string();
 }

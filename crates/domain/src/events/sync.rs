@@ -7,40 +7,40 @@ use utoipa::ToSchema;
 use super::Event;
 use crate::ids::{TaskId, TokenId};
 
-/// What is told about a reading that has ended.
+/// Data of an event about a finished sync run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SyncFact {
     /// The account.
     pub token_id: TokenId,
     /// The user who owns it.
     pub user_id: String,
-    /// The task that read.
+    /// The task that ran.
     pub task_id: TaskId,
-    /// Grows with each reading of the account.
+    /// Grows with each sync run of the account.
     pub number: i64,
     /// `events`, `list`, `sweep` or `manual`.
     pub kind: String,
-    /// Orders bought from this moment on were read, where it was a list.
+    /// Start of the purchase dates that a list run read.
     #[serde(default, with = "crate::instant::option")]
     pub from: Option<OffsetDateTime>,
-    /// Orders bought until this moment were read, where it was a list.
+    /// End of the purchase dates that a list run read.
     #[serde(default, with = "crate::instant::option")]
     pub to: Option<OffsetDateTime>,
-    /// Orders looked at.
+    /// Orders read.
     pub orders_processed: i64,
     /// Orders stored for the first time.
     pub orders_added: i64,
     /// Orders whose content changed.
     pub orders_updated: i64,
-    /// Orders that went into quarantine.
+    /// Orders quarantined.
     pub orders_failed: i64,
-    /// When it was begun.
+    /// When it began.
     #[serde(with = "crate::instant")]
     pub started_at: OffsetDateTime,
     /// When it ended.
     #[serde(with = "crate::instant")]
     pub ended_at: OffsetDateTime,
-    /// What went wrong, where something did.
+    /// The error, if the run failed.
     pub error: Option<String>,
 }
 
@@ -71,8 +71,8 @@ macro_rules! sync_events {
 }
 
 sync_events! {
-    /// A reading of an account's orders is complete; following the journal is not told of.
+    /// A sync run of an account's orders completed. Runs that only follow the journal publish no event.
     OrderSyncCompleted => "order_sync.completed";
-    /// A reading of an account's orders was given up.
+    /// A sync run of an account's orders failed.
     OrderSyncFailed => "order_sync.failed";
 }

@@ -8,45 +8,45 @@ use uuid::Uuid;
 use super::Event;
 use crate::ids::{DeliveryId, SubscriptionId};
 
-/// A webhook did not arrive and is not tried again by itself.
+/// A delivery failed and is not retried automatically.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WebhookDeliveryExhausted {
-    /// The subscription it was for, which is not told of this itself.
+    /// The subscription of the delivery. It does not receive this event.
     pub subscription_id: SubscriptionId,
-    /// The user whose subscription it is; absent for one of a service.
+    /// The user who owns the subscription. Absent when a service owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The delivery, which can be sent again by hand.
+    /// The delivery. It can be retried by request.
     pub delivery_id: DeliveryId,
-    /// The id of the event that did not arrive.
+    /// The id of the undelivered event.
     pub event_id: Uuid,
     /// Its type.
     pub event_type: String,
-    /// How often it was tried, in all its runs: grows each time it is given up.
+    /// Attempts so far, including those before a manual retry.
     pub attempts: i32,
-    /// What the receiver answered the last time, if it did.
+    /// Status code of the last response, if there was one.
     pub response_status: Option<i32>,
-    /// What went wrong the last time.
+    /// Error of the last attempt.
     pub error: String,
-    /// When that was.
+    /// When the last attempt was made.
     #[serde(with = "crate::instant")]
     pub failed_at: OffsetDateTime,
 }
 
-/// A subscription is sent nothing any more, until its owner makes it active again.
+/// A subscription was disabled. It receives nothing until its owner activates it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WebhookSubscriptionDisabled {
-    /// The subscription, which is not told of this itself.
+    /// The subscription. It does not receive this event.
     pub subscription_id: SubscriptionId,
-    /// The user whose subscription it is; absent for one of a service.
+    /// The user who owns the subscription. Absent when a service owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// Why: `gone` (it answered 410) or `only_failures` (nothing else came for five days).
+    /// The reason: `gone` (the receiver answered 410) or `only_failures` (every attempt failed for five days).
     pub reason: String,
     /// Since when.
     #[serde(with = "crate::instant")]
     pub disabled_at: OffsetDateTime,
-    /// Grows with each time this subscription is disabled.
+    /// Grows each time this subscription is disabled.
     pub number: i64,
 }
 

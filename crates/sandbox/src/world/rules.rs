@@ -1,6 +1,6 @@
 //! How this Allegro behaves where the real one has limits, leaves something open, or is known to stumble.
 //!
-//! docs/SANDBOX.md tells of every rule; a test compares.
+//! docs/guides/use-the-sandbox.md tells of every rule; a test compares.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -11,12 +11,12 @@ pub use lint::lint;
 /// The workspace's folder.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// Compares a text with a file below `docs`, or writes it there where `UPDATE=1` is set.
+/// Compares a text with a file below `docs/reference`, or writes it there where `UPDATE=1` is set.
 ///
 /// # Panics
 /// When they differ.
 pub fn committed(file: &str, text: &str) {
-    committed_at(&format!("docs/{file}"), text);
+    committed_at(&format!("docs/reference/{file}"), text);
 }
 
 /// As `committed`, for a file below the workspace's folder.

@@ -85,7 +85,7 @@ impl Errors {
     }
 }
 
-/// A code as docs/ERRORS.md tells of it.
+/// A code as docs/reference/ERRORS.md tells of it.
 pub(super) fn told(code: &ErrorCode) -> Value {
     json!({ "code": code.code, "status": code.status, "title": code.title, "meaning": code.meaning })
 }

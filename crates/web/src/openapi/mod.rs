@@ -22,13 +22,13 @@ use crate::problem::{Body, CODES, ErrorCode, FieldError};
 
 /// Describes answers of the HTTP library, which are sent before the operation is known.
 const WITHOUT_BODY: &str = "A malformed HTTP/1.1 request is answered with 400, 408 or 431 without a body, see \
-    https://github.com/zaplecze/zaplecze/blob/main/docs/ERRORS.md#without-a-body.";
+    https://github.com/zaplecze/zaplecze/blob/main/docs/reference/ERRORS.md#without-a-body.";
 
 /// Completes a document and prints it as pretty JSON with a line end: what `/openapi.json` serves and `openapi` prints.
 /// `own` are the codes of the service's routes beside the common ones.
 ///
 /// Removes `null` from parameters. Adds the answers of the HTTP layer to the description, and the two ways to authenticate (one of them on every operation), the header parameters, all error answers,
-/// examples of bodies from those of their parts, and `x-error-codes`: every code, from which docs/ERRORS.md is made.
+/// examples of bodies from those of their parts, and `x-error-codes`: every code, from which docs/reference/ERRORS.md is made.
 pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
     let own_description = document.info.description.take();
     document.info.description =

@@ -13,14 +13,14 @@ pub struct ErrorCode {
     pub status: u16,
     /// The same short sentence for every occurrence (RFC 9457 §3.1.3).
     pub title: &'static str,
-    /// When it happens and what to do, for docs/ERRORS.md.
+    /// When it happens and what to do, for docs/reference/ERRORS.md.
     pub meaning: &'static str,
 }
 
 impl ErrorCode {
     /// The problem's `type`: where the code is explained.
     pub fn url(&self) -> String {
-        format!("https://github.com/zaplecze/zaplecze/blob/main/docs/ERRORS.md#{}", self.code)
+        format!("https://github.com/zaplecze/zaplecze/blob/main/docs/reference/ERRORS.md#{}", self.code)
     }
 
     /// The code for an answer of which only the status is known, e.g. one the HTTP library made.

@@ -60,7 +60,9 @@ pub struct FieldError {
 pub struct Body<'a> {
     /// A page that explains the code.
     #[serde(rename = "type")]
-    #[schema(example = "https://github.com/zaplecze/zaplecze/blob/main/docs/ERRORS.md#invalid_content")]
+    #[schema(
+        example = "https://github.com/zaplecze/zaplecze/blob/main/docs/reference/ERRORS.md#invalid_content"
+    )]
     kind: String,
     /// The code in words; the same for every occurrence.
     title: &'a str,

@@ -78,7 +78,7 @@ fn a_request_id_is_accepted_when_harmless_and_made_otherwise() {
     assert_eq!(answer["request_id"], "mine", "the handler sees the same id");
 }
 
-/// The HTTP library itself answers malformed requests, as docs/ERRORS.md describes.
+/// The HTTP library itself answers malformed requests, as docs/reference/ERRORS.md describes.
 #[test]
 fn malformed_requests_are_answered_without_a_body() {
     let app = App::start();

@@ -122,7 +122,7 @@ pub(crate) fn problem(mut response: Response<Body>) -> (u16, Value) {
     assert_eq!(body["request_id"], request_id);
     assert!(body["instance"].as_str().unwrap().starts_with('/'), "{body}");
     let code = body["code"].as_str().unwrap();
-    assert!(body["type"].as_str().unwrap().ends_with(&format!("docs/ERRORS.md#{code}")), "{body}");
+    assert!(body["type"].as_str().unwrap().ends_with(&format!("docs/reference/ERRORS.md#{code}")), "{body}");
     (status, body)
 }
 

@@ -23,8 +23,8 @@ pub(crate) enum Name {
 
 /// What the verifiers are made of: what asks them, and what our documents give to receivers.
 const FILES: [&str; 6] = [
-    "docs/webhooks/verify_v1a.mjs",
-    "docs/webhooks/verify_v1a.py",
+    "docs/guides/verify-webhooks/verify_v1a.mjs",
+    "docs/guides/verify-webhooks/verify_v1a.py",
     "tests/contracts/webhooks/package.json",
     "tests/contracts/webhooks/requirements.txt",
     "tests/contracts/webhooks/verify.mjs",

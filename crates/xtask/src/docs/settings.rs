@@ -1,4 +1,4 @@
-//! `docs/CONFIG.md`: every setting of every service, as the services themselves list them.
+//! `docs/reference/CONFIG.md`: every setting of every service, as the services themselves list them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,19 +10,19 @@ use serde_json::Value;
 
 use crate::{process, root};
 
-const FILE: &str = "docs/CONFIG.md";
+const FILE: &str = "docs/reference/CONFIG.md";
 const HEAD: &str = "\
 # Settings
 
-Made by `cargo xtask docs` of what each program reads; `zaplecze-<service> config check --list` prints the same, and
-`config check` what is in effect.
+`cargo xtask docs` generates this page. `zaplecze-<service> config check --list` prints the settings of one service, and
+`config check` prints the values in effect.
 
-Settings are environment variables, or lines of a file `.env` in the working directory. Each may come from a file instead:
-`NAME_FILE=/run/secrets/name`. An empty text is none. What is wrong is told all at once, by name, and ends the program with exit
-code 2; so does a variable that begins with the service's name and is none of its settings. A variable without that prefix whose name
-is close to that of a setting causes a warning, in the log and by `config check`.
+A setting is an environment variable, or a line of a file `.env` in the working directory. Its value may also come from a file:
+`NAME_FILE=/run/secrets/name`. An empty value counts as absent. A program reports all invalid settings at once, by name, and exits
+with code 2. An unknown variable that begins with the service's prefix is invalid. A variable without that prefix whose name
+resembles that of a setting causes a warning, in the log and in `config check`.
 ";
-const TABLE: &str = "\n| setting | what it is | default | meaning |\n|---|---|---|---|\n";
+const TABLE: &str = "\n| setting | type | default | meaning |\n|---|---|---|---|\n";
 
 /// The services are built, as the tests build them, and asked: after a run of the tests nothing is left to build.
 pub(super) fn document(check: bool) -> Result<()> {

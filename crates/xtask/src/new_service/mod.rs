@@ -114,7 +114,7 @@ pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode
     crate::docs::run(false)?;
     println!(
         "\n{} listens on port {port}. Write its OpenAPI document, then try it:\n  \
-         UPDATE=1 cargo test -p {} --test it the_document\n  cargo xtask test -p {}\nWhat comes next is in docs/ADDING-A-SERVICE.md.",
+         UPDATE=1 cargo test -p {} --test it the_document\n  cargo xtask test -p {}\nWhat comes next is in docs/guides/add-a-service.md.",
         name.kebab, name.kebab, name.kebab
     );
     Ok(ExitCode::SUCCESS)

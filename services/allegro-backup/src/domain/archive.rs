@@ -1,7 +1,7 @@
 //! The lines of an NDJSON export: a line for each account, followed by a line for each of its orders, and a trailer at
 //! the end.
 //!
-//! Documented for operators in docs/EXPORT.md. Invariant: what is written can be read back without loss, and written
+//! Documented for operators in docs/guides/export-and-restore.md. Invariant: what is written can be read back without loss, and written
 //! again from there it is the same, byte for byte.
 
 use serde::{Deserialize, Serialize};

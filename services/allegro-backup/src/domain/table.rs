@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use ::domain::events::LineItem;
 
-/// What a row holds, in this order; documented in docs/EXPORT.md.
+/// What a row holds, in this order; documented in docs/guides/export-and-restore.md.
 pub(crate) const COLUMNS: [&str; 20] = [
     "token_id",
     "allegro_order_id",

@@ -1,4 +1,4 @@
-//! The steps of `docs/REAUTHORIZATION.md`, walked.
+//! The steps of `docs/guides/reauthorize-an-account.md`, walked.
 
 use serde_json::{Value, json};
 use testkit::eventually;

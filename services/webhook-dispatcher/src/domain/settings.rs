@@ -63,8 +63,8 @@ pub(crate) struct Settings {
     /// Event types, `<noun>.*`, or `*`.
     #[schema(example = json!(["order.created", "order.cancelled"]), min_items = 1, max_items = 100)]
     pub(crate) events: Vec<String>,
-    /// Conditions on an event's data, for example `{"path": "/status", "eq": "READY"}`; docs/WEBHOOKS.md tells all. What
-    /// it leaves out is counted, see `GET /api/v1/webhooks/{id}/stats`.
+    /// A condition on an event's data, for example `{"path": "/status", "eq": "READY"}`. docs/guides/receive-webhooks.md
+    /// lists the operators. `GET /api/v1/webhooks/{id}/stats` counts the events that it excludes.
     #[schema(value_type = Option<Object>)]
     pub(crate) filter: Option<Box<RawValue>>,
     /// The version of the interface its bodies are written in: `v1`.

@@ -32,5 +32,5 @@ mod wanted;
 mod weather;
 
 /// What our documents give to receivers.
-#[path = "../../../../docs/webhooks/verify_v1a.rs"]
+#[path = "../../../../docs/guides/verify-webhooks/verify_v1a.rs"]
 mod verify_v1a;

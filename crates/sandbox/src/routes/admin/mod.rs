@@ -1,4 +1,4 @@
-//! What Allegro lets nobody do: make orders, break things, read the truth. docs/SANDBOX.md tells of every request.
+//! What Allegro lets nobody do: make orders, break things, read the truth. docs/guides/use-the-sandbox.md tells of every request.
 
 mod faults;
 mod journal;
