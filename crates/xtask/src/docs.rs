@@ -1,5 +1,6 @@
-//! `cargo xtask docs`: the documents that are made of the code.
+//! `cargo xtask docs`: the documents that are generated from the code and from the decision records.
 
+mod adr_index;
 mod settings;
 
 use std::process::Command;
@@ -8,11 +9,11 @@ use anyhow::Result;
 
 use crate::{process, root};
 
-/// Writes the documents, or with `check` fails when one is not what the code says.
+/// Writes the documents, or with `check` fails when one is out of date.
 ///
-/// The generator of most is an example of `domain`: what it writes is made of that crate alone, and it keeps this one
-/// free of ours.
+/// An example of `domain` generates the documents that need that crate alone, so that xtask depends on no crate of ours.
 pub(crate) fn run(check: bool) -> Result<()> {
+    adr_index::document(check)?;
     let mut command = Command::new("cargo");
     command.args(["run", "--quiet", "--package", "domain", "--example", "documents", "--"]);
     if check {

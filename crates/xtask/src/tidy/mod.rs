@@ -1,6 +1,7 @@
 //! The rules of the architecture that a compiler does not know.
 
 mod layers;
+mod links;
 mod reached;
 mod source;
 
@@ -65,6 +66,7 @@ pub(crate) fn run() -> Result<()> {
     }
     shared_tables(&mut broken)?;
     documented_routes(&mut broken)?;
+    links::check(&mut broken)?;
     if broken.is_empty() { Ok(()) } else { bail!("{}", broken.join("\n")) }
 }
 
@@ -99,7 +101,7 @@ fn documented_routes(broken: &mut Vec<String>) -> Result<()> {
         let (name, routes) = (service.file_name(), service.path().join("src/api/mod.rs"));
         let name = name.to_string_lossy();
         if routes.exists() {
-            let document = root().join(format!("docs/openapi/{name}.json"));
+            let document = root().join(format!("docs/reference/openapi/{name}.json"));
             let document = fs::read_to_string(document).unwrap_or_default();
             broken.extend(undocumented(&name, &fs::read_to_string(routes)?, &document));
         }
@@ -111,7 +113,7 @@ fn undocumented(service: &str, routes: &str, document: &str) -> Vec<String> {
     let paths = routes.split("resource(\"").skip(1).filter_map(|rest| rest.split('"').next());
     paths
         .filter(|path| !document.contains(&format!("\"/api/v1{path}\":")))
-        .map(|path| format!("{service}: the route {path} is not in docs/openapi/{service}.json"))
+        .map(|path| format!("{service}: the route {path} is not in docs/reference/openapi/{service}.json"))
         .collect()
 }
 
