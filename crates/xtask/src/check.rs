@@ -1,17 +1,14 @@
 //! `cargo xtask check`: everything that can be checked without running a service.
 
-use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::reaper::Reaper;
-use crate::stack::SERVICES;
-use crate::{docs, process, root, tidy};
+use stack::reaper::Reaper;
+use stack::{SERVICES, process, root};
 
-/// What a program holds that was built with the places where tests let it die.
-const FAILPOINTS: &[u8] = b"FAILPOINTS";
+use crate::{docs, tidy};
 
 /// Runs every check, and says at the end which failed.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -67,18 +64,6 @@ fn failpoints() -> Result<()> {
                 "{} would be shipped with failpoints: make `failpoint/armed` a dev-dependency",
                 service.name
             );
-        }
-    }
-    Ok(())
-}
-
-/// Looks into built programs themselves.
-pub(crate) fn shipped(folder: &Path) -> Result<()> {
-    for service in SERVICES {
-        let path = folder.join(service.binary);
-        let program = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        if program.windows(FAILPOINTS.len()).any(|window| window == FAILPOINTS) {
-            bail!("{} holds failpoints", path.display());
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{process, root};
+use stack::{process, root};
 
 /// Writes the documents, or with `check` fails when one is out of date.
 ///

@@ -4,17 +4,11 @@ use std::fs::File;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-
-use crate::servers::{self, Keeping};
-use crate::{process, root};
+use stack::servers::{self, Keeping};
+use stack::{process, root};
 
 /// Runs the tests of the workspace against private servers and passes on how they ended.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
-    run_with(arguments, &[])
-}
-
-/// The same, and tells the tests what they would not know otherwise.
-pub(crate) fn run_with(arguments: &[String], environment: &[(&str, &str)]) -> Result<ExitCode> {
     let target = root().join("target");
     std::fs::create_dir_all(&target)?;
     let lock = File::create(target.join("test.lock"))?;
@@ -36,7 +30,6 @@ pub(crate) fn run_with(arguments: &[String], environment: &[(&str, &str)]) -> Re
     command
         .args(arguments)
         .envs(servers.environment.iter().map(|(name, value)| (*name, value)))
-        .envs(environment.iter().copied())
         .current_dir(root());
     let status = process::run_watched(&mut command, servers.reaper())?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

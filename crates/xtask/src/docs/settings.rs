@@ -7,8 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use serde_json::Value;
-
-use crate::{process, root};
+use stack::{process, root};
 
 const FILE: &str = "docs/reference/CONFIG.md";
 const HEAD: &str = "\

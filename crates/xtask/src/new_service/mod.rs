@@ -13,8 +13,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 
 use name::Name;
-
-use crate::process;
+use stack::process;
 
 /// Ports below belong to the services of the architecture.
 const FIRST_PORT: u16 = 8007;
@@ -33,7 +32,7 @@ struct Entry {
 
 const ENTRIES: [Entry; 4] = [
     Entry {
-        file: "crates/xtask/src/stack/services.rs",
+        file: "crates/stack/src/services.rs",
         before: "\n];",
         text: |name| {
             format!(

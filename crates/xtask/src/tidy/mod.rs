@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
-
-use crate::root;
+use stack::root;
 
 /// What each crate may use of ours; a service may use all of them.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -28,7 +27,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("messaging", &["domain", "failpoint", "pg", "telemetry"]),
     ("tasks", &["domain", "failpoint", "pg", "web"]),
     ("sandbox", &["domain"]),
-    ("xtask", &[]),
+    ("stack", &[]),
+    ("xtask", &["stack"]),
+    ("lab", &["stack"]),
     ("testkit", &["domain", "messaging", "pg", "tasks"]),
     // Services as programs of the tests in which they work together.
     ("e2e", &["allegro-backup", "chassis", "stock-sync"]),
@@ -130,7 +131,7 @@ fn arrows(package: &Package, ours: &[&str], broken: &mut Vec<String>) {
             Some(list) => list.contains(&to),
             None if is_service => {
                 ARROWS.iter().any(|(from, _)| *from == to)
-                    && !["e2e", "sandbox", "testkit", "xtask"].contains(&to)
+                    && !["e2e", "lab", "sandbox", "stack", "testkit", "xtask"].contains(&to)
             }
             None => false,
         };

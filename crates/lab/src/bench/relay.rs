@@ -1,0 +1,60 @@
+//! From the outbox of one service to the inbox of another, beside bare confirmed publishes of the same bodies.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use stack::servers::{self, Keeping};
+use stack::{build, process, root};
+
+use super::table;
+use super::table::Reach::{AtLeast, AtMost};
+
+type Row = super::table::Row<Round>;
+
+/// One round, as the measured program tells it.
+struct Round {
+    body: f64,
+    raw: f64,
+    relay: f64,
+    p50: f64,
+    p99: f64,
+}
+
+pub(super) fn run(facts: u32, rounds: usize) -> Result<ExitCode> {
+    build::release(&["-p", "messaging", "--example", "relay_bench"])?;
+    let program = build::folder().join("examples/relay_bench");
+    let servers = servers::start(&root().join("target/stack-bench"), Keeping::Everything)?;
+    let rounds = table::rounds(rounds, || {
+        let mut command = Command::new(&program);
+        command.arg(facts.to_string());
+        command.envs(servers.environment.iter().map(|(name, value)| (*name, value)));
+        read(&process::run(&mut command)?)
+    })?;
+    println!("\n{facts} facts a round");
+    table::conclude(&rows(), &rounds, None)
+}
+
+/// What is told of, and what it must reach.
+fn rows() -> [Row; 6] {
+    [
+        Row::told("bytes of a body", 0, |it| it.body),
+        Row::told("bare confirmed publishes to a quorum queue, window 1,000, a second", 0, |it| it.raw),
+        Row::reaching("outbox to inbox, a second", 0, |it| it.relay, AtLeast(6000.0)),
+        Row::reaching("ratio", 2, |it| it.relay / it.raw, AtLeast(0.3)),
+        Row::told("commit to effect at 500/s, ms, p50", 1, |it| it.p50),
+        Row::reaching("commit to effect at 500/s, ms, p99", 1, |it| it.p99, AtMost(50.0)),
+    ]
+}
+
+fn read(line: &str) -> Result<Round> {
+    let figures: Value = serde_json::from_str(line).with_context(|| format!("no figures: {line}"))?;
+    let number = |name: &str| figures.get(name).and_then(Value::as_f64).with_context(|| format!("no {name}"));
+    Ok(Round {
+        body: number("body")?,
+        raw: number("raw")?,
+        relay: number("relay")?,
+        p50: number("p50")?,
+        p99: number("p99")?,
+    })
+}

@@ -1,0 +1,172 @@
+//! Stock that follows sales: from the fact that an order is ready to its units' leaving and its mark at allegro-backup.
+
+use std::io::Write as _;
+use std::process::{Command, ExitCode, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use stack::{SERVICES, Stack, build, holder, process};
+
+use super::usage::Usage;
+use super::{PATIENCE, all_told, stock_print, stock_sql as sql, table};
+use crate::demo::client::Client;
+use crate::demo::wait_until;
+
+/// Between two looks at how far all is.
+const LOOK: Duration = Duration::from_millis(200);
+const USER: &str = "sklep-pomiar";
+/// Orders a second of the steady case.
+pub(super) const STEADY: u32 = 100;
+/// Lines of each order.
+pub(super) const LINES: u32 = 3;
+
+/// How much is measured.
+pub(super) struct Size {
+    /// Orders told at once.
+    pub(super) orders: u32,
+    /// Seconds of the steady case.
+    pub(super) seconds: u32,
+    pub(super) rounds: usize,
+    pub(super) is_full: bool,
+}
+
+pub(super) const FULL: Size = Size { orders: 10_000, seconds: 20, rounds: 3, is_full: true };
+pub(super) const QUICK: Size = Size { orders: 3_000, seconds: 5, rounds: 1, is_full: false };
+
+/// What one round gave.
+pub(super) struct Round {
+    /// Orders a second: of the rows alone, taken, and marked.
+    pub(super) raw: f64,
+    pub(super) taken: f64,
+    pub(super) marked: f64,
+    /// CPU of the service while all are taken and marked, as a part of one core, and its memory at most.
+    pub(super) cores: f64,
+    pub(super) peak_megabytes: u64,
+    /// Milliseconds from fact to mark at a steady rate.
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    /// Of a hundred operations, how many were done at the first try.
+    pub(super) first_try: f64,
+}
+
+pub(super) fn run(size: &Size) -> Result<ExitCode> {
+    let _lock = holder::lock()?;
+    build::stack()?;
+    let rounds = table::rounds(size.rounds, || measure(size))?;
+    table::conclude(&stock_print::rows(size), &rounds, size.is_full.then_some("stock"))
+}
+
+fn measure(size: &Size) -> Result<Round> {
+    let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
+    let mut stack = Stack::start_with(&names, &[])?;
+    // It has bound its queue, so that facts go somewhere, and stands still.
+    stack.kill("webhook-dispatcher")?;
+    let client = Client::new(&stack)?;
+    let all = size.orders + STEADY * size.seconds;
+    client.make_orders(None, all)?;
+    client.connect(USER, None)?;
+    wait_until("the list is read", PATIENCE, || Ok(client.reading(USER)?.is_complete))?;
+    stack.ask("allegro_backup", sql::FACTS)?;
+    wait_until("what was told of them is taken in", PATIENCE, || {
+        Ok(stack.ask("allegro_backup", sql::ANNOUNCED)? == stack.ask("stock_sync", sql::KNOWN)?)
+    })?;
+    stack.kill("stock-sync")?;
+    stack.ask("stock_sync", sql::PREPARE)?;
+
+    let (taken, marked, cores) = drain(&mut stack, size.orders)?;
+    let raw = raw(&stack, size.orders)?;
+    println!(
+        "  {taken:.0} orders/s taken, {marked:.0}/s marked, {cores:.2} cores; the rows alone {raw:.0}/s"
+    );
+    let (p50, p99) = steady(&stack, size)?;
+    println!("  at {STEADY} orders/s: p50 {p50:.1} ms, p99 {p99:.1} ms");
+    let first_try = verify(&stack, all)?;
+    let peak_megabytes = Usage::of(stack.process("stock-sync")?)?.peak_megabytes;
+    Ok(Round { raw, taken, marked, cores, peak_megabytes, p50, p99, first_try })
+}
+
+/// Lets a full queue be worked off. Returns orders a second that left the shelf and that were marked, from when the first
+/// fact was taken up, and the cores the service used.
+fn drain(stack: &mut Stack, orders: u32) -> Result<(f64, f64, f64)> {
+    stack.ask("allegro_backup", &sql::tell_up_to(orders))?;
+    all_told(stack)?;
+    stack.start_again("stock-sync")?;
+    let process = stack.process("stock-sync")?;
+    all_marked(stack, orders)?;
+    let usage = Usage::of(process)?;
+    let taken = stack.ask("stock_sync", sql::TAKEN)?;
+    let (seconds, moment) = taken.trim().split_once(' ').context("not two numbers")?;
+    let marked: f64 = stack.ask("allegro_backup", &sql::marked_since(moment))?.trim().parse()?;
+    let seconds: f64 = seconds.parse()?;
+    Ok((f64::from(orders) / seconds, f64::from(orders) / marked, usage.cpu.as_secs_f64() / marked))
+}
+
+/// Waits until so many orders, all there are, are marked.
+fn all_marked(stack: &Stack, orders: u32) -> Result<()> {
+    let lines = (u64::from(orders) * u64::from(LINES)).to_string();
+    wait_until("all orders are marked", PATIENCE, || {
+        // A look costs as much as some orders do.
+        sleep(LOOK);
+        Ok(stack.ask("stock_sync", sql::COMPLETED)?.trim() == lines)
+    })
+}
+
+/// Orders a second when one statement writes the rows of all deductions into tables like theirs.
+fn raw(stack: &Stack, orders: u32) -> Result<f64> {
+    let database = stack.database("stock_sync")?;
+    let psql = |statements: &str| {
+        let mut command = Command::new(stack::psql()?);
+        command.args(["-qAt", "-v", "ON_ERROR_STOP=1", "-d", &database, "-c", "SET statement_timeout = 0"]);
+        process::run(command.args(["-c", statements]))
+    };
+    psql(sql::RAW_TABLES)?;
+    let started = Instant::now();
+    psql(sql::RAW)?;
+    let elapsed = started.elapsed();
+    psql(sql::NO_RAW_TABLES)?;
+    Ok(f64::from(orders) / elapsed.as_secs_f64())
+}
+
+/// Tells orders at a steady rate, and returns p50 and p99 of the milliseconds until each was marked.
+fn steady(stack: &Stack, size: &Size) -> Result<(f64, f64)> {
+    let database = stack.database("allegro_backup")?;
+    let mut teller = Command::new(stack::psql()?)
+        .args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &database])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot start psql")?;
+    let mut told = teller.stdin.take().context("psql has no input")?;
+    let started = Instant::now();
+    for number in 0..STEADY * size.seconds {
+        let due = Duration::from_secs(1) * number / STEADY;
+        sleep(due.saturating_sub(started.elapsed()));
+        writeln!(told, "SELECT bench_tell({});", size.orders + number + 1)?;
+        told.flush()?;
+    }
+    drop(told);
+    if !teller.wait()?.success() {
+        bail!("telling orders failed");
+    }
+    all_marked(stack, size.orders + STEADY * size.seconds)?;
+    let delays = stack.ask("allegro_backup", &sql::delays_after(size.orders))?;
+    let (p50, p99) = delays.trim().split_once(' ').context("not two numbers")?;
+    Ok((p50.parse()?, p99.parse()?))
+}
+
+/// Each unit left once, each order is marked, each level is the sum of its movements. Returns how many operations of a
+/// hundred were done at the first try.
+fn verify(stack: &Stack, orders: u32) -> Result<f64> {
+    let done = stack.ask("stock_sync", sql::DONE)?;
+    let mut numbers = done.split_whitespace().map(str::parse::<u32>);
+    let mut next = || numbers.next().context("too few numbers")?.context("not a number");
+    let (lines, first, units, wrong) = (next()?, next()?, next()?, next()?);
+    let marked: u32 = stack.ask("allegro_backup", sql::MARKED)?.trim().parse()?;
+    if (lines, units, wrong, marked) != (orders * LINES, orders * LINES, 0, orders) {
+        bail!(
+            "of {orders} orders {lines} lines are done, {units} units left, {wrong} levels are wrong, {marked} are marked"
+        );
+    }
+    Ok(100.0 * f64::from(first) / f64::from(lines))
+}

@@ -1,0 +1,292 @@
+//! The backup under everything Allegro is known to stumble over, for as long as wished; and killed while it reads a list.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use stack::{SERVICES, Stack, build, holder};
+
+use super::replicas::{REPLICAS, VICTIMS};
+use super::{Kills, PATIENCE, reading};
+use crate::compare::compare;
+use crate::demo::allegro::Allegro;
+use crate::demo::client::Client;
+use crate::demo::subscriber::Subscriber;
+use crate::demo::wait_until;
+
+/// Shops, the first of which is the sandbox's own.
+const SHOPS: u32 = 5;
+/// The seller that every sandbox begins with.
+const FIRST_SELLER: &str = "1000001";
+/// New orders a second, over all shops.
+const RATE: u64 = 5;
+/// Over a real network each answer of Allegro takes a while.
+const ALLEGRO_DELAY: Duration = Duration::from_millis(40);
+/// The same while a list is read that shall take long enough to be killed in.
+const LIST_DELAY: Duration = Duration::from_millis(250);
+/// Between two blows, and which of them kills all tokens of a shop instead of a process.
+const PAUSE: Duration = Duration::from_secs(8);
+const TOKEN_BLOW: u32 = 6;
+/// Within this time after the faults all must be right again.
+const HEALING: Duration = Duration::from_mins(10);
+/// Tries of connecting a shop while Allegro stumbles.
+const TRIES: u32 = 10;
+
+/// A shop, and the user who connected it.
+struct Shop {
+    user: String,
+    seller: String,
+}
+
+/// One in twenty requests fails in one of the ways that are known.
+fn faults() -> Value {
+    let api = ["me", "event-stats", "events", "orders", "order"];
+    json!([
+        { "routes": api, "error_rate": 0.01, "status": 500, "seed": 1 },
+        { "routes": api, "error_rate": 0.01, "status": 503, "html": true, "seed": 2 },
+        { "routes": api, "truncate_rate": 0.01, "seed": 3 },
+        { "routes": api, "reset_rate": 0.01, "seed": 4 },
+        { "routes": api, "garbage_rate": 0.005, "seed": 5 },
+        { "routes": api, "timeout_rate": 0.005, "timeout_ms": 12_000, "seed": 6 },
+        { "routes": ["token"], "lost_rate": 0.02, "seed": 7 },
+        { "delay_ms": ALLEGRO_DELAY.as_millis() },
+    ])
+}
+
+fn stumbles() -> Value {
+    json!({ "journal": {
+        "duplicate_rate": 0.05, "disorder_rate": 0.05, "cancel_first_rate": 0.05, "delay_rate": 0.05, "delay_seconds": 20,
+        "missing_rate": 0.05, "resend_seconds": 60,
+    } })
+}
+
+/// Faults, kills and lost tokens for so long; then everything must come right.
+pub(super) fn soak(lasting: Duration, orders: u32) -> Result<ExitCode> {
+    let _lock = holder::lock()?;
+    build::stack()?;
+    let mut stack = Stack::start(&[])?;
+    for (name, service, roles) in REPLICAS {
+        stack.start_replica(name, service, roles)?;
+    }
+    let (client, allegro) = (Client::new(&stack)?, Allegro::new(&stack));
+    let subscriber = Subscriber::start(&stack::folder().join("subscriber.ndjson"), Duration::ZERO)?;
+    subscriber.trust(&client.subscribe(&subscriber.url)?)?;
+    let shops = open_shops(&client, orders / SHOPS)?;
+
+    allegro.rule(&stumbles())?;
+    for fault in faults().as_array().into_iter().flatten() {
+        allegro.fail(fault)?;
+    }
+    let count = lasting.as_secs() * RATE;
+    allegro.go_live(&json!({
+        "count": count, "rate_per_second": RATE, "all_sellers": true, "cancel_percent": 5, "change_percent": 50,
+        "merge_percent": 5, "seed": 1,
+    }))?;
+    let (kills, revoked) = strike(&mut stack, &client, &allegro, &shops, lasting)?;
+    let arrived = allegro.stop_live()?;
+    println!("\n{arrived} orders arrived, {kills} kills, {revoked} shops lost their tokens; the faults stop");
+
+    allegro.heal()?;
+    allegro.forget_rules()?;
+    allegro.flush()?;
+    reconnect_all(&client, &shops)?;
+    // What no event tells of is found by the full sync, which comes every six hours by itself.
+    for shop in &shops {
+        client.read_list_again(&shop.user)?;
+    }
+    judge(&stack, &client, &allegro, &subscriber, &shops)
+}
+
+/// Kills the backup while it reads the list of one shop; then everything must be there, told once.
+pub(super) fn load(kills: u32, orders: u32) -> Result<ExitCode> {
+    let _lock = holder::lock()?;
+    build::stack()?;
+    let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
+    let mut stack = Stack::start(&names)?;
+    let (client, allegro) = (Client::new(&stack)?, Allegro::new(&stack));
+    let subscriber = Subscriber::start(&stack::folder().join("subscriber.ndjson"), Duration::ZERO)?;
+    subscriber.trust(&client.subscribe(&subscriber.url)?)?;
+    client.make_orders(None, orders)?;
+    client.slow_down(LIST_DELAY)?;
+    let shops = [Shop { user: "sklep-00".to_owned(), seller: FIRST_SELLER.to_owned() }];
+    client.connect("sklep-00", None)?;
+    let fair: Kills =
+        reading::kill(&mut stack, &client, ("allegro-backup", "sklep-00"), kills, |_, _| Ok(()))?;
+    allegro.heal()?;
+    wait_until("the list is read", HEALING, || Ok(client.reading("sklep-00")?.is_complete))?;
+    let code = judge(&stack, &client, &allegro, &subscriber, &shops)?;
+    Ok(if fair.is_valid() { code } else { ExitCode::FAILURE })
+}
+
+fn open_shops(client: &Client, orders: u32) -> Result<Vec<Shop>> {
+    let mut shops = Vec::new();
+    for number in 0..SHOPS {
+        let user = format!("sklep-{number:02}");
+        let seller = if number == 0 { FIRST_SELLER.to_owned() } else { client.add_seller(&user)? };
+        client.make_orders(Some(&seller), orders)?;
+        client.connect(&user, Some(&seller))?;
+        shops.push(Shop { user, seller });
+    }
+    for shop in &shops {
+        wait_until("the lists are read", PATIENCE, || Ok(client.reading(&shop.user)?.is_complete))?;
+    }
+    Ok(shops)
+}
+
+/// One blow after the other. Returns how many processes were killed, and how many shops lost their tokens.
+fn strike(
+    stack: &mut Stack,
+    client: &Client,
+    allegro: &Allegro,
+    shops: &[Shop],
+    lasting: Duration,
+) -> Result<(u32, u32)> {
+    let started = Instant::now();
+    let (mut kills, mut revoked) = (0, 0);
+    for blow in 1.. {
+        sleep(PAUSE);
+        if started.elapsed() > lasting {
+            break;
+        }
+        let at = started.elapsed().as_secs_f32();
+        if blow % TOKEN_BLOW == 0 {
+            let shop = shops.iter().cycle().nth(usize::try_from(revoked)?).context("there is no shop")?;
+            allegro.kill_tokens(&shop.seller)?;
+            wait_until("the service knows that its tokens are dead", PATIENCE, || is_cut_off(client, shop))?;
+            println!("[{at:>6.1} s] {} has lost its tokens, and connects again", shop.user);
+            reconnect(client, shop)?;
+            revoked += 1;
+        } else {
+            let victim = VICTIMS.iter().cycle().nth(usize::try_from(kills)?).context("nobody to kill")?;
+            stack.kill(victim)?;
+            println!("[{at:>6.1} s] {victim} killed");
+            stack.start_again(victim)?;
+            kills += 1;
+        }
+    }
+    Ok((kills, revoked))
+}
+
+fn is_cut_off(client: &Client, shop: &Shop) -> Result<bool> {
+    Ok(client.accounts(&shop.user)?.iter().all(|(_, state)| state == "needs_reauthorization"))
+}
+
+/// Asks for a new authorization until one comes about: answers get lost while Allegro stumbles.
+fn reconnect(client: &Client, shop: &Shop) -> Result<()> {
+    for _ in 1..TRIES {
+        if client.connect(&shop.user, Some(&shop.seller)).is_ok() {
+            return Ok(());
+        }
+    }
+    client.connect(&shop.user, Some(&shop.seller))
+}
+
+fn reconnect_all(client: &Client, shops: &[Shop]) -> Result<()> {
+    for shop in shops {
+        if is_cut_off(client, shop)? {
+            reconnect(client, shop)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until all promises are kept, or the time for it ends, and tells of each.
+fn judge(
+    stack: &Stack,
+    client: &Client,
+    allegro: &Allegro,
+    subscriber: &Subscriber,
+    shops: &[Shop],
+) -> Result<ExitCode> {
+    let healed = Instant::now();
+    let sellers: Vec<String> = shops.iter().map(|shop| shop.seller.clone()).collect();
+    let (comparison, announced, green) = loop {
+        let comparison = compare(stack, allegro, &sellers)?;
+        let announced = unannounced(allegro, subscriber, &sellers)?;
+        let green = not_green(client, shops)?;
+        let is_done = comparison.is_equal() && announced == 0 && green.as_ref().is_none_or(Vec::is_empty);
+        if is_done || healed.elapsed() > HEALING {
+            break (comparison, announced, green);
+        }
+        sleep(Duration::from_secs(2));
+    };
+    println!("after {:.0} s:\n", healed.elapsed().as_secs_f32());
+    let mut is_kept = true;
+    let mut tell = |promise: &str, is_so: bool, how: String| {
+        println!("  {promise:<58} {} {how}", if is_so { "yes" } else { "NO " });
+        is_kept &= is_so;
+    };
+    tell(
+        "every order is stored as it is at Allegro",
+        comparison.is_equal(),
+        format!(
+            "{} there, {} stored; {}",
+            comparison.source,
+            comparison.stored,
+            comparison.differences.join("; ")
+        ),
+    );
+    match green {
+        Some(open) => tell("the completeness report is green", open.is_empty(), open.join("; ")),
+        None => println!("  the service has no completeness report yet"),
+    }
+    tell("every order is announced", announced == 0, format!("{announced} are not"));
+    let received = subscriber.received();
+    for kind in ["order.created", "order.ready"] {
+        let twice = received.told_twice(kind);
+        tell(&format!("{kind} is told once for an order"), twice == 0, format!("{twice} were told twice"));
+    }
+    tell("every signature verifies", received.forged == 0, String::new());
+    match verify(stack, client, shops)? {
+        Some(different) => tell("verify finds no difference", different.is_empty(), different.join("; ")),
+        None => println!("  the service has no command `verify` yet"),
+    }
+    Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How many orders that are at Allegro the subscriber was not told of.
+fn unannounced(allegro: &Allegro, subscriber: &Subscriber, sellers: &[String]) -> Result<usize> {
+    let told: BTreeSet<String> = subscriber.received().of("order.created");
+    let mut missing = 0;
+    for seller in sellers {
+        allegro.each_order(seller, |line| {
+            let id = line.get("order_id").and_then(Value::as_str).unwrap_or_default();
+            missing += usize::from(!told.contains(id));
+            Ok(())
+        })?;
+    }
+    Ok(missing)
+}
+
+/// What the service's own command finds different; nothing where there is no such command.
+fn verify(stack: &Stack, client: &Client, shops: &[Shop]) -> Result<Option<Vec<String>>> {
+    let mut different = Vec::new();
+    for shop in shops {
+        for (token_id, _) in client.accounts(&shop.user)? {
+            match stack.run_service("allegro-backup", &["verify", "--token", &token_id]) {
+                Ok(_printed) => {}
+                Err(error) if format!("{error:#}").contains("unrecognized subcommand") => return Ok(None),
+                Err(error) => different.push(format!("{}: {error:#}", shop.user)),
+            }
+        }
+    }
+    Ok(Some(different))
+}
+
+/// The accounts whose completeness report is not green; nothing where the service makes no such report.
+fn not_green(client: &Client, shops: &[Shop]) -> Result<Option<Vec<String>>> {
+    let mut open = Vec::new();
+    for shop in shops {
+        for (token_id, _) in client.accounts(&shop.user)? {
+            let Some(report) = client.gaps(&token_id)? else { return Ok(None) };
+            if report.get("is_green").and_then(Value::as_bool) != Some(true) {
+                let orders = report.get("open").and_then(Value::as_array).map_or(0, Vec::len);
+                open.push(format!("{} is not ({orders} orders)", shop.user));
+            }
+        }
+    }
+    Ok(Some(open))
+}

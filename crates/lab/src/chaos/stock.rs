@@ -1,0 +1,186 @@
+//! Stock that follows sales, while everything under it is killed: what left the warehouse, what stands in it and what is
+//! marked at allegro-backup must be what the sandbox sold.
+
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use stack::{Stack, build, holder};
+
+use super::stock_hands::{Account, Hands, last_unit};
+use super::stock_truth::{self, GOODS, Truth};
+use super::{Kills, PATIENCE};
+use crate::demo::allegro::Allegro;
+use crate::demo::client::Client;
+use crate::demo::stock::Stock;
+use crate::demo::wait_until;
+
+/// Shops, one of which is connected by two users.
+const SHOPS: u32 = 5;
+/// Orders of the past year of each shop: they sell nothing.
+const PAST: u32 = 200;
+/// New orders a second, over all shops.
+const RATE: u32 = 100;
+/// Units of each thing: more than will be sold.
+const UNITS: i64 = 100_000_000;
+/// Things there is one of, at most: fewer with few orders.
+const LAST_UNITS: u32 = 1000;
+/// Within this time after the last order all must be right.
+const HEALING: Duration = Duration::from_mins(15);
+
+/// Name, service and roles of each process.
+const PROCESSES: [(&str, &str, &str); 4] = [
+    ("allegro-backup", "allegro-backup", "api,worker,scheduler"),
+    ("webhook-dispatcher", "webhook-dispatcher", "api,worker,scheduler"),
+    ("stock-1", "stock-sync", "api,worker,scheduler"),
+    ("stock-2", "stock-sync", "api,worker,scheduler"),
+];
+/// Those that are killed, in turn.
+const VICTIMS: [&str; 8] =
+    ["stock-1", "allegro-backup", "stock-2", "postgres", "stock-1", "rabbitmq", "stock-2", "redis"];
+const SERVERS: [&str; 3] = ["postgres", "rabbitmq", "redis"];
+
+/// Orders on their way: not marked yet, or told of and not taken in.
+const UNDER_WAY: &str = "SELECT (SELECT count(*) FROM pending_stock_operations WHERE status IN ('pending', 'processing')) \
+     + (SELECT count(*) FROM outbox)";
+
+/// So many orders, so many blows while they arrive, and allegro-backup away for so long in the middle.
+pub(super) fn run(kills: u32, orders: u32, outage: Duration) -> Result<ExitCode> {
+    let _lock = holder::lock()?;
+    build::stack()?;
+    let mut stack = Stack::start(&[])?;
+    for (name, service, roles) in PROCESSES {
+        stack.start_replica(name, service, roles)?;
+    }
+    let (client, allegro) = (Client::new(&stack)?, Allegro::new(&stack));
+    let replicas = [Stock::new(&stack, "stock-1")?, Stock::new(&stack, "stock-2")?];
+    let [shelf, _] = &replicas;
+    println!("{}", last_unit(&replicas, (orders / 10).clamp(1, LAST_UNITS))?);
+    for sku in GOODS {
+        shelf.put(sku, UNITS)?;
+    }
+    let accounts = open_shops(&client)?;
+    wait_until("stock-sync knows the accounts", PATIENCE, || {
+        Ok(stack.ask("stock_sync", "SELECT count(*) FROM accounts")?.trim() == accounts.len().to_string())
+    })?;
+    let past = Truth::read(&allegro, &accounts)?.ids();
+    println!(
+        "{} orders of the past in {} accounts; {orders} new ones at {RATE} a second",
+        past.len(),
+        accounts.len()
+    );
+
+    let started = Instant::now();
+    allegro.go_live(&json!({
+        "count": orders, "rate_per_second": RATE, "all_sellers": true, "cancel_percent": 5, "change_percent": 20,
+        "merge_percent": 5,
+    }))?;
+    let hands = Hands::start(&stack, &allegro, &accounts, &replicas)?;
+    let fair = strike(&mut stack, &client, (kills, orders, outage), started)?;
+    wait_until("all new orders have arrived", Duration::from_hours(2), || {
+        Ok(client.arrived()? >= u64::from(orders))
+    })?;
+    let (handed, refused) = hands.end();
+    println!("{handed} orders were handed in beside their events, {refused} answers were none or 503");
+    fair.print("services and servers");
+    let is_kept = judge(&stack, (&allegro, shelf), &accounts, &past, started)?;
+    Ok(if is_kept && fair.is_valid() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every shop with its past, the first of them connected by two users.
+fn open_shops(client: &Client) -> Result<Vec<Account>> {
+    let mut accounts = Vec::new();
+    for number in 0..SHOPS {
+        let user = format!("sklep-{number:02}");
+        let seller = if number == 0 { "1000001".to_owned() } else { client.add_seller(&user)? };
+        client.make_orders(Some(&seller), PAST)?;
+        let users = if number == 0 { vec![user, "ksiegowa".to_owned()] } else { vec![user] };
+        for user in users {
+            client.connect(&user, Some(&seller))?;
+            wait_until("its list is read", PATIENCE, || Ok(client.reading(&user)?.is_complete))?;
+            let (token_id, _) = client.accounts(&user)?.pop().context("no account")?;
+            accounts.push(Account { seller: seller.clone(), token_id });
+        }
+    }
+    Ok(accounts)
+}
+
+/// One blow after the other while orders arrive.
+fn strike(
+    stack: &mut Stack,
+    client: &Client,
+    (kills, orders, outage): (u32, u32, Duration),
+    started: Instant,
+) -> Result<Kills> {
+    let mut fair = Kills::default();
+    for kill in 0..kills {
+        // Spread over the time in which orders arrive.
+        let at = u64::from(orders) * u64::from(kill + 1) / u64::from(kills + 1);
+        wait_until("orders arrive", Duration::from_hours(1), || Ok(client.arrived()? >= at))?;
+        if kill == kills / 2 && !outage.is_zero() {
+            stack.kill("allegro-backup")?;
+            println!("[{:>6.1} s] allegro-backup away for {outage:?}", started.elapsed().as_secs_f32());
+            sleep(outage);
+            stack.start_again("allegro-backup")?;
+            println!("[{:>6.1} s] allegro-backup is back", started.elapsed().as_secs_f32());
+        }
+        let victim = VICTIMS.iter().cycle().nth(usize::try_from(kill)?).context("nobody to kill")?;
+        let is_busy = || Ok(stack.ask("stock_sync", UNDER_WAY)?.trim().parse::<u64>()? > 0);
+        wait_until("orders are under way", PATIENCE, is_busy)?;
+        fair.note(is_busy()?);
+        if SERVERS.contains(victim) {
+            stack.servers().kill(victim)?;
+            stack.servers().start_again(victim)?;
+        } else {
+            stack.kill(victim)?;
+            stack.start_again(victim)?;
+        }
+        let arrived = client.arrived()?;
+        println!(
+            "[{:>6.1} s] {victim} killed; {arrived} orders have arrived",
+            started.elapsed().as_secs_f32()
+        );
+    }
+    Ok(fair)
+}
+
+/// Waits until all promises are kept, or the time for it ends, and tells of each.
+fn judge(
+    stack: &Stack,
+    (allegro, shelf): (&Allegro, &Stock),
+    accounts: &[Account],
+    past: &stock_truth::Ids,
+    started: Instant,
+) -> Result<bool> {
+    let (healed, mut looks) = (Instant::now(), 0_u32);
+    let verdict =
+        loop {
+            // What an account is compared with takes a while: not again and again while orders are under way.
+            wait_until("nothing is under way", HEALING, || {
+                Ok(stack.ask("stock_sync", UNDER_WAY)?.trim() == "0")
+            })?;
+            let verdict = Truth::read(allegro, accounts)?.judge(stack, shelf, past, UNITS)?;
+            looks += 1;
+            if verdict.is_kept() || healed.elapsed() > HEALING {
+                break verdict;
+            }
+            sleep(Duration::from_secs(5));
+        };
+    let (healing, whole) = (healed.elapsed().as_secs(), started.elapsed().as_secs());
+    println!("{healing} s after the last order, {whole} s in all, at look {looks}:\n");
+    verdict.print();
+    let (mut checked, mut differing) = (0, 0);
+    for account in accounts {
+        let report = shelf.reconcile(&account.token_id)?;
+        checked += report.get("total_checked").and_then(Value::as_u64).unwrap_or_default();
+        differing += report.get("discrepancies").and_then(Value::as_array).map_or(0, Vec::len);
+    }
+    println!("  the reconciliation compares {checked} orders and finds {differing} that differ");
+    let verified = stack.run_service("stock-sync", &["verify"]);
+    let is_verified = verified.is_ok();
+    println!("  verify: {}", verified.unwrap_or_else(|error| format!("{error:#}")).trim());
+    println!("  status: {}", shelf.status()?);
+    Ok(verdict.is_kept() && differing == 0 && is_verified)
+}

@@ -1,0 +1,277 @@
+//! What the sandbox sold, and whether movements, levels and marks are the same.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use stack::Stack;
+
+use super::stock_hands::Account;
+use crate::demo::allegro::Allegro;
+use crate::demo::stock::Stock;
+
+/// What every shop of the sandbox sells.
+pub(super) const GOODS: [&str; 6] = ["AH-000", "AH-001", "AH-002", "AH-003", "AH-004", "AH-005"];
+/// What is wrong is told of so many at most.
+const SHOWN: usize = 5;
+
+/// Orders by their ids.
+pub(super) type Ids = HashSet<String>;
+
+/// An order that is there, as far as the shelf is concerned.
+struct Order {
+    is_ready: bool,
+    is_cancelled: bool,
+    is_allegros: bool,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    id: String,
+    sku: Option<String>,
+    quantity: i64,
+}
+
+/// What is to have become of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It left, and is away.
+    Sold,
+    /// It came back, or never left.
+    Back,
+    /// It is none of ours.
+    Untouched,
+}
+
+/// Every order that is there, by account.
+pub(super) struct Truth {
+    orders: HashMap<String, Order>,
+    /// Orders that are there no more, as others took them in.
+    merged: Ids,
+    accounts: Vec<(String, Vec<String>)>,
+}
+
+/// One promise: how many things it is about, and which are wrong.
+struct Row {
+    promise: &'static str,
+    count: usize,
+    wrong: Vec<String>,
+}
+
+/// Whether what happened is what was promised.
+pub(super) struct Verdict(Vec<Row>);
+
+impl Verdict {
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.iter().all(|row| row.wrong.is_empty())
+    }
+
+    pub(super) fn print(&self) {
+        for Row { promise, count, wrong } in &self.0 {
+            let verdict = if wrong.is_empty() { "yes" } else { "NO " };
+            println!("  {promise:<62} {count:>8}  {verdict} {}", told(wrong));
+        }
+    }
+}
+
+fn told(wrong: &[String]) -> String {
+    let more = wrong.len().saturating_sub(SHOWN);
+    let mut words = wrong.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+    if more > 0 {
+        words = format!("{words}; and {more} more");
+    }
+    words
+}
+
+impl Truth {
+    /// Reads it from the sandbox.
+    pub(super) fn read(allegro: &Allegro, accounts: &[Account]) -> Result<Self> {
+        let mut truth = Self { orders: HashMap::new(), merged: Ids::new(), accounts: Vec::new() };
+        let mut read = HashMap::<&str, Vec<String>>::new();
+        for Account { seller, token_id } in accounts {
+            if !read.contains_key(seller.as_str()) {
+                let mut ids = Vec::new();
+                allegro.each_order(seller, |line| {
+                    let (id, order) = order(line.get("document").context("no document")?)?;
+                    ids.push(id.clone());
+                    truth.orders.insert(id, order);
+                    Ok(())
+                })?;
+                truth.merged.extend(allegro.merged_away(seller)?);
+                read.insert(seller, ids);
+            }
+            let ids = read.get(seller.as_str()).cloned().unwrap_or_default();
+            truth.accounts.push((token_id.clone(), ids));
+        }
+        Ok(truth)
+    }
+
+    /// The orders there are.
+    pub(super) fn ids(&self) -> Ids {
+        self.orders.keys().cloned().collect()
+    }
+
+    /// Compares it with what moved, what stands on the shelf and what is marked. Orders of the past sell nothing.
+    pub(super) fn judge(&self, stack: &Stack, desk: &Stock, past: &Ids, units: i64) -> Result<Verdict> {
+        let fates = self.fates(past);
+        let moved = moved(stack)?;
+        let count = |fate| fates.values().filter(|(it, _)| *it == fate).count();
+        let mut left = BTreeMap::<&str, i64>::new();
+        for (fate, line) in fates.values() {
+            if let (Fate::Sold, Some(sku)) = (fate, &line.sku) {
+                *left.entry(sku).or_default() += line.quantity;
+            }
+        }
+        let mut levels = Vec::new();
+        for sku in GOODS {
+            let (is, should) = (desk.on_hand(sku)?, units - left.get(sku).copied().unwrap_or_default());
+            if is != should {
+                levels.push(format!("{sku}: {is} instead of {should}"));
+            }
+        }
+        let open = rows(stack, "stock_sync", OPEN)?;
+        let is_merged = |row: &Vec<String>| row.first().is_some_and(|id| self.merged.contains(id));
+        let (merged, open): (Vec<_>, Vec<_>) = open.into_iter().partition(is_merged);
+        let (marks, unmarked) = self.marks(stack, past)?;
+        Ok(Verdict(vec![
+            Row {
+                promise: "each line that was sold has left once",
+                count: count(Fate::Sold),
+                wrong: wrong(&fates, &moved, Fate::Sold),
+            },
+            Row {
+                promise: "each line of a cancelled order is back, or never left",
+                count: count(Fate::Back),
+                wrong: wrong(&fates, &moved, Fate::Back),
+            },
+            Row {
+                promise: "nothing of the past, of Allegro's warehouse, without SKU moved",
+                count: count(Fate::Untouched),
+                wrong: wrong(&fates, &moved, Fate::Untouched),
+            },
+            Row {
+                promise: "no other line moved",
+                count: moved.len(),
+                wrong: moved.keys().filter(|id| !fates.contains_key(id.as_str())).cloned().collect(),
+            },
+            Row {
+                promise: "levels are what was there less what was sold",
+                count: GOODS.len(),
+                wrong: levels,
+            },
+            Row { promise: "each order's mark at allegro-backup is right", count: marks, wrong: unmarked },
+            Row {
+                promise: "no operation is left or given up, but of orders merged away",
+                count: merged.len(),
+                wrong: open.iter().map(|row| row.join(" ")).collect(),
+            },
+        ]))
+    }
+
+    /// What is to have become of each line, and what it is a line of.
+    fn fates(&self, past: &Ids) -> HashMap<&str, (Fate, &Line)> {
+        let mut fates = HashMap::new();
+        for (id, order) in &self.orders {
+            for line in &order.lines {
+                let fate = if past.contains(id) || order.is_allegros || line.sku.is_none() {
+                    Fate::Untouched
+                } else if order.is_cancelled || !order.is_ready {
+                    Fate::Back
+                } else {
+                    Fate::Sold
+                };
+                fates.insert(line.id.as_str(), (fate, line));
+            }
+        }
+        fates
+    }
+
+    /// How many marks there are, and which are wrong.
+    fn marks(&self, stack: &Stack, past: &Ids) -> Result<(usize, Vec<String>)> {
+        let marked: BTreeSet<(String, String)> = rows(stack, "allegro_backup", MARKED)?
+            .into_iter()
+            .filter_map(|row| <[String; 2]>::try_from(row).ok().map(<(String, String)>::from))
+            .collect();
+        let (mut right, mut wrong) = (0, Vec::new());
+        for (token_id, ids) in &self.accounts {
+            for id in ids {
+                let Some(order) = self.orders.get(id) else { continue };
+                let is_sold = order.is_ready && !order.is_cancelled && !order.is_allegros;
+                let expected = is_sold && !past.contains(id) && order.lines.iter().any(|it| it.sku.is_some());
+                if marked.contains(&(token_id.clone(), id.clone())) == expected {
+                    right += usize::from(expected);
+                } else {
+                    wrong.push(format!("{id} should be {expected} for {token_id}"));
+                }
+            }
+        }
+        Ok((right, wrong))
+    }
+}
+
+/// What moved of a line: units that left with each sale, and that came back.
+#[derive(Default)]
+struct Moved {
+    sku: String,
+    sales: Vec<i64>,
+    refunds: Vec<i64>,
+}
+
+const MOVED: &str = "SELECT line_item_id, kind, sku, abs(delta) FROM stock_movements \
+     WHERE kind IN ('sale', 'refund') AND sku NOT LIKE 'last-%'";
+const MARKED: &str =
+    "SELECT token_id, allegro_order_id FROM orders WHERE is_stock_updated AND NOT is_deleted";
+/// A line without SKU waits for people.
+const OPEN: &str = "SELECT order_id, operation_type, status, coalesce(error_message, '-') FROM pending_stock_operations \
+     WHERE status NOT IN ('completed', 'cancelled') AND sku IS NOT NULL AND order_id NOT LIKE 'order-%'";
+
+fn moved(stack: &Stack) -> Result<HashMap<String, Moved>> {
+    let mut moved = HashMap::<String, Moved>::new();
+    for row in rows(stack, "stock_sync", MOVED)? {
+        let [id, kind, sku, units] = row.try_into().ok().context("psql told no four columns")?;
+        let line = moved.entry(id).or_default();
+        line.sku = sku;
+        if kind == "sale" { &mut line.sales } else { &mut line.refunds }.push(units.parse()?);
+    }
+    Ok(moved)
+}
+
+/// Lines of a fate that another one befell.
+fn wrong(fates: &HashMap<&str, (Fate, &Line)>, moved: &HashMap<String, Moved>, wanted: Fate) -> Vec<String> {
+    let none = Moved::default();
+    let befell = fates.iter().filter(|(_, (fate, _))| *fate == wanted).filter_map(|(id, (_, line))| {
+        let moved = moved.get(*id).unwrap_or(&none);
+        let is_itself = line.sku.as_ref() == Some(&moved.sku);
+        let is_right = match wanted {
+            Fate::Sold => is_itself && moved.sales == [line.quantity] && moved.refunds.is_empty(),
+            Fate::Back => moved.sales.len() <= 1 && moved.sales == moved.refunds,
+            Fate::Untouched => moved.sales.is_empty() && moved.refunds.is_empty(),
+        };
+        (!is_right).then(|| format!("{id}: −{:?} +{:?} of {}", moved.sales, moved.refunds, line.quantity))
+    });
+    befell.collect()
+}
+
+/// The rows of an answer, and their columns.
+fn rows(stack: &Stack, role: &str, query: &str) -> Result<Vec<Vec<String>>> {
+    Ok(stack.ask(role, query)?.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect())
+}
+
+fn order(document: &Value) -> Result<(String, Order)> {
+    let text = |place: &str| document.pointer(place).and_then(Value::as_str).unwrap_or_default();
+    let mut lines = Vec::new();
+    for line in document.get("lineItems").and_then(Value::as_array).into_iter().flatten() {
+        lines.push(Line {
+            id: line.get("id").and_then(Value::as_str).context("a line without id")?.to_owned(),
+            sku: line.pointer("/offer/external/id").and_then(Value::as_str).map(str::to_owned),
+            quantity: line.get("quantity").and_then(Value::as_i64).context("a line without quantity")?,
+        });
+    }
+    let order = Order {
+        is_ready: text("/status") == "READY_FOR_PROCESSING",
+        is_cancelled: [text("/status"), text("/fulfillment/status")].contains(&"CANCELLED"),
+        is_allegros: text("/fulfillment/provider/id") == "ALLEGRO",
+        lines,
+    };
+    Ok((text("/id").to_owned(), order))
+}

@@ -1,0 +1,42 @@
+//! Zaplecze on one machine: private servers, the sandbox and the services, for `xtask` and `lab`.
+//!
+//! Blocking code with few dependencies, so that it builds in seconds. Servers it starts are private: own data
+//! folder, free ports, loopback only, ended with the command whatever ends it (see [`reaper`]).
+
+#![expect(clippy::print_stdout, reason = "it is part of a command line, which talks to its user")]
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "every error is a text for the user of the command; no caller tells them apart"
+)]
+
+pub mod build;
+mod database;
+pub mod holder;
+pub mod process;
+mod programs;
+pub mod reaper;
+pub mod servers;
+mod services;
+mod whole;
+
+use std::path::{Path, PathBuf};
+
+pub use database::{database_of, psql};
+pub use services::{SERVICES, Service};
+pub use whole::Stack;
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// True when a GET of this URL is answered with success.
+pub fn answers(url: &str) -> bool {
+    ureq::get(url).call().is_ok_and(|answer| answer.status().is_success())
+}
+
+/// The folder of the stack of this checkout: its data, logs and `env`.
+pub fn folder() -> PathBuf {
+    root().join("target").join("stack")
+}
