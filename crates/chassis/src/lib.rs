@@ -12,8 +12,14 @@ mod service;
 mod token;
 mod waiting;
 
-/// What is made on one thread ends on another: in the system's allocator threads wait for each other, and each keeps
-/// what it once had (adr 0095).
+#[cfg(all(not(feature = "jemalloc"), not(debug_assertions)))]
+compile_error!(
+    "an optimized service allocates with jemalloc: add `--features chassis/jemalloc` (docs/adr/0095)"
+);
+
+/// Memory is often allocated on one thread and freed on another. In the system's allocator these threads wait for each
+/// other, and each keeps the memory it once had (ADR 0095).
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

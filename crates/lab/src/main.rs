@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use stack::build::Profile;
 use stack::reaper;
 
 /// Tries, measures and breaks Zaplecze on one machine.
@@ -36,6 +37,9 @@ enum Command {
         /// Orders of the past year the shop begins with.
         #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         orders: u32,
+        /// Build the services as they are shipped, which takes several times as long.
+        #[arg(long)]
+        release: bool,
     },
     /// Measure, in release, beside raw limits of the same run.
     Bench {
@@ -94,7 +98,10 @@ fn main() -> ExitCode {
         Command::Contracts { name, examples, seconds } => {
             contracts::run(name, &contracts::Bounds { examples, seconds })
         }
-        Command::Demo { keep, orders } => demo::run(keep, orders),
+        Command::Demo { keep, orders, release } => {
+            let profile = if release { Profile::Release } else { Profile::Demo };
+            demo::run(profile, keep, orders)
+        }
         Command::Bench { name, quick, million } => bench::run(name, quick, million),
         Command::Chaos { name, kills, orders, outage, minutes } => {
             let outage = std::time::Duration::from_secs(outage);

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use stack::build::{self, Profile};
 use stack::servers::{self, Keeping, Servers};
-use stack::{build, process, root};
+use stack::{process, root};
 
 /// The program, and the servers it is given.
 pub(crate) struct Figures {
@@ -17,16 +18,19 @@ pub(crate) struct Figures {
 impl Figures {
     /// Builds both programs in release and starts durable servers.
     pub(crate) fn start() -> Result<Self> {
-        build::stack()?;
+        build::stack(Profile::Release)?;
         // By itself: what the tests need must not come into what is shipped.
-        build::release(&["-p", "e2e", "--example", "webhook_figures"])?;
+        build::programs(
+            Profile::Release,
+            &["-p", "e2e", "--example", "webhook_figures", "--features", "chassis/jemalloc"],
+        )?;
         let folder = root().join("target/stack-bench");
         Ok(Self { servers: servers::start(&folder, Keeping::Everything)?, file: folder.join("figures.json") })
     }
 
     /// Runs it to its end and returns what it counted.
     pub(crate) fn run(&mut self, words: &[&str]) -> Result<Value> {
-        let built = build::folder();
+        let built = Profile::Release.folder();
         let mut command = Command::new(built.join("examples/webhook_figures"));
         command.arg(built.join("zaplecze-webhook-dispatcher")).arg(&self.file).args(words);
         command.envs(self.servers.environment.iter().map(|(name, value)| (*name, value)));

@@ -1,6 +1,6 @@
-//! Programs as they are shipped and measured: built in release.
+//! Builds programs: quickly to try them, or as they are shipped to measure them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -11,34 +11,55 @@ use crate::{SERVICES, process, root};
 /// A text in every program with failpoints: the points where tests let it die.
 const FAILPOINTS: &[u8] = b"FAILPOINTS";
 
-/// Builds the services and the sandbox in release.
-pub fn stack() -> Result<()> {
-    let mut words = vec!["-p", "sandbox"];
-    words.extend(SERVICES.iter().flat_map(|service| ["-p", service.name]));
-    release(&words)?;
-    without_failpoints(&folder())
+/// A profile of cargo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Built in minutes, without optimization: demo, up, chaos.
+    Demo,
+    /// As shipped: bench, images.
+    Release,
 }
 
-/// Runs `cargo build --release` with these arguments, and shows cargo's progress.
-pub fn release(words: &[&str]) -> Result<()> {
+impl Profile {
+    /// The folder of its programs.
+    pub fn folder(self) -> PathBuf {
+        root().join("target").join(self.name())
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Demo => "demo",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Builds the services and the sandbox.
+pub fn stack(profile: Profile) -> Result<()> {
+    let mut words = vec!["-p", "sandbox"];
+    words.extend(SERVICES.iter().flat_map(|service| ["-p", service.name]));
+    if profile == Profile::Release {
+        words.extend(["--features", "chassis/jemalloc"]);
+    }
+    programs(profile, &words)?;
+    without_failpoints(profile)
+}
+
+/// Runs `cargo build` with these arguments, and shows cargo's progress.
+pub fn programs(profile: Profile, words: &[&str]) -> Result<()> {
     let mut reaper = Reaper::start(&root().join("target/build.reaper"))?;
     let mut command = Command::new("cargo");
-    command.args(["build", "--release"]).args(words).current_dir(root());
+    command.args(["build", "--profile", profile.name()]).args(words).current_dir(root());
     if !process::run_watched(&mut command, &mut reaper)?.success() {
         bail!("the build failed");
     }
     Ok(())
 }
 
-/// The folder of the built programs.
-pub fn folder() -> PathBuf {
-    root().join("target/release")
-}
-
 /// Fails when a built service holds failpoints.
-fn without_failpoints(folder: &Path) -> Result<()> {
+fn without_failpoints(profile: Profile) -> Result<()> {
     for service in SERVICES {
-        let path = folder.join(service.binary);
+        let path = profile.folder().join(service.binary);
         let program = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         if program.windows(FAILPOINTS.len()).any(|window| window == FAILPOINTS) {
             bail!("{} holds failpoints", path.display());

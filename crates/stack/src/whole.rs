@@ -10,11 +10,12 @@ use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::build::Profile;
 use crate::database::{database_of, psql};
 use crate::process::{self, Server, free_ports, wait_for_all};
 use crate::servers::{self, Keeping, Servers};
 use crate::services::{CLIENT_ID, CLIENT_SECRET, SERVICES, Service};
-use crate::{answers, build, folder, root};
+use crate::{answers, folder, root};
 
 /// Where a service is told to find Allegro; here both are the sandbox.
 const ALLEGRO: [&str; 2] = ["ALLEGRO_API_URL", "ALLEGRO_AUTH_URL"];
@@ -43,13 +44,17 @@ impl Drop for Stack {
 }
 
 impl Stack {
-    /// Starts servers, sandbox and the services named, and returns when all are ready.
-    pub fn start(wanted: &[String]) -> Result<Self> {
-        Self::start_with(wanted, &[])
+    /// Starts servers, sandbox and the services named, as built with `profile`, and returns when all are ready.
+    pub fn start(profile: Profile, wanted: &[String]) -> Result<Self> {
+        Self::start_with(profile, wanted, &[])
     }
 
     /// The same, with some settings of the services other than usual.
-    pub fn start_with(wanted: &[String], settings: &[(&'static str, &str)]) -> Result<Self> {
+    pub fn start_with(
+        profile: Profile,
+        wanted: &[String],
+        settings: &[(&'static str, &str)],
+    ) -> Result<Self> {
         let unknown = wanted.iter().find(|name| SERVICES.iter().all(|service| service.name != **name));
         if let Some(name) = unknown {
             let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
@@ -63,7 +68,7 @@ impl Stack {
             processes: Vec::new(),
             common: Vec::new(),
             settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-            binaries: build::folder(),
+            binaries: profile.folder(),
             folder,
             servers,
         };

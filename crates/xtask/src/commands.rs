@@ -10,8 +10,9 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use stack::build::{self, Profile};
 use stack::servers::reaper_lock;
-use stack::{SERVICES, Stack, build, database_of, folder, holder, psql, root};
+use stack::{SERVICES, Stack, database_of, folder, holder, psql, root};
 
 const START_LIMIT: Duration = Duration::from_mins(3);
 const END_LIMIT: Duration = Duration::from_mins(1);
@@ -24,13 +25,13 @@ pub(crate) fn up(detach: bool, services: Option<Vec<String>>) -> Result<ExitCode
     if holder::process()?.is_some() {
         bail!("a stack of this checkout runs already; `cargo xtask down` ends it");
     }
-    build::stack()?;
+    build::stack(Profile::Demo)?;
     if detach {
         return up_detached(&services);
     }
     let _lock = holder::lock()?;
     println!("starting Postgres, Redis, RabbitMQ, the sandbox; services: {}", services.join(", "));
-    let _stack = Stack::start(&services)?;
+    let _stack = Stack::start(Profile::Demo, &services)?;
     holder::show()?;
     println!("Ctrl-C or `cargo xtask down` ends it; what it keeps is gone then.");
     loop {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use stack::{Stack, build, holder};
+use stack::build::{self, Profile};
+use stack::{Stack, holder};
 
 use super::first_sync::{self, FirstSync};
 use super::usage::Usage;
@@ -69,7 +70,7 @@ pub(super) struct Round {
 
 pub(super) fn run(size: &Size, million: bool) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
+    build::stack(Profile::Release)?;
     let rounds = table::rounds(size.rounds, || measure(size, million))?;
     table::conclude(&backup_print::rows(size, &rounds), &rounds, size.is_full.then_some("backup"))
 }
@@ -77,7 +78,7 @@ pub(super) fn run(size: &Size, million: bool) -> Result<ExitCode> {
 /// Only follows many accounts, which alone takes a few minutes.
 pub(super) fn accounts(size: &Size) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
+    build::stack(Profile::Release)?;
     let (polled, cores) = many(size.accounts)?;
     if polled < size.accounts || cores > backup_print::CORES {
         bail!("missed: {polled} of {} accounts with {cores:.2} cores", size.accounts);
@@ -140,7 +141,7 @@ fn measure(size: &Size, million: bool) -> Result<Round> {
 /// still.
 fn alone(settings: &[(&'static str, &str)]) -> Result<Stack> {
     let names = ["allegro-backup", "webhook-dispatcher"].map(str::to_owned);
-    let mut stack = Stack::start_with(&names, settings)?;
+    let mut stack = Stack::start_with(Profile::Release, &names, settings)?;
     stack.kill("webhook-dispatcher")?;
     Ok(stack)
 }

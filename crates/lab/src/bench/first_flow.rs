@@ -6,7 +6,8 @@ use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use stack::{SERVICES, Stack, build, holder, process};
+use stack::build::{self, Profile};
+use stack::{SERVICES, Stack, holder, process};
 
 use super::usage::Usage;
 use super::{PATIENCE, first_sync};
@@ -32,9 +33,9 @@ struct Figure {
 
 pub(super) fn run(orders: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
+    build::stack(Profile::Release)?;
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
-    let mut stack = Stack::start(&names)?;
+    let mut stack = Stack::start(Profile::Release, &names)?;
     let client = Client::new(&stack)?;
     client.make_orders(None, orders)?;
 

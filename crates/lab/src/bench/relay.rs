@@ -4,8 +4,9 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use stack::build::{self, Profile};
 use stack::servers::{self, Keeping};
-use stack::{build, process, root};
+use stack::{process, root};
 
 use super::table;
 use super::table::Reach::{AtLeast, AtMost};
@@ -22,8 +23,8 @@ struct Round {
 }
 
 pub(super) fn run(facts: u32, rounds: usize) -> Result<ExitCode> {
-    build::release(&["-p", "messaging", "--example", "relay_bench"])?;
-    let program = build::folder().join("examples/relay_bench");
+    build::programs(Profile::Release, &["-p", "messaging", "--example", "relay_bench"])?;
+    let program = Profile::Release.folder().join("examples/relay_bench");
     let servers = servers::start(&root().join("target/stack-bench"), Keeping::Everything)?;
     let rounds = table::rounds(rounds, || {
         let mut command = Command::new(&program);

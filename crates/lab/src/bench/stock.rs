@@ -6,7 +6,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use stack::{SERVICES, Stack, build, holder, process};
+use stack::build::{self, Profile};
+use stack::{SERVICES, Stack, holder, process};
 
 use super::usage::Usage;
 use super::{PATIENCE, all_told, stock_print, stock_sql as sql, table};
@@ -52,14 +53,14 @@ pub(super) struct Round {
 
 pub(super) fn run(size: &Size) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
+    build::stack(Profile::Release)?;
     let rounds = table::rounds(size.rounds, || measure(size))?;
     table::conclude(&stock_print::rows(size), &rounds, size.is_full.then_some("stock"))
 }
 
 fn measure(size: &Size) -> Result<Round> {
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
-    let mut stack = Stack::start_with(&names, &[])?;
+    let mut stack = Stack::start_with(Profile::Release, &names, &[])?;
     // It has bound its queue, so that facts go somewhere, and stands still.
     stack.kill("webhook-dispatcher")?;
     let client = Client::new(&stack)?;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use stack::{SERVICES, Stack, build, holder};
+use stack::build::{self, Profile};
+use stack::{SERVICES, Stack, holder};
 
 use super::replicas::{REPLICAS, VICTIMS};
 use super::{Kills, PATIENCE, reading};
@@ -66,8 +67,8 @@ fn stumbles() -> Value {
 /// Faults, kills and lost tokens for so long; then everything must come right.
 pub(super) fn soak(lasting: Duration, orders: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
-    let mut stack = Stack::start(&[])?;
+    build::stack(Profile::Demo)?;
+    let mut stack = Stack::start(Profile::Demo, &[])?;
     for (name, service, roles) in REPLICAS {
         stack.start_replica(name, service, roles)?;
     }
@@ -103,9 +104,9 @@ pub(super) fn soak(lasting: Duration, orders: u32) -> Result<ExitCode> {
 /// Kills the backup while it reads the list of one shop; then everything must be there, told once.
 pub(super) fn load(kills: u32, orders: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
+    build::stack(Profile::Demo)?;
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
-    let mut stack = Stack::start(&names)?;
+    let mut stack = Stack::start(Profile::Demo, &names)?;
     let (client, allegro) = (Client::new(&stack)?, Allegro::new(&stack));
     let subscriber = Subscriber::start(&stack::folder().join("subscriber.ndjson"), Duration::ZERO)?;
     subscriber.trust(&client.subscribe(&subscriber.url)?)?;

@@ -5,7 +5,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use stack::{SERVICES, Stack, build, holder};
+use stack::build::{self, Profile};
+use stack::{SERVICES, Stack, holder};
 
 use super::{Kills, PATIENCE, Windows, reading};
 use crate::demo::client::Client;
@@ -22,9 +23,9 @@ const RECEIVER_DELAY: Duration = Duration::from_millis(4);
 /// each in the middle.
 pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
+    build::stack(Profile::Demo)?;
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
-    let mut stack = Stack::start(&names)?;
+    let mut stack = Stack::start(Profile::Demo, &names)?;
     let started = Instant::now();
     let client = Client::new(&stack)?;
     let subscriber = Subscriber::start(&stack::folder().join("subscriber.ndjson"), RECEIVER_DELAY)?;

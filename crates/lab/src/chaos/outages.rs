@@ -8,7 +8,8 @@ use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use stack::{SERVICES, Stack, build, holder};
+use stack::build::{self, Profile};
+use stack::{SERVICES, Stack, holder};
 
 use super::PATIENCE;
 use super::windows::LARGEST;
@@ -134,9 +135,9 @@ impl Drop for Watch {
 /// Takes Postgres, Redis and RabbitMQ away for so long each, while orders come in.
 pub(super) fn run(outage: Duration) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
+    build::stack(Profile::Demo)?;
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
-    let mut stack = Stack::start(&names)?;
+    let mut stack = Stack::start(Profile::Demo, &names)?;
     let client = Client::new(&stack)?;
     let subscriber = Subscriber::start(&stack::folder().join("subscriber.ndjson"), Duration::ZERO)?;
     subscriber.trust(&client.subscribe(&subscriber.url)?)?;

@@ -5,7 +5,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use stack::{Stack, build, holder};
+use stack::build::{self, Profile};
+use stack::{Stack, holder};
 
 use super::callers::Callers;
 use super::{Kills, PATIENCE, Windows};
@@ -55,8 +56,8 @@ const DUE: &str =
 /// Kills the replicas in turn.
 pub(super) fn run(kills: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
-    let mut stack = Stack::start(&[])?;
+    build::stack(Profile::Demo)?;
+    let mut stack = Stack::start(Profile::Demo, &[])?;
     for (name, service, roles) in REPLICAS {
         stack.start_replica(name, service, roles)?;
     }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use stack::{Stack, build, holder};
+use stack::build::{self, Profile};
+use stack::{Stack, holder};
 
 use super::stock_hands::{Account, Hands, last_unit};
 use super::stock_truth::{self, GOODS, Truth};
@@ -49,8 +50,8 @@ const UNDER_WAY: &str = "SELECT (SELECT count(*) FROM pending_stock_operations W
 /// So many orders, so many blows while they arrive, and allegro-backup away for so long in the middle.
 pub(super) fn run(kills: u32, orders: u32, outage: Duration) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    build::stack()?;
-    let mut stack = Stack::start(&[])?;
+    build::stack(Profile::Demo)?;
+    let mut stack = Stack::start(Profile::Demo, &[])?;
     for (name, service, roles) in PROCESSES {
         stack.start_replica(name, service, roles)?;
     }

@@ -6,7 +6,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use stack::{SERVICES, Stack, build, process};
+use stack::build::{self, Profile};
+use stack::{SERVICES, Stack, process};
 
 use super::{Bounds, install_python, prepare};
 
@@ -28,11 +29,11 @@ struct Findings {
 
 /// Tests one service after the other; fails when there is a finding, or when a run did not end by itself.
 pub(super) fn run(bounds: &Bounds) -> Result<ExitCode> {
-    build::stack()?;
+    build::stack(Profile::Demo)?;
     let folder = prepare("api", &FILES)?;
     install_python(&folder)?;
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
-    let mut stack = Stack::start(&names)?;
+    let mut stack = Stack::start(Profile::Demo, &names)?;
     let token = stack.token()?;
     let mut all = Vec::new();
     for service in SERVICES {

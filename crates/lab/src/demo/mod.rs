@@ -11,7 +11,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use stack::{SERVICES, Stack, build, holder};
+use stack::build::{self, Profile};
+use stack::{SERVICES, Stack, holder};
 
 use crate::chaos::Windows;
 use crate::deadline::Deadline;
@@ -45,15 +46,14 @@ impl Steps {
 }
 
 /// Plays the day; fails when anything is missing at its end.
-pub(crate) fn run(keep: bool, orders: u32) -> Result<ExitCode> {
+pub(crate) fn run(profile: Profile, keep: bool, orders: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
-    println!("building (the first time takes a few minutes)");
-    build::stack()?;
+    build::stack(profile)?;
     let deadline = Deadline::start("the demo", LIMIT);
     let mut steps = Steps { started: Instant::now(), number: 0 };
     steps.next("Postgres, Redis, RabbitMQ, the sandbox and the services start");
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
-    let mut stack = Stack::start(&names)?;
+    let mut stack = Stack::start(profile, &names)?;
     let kept = play(&mut stack, &mut steps, orders)?;
     drop(deadline);
     if keep {
