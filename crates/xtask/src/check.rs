@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use stack::reaper::Reaper;
 use stack::{SERVICES, process, root};
 
-use crate::{docs, tidy};
+use crate::{docs, features, tidy};
 
 /// Runs every check, and says at the end which failed.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -35,6 +35,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     };
     report("formatting", &mut || cargo(&["fmt", "--all", "--check"], &[]));
     report("architecture rules", &mut tidy::run);
+    report("one feature set", &mut features::check);
     report("generated documents", &mut || docs::run(true));
     report("no failpoints in what is shipped", &mut failpoints);
     let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];

@@ -8,6 +8,7 @@
 mod check;
 mod commands;
 mod docs;
+mod features;
 mod lab;
 mod new_service;
 mod test;
