@@ -1,12 +1,12 @@
 //! Builds programs: quickly to try them, or as they are shipped to measure them.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::reaper::Reaper;
-use crate::{SERVICES, process, root};
+use crate::{SERVICES, process, progress, root};
 
 /// A text in every program with failpoints: the points where tests let it die.
 const FAILPOINTS: &[u8] = b"FAILPOINTS";
@@ -45,15 +45,24 @@ pub fn stack(profile: Profile) -> Result<()> {
     without_failpoints(profile)
 }
 
-/// Runs `cargo build` with these arguments, and shows cargo's progress.
+/// Runs `cargo build` with these arguments, and shows its progress.
 pub fn programs(profile: Profile, words: &[&str]) -> Result<()> {
     let mut reaper = Reaper::start(&root().join("target/build.reaper"))?;
     let mut command = Command::new("cargo");
-    command.args(["build", "--profile", profile.name()]).args(words).current_dir(root());
-    if !process::run_watched(&mut command, &mut reaper)?.success() {
+    command.args(["build", "--quiet", "--message-format", "json-render-diagnostics"]);
+    command.args(["--profile", profile.name()]).args(words).current_dir(root()).stdout(Stdio::piped());
+    let mut build = process::start_watched(&mut command, &mut reaper)?;
+    progress::show(&mut build, &packages(words))?;
+    if !build.wait()?.success() {
         bail!("the build failed");
     }
     Ok(())
+}
+
+/// The arguments that name packages.
+fn packages<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let pairs = words.windows(2).filter(|pair| pair.first() == Some(&"-p"));
+    pairs.flatten().copied().collect()
 }
 
 /// Fails when a built service holds failpoints.

@@ -14,6 +14,7 @@ mod database;
 pub mod holder;
 pub mod process;
 mod programs;
+mod progress;
 pub mod reaper;
 pub mod servers;
 mod services;

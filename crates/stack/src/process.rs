@@ -116,15 +116,20 @@ pub fn without_own_package(command: &mut Command) {
 
 /// Runs a command of people to its end, in a group of its own that ends with us, however we end.
 pub fn run_watched(command: &mut Command, reaper: &mut Reaper) -> Result<ExitStatus> {
+    Ok(start_watched(command, reaper)?.wait()?)
+}
+
+/// Starts a command in a group of its own that ends with us, however we end.
+pub(crate) fn start_watched(command: &mut Command, reaper: &mut Reaper) -> Result<Child> {
     without_own_package(command);
     let name = command.get_program().display().to_string();
-    let mut child = command
+    let child = command
         .stdin(Stdio::null())
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start {name}"))?;
     reaper.watch(child.id())?;
-    Ok(child.wait()?)
+    Ok(child)
 }
 
 /// Runs a command to its end; an error holds what it printed.
