@@ -23,9 +23,13 @@ template of a new record. A record that is no longer true is marked `superseded 
 pub(super) fn document(check: bool) -> Result<()> {
     let mut names = Vec::new();
     for entry in fs::read_dir(root().join(FOLDER))? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
+        let path = entry?.path();
+        let is_page = path.extension().is_some_and(|extension| extension == "md");
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if is_page && name != "README.md" && !name.starts_with("0000-") {
+            names.push(name);
+        }
     }
-    names.retain(|name| name.ends_with(".md") && name != "README.md" && !name.starts_with("0000-"));
     names.sort();
     let mut text = HEAD.to_owned();
     for name in &names {
@@ -62,7 +66,7 @@ mod tests {
     fn a_row_names_number_title_and_status() {
         let record = "# 0007: Count requests\n\n- Status: accepted\n- Date: 2026-11-21\n";
         let expected = "| [0007](0007-count.md) | Count requests | accepted |\n";
-        assert_eq!(row("0007-count.md", record).unwrap(), expected);
+        assert_eq!(row("0007-count.md", record).ok().as_deref(), Some(expected));
     }
 
     #[test]
