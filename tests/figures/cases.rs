@@ -67,7 +67,7 @@ pub(crate) async fn hanging(binary: &'static str, per_second: u32, lasting: Dura
     let last = stage.subscribe(last, &json!({ "timeout_seconds": 30 })).endpoint;
     let (p50, p99) = steady(&stage, per_second, lasting, 99, Some(last)).await;
     let how = if hangs { "one hangs" } else { "none hangs" };
-    tell(&format!("  100 endpoints, {per_second} facts/s, {how}: p50 {p50:.1} ms, p99 {p99:.1} ms"));
+    tell(&format!("  100 endpoints, {per_second} events/s, {how}: p50 {p50:.1} ms, p99 {p99:.1} ms"));
     json!({ "p50": p50, "p99": p99 })
 }
 

@@ -26,7 +26,7 @@ pub(super) fn rows(size: &Size, rounds: &[Round]) -> Vec<Row> {
         // What the sandbox cannot give the service cannot read.
         Row::reaching("the sandbox alone, times as fast", 1, |it| it.sandbox / it.sync, AtLeast(1.0)),
         Row::told("the service's CPU meanwhile, cores", 2, |it| it.cores),
-        Row::told("until the broker has the last fact, s more", 1, |it| it.untold.as_secs_f64()),
+        Row::told("until the broker has the last event, s more", 1, |it| it.untold.as_secs_f64()),
     ];
     for (place, part) in ["¼", "½", "¾", "all"].into_iter().enumerate() {
         rows.push(Row::told(format!("memory when {part} was read, MB"), 0, move |it| {

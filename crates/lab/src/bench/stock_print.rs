@@ -16,15 +16,15 @@ pub(super) fn rows(size: &Size) -> Vec<Row> {
         Row::reaching(all, 0, |it| it.taken, AtLeast(1500.0)),
         Row::reaching("ratio", 2, |it| it.taken / it.raw, AtLeast(0.3)),
         Row::reaching(
-            "the same orders: event → mark at allegro-backup, orders/s",
+            "the same orders: event → flag at allegro-backup, orders/s",
             0,
             |it| it.marked,
             AtLeast(500.0),
         ),
         Row::told("the service's CPU meanwhile, cores", 2, |it| it.cores),
         Row::told("the service's memory at most, MB", 0, |it| megabytes(it.peak_megabytes)),
-        Row::told(format!("event → mark at {STEADY} orders/s, ms, p50"), 1, |it| it.p50),
-        Row::reaching(format!("event → mark at {STEADY} orders/s, ms, p99"), 1, |it| it.p99, AtMost(200.0)),
+        Row::told(format!("event → flag at {STEADY} orders/s, ms, p50"), 1, |it| it.p50),
+        Row::reaching(format!("event → flag at {STEADY} orders/s, ms, p99"), 1, |it| it.p99, AtMost(200.0)),
         Row::reaching("operations done at the first try, %", 2, |it| it.first_try, AtLeast(99.0)),
     ]
 }

@@ -35,21 +35,21 @@ fn rows() -> Vec<Row> {
         Row::told("the service's CPU meanwhile, cores", 2, |it| number(it, "/many/cores")),
         Row::told("the service's memory at most, MB", 0, |it| number(it, "/many/peak")),
         Row::reaching(
-            "fact published → received at 1,000/s, ms, p50",
+            "event published → received at 1,000/s, ms, p50",
             1,
             |it| number(it, "/delays/p50"),
             AtMost(10.0),
         ),
         Row::reaching(
-            "fact published → received at 1,000/s, ms, p99",
+            "event published → received at 1,000/s, ms, p99",
             1,
             |it| number(it, "/delays/p99"),
             AtMost(100.0),
         ),
-        Row::told("the same for 99 of 100 endpoints, 20 facts/s, ms, p50", 1, |it| {
+        Row::told("the same for 99 of 100 endpoints, 20 events/s, ms, p50", 1, |it| {
             number(it, "/together/p50")
         }),
-        Row::told("the same for 99 of 100 endpoints, 20 facts/s, ms, p99", 1, |it| {
+        Row::told("the same for 99 of 100 endpoints, 20 events/s, ms, p99", 1, |it| {
             number(it, "/together/p99")
         }),
         Row::told("the same while the hundredth hangs for 30 s, ms, p50", 1, |it| number(it, "/hanging/p50")),
