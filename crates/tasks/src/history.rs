@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::interval;
-use crate::model::{NewTask, Status, Task};
+use crate::model::{NewTask, Status, TaskRecord};
 use crate::row::{IdRow, TaskRow};
 
 /// Asks for a task, in the caller's transaction. With a `unique_key` that is alive already, nothing is added and
@@ -41,9 +41,9 @@ pub async fn enqueue(
          RETURNING id",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Text, _>(task.kind)
+    .bind::<Text, _>(task.payload.kind())
     .bind::<Text, _>(&task.queue)
-    .bind::<Jsonb, _>(&task.payload)
+    .bind::<Jsonb, _>(task.payload.json()?)
     .bind::<Int4, _>(task.max_attempts)
     .bind::<Interval, _>(delay)
     .bind::<Nullable<Text>, _>(&task.unique_key)
@@ -59,13 +59,13 @@ pub async fn enqueue(
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn find(conn: &mut pg::Connection, id: TaskId) -> Result<Option<Task>, pg::Error> {
+pub async fn find(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskRecord>, pg::Error> {
     let row = sql_query("SELECT * FROM task_history WHERE id = $1")
         .bind::<SqlUuid, _>(id.as_uuid())
         .get_result::<TaskRow>(conn)
         .await
         .optional()?;
-    Ok(row.map(Task::from))
+    Ok(row.map(TaskRecord::from))
 }
 
 /// The youngest task of one kind in a queue.
@@ -76,14 +76,14 @@ pub async fn latest_in_queue(
     conn: &mut pg::Connection,
     queue: &str,
     kind: &str,
-) -> Result<Option<Task>, pg::Error> {
+) -> Result<Option<TaskRecord>, pg::Error> {
     let row = sql_query("SELECT * FROM task_history WHERE queue = $1 AND kind = $2 ORDER BY id DESC LIMIT 1")
         .bind::<Text, _>(queue)
         .bind::<Text, _>(kind)
         .get_result::<TaskRow>(conn)
         .await
         .optional()?;
-    Ok(row.map(Task::from))
+    Ok(row.map(TaskRecord::from))
 }
 
 /// Which tasks are listed; `None` does not restrict.
@@ -108,7 +108,7 @@ pub async fn list(
     filter: &Filter,
     after: Option<(OffsetDateTime, Uuid)>,
     limit: i64,
-) -> Result<Vec<Task>, pg::Error> {
+) -> Result<Vec<TaskRecord>, pg::Error> {
     // Only what restricts is said, and states as words: each index of lists is then one the planner can use.
     let mut query = sql_query("SELECT * FROM task_history WHERE true").into_boxed::<Pg>();
     let mut number = 0;
@@ -132,7 +132,7 @@ pub async fn list(
     }
     query = query.sql(format!(" ORDER BY created_at DESC, id DESC LIMIT {}", next()));
     let rows: Vec<TaskRow> = query.bind::<BigInt, _>(limit).load(conn).await?;
-    Ok(rows.into_iter().map(Task::from).collect())
+    Ok(rows.into_iter().map(TaskRecord::from).collect())
 }
 
 /// Calls off what is alive of the tasks that the condition chooses, and returns them; `$1` is who asks. A schedule shows how
@@ -155,14 +155,18 @@ fn calling_off(condition: &str) -> String {
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn cancel(conn: &mut pg::Connection, id: TaskId, by: &str) -> Result<Option<Task>, pg::Error> {
+pub async fn cancel(
+    conn: &mut pg::Connection,
+    id: TaskId,
+    by: &str,
+) -> Result<Option<TaskRecord>, pg::Error> {
     let row = sql_query(calling_off("id = $2"))
         .bind::<Text, _>(by)
         .bind::<SqlUuid, _>(id.as_uuid())
         .get_result::<TaskRow>(conn)
         .await
         .optional()?;
-    Ok(row.map(Task::from))
+    Ok(row.map(TaskRecord::from))
 }
 
 /// Calls off every task of a queue, as [`cancel`] does; returns how many.
@@ -179,7 +183,7 @@ pub async fn cancel_queue(conn: &mut pg::Connection, queue: &str, by: &str) -> R
 ///
 /// # Errors
 /// [`pg::Error::UniqueViolation`] when another task with its key is alive; else when the database refuses.
-pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<Task>, pg::Error> {
+pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskRecord>, pg::Error> {
     let row = sql_query(
         "UPDATE task_history SET status = 'queued', run_at = now(), max_attempts = greatest(max_attempts, attempt + 1), \
              error = NULL, finished_at = NULL, updated_at = now() \
@@ -189,7 +193,7 @@ pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<Task>
     .get_result::<TaskRow>(conn)
     .await
     .optional()?;
-    Ok(row.map(Task::from))
+    Ok(row.map(TaskRecord::from))
 }
 
 /// Tasks that ended long ago.

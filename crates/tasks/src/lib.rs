@@ -22,17 +22,20 @@ mod runner;
 mod scheduler;
 pub mod schedules;
 mod store;
+mod task;
 mod timing;
+mod unknown;
 
 use std::time::Duration;
 
 use diesel::data_types::PgInterval;
 
 pub use history::{FORGET, Filter, cancel, cancel_queue, enqueue, find, latest_in_queue, list, retry};
-pub use model::{NewTask, Outcome, Progress, Status, Task, TaskError};
+pub use model::{NewTask, Outcome, Progress, Status, TaskError, TaskRecord};
 pub use run::Run;
-pub use runner::{Runner, Settings, TaskHandler};
+pub use runner::{Runner, Settings};
 pub use scheduler::Scheduler;
+pub use task::{Handlers, Payload, Task, TaskContext};
 pub use timing::Timing;
 
 /// The migration that makes the tables; a service includes both texts as they are.

@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::task::{Payload, Task};
+
 /// The wait before a retry when the worker lacks a key.
 const KEY_WAIT: Duration = Duration::from_secs(10);
 
-/// A task that somebody wants done.
+/// A task to enqueue.
 #[derive(Debug, Clone)]
 pub struct NewTask {
-    /// What kind of work; a [`crate::TaskHandler`] answers to it.
-    pub kind: &'static str,
+    /// The [`crate::Task`] to run.
+    pub payload: Payload,
     /// Tasks of one queue run one at a time.
     pub queue: String,
-    /// What the handler needs to know: ids, not data.
-    pub payload: Value,
     /// Not before this moment; at once when absent.
     pub run_at: Option<OffsetDateTime>,
     /// At most one live task has this key.
@@ -36,12 +36,11 @@ pub struct NewTask {
 }
 
 impl NewTask {
-    /// A task to be done at once and tried five times, for nobody in particular.
-    pub fn new(kind: &'static str, queue: impl Into<String>, payload: Value) -> Self {
+    /// A task that is due now and runs at most five times, with no requester.
+    pub fn new<T: Task>(task: &T, queue: impl Into<String>) -> Self {
         Self {
-            kind,
+            payload: Payload::of(task),
             queue: queue.into(),
-            payload,
             run_at: None,
             unique_key: None,
             max_attempts: 5,
@@ -115,16 +114,16 @@ pub struct Progress {
     pub stage: String,
 }
 
-/// A task as it stands in the table.
+/// A row of `task_history`.
 #[derive(Debug, Clone)]
-pub struct Task {
+pub struct TaskRecord {
     /// Its id.
     pub id: TaskId,
     /// What kind of work.
     pub kind: String,
     /// The queue it waits in.
     pub queue: String,
-    /// What the handler was told.
+    /// The [`crate::Task`] as JSON.
     pub payload: Value,
     /// Where it stands.
     pub status: Status,

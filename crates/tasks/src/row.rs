@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::model::{Progress, Status, Task};
+use crate::model::{Progress, Status, TaskRecord};
 
 #[derive(QueryableByName)]
 pub(crate) struct IdRow {
@@ -54,7 +54,7 @@ pub(crate) struct TaskRow {
     updated_at: OffsetDateTime,
 }
 
-impl From<TaskRow> for Task {
+impl From<TaskRow> for TaskRecord {
     fn from(row: TaskRow) -> Self {
         Self {
             id: row.id.into(),

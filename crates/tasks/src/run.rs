@@ -6,24 +6,24 @@ use domain::TaskId;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Progress, Status, Task, TaskError};
+use crate::model::{Progress, Status, TaskError, TaskRecord};
 use crate::store::{self, Ending};
 
 /// A handler's hold on its task. Every write through it is refused once the task is another attempt's.
 #[derive(Debug)]
 pub struct Run {
-    task: Task,
+    task: TaskRecord,
     lost: CancellationToken,
     stop: CancellationToken,
 }
 
 impl Run {
-    pub(crate) const fn new(task: Task, lost: CancellationToken, stop: CancellationToken) -> Self {
+    pub(crate) const fn new(task: TaskRecord, lost: CancellationToken, stop: CancellationToken) -> Self {
         Self { task, lost, stop }
     }
 
     /// The task.
-    pub const fn task(&self) -> &Task {
+    pub const fn task(&self) -> &TaskRecord {
         &self.task
     }
 

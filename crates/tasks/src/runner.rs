@@ -1,29 +1,20 @@
 //! Runs due tasks: claims, beats, and writes how each try ended.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{Chain, backoff, panic_as_error};
-use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::hearts::Hearts;
-use crate::model::{Outcome, Status, Task, TaskError};
+use crate::model::{Outcome, Status, TaskError, TaskRecord};
 use crate::run::Run;
 use crate::store::{self, Ending};
-
-/// Does the tasks of one kind.
-pub trait TaskHandler: Send + Sync + 'static {
-    /// The kind it answers to.
-    fn kind(&self) -> &'static str;
-
-    /// One try. It must be safe to run again from the start: a worker may die at any line.
-    fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, TaskError>>;
-}
+use crate::task::Handlers;
+use crate::unknown::Watch;
 
 /// Hearts beat at least this often, so that a task that was called off stops soon.
 const BEAT: Duration = Duration::from_secs(2);
@@ -60,7 +51,7 @@ impl Default for Settings {
 /// Runs the tasks of a service in this process; any number of processes may do so at once.
 pub struct Runner {
     pool: pg::Pool,
-    handlers: HashMap<&'static str, Arc<dyn TaskHandler>>,
+    handlers: Handlers,
     settings: Settings,
     /// `settings.queues` as SQL's LIKE takes them.
     queues: Vec<String>,
@@ -68,13 +59,8 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A runner of these handlers' kinds.
-    pub fn new(
-        pool: pg::Pool,
-        handlers: impl IntoIterator<Item = Arc<dyn TaskHandler>>,
-        settings: Settings,
-    ) -> Self {
-        let handlers = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
+    /// A runner that claims tasks of these kinds only.
+    pub fn new(pool: pg::Pool, handlers: Handlers, settings: Settings) -> Self {
         let queues = settings.queues.iter().map(|pattern| like(pattern)).collect();
         Self { pool, handlers, settings, queues, hearts: Hearts::default() }
     }
@@ -83,7 +69,7 @@ impl Runner {
     pub async fn run(self, stop: CancellationToken) {
         let runner = Arc::new(self);
         let beating = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&runner).beat()));
-        let kinds: Vec<&'static str> = runner.handlers.keys().copied().collect();
+        let kinds = runner.handlers.kinds();
         let mut tries = JoinSet::new();
         let mut next_takeover = Instant::now();
         let mut failures = 0_u32;
@@ -124,19 +110,22 @@ impl Runner {
 
     /// Beats for all tries under way, as long as it is polled.
     async fn beat(self: Arc<Self>) {
+        let kinds = self.handlers.kinds();
+        let mut unknown = Watch::default();
         let mut gauged = None::<Instant>;
         loop {
             tokio::time::sleep(BEAT.min(self.settings.silence / 6)).await;
             if let Err(error) = panic_as_error(self.hearts.beat(&self.pool)).await {
                 tracing::warn!(error = %Chain(&error), "a heartbeat failed");
             }
+            unknown.check(&self.pool, &kinds).await;
             if gauged.is_none_or(|at| at.elapsed() >= GAUGE) {
                 gauged = Some(Instant::now());
                 let waiting = async { store::waiting(&mut *self.pool.get().await?).await };
                 if let Ok((count, age)) = panic_as_error(waiting).await {
-                    for kind in self.handlers.keys() {
+                    for kind in kinds.iter().copied() {
                         // There before the first one has ended.
-                        let _known = metrics::histogram!("tasks_duration_seconds", "kind" => *kind, "outcome" => "success");
+                        let _known = metrics::histogram!("tasks_duration_seconds", "kind" => kind, "outcome" => "success");
                     }
                     metrics::gauge!("tasks_due").set(count);
                     metrics::gauge!("tasks_oldest_due_age_seconds").set(age);
@@ -149,7 +138,7 @@ impl Runner {
         &self,
         kinds: &[&'static str],
         next_takeover: &mut Instant,
-    ) -> Result<Option<Task>, pg::Error> {
+    ) -> Result<Option<TaskRecord>, pg::Error> {
         let mut conn = self.pool.get_to_claim().await?;
         if Instant::now() >= *next_takeover {
             *next_takeover = Instant::now() + self.settings.silence / 6;
@@ -164,17 +153,17 @@ impl Runner {
         }
     }
 
-    async fn attempt(self: Arc<Self>, task: Task, stop: CancellationToken) {
+    async fn attempt(self: Arc<Self>, task: TaskRecord, stop: CancellationToken) {
         let correlation = task.correlation_id.clone().unwrap_or_else(|| task.id.to_string());
         let span =
             tracing::error_span!("task", correlation_id = %correlation, task = %task.id, kind = %task.kind);
         self.attempt_in_span(task, stop).instrument(span).await;
     }
 
-    async fn attempt_in_span(&self, task: Task, stop: CancellationToken) {
-        let Some(handler) = self.handlers.get(task.kind.as_str()) else { return };
+    async fn attempt_in_span(&self, task: TaskRecord, stop: CancellationToken) {
+        // Only these kinds are claimed.
+        let Some((kind, handler)) = self.handlers.get(&task.kind) else { return };
         let (id, attempt, max_attempts) = (task.id, task.attempt, task.max_attempts);
-        let kind = handler.kind();
         let started = Instant::now();
         if attempt > max_attempts {
             // Taken over once too often: the work itself seems to kill its workers.

@@ -8,11 +8,11 @@ use diesel::sql_types::{
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TaskId;
-use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::interval;
+use crate::task::{Payload, Task};
 use crate::timing::{Timing, When};
 
 /// A schedule somebody wants.
@@ -20,12 +20,10 @@ use crate::timing::{Timing, When};
 pub struct NewSchedule {
     /// Its name, unique.
     pub name: String,
-    /// The kind of its tasks.
-    pub kind: &'static str,
+    /// The [`crate::Task`] it enqueues.
+    pub payload: Payload,
     /// The queue of its tasks.
     pub queue: String,
-    /// The payload of its tasks.
-    pub payload: Value,
     /// Tries of each task.
     pub max_attempts: i32,
     /// Whose data its tasks work on.
@@ -34,6 +32,21 @@ pub struct NewSchedule {
     pub timing: Timing,
     /// When it runs first, unless its timing says so.
     pub first_run_at: Option<OffsetDateTime>,
+}
+
+impl NewSchedule {
+    /// A schedule of the service itself, which has the name and the queue of its kind. Its tasks run at most five times.
+    pub fn of_service<T: Task>(task: &T, timing: Timing) -> Self {
+        Self {
+            name: T::KIND.to_owned(),
+            payload: Payload::of(task),
+            queue: T::KIND.to_owned(),
+            max_attempts: 5,
+            user_id: None,
+            timing,
+            first_run_at: None,
+        }
+    }
 }
 
 /// A schedule as it stands in the table.
@@ -115,9 +128,9 @@ pub async fn put(
                  THEN schedules.next_run_at ELSE excluded.next_run_at END",
     )
     .bind::<Text, _>(&schedule.name)
-    .bind::<Text, _>(schedule.kind)
+    .bind::<Text, _>(schedule.payload.kind())
     .bind::<Text, _>(&schedule.queue)
-    .bind::<Jsonb, _>(&schedule.payload)
+    .bind::<Jsonb, _>(schedule.payload.json()?)
     .bind::<Int4, _>(schedule.max_attempts)
     .bind::<Nullable<Text>, _>(&schedule.user_id)
     .bind::<Nullable<Text>, _>(cron)

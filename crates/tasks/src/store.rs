@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::interval;
-use crate::model::{Progress, Status, Task};
+use crate::model::{Progress, Status, TaskRecord};
 use crate::row::{IdRow, TaskRow};
 
 /// Takes the most overdue task of one of `kinds`, in a queue that is free and matches one of `queues` (LIKE patterns),
@@ -20,7 +20,7 @@ pub(crate) async fn claim(
     conn: &mut pg::Connection,
     kinds: &[&'static str],
     queues: &[String],
-) -> Result<Option<Task>, pg::Error> {
+) -> Result<Option<TaskRecord>, pg::Error> {
     // Two workers may pick two tasks of one queue at once; the unique index lets one of them through, and the
     // other hears of a violation, which the runner takes for "nothing to do now".
     let row = sql_query(
@@ -37,7 +37,7 @@ pub(crate) async fn claim(
     .get_result::<TaskRow>(conn)
     .await
     .optional()?;
-    Ok(row.map(Task::from))
+    Ok(row.map(TaskRecord::from))
 }
 
 /// Gives back tasks whose worker has not been heard of for `silence`; they run again with the next attempt.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::domain::{SystemClock, UuidV7Source};
-use ::tasks::{Runner, Scheduler, Settings, TaskHandler};
+use ::tasks::{Runner, Scheduler, Settings};
 use alerts::{Sender, Telegram};
 use chassis::config::{Alerts, Database, Encryption, Reader, Redis};
 use chassis::{Commands, ServeContext, Service};
@@ -38,7 +38,6 @@ use crate::clients::allegro::{
 pub use crate::config::Config;
 use crate::settings::SyncSettings;
 use crate::state::State;
-use crate::tasks::{PollAuthorization, RefreshTokens};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/allegro_backup");
@@ -90,9 +89,7 @@ impl Service for AllegroBackup {
         let guard = pool.guard(&SCHEMA, &state.keyring).await?;
         life.spawn_beside("database guard", |end| guard.run(end));
         if context.roles.worker {
-            let handlers: [Arc<dyn TaskHandler>; 2] =
-                [Arc::new(PollAuthorization(state.clone())), Arc::new(RefreshTokens(state.clone()))];
-            let handlers = handlers.into_iter().chain(tasks::handlers(&state));
+            let handlers = tasks::handlers(&Arc::new(state.clone()));
             let settings = Settings {
                 workers: config.workers,
                 queues: context.queues.clone(),
@@ -108,9 +105,8 @@ impl Service for AllegroBackup {
             life.spawn("relay", relay.run(life.stopping()));
         }
         if context.roles.scheduler {
-            let mut standing = app::work::standing(&state.sync);
-            standing.push(RefreshTokens::schedule(refresh_interval));
-            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), standing);
+            let schedules = tasks::schedules(&state.sync, refresh_interval);
+            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), schedules);
             life.spawn("scheduler", scheduler.run(life.stopping()));
         }
         let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));

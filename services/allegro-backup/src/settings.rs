@@ -4,19 +4,22 @@ use std::time::Duration;
 
 use chassis::config::Reader;
 
-use crate::app::work::{CLEANUP_EVENTS, CLEANUP_HISTORY, ORDER_EVENTS, RETRY_FAILED, SWEEP};
-
 const DAY: u64 = 86_400;
 
 /// Settings of the sync.
 #[derive(Debug, Clone)]
 pub(crate) struct SyncSettings {
     events_interval: Duration,
-    sweep_interval: Duration,
-    full_sync_interval: Duration,
-    retry_interval: Duration,
-    cleanup_history_interval: Duration,
-    cleanup_events_interval: Duration,
+    /// Between two sweeps of an account's open orders.
+    pub(crate) sweep_interval: Duration,
+    /// Between two readings of the last days of an account's list.
+    pub(crate) full_sync_interval: Duration,
+    /// Between two searches for orders whose quarantine has ended.
+    pub(crate) retry_interval: Duration,
+    /// Between two cleanups of the sync history.
+    pub(crate) cleanup_history_interval: Duration,
+    /// Between two cleanups of the journal.
+    pub(crate) cleanup_events_interval: Duration,
     /// Events read again each time.
     pub(crate) events_overlap: u32,
     /// Days of the list that are read again.
@@ -102,16 +105,8 @@ impl SyncSettings {
         }
     }
 
-    /// How often tasks of a kind are begun; `chosen` is the owner's wish for the journal, in seconds.
-    pub(crate) fn interval_of(&self, kind: &str, chosen: Option<i32>) -> Duration {
-        match kind {
-            ORDER_EVENTS => chosen
-                .map_or(self.events_interval, |seconds| Duration::from_secs(seconds.unsigned_abs().into())),
-            SWEEP => self.sweep_interval,
-            RETRY_FAILED => self.retry_interval,
-            CLEANUP_HISTORY => self.cleanup_history_interval,
-            CLEANUP_EVENTS => self.cleanup_events_interval,
-            _full_sync => self.full_sync_interval,
-        }
+    /// Between two readings of an account's journal; `chosen` is its owner's choice in seconds.
+    pub(crate) fn events_interval(&self, chosen: Option<i32>) -> Duration {
+        chosen.map_or(self.events_interval, |seconds| Duration::from_secs(seconds.unsigned_abs().into()))
     }
 }

@@ -16,10 +16,12 @@ mod store;
 mod tasks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::domain::topology::STOCK_SYNC;
 use ::domain::{SystemClock, UuidV7Source};
-use ::tasks::{Runner, Scheduler, TaskHandler};
+use ::tasks::schedules::NewSchedule;
+use ::tasks::{Handlers, Runner, Scheduler, Timing};
 use alerts::{Sender, Telegram};
 use chassis::config::{Alerts, Database, Reader};
 use chassis::{Commands, ServeContext, Service};
@@ -34,13 +36,14 @@ use url::Url;
 use web::{FORGET_ANSWERS, Health, Idempotency};
 
 use crate::app::marker::Marker;
+use crate::app::reconcile::Reconcile;
 use crate::commands::VerifyCommand;
 pub use crate::config::Config;
 use crate::consumers::Orders;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::store::retention;
-use crate::tasks::{Monitor, Reconcile, Verify};
+use crate::tasks::{Monitor, VerifyLedger};
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/stock_sync");
@@ -107,11 +110,11 @@ impl Service for StockSync {
                 consumer.await;
             });
             life.spawn("marker", Marker(state.clone()).run(life.stopping()));
-            let handlers: [Arc<dyn TaskHandler>; 3] = [
-                Arc::new(Reconcile(state.clone())),
-                Arc::new(Monitor(state.clone())),
-                Arc::new(Verify(state.clone())),
-            ];
+            let task_state = Arc::new(state.clone());
+            let handlers = Handlers::new()
+                .with::<Reconcile>(Arc::clone(&task_state))
+                .with::<Monitor>(Arc::clone(&task_state))
+                .with::<VerifyLedger>(task_state);
             let settings = ::tasks::Settings {
                 workers: config.workers,
                 queues: context.queues.clone(),
@@ -137,8 +140,13 @@ impl Service for StockSync {
             life.spawn("housekeeping", pg::housekeeping(pool.clone(), forgets, life.stopping()));
         }
         if context.roles.scheduler {
-            let standing = vec![Reconcile::schedule(&state), Monitor::schedule(&state), Verify::schedule()];
-            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), standing);
+            let Settings { reconcile, watch, .. } = &*state.settings;
+            let schedules = vec![
+                NewSchedule::of_service(&Reconcile::default(), Timing::every(reconcile.every)),
+                NewSchedule::of_service(&Monitor {}, Timing::every(watch.every)),
+                NewSchedule::of_service(&VerifyLedger {}, Timing::every(Duration::from_hours(1))),
+            ];
+            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), schedules);
             life.spawn("scheduler", scheduler.run(life.stopping()));
         }
         let health = Health::new()

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use ::domain::topology::WEBHOOK_DISPATCHER;
 use ::domain::{SystemClock, UuidV7Source};
-use ::tasks::{Runner, Scheduler, Settings, TaskHandler};
+use ::tasks::schedules::NewSchedule;
+use ::tasks::{Handlers, Runner, Scheduler, Settings, Timing};
 use alerts::{Sender, Telegram};
 use chassis::config::{Alerts, Reader};
 use chassis::{Commands, ServeContext, Service};
@@ -31,11 +32,12 @@ use pg::sealed::Keyring;
 use pg::{RotateKeys, Schema};
 use web::{FORGET_ANSWERS, Health, Idempotency};
 
+use crate::app::replays::{CancelDeliveries, ReplayDeliveries};
 pub use crate::config::Config;
 use crate::consumers::FanOut;
 use crate::dispatch::{Dispatcher, Load};
 use crate::state::State;
-use crate::tasks::{CancelDeliveries, ReplayDeliveries, Retention};
+use crate::tasks::ApplyRetention;
 
 /// The schema.
 pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/webhook_dispatcher");
@@ -92,6 +94,7 @@ impl Service for WebhookDispatcher {
             ids: Arc::new(UuidV7Source),
             keyring: Keyring::new(config.encryption.into_keys())?,
             guard: Guard::new(config.rules),
+            keep: config.keep,
             outside_types: config.outside_types.into(),
             load: Load::default(),
         };
@@ -111,11 +114,11 @@ impl Service for WebhookDispatcher {
             let scanner = dispatch::scan(state.clone(), dispatcher.clone(), dispatch::POLL, life.stopping());
             life.spawn("scanner", scanner);
             let fan_out = FanOut::new(state.clone(), dispatcher);
-            let handlers: [Arc<dyn TaskHandler>; 3] = [
-                Arc::new(ReplayDeliveries(state.clone())),
-                Arc::new(CancelDeliveries(state.clone())),
-                Arc::new(Retention { state: state.clone(), keep: config.keep }),
-            ];
+            let task_state = Arc::new(state.clone());
+            let handlers = Handlers::new()
+                .with::<ReplayDeliveries>(Arc::clone(&task_state))
+                .with::<CancelDeliveries>(Arc::clone(&task_state))
+                .with::<ApplyRetention>(task_state);
             let settings =
                 Settings { workers: config.workers, queues: context.queues.clone(), ..Settings::default() };
             let runner = Runner::new(pool.clone(), handlers, settings);
@@ -128,7 +131,9 @@ impl Service for WebhookDispatcher {
             life.spawn("relay", relay.run(life.stopping()));
         }
         if context.roles.scheduler {
-            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), vec![Retention::schedule()]);
+            let hourly = Timing::every(Duration::from_hours(1));
+            let schedules = vec![NewSchedule::of_service(&ApplyRetention {}, hourly)];
+            let scheduler = Scheduler::new(pool.clone(), Arc::clone(&state.ids), schedules);
             life.spawn("scheduler", scheduler.run(life.stopping()));
         }
         let idempotency = Idempotency::new(pool.clone(), state.keyring.clone(), Arc::clone(&state.clock));

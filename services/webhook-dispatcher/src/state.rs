@@ -9,6 +9,7 @@ use pg::sealed::Keyring;
 use time::OffsetDateTime;
 
 use crate::dispatch::Load;
+use crate::tasks::Keep;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub(crate) struct State {
     pub(crate) keyring: Keyring,
     /// Which addresses receivers may have.
     pub(crate) guard: Guard,
+    /// How long payloads, attempts and deliveries are kept.
+    pub(crate) keep: Keep,
     /// Patterns of the event types outside producers may tell.
     pub(crate) outside_types: Arc<[String]>,
     /// What this process has in hand to deliver. Whoever commits something that is due nudges it.

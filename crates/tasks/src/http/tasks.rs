@@ -11,7 +11,7 @@ use web::{Answer, ApiPath, ApiQuery, Caller, Cursor, Limit, Once, Page, Problem}
 
 use super::{TASK_NOT_FOUND, TASK_STATE};
 use crate::history::{self, Filter};
-use crate::model::{Progress, Status, Task};
+use crate::model::{Progress, Status, TaskRecord};
 
 /// Where a task stands, in callers' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -108,8 +108,8 @@ pub struct TaskView {
     updated_at: OffsetDateTime,
 }
 
-impl From<Task> for TaskView {
-    fn from(task: Task) -> Self {
+impl From<TaskRecord> for TaskView {
+    fn from(task: TaskRecord) -> Self {
         Self {
             task_id: task.id,
             kind: task.kind,
@@ -266,7 +266,7 @@ pub(super) async fn retry(
 }
 
 /// The task, if the caller may see it.
-async fn visible(conn: &mut pg::Connection, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
+async fn visible(conn: &mut pg::Connection, caller: &Caller, id: TaskId) -> Result<TaskRecord, Problem> {
     let found = history::find(conn, id).await.map_err(|error| Problem::database(&error))?;
     found
         .filter(|task| caller.user_id.is_none() || caller.user_id == task.user_id)

@@ -6,14 +6,14 @@ use domain::{Clock, SystemClock};
 use pg::sealed::Keyring;
 use serde_json::{Value, json};
 use tasks::schedules::{self, NewSchedule};
-use tasks::{NewTask, Timing};
+use tasks::{NewTask, Payload, Timing};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 use web::{Authenticator, Idempotency, Server};
 use zeroize::Zeroizing;
 
-use crate::support::{database, enqueue, new_task};
+use crate::support::{database, enqueue, gated_task, new_task};
 
 /// Calls the server and returns status and body.
 async fn call(base: &str, method: &str, path: &str, key: &str, body: Option<Value>) -> (u16, Value) {
@@ -85,9 +85,8 @@ async fn tasks_and_schedules_are_looked_at_and_moved_over_http() {
 
     let nightly = NewSchedule {
         name: "nightly".to_owned(),
-        kind: "gated",
+        payload: Payload::of(&gated_task()),
         queue: "q".to_owned(),
-        payload: json!({}),
         max_attempts: 1,
         user_id: None,
         timing: Timing::cron("15 3 * * *", "Europe/Warsaw").unwrap(),

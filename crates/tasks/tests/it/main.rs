@@ -4,6 +4,7 @@
 
 mod calling_off;
 mod http;
+mod kinds;
 mod listing;
 mod running;
 mod scheduling;

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
 use domain::{Clock, SystemClock, TaskId};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tasks::{NewTask, Outcome, Progress, Run, Runner, Settings, Status, TaskError, TaskHandler};
+use tasks::{
+    Handlers, NewTask, Outcome, Progress, Run, Runner, Settings, Status, Task, TaskContext, TaskError,
+};
 use testkit::eventually;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -67,22 +70,20 @@ async fn a_failing_task_is_tried_as_often_as_it_may_be_and_postponing_does_not_c
     stop.cancel();
 }
 
-/// Panics inside a transaction when its task is of the queue `fragile`.
-struct Fragile(pg::Pool);
+/// Panics inside a transaction when it is of the queue `fragile`.
+#[derive(Serialize, Deserialize)]
+struct Fragile {}
 
-impl TaskHandler for Fragile {
-    fn kind(&self) -> &'static str {
-        "gated"
-    }
+impl Task for Fragile {
+    const KIND: &'static str = "gated";
+    type State = pg::Pool;
 
-    fn run<'a>(&'a self, run: &'a Run) -> futures_util::future::BoxFuture<'a, Answer> {
-        Box::pin(async move {
-            let mut transaction = self.0.begin().await?;
-            transaction.batch_execute("CREATE TABLE never (id int)").await.unwrap();
-            assert!(run.task().queue != "fragile", "try {}", run.task().attempt);
-            transaction.rollback().await;
-            Ok(Outcome::Success(Value::Null))
-        })
+    async fn run(self, TaskContext { state, run }: TaskContext<'_, pg::Pool>) -> Answer {
+        let mut transaction = state.begin().await?;
+        transaction.batch_execute("CREATE TABLE never (id int)").await.unwrap();
+        assert!(run.task().queue != "fragile", "try {}", run.task().attempt);
+        transaction.rollback().await;
+        Ok(Outcome::Success(Value::Null))
     }
 }
 
@@ -93,7 +94,7 @@ async fn a_task_that_panics_fails_with_the_panics_message() {
     let id = enqueue(&pool, &new_task("fragile")).await;
     let other = enqueue(&pool, &new_task("sound")).await;
     let stop = CancellationToken::new();
-    let handlers: [Arc<dyn TaskHandler>; 1] = [Arc::new(Fragile(pool.clone()))];
+    let handlers = Handlers::new().with::<Fragile>(Arc::new(pool.clone()));
     tokio::spawn(Runner::new(pool.clone(), handlers, quick(LONG)).run(stop.clone()));
     let task = ended(&pool, id).await;
     assert_eq!((task.status, task.attempt), (Status::Failed, 3));
@@ -156,16 +157,17 @@ impl Sleeper {
     }
 }
 
-impl TaskHandler for Sleeper {
-    fn kind(&self) -> &'static str {
-        "gated"
-    }
+/// A task that is held by the runner's [`Sleeper`].
+#[derive(Serialize, Deserialize)]
+struct Sleep {}
 
-    fn run<'a>(&'a self, run: &'a Run) -> futures_util::future::BoxFuture<'a, Answer> {
-        Box::pin(async move {
-            std::thread::scope(|scope| scope.spawn(|| self.awake.block_on(self.hold(run))).join()).unwrap();
-            Err(TaskError::Lost)
-        })
+impl Task for Sleep {
+    const KIND: &'static str = "gated";
+    type State = Sleeper;
+
+    async fn run(self, TaskContext { state, run }: TaskContext<'_, Sleeper>) -> Answer {
+        std::thread::scope(|scope| scope.spawn(|| state.awake.block_on(state.hold(run))).join()).unwrap();
+        Err(TaskError::Lost)
     }
 }
 
@@ -182,7 +184,7 @@ async fn a_silent_worker_is_taken_over_and_its_late_writes_are_refused() {
         pool: pool.clone(),
     });
     // A process that froze: its runner has one thread, which stands still with the heart on it.
-    let handlers: [Arc<dyn TaskHandler>; 1] = [sleeper.clone()];
+    let handlers = Handlers::new().with::<Sleep>(Arc::clone(&sleeper));
     let frozen = Runner::new(database.pool(), handlers, quick(LONG));
     let stop_frozen = CancellationToken::new();
     let stopped = stop_frozen.clone();

@@ -3,16 +3,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::UuidV7Source;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tasks::schedules::{self, NewSchedule, Schedule};
-use tasks::{Filter, Outcome, Scheduler, Status, Task, TaskError, Timing};
+use tasks::{Filter, Outcome, Payload, Scheduler, Status, Task, TaskContext, TaskError, TaskRecord, Timing};
 use testkit::{Database, eventually};
 use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::{Gated, LONG, database, new_task, quick, start};
+use crate::support::{Answer, Gated, GatedTask, LONG, database, new_task, quick, start};
 
 const NOON: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 
@@ -35,9 +36,8 @@ fn schedulers(pool: &pg::Pool, number: usize) -> CancellationToken {
 fn minutely(name: &str) -> NewSchedule {
     NewSchedule {
         name: name.to_owned(),
-        kind: "gated",
+        payload: Payload::of(&GatedTask { kolejka: "żółw".to_owned() }),
         queue: format!("q-{name}"),
-        payload: json!({ "nazwa": "żółw" }),
         max_attempts: 1,
         user_id: None,
         timing: Timing::every(Duration::from_mins(1)),
@@ -45,7 +45,20 @@ fn minutely(name: &str) -> NewSchedule {
     }
 }
 
-async fn all_tasks(pool: &pg::Pool) -> Vec<Task> {
+/// A task of another kind.
+#[derive(Serialize, Deserialize)]
+struct Other {}
+
+impl Task for Other {
+    const KIND: &'static str = "other";
+    type State = Gated;
+
+    async fn run(self, _context: TaskContext<'_, Gated>) -> Answer {
+        Ok(Outcome::Success(json!(null)))
+    }
+}
+
+async fn all_tasks(pool: &pg::Pool) -> Vec<TaskRecord> {
     tasks::list(&mut pool.get().await.unwrap(), &Filter::default(), None, 1000).await.unwrap()
 }
 
@@ -86,7 +99,7 @@ async fn however_many_schedulers_start_each_run_once_and_none_beside_the_one_bef
     let tasks = all_tasks(&pool).await;
     assert_eq!(tasks.len(), 80);
     assert_eq!(tasks.iter().filter(|task| task.status.is_final()).count(), 40);
-    assert!(tasks.iter().all(|task| task.payload == json!({ "nazwa": "żółw" })));
+    assert!(tasks.iter().all(|task| task.payload == json!({ "kolejka": "żółw" })));
     let schedules = all_schedules(&pool).await;
     let failed: Vec<_> = schedules.iter().filter(|it| it.last_error.is_some()).collect();
     assert_eq!(failed.len(), 1);
@@ -186,7 +199,9 @@ async fn an_interval_that_was_configured_anew_reaches_the_schedules_there_are() 
     for number in 0..20 {
         schedules::put(&mut conn, NOON, &daily(&format!("{number:02}"))).await.unwrap();
     }
-    schedules::put(&mut conn, NOON, &NewSchedule { kind: "other", ..daily("other") }).await.unwrap();
+    schedules::put(&mut conn, NOON, &NewSchedule { payload: Payload::of(&Other {}), ..daily("other") })
+        .await
+        .unwrap();
     let stop = CancellationToken::new();
     let interval = Duration::from_mins(10);
     let scheduler = Scheduler::new(pool.clone(), Arc::new(UuidV7Source), Vec::new()).every("gated", interval);

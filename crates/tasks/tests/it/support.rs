@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::{Clock, SystemClock, TaskId};
-use serde_json::json;
-use tasks::{NewTask, Outcome, Run, Runner, Settings, Task, TaskError, TaskHandler};
+use serde::{Deserialize, Serialize};
+use tasks::{Handlers, NewTask, Outcome, Runner, Settings, Task, TaskContext, TaskError, TaskRecord};
 use testkit::{Database, eventually};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -33,21 +33,25 @@ impl Gated {
     }
 }
 
-impl TaskHandler for Gated {
-    fn kind(&self) -> &'static str {
-        "gated"
-    }
+/// A task of the kind `gated`, which passes the gate of the runner's [`Gated`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct GatedTask {
+    pub(crate) kolejka: String,
+}
 
-    fn run<'a>(&'a self, _run: &'a Run) -> futures_util::future::BoxFuture<'a, Answer> {
-        Box::pin(async move {
-            // Who is counted as a try is counted as one under way already.
-            let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-            let _ends = Ends(&self.at_once);
-            self.most_at_once.fetch_max(now, Ordering::SeqCst);
-            let number = self.tries.fetch_add(1, Ordering::SeqCst) + 1;
-            self.gate.acquire().await.unwrap().forget();
-            (self.answer)(number)
-        })
+impl Task for GatedTask {
+    const KIND: &'static str = "gated";
+    type State = Gated;
+
+    async fn run(self, context: TaskContext<'_, Gated>) -> Answer {
+        let gated = context.state;
+        // Who is counted as a try is counted as one under way already.
+        let now = gated.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        let _ends = Ends(&gated.at_once);
+        gated.most_at_once.fetch_max(now, Ordering::SeqCst);
+        let number = gated.tries.fetch_add(1, Ordering::SeqCst) + 1;
+        gated.gate.acquire().await.unwrap().forget();
+        (gated.answer)(number)
     }
 }
 
@@ -73,19 +77,23 @@ pub(crate) fn quick(silence: Duration) -> Settings {
 pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 pub(crate) async fn database() -> Database {
-    Database::create("stock_sync", tasks::SCHEMA_SQL).await
+    Database::create("stock_sync", &format!("{}{}", tasks::SCHEMA_SQL, alerts::ALERTS_SQL)).await
 }
 
 pub(crate) fn start(pool: &pg::Pool, handler: &Arc<Gated>, settings: Settings) -> CancellationToken {
     let stop = CancellationToken::new();
-    let handlers: [Arc<dyn TaskHandler>; 1] = [handler.clone()];
+    let handlers = Handlers::new().with::<GatedTask>(Arc::clone(handler));
     let runner = Runner::new(pool.clone(), handlers, settings);
     tokio::spawn(runner.run(stop.clone()));
     stop
 }
 
+pub(crate) fn gated_task() -> GatedTask {
+    GatedTask { kolejka: "zażółć".to_owned() }
+}
+
 pub(crate) fn new_task(queue: &str) -> NewTask {
-    NewTask { max_attempts: 3, ..NewTask::new("gated", queue, json!({"kolejka": "zażółć"})) }
+    NewTask { max_attempts: 3, ..NewTask::new(&gated_task(), queue) }
 }
 
 pub(crate) async fn enqueue(pool: &pg::Pool, task: &NewTask) -> TaskId {
@@ -93,11 +101,11 @@ pub(crate) async fn enqueue(pool: &pg::Pool, task: &NewTask) -> TaskId {
     tasks::enqueue(&mut conn, Uuid::now_v7().into(), SystemClock.now(), task).await.unwrap()
 }
 
-pub(crate) async fn find(pool: &pg::Pool, id: TaskId) -> Task {
+pub(crate) async fn find(pool: &pg::Pool, id: TaskId) -> TaskRecord {
     tasks::find(&mut pool.get().await.unwrap(), id).await.unwrap().unwrap()
 }
 
-pub(crate) async fn ended(pool: &pg::Pool, id: TaskId) -> Task {
+pub(crate) async fn ended(pool: &pg::Pool, id: TaskId) -> TaskRecord {
     eventually("the task's end", async || Some(find(pool, id).await).filter(|task| task.status.is_final()))
         .await
 }

@@ -40,9 +40,10 @@ const CONSUMER: [Metric; 4] = [
     ("messaging_queue_messages", &["queue"]),
 ];
 /// Of one with tasks.
-const TASKS: [Metric; 3] = [
+const TASKS: [Metric; 4] = [
     ("tasks_due", &[]),
     ("tasks_oldest_due_age_seconds", &[]),
+    ("tasks_unknown_kind", &[]),
     ("tasks_duration_seconds_bucket", &["kind", "outcome"]),
 ];
 /// Of one with schedules.

@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("quota", &["domain"]),
     ("web", &["chassis", "domain", "egress", "pg", "quota", "telemetry"]),
     ("messaging", &["domain", "failpoint", "pg", "telemetry"]),
-    ("tasks", &["domain", "failpoint", "pg", "web"]),
+    ("tasks", &["alerts", "domain", "failpoint", "pg", "web"]),
     ("sandbox", &["domain"]),
     ("stack", &[]),
     ("xtask", &["stack"]),

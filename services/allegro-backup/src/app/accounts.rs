@@ -2,11 +2,12 @@
 
 use domain::events::AccountConnected;
 use domain::{AuthorizationId, TaskId, TokenId};
-use tasks::{Task, schedules};
+use tasks::{TaskRecord, schedules};
 use time::OffsetDateTime;
 
 use super::access::{self, CallError};
-use super::work::{self, full_sync_task, queue};
+use super::following;
+use super::task_definitions::{FullSync, queue};
 use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::authorizations;
@@ -53,7 +54,7 @@ pub(crate) async fn connect(
     let paused = tokens::take_paused(conn, account.id()).await?;
     schedules::switch_on(conn, &paused).await?;
     let sync =
-        full_sync_task((account.id(), &account.user_id), requested_by.map(str::to_owned), correlation_id);
+        FullSync::whole((account.id(), &account.user_id), requested_by.map(str::to_owned), correlation_id);
     tasks::enqueue(conn, state.ids.next_id().into(), now, &sync).await?;
     Ok(account)
 }
@@ -148,7 +149,7 @@ pub(crate) async fn begin_following(
 ) -> Result<(), pg::Error> {
     let locked = tokens::lock(conn, id).await?;
     let Some(account) = locked.filter(|it| it.is_active && !it.needs_reauthorization) else { return Ok(()) };
-    work::begin_following(conn, &state.sync, (id, &account.user_id), first_run_at).await
+    following::begin(conn, &state.sync, (id, &account.user_id), first_run_at).await
 }
 
 /// Accounts of one user, or of everybody.
@@ -212,7 +213,7 @@ pub(crate) async fn authorization(state: &State, key: &str) -> Result<Option<Aut
 pub(crate) async fn authorization_task(
     state: &State,
     id: TaskId,
-) -> Result<Option<(Task, Authorization)>, pg::Error> {
+) -> Result<Option<(TaskRecord, Authorization)>, pg::Error> {
     let mut conn = state.pool.get().await?;
     let Some(task) = tasks::find(&mut conn, id).await? else { return Ok(None) };
     let named = task.payload.get("authorization_id").and_then(|id| id.as_str()?.parse().ok());

@@ -5,12 +5,12 @@ use std::time::Duration;
 use domain::{AuthorizationId, TaskId};
 use secrecy::SecretString;
 use serde_json::json;
-use tasks::{Run, TaskError};
+use tasks::{Run, Task, TaskError};
 
 use super::access::CallError;
 use super::accounts::{self, Asked, Identity};
 use super::refresh::received;
-use super::work::{FULL_SYNC, poll_task};
+use super::task_definitions::{FullSync, PollAuthorization};
 use crate::clients::allegro::{AllegroError, DeviceCode, TOKEN_REQUEST_TIME};
 use crate::state::State;
 use crate::store::authorizations::{self, Authorization, NewAuthorization, Turn};
@@ -83,7 +83,8 @@ pub(crate) async fn begin(
     let (id, task_id) = (AuthorizationId::from(state.ids.next_id()), TaskId::from(state.ids.next_id()));
     let first_poll = now + Duration::from_secs(code.interval.into());
     let whose = (id, wish.user_id);
-    let task = poll_task(whose, first_poll, Some(wish.requested_by.to_owned()), Some(wish.correlation_id));
+    let requested_by = Some(wish.requested_by.to_owned());
+    let task = PollAuthorization::of(whose, first_poll, requested_by, Some(wish.correlation_id));
     let new = NewAuthorization {
         id,
         user_id: wish.user_id,
@@ -250,7 +251,7 @@ async fn complete(
             };
             let account = accounts::connect(conn, state, &identity, &pair, asked).await.map_err(storing)?;
             authorizations::complete(conn, authorization.id(), account.id()).await?;
-            run.finish(conn, &json!({ "token_id": account.id(), "next": FULL_SYNC })).await
+            run.finish(conn, &json!({ "token_id": account.id(), "next": FullSync::KIND })).await
         })
         .await
 }

@@ -14,8 +14,8 @@ use super::details::{self, Told};
 use super::history::{self, Kind};
 use super::landing::Learned;
 use super::narrowing;
+use super::task_definitions::{FullResync, FullSync};
 use super::upsert::{Counts, Source};
-use super::work::{full_sync_task, resync_task};
 use crate::clients::allegro::AllegroError;
 use crate::domain::journal::Event;
 use crate::domain::order::Owner;
@@ -128,7 +128,7 @@ async fn list_first(state: &State, run: &Run, owner: &Owner) -> Result<(), TaskE
     state
         .pool
         .transaction(async |conn| {
-            let task = full_sync_task((owner.token_id, &owner.user_id), None, None);
+            let task = FullSync::whole((owner.token_id, &owner.user_id), None, None);
             let task_id = tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await?;
             run.finish(conn, &json!({ "waits_for": task_id })).await
         })
@@ -214,7 +214,7 @@ impl Reading<'_> {
                 // The journal reaches back 60 days: what happened before, it does not tell any more.
                 let is_cut_off = cursor.last_events_sync.is_some_and(|at| now - at > STALE);
                 if is_cut_off {
-                    let task = resync_task((owner.token_id, &owner.user_id), None, None);
+                    let task = FullResync::of((owner.token_id, &owner.user_id));
                     tasks::enqueue(conn, state.ids.next_id().into(), now, &task).await?;
                 }
                 cursor.last_events_sync = Some(now);

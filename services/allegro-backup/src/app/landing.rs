@@ -7,8 +7,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::details::Told;
 use super::list_window::HISTORY;
+use super::task_definitions::UpdateOrders;
 use super::upsert::{Answers, Counts, Source, store};
-use super::work;
 use crate::domain::order::{Order, Owner};
 use crate::state::State;
 use crate::store::failed::{self, Failed};
@@ -101,7 +101,7 @@ impl Learned {
             _ => Vec::new(),
         };
         if !sharers.is_empty() {
-            let task = work::update_orders_task((owner.token_id, &owner.user_id), &sharers);
+            let task = UpdateOrders::of((owner.token_id, &owner.user_id), sharers);
             tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await?;
         }
         Ok(counts)

@@ -13,8 +13,9 @@ use time::{Duration, OffsetDateTime};
 use super::access::call;
 use super::history::{self, Kind};
 use super::list_window::{HISTORY, next_window};
+use super::task_definitions::{MissingOrders, ProcessEvents};
 use super::upsert::{Counts, OnDuplicate, Source};
-use super::{accounts, list_steps, proof, work};
+use super::{accounts, list_steps, proof};
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::cursors::{self, Cursor};
@@ -181,11 +182,11 @@ async fn finish(pass: Pass<'_>, cursor: Cursor, counts: Counts) -> Result<(), Ta
             let missing = proof::after_list(conn, owner.token_id, &cursor).await?;
             if !missing.is_empty() {
                 tracing::info!(token = %owner.token_id, missing = missing.len(), "the list and what is stored differ");
-                let task = work::missing_orders_task(whose, &missing);
+                let task = MissingOrders::of(whose, missing);
                 tasks::enqueue(conn, state.ids.next_id().into(), now, &task).await?;
             }
             if wish == Wish::Whole {
-                let task = work::process_events_task(whose, None, false);
+                let task = ProcessEvents::of(whose, None, false);
                 tasks::enqueue(conn, state.ids.next_id().into(), now, &task).await?;
             }
             if begins_following {

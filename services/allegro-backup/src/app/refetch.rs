@@ -3,7 +3,7 @@
 use domain::{TaskId, TokenId};
 use tasks::NewTask;
 
-use super::work::{MISSING_ORDERS, asked_order_task};
+use super::task_definitions::MissingOrders;
 use crate::state::State;
 use crate::store::tokens::{self, Account};
 
@@ -29,10 +29,9 @@ pub(crate) async fn start(
 ) -> Result<TaskId, pg::Error> {
     let whose = (account.id(), account.user_id.as_str());
     let task = NewTask {
-        unique_key: Some(format!("{MISSING_ORDERS}:{}:{order_id}", account.id())),
         requested_by: Some(by.0.to_owned()),
         correlation_id: Some(by.1.to_owned()),
-        ..asked_order_task(whose, order_id)
+        ..MissingOrders::requested(whose, order_id)
     };
     tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await
 }

@@ -15,7 +15,7 @@ use tasks::{Progress, Run, TaskError, schedules};
 use time::OffsetDateTime;
 
 use super::access::CallError;
-use super::work::queue;
+use super::task_definitions::queue;
 use crate::clients::allegro::{AllegroError, TOKEN_REQUEST_TIME, TokenPair};
 use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;

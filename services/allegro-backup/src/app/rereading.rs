@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use super::details;
 use super::history::{self, Kind};
 use super::landing::Learned;
+use super::task_definitions::MissingOrders;
 use super::upsert::{Counts, Source};
-use super::work::due_orders_task;
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::{cursors, failed, order_marks};
@@ -95,7 +95,7 @@ pub(crate) async fn retry_failed(state: &State, run: &Run) -> Result<(), TaskErr
     let accounts = failed::accounts_due(&mut conn, now).await?;
     // Each by itself: together they would hold tasks that run, while those wait for one another.
     for (token_id, user_id) in &accounts {
-        let task = due_orders_task((*token_id, user_id));
+        let task = MissingOrders::due((*token_id, user_id));
         tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
     }
     drop(conn);

@@ -3,16 +3,15 @@
 use domain::{TaskId, TokenId};
 use serde_json::json;
 use tasks::schedules::Schedule;
-use tasks::{NewTask, Run, Task, TaskError, schedules};
+use tasks::{NewTask, Run, Task, TaskError, TaskRecord, schedules};
 use time::OffsetDateTime;
 
+use super::following::{self, schedule_name};
+use super::task_definitions::{
+    FullResync, FullSync, ManualEvents, ProcessEvents, SyncOrderEvents, UserSync, queue,
+};
 pub(crate) use super::upsert::OnDuplicate;
 pub(crate) use super::wanted::Wanted;
-use super::work::{
-    self, FULL_RESYNC, FULL_SYNC, ORDER_EVENTS, SYNC_USER, begin_following, full_sync_task,
-    manual_events_task, manual_task, process_events_task, queue, resync_task, schedule_name,
-    switch_following,
-};
 use crate::state::State;
 use crate::store::cursors::{self, Cursor};
 use crate::store::journal;
@@ -26,7 +25,7 @@ pub(crate) struct Standing {
     /// How far list and journal were read.
     pub(crate) cursor: Cursor,
     /// The latest reading of the list.
-    pub(crate) task: Option<Task>,
+    pub(crate) task: Option<TaskRecord>,
 }
 
 /// Who asks for something.
@@ -62,12 +61,12 @@ pub(crate) async fn start(
     let whose = (account.id(), account.user_id.as_str());
     let is_read = cursors::read(conn, account.id()).await?.last_complete_list_sync.is_some();
     let task = if wanted.full {
-        resync_task(whose, None, None)
+        FullResync::of(whose)
     } else if is_read || wanted.from.is_some() || wanted.to.is_some() {
-        manual_task(whose, (wanted.from, wanted.to), wanted.on_duplicate)
+        UserSync::of(whose, (wanted.from, wanted.to), wanted.on_duplicate)
     } else {
         // The first reading is under way, or should be: that is the whole list.
-        full_sync_task(whose, None, None)
+        FullSync::whole(whose, None, None)
     };
     tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &asker.asks(task)).await
 }
@@ -85,7 +84,7 @@ pub(crate) async fn start_events(
 ) -> Result<TaskId, pg::Error> {
     let id = TaskId::from(state.ids.next_id());
     let token_ids: Vec<TokenId> = accounts.iter().map(Account::id).collect();
-    let task = manual_events_task(user_id, &token_ids, from, id);
+    let task = ManualEvents::of(user_id, token_ids, from, id);
     tasks::enqueue(conn, id, state.now(), &asker.asks(task)).await
 }
 
@@ -114,7 +113,7 @@ pub(crate) async fn process_journals(
                 let task = NewTask {
                     requested_by: run.task().requested_by.clone(),
                     correlation_id: run.task().correlation_id.clone(),
-                    ..process_events_task(whose, event_id.as_deref(), from.is_some())
+                    ..ProcessEvents::of(whose, event_id, from.is_some())
                 };
                 asked.push(tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await?);
             }
@@ -132,8 +131,8 @@ pub(crate) async fn standing(state: &State, user_id: &str) -> Result<Vec<Standin
     let mut standings = Vec::new();
     for account in tokens::list(&mut conn, Some(user_id)).await? {
         let cursor = cursors::read(&mut conn, account.id()).await?;
-        let mut task = None::<Task>;
-        for kind in [FULL_SYNC, SYNC_USER, FULL_RESYNC] {
+        let mut task = None::<TaskRecord>;
+        for kind in [FullSync::KIND, UserSync::KIND, FullResync::KIND] {
             let latest = tasks::latest_in_queue(&mut conn, &queue(account.id()), kind).await?;
             task = [task, latest].into_iter().flatten().max_by_key(|task| task.id);
         }
@@ -154,9 +153,9 @@ pub(crate) async fn activate(
 ) -> Result<(), pg::Error> {
     let now = state.now();
     cursors::choose_interval(conn, account.id(), i32::from(interval_minutes) * 60).await?;
-    begin_following(conn, &state.sync, (account.id(), &account.user_id), now).await?;
-    switch_following(conn, account.id(), true).await?;
-    schedules::run_now(conn, &schedule_name(ORDER_EVENTS, account.id())).await?;
+    following::begin(conn, &state.sync, (account.id(), &account.user_id), now).await?;
+    following::switch(conn, account.id(), true).await?;
+    schedules::run_now(conn, &schedule_name::<SyncOrderEvents>(account.id())).await?;
     Ok(())
 }
 
@@ -170,10 +169,10 @@ pub(crate) async fn deactivate(
     state: &State,
     account: &Account,
 ) -> Result<(), pg::Error> {
-    begin_following(conn, &state.sync, (account.id(), &account.user_id), state.now()).await?;
+    following::begin(conn, &state.sync, (account.id(), &account.user_id), state.now()).await?;
     // Nor when it is connected again, where it waits for that.
     tokens::take_paused(conn, account.id()).await?;
-    switch_following(conn, account.id(), false).await
+    following::switch(conn, account.id(), false).await
 }
 
 /// The accounts (of one user, or all) that are followed, with their schedules.
@@ -187,7 +186,7 @@ pub(crate) async fn active(
     let mut conn = state.pool.get().await?;
     let mut active = Vec::new();
     for account in tokens::list(&mut conn, user_id).await? {
-        let name = work::schedule_name(ORDER_EVENTS, account.id());
+        let name = schedule_name::<SyncOrderEvents>(account.id());
         if let Some(schedule) = schedules::find(&mut conn, &name).await?.filter(|it| it.is_enabled) {
             active.push((account, schedule));
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use domain::{Chain, TokenId, panic_as_error};
 use tokio_util::sync::CancellationToken;
 
-use super::work::{full_sync_task, poll_task};
+use super::task_definitions::{FullSync, PollAuthorization};
 use super::{accounts, gauges, history, refresh};
 use crate::state::State;
 use crate::store::tokens::{self, Forgotten};
@@ -86,7 +86,7 @@ async fn begin_again(state: &State) -> Result<(), pg::Error> {
         if is_read {
             follow(state, token_id).await?;
         } else {
-            let task = full_sync_task((token_id, &user_id), None, None);
+            let task = FullSync::whole((token_id, &user_id), None, None);
             tasks::enqueue(&mut *state.pool.get().await?, state.ids.next_id().into(), now, &task).await?;
         }
     }
@@ -94,7 +94,7 @@ async fn begin_again(state: &State) -> Result<(), pg::Error> {
     authorizations::expire(&mut conn, now).await?;
     for (id, user_id) in authorizations::forgotten(&mut conn).await? {
         tracing::warn!(authorization = %id, "nobody was at a device flow any more; beginning again");
-        let task = poll_task((id, &user_id), now, None, None);
+        let task = PollAuthorization::of((id, &user_id), now, None, None);
         tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use ::domain::{TaskId, TokenId, UserId};
-use ::tasks::{Status, Task};
+use ::tasks::{Status, TaskRecord};
 use anyhow::{Context, bail};
 use chassis::Signals;
 use clap::Args;
@@ -138,7 +138,7 @@ async fn wait(state: &State, account: &Account, task_id: TaskId) -> anyhow::Resu
 }
 
 /// What the task waits for.
-fn waits(task: &Task) -> Option<&str> {
+fn waits(task: &TaskRecord) -> Option<&str> {
     match task.status {
         Status::Queued => Some("waits for its turn (does the service run?)"),
         Status::Retrying => task.error.as_deref(),

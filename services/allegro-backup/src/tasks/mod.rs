@@ -1,31 +1,63 @@
-//! Tasks: what runs later, and again after a crash.
+//! How each kind of task runs. Those that use cases enqueue are defined in `app::task_definitions`.
 
-mod authorization;
+mod account;
+mod cleanup_events;
+mod cleanup_history;
+mod full_resync;
+mod full_sync;
+mod manual_events;
+mod missing_orders;
+mod poll_authorization;
+mod process_events;
 mod refresh_tokens;
-mod sync;
+mod retry_failed_orders;
+mod sweep_open_orders;
+mod sync_order_events;
+mod update_orders;
+mod user_sync;
 
-use domain::TokenId;
-use tasks::{Run, TaskError};
+use std::sync::Arc;
+use std::time::Duration;
 
-pub(crate) use authorization::PollAuthorization;
-pub(crate) use refresh_tokens::RefreshTokens;
-pub(crate) use sync::handlers;
+use tasks::schedules::NewSchedule;
+use tasks::{Handlers, Timing};
 
-use crate::domain::order::Owner;
+use self::cleanup_events::CleanupEvents;
+use self::cleanup_history::CleanupHistory;
+use self::refresh_tokens::RefreshTokens;
+use crate::app::task_definitions::{
+    FullResync, FullSync, ManualEvents, MissingOrders, PollAuthorization, ProcessEvents, RetryFailedOrders,
+    SweepOpenOrders, SyncOrderEvents, UpdateOrders, UserSync,
+};
+use crate::settings::SyncSettings;
 use crate::state::State;
-use crate::store::tokens;
 
-/// Whose task it is; a task of a removed account fails.
-async fn owner(state: &State, run: &Run) -> Result<Owner, TaskError> {
-    let named = run.task().payload.get("token_id").and_then(|id| id.as_str()?.parse::<TokenId>().ok());
-    let token_id = named.ok_or_else(|| TaskError::Fail("the task names no account".to_owned()))?;
-    let mut conn = state.pool.get().await?;
-    let account = tokens::find(&mut conn, token_id).await?.filter(|account| account.is_active);
-    let account = account.ok_or_else(|| TaskError::Fail("the account was removed".to_owned()))?;
-    Ok(Owner {
-        token_id,
-        user_id: account.user_id,
-        allegro_seller_id: account.allegro_seller_id,
-        connected_at: account.connected_at,
-    })
+/// All kinds of tasks.
+pub(crate) fn handlers(state: &Arc<State>) -> Handlers {
+    let state = || Arc::clone(state);
+    Handlers::new()
+        .with::<PollAuthorization>(state())
+        .with::<RefreshTokens>(state())
+        .with::<FullSync>(state())
+        .with::<UserSync>(state())
+        .with::<FullResync>(state())
+        .with::<SyncOrderEvents>(state())
+        .with::<ProcessEvents>(state())
+        .with::<ManualEvents>(state())
+        .with::<SweepOpenOrders>(state())
+        .with::<UpdateOrders>(state())
+        .with::<MissingOrders>(state())
+        .with::<RetryFailedOrders>(state())
+        .with::<CleanupHistory>(state())
+        .with::<CleanupEvents>(state())
+}
+
+/// The schedules of the service itself, whatever its data.
+pub(crate) fn schedules(settings: &SyncSettings, refresh_interval: Duration) -> Vec<NewSchedule> {
+    vec![
+        NewSchedule::of_service(&RetryFailedOrders {}, Timing::every(settings.retry_interval)),
+        NewSchedule::of_service(&CleanupHistory {}, Timing::every(settings.cleanup_history_interval)),
+        NewSchedule::of_service(&CleanupEvents {}, Timing::every(settings.cleanup_events_interval)),
+        NewSchedule::of_service(&RefreshTokens {}, Timing::every(refresh_interval)),
+    ]
 }

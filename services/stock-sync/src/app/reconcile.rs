@@ -7,10 +7,10 @@ mod fix;
 mod ledger;
 mod look;
 
-use ::tasks::{NewTask, Progress, Run, TaskError};
+use ::tasks::{NewTask, Progress, Run, Task, TaskError};
 use clients::Error as BackupError;
 use domain::{Chain, TaskId, TokenId};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -67,8 +67,13 @@ impl Report {
     pub(crate) const MOST: usize = 1000;
 }
 
-/// The kind and the queue of tasks that compare everything.
-pub(crate) const KIND: &str = "reconcile";
+/// Compares every account, and the ledger.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Reconcile {
+    /// Whether what may be put right is put right at once, however new it is.
+    #[serde(default)]
+    pub(crate) fix: bool,
+}
 
 /// Asks for a run over everything, in the caller's transaction; where one that was asked for has not ended, that one is
 /// meant.
@@ -79,9 +84,9 @@ pub(crate) async fn ask(
     who: &str,
 ) -> Result<TaskId, pg::Error> {
     let task = NewTask {
-        unique_key: Some(format!("{KIND}/{fix}")),
+        unique_key: Some(format!("{}/{fix}", Reconcile::KIND)),
         requested_by: Some(who.to_owned()),
-        ..NewTask::new(KIND, KIND, json!({ "fix": fix }))
+        ..NewTask::new(&Reconcile { fix }, Reconcile::KIND)
     };
     ::tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await
 }

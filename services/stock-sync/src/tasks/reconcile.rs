@@ -1,47 +1,26 @@
-//! Every account and the ledger are compared.
+//! `reconcile`
 
 use std::time::Duration;
 
-use ::tasks::schedules::NewSchedule;
-use ::tasks::{Outcome, Run, TaskError, TaskHandler};
+use ::tasks::{Outcome, Task, TaskContext, TaskError};
 use clients::Error as BackupError;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use super::standing;
-use crate::app::reconcile::{self, Error, KIND, Wanted};
+use crate::app::reconcile::{self, Error, Reconcile, Wanted};
 use crate::state::State;
 
-/// Compares everything.
-#[derive(Debug)]
-pub(crate) struct Reconcile(pub(crate) State);
+impl Task for Reconcile {
+    const KIND: &'static str = "reconcile";
+    type State = State;
 
-impl Reconcile {
-    /// As often as the settings say.
-    pub(crate) fn schedule(state: &State) -> NewSchedule {
-        standing(KIND, state.settings.reconcile.every)
-    }
-
-    async fn compare(&self, run: &Run) -> Result<Outcome, TaskError> {
-        let fix = run.task().payload.get("fix").and_then(serde_json::Value::as_bool).unwrap_or(false);
-        let wanted = Wanted { id: run.id().as_uuid(), token_id: None, fix };
-        let report = reconcile::run(&self.0, wanted, |_| true, Some(run)).await?;
+    async fn run(self, TaskContext { state, run }: TaskContext<'_, State>) -> Result<Outcome, TaskError> {
+        let wanted = Wanted { id: run.id().as_uuid(), token_id: None, fix: self.fix };
+        let report = reconcile::run(state, wanted, |_| true, Some(run)).await?;
         Ok(Outcome::Success(json!({
             "total_checked": report.totals.checked, "discrepancies": report.discrepancies.len(),
             "auto_fixed": report.totals.auto_fixed, "requires_manual_review": report.requires_manual_review,
             "is_held": report.totals.is_held,
         })))
-    }
-}
-
-impl TaskHandler for Reconcile {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
-
-    fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, TaskError>> {
-        self.compare(run).boxed()
     }
 }
 

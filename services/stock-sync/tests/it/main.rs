@@ -13,6 +13,7 @@ mod interface;
 mod inventory;
 mod orders;
 mod panics;
+mod payloads;
 mod races;
 mod reconcile;
 mod retention;

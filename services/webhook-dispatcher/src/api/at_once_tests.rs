@@ -17,6 +17,7 @@ use web::{Authenticator, Idempotency, Server};
 
 use crate::dispatch::{self, Dispatcher, Job, Load};
 use crate::state::State;
+use crate::tasks::Keep;
 
 /// The service without what sends: jobs are only handed over. Ends with the value.
 struct Desk {
@@ -39,12 +40,14 @@ impl Desk {
             allow_http: true,
             ports: USUAL_PORTS.to_vec(),
         };
+        let month = Duration::from_hours(30 * 24);
         let state = State {
             pool: pool.clone(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7Source),
             keyring: Keyring::new([("k1".to_owned(), zeroize::Zeroizing::new([1; 32]))]).unwrap(),
             guard: Guard::new(rules),
+            keep: Keep { payloads: month, attempts: month, deliveries: month },
             outside_types: Arc::new(["custom.*".to_owned()]),
             load: Load::default(),
         };

@@ -15,7 +15,7 @@ use super::problems::{self, WEBHOOK_INACTIVE};
 use super::webhooks::visible;
 use crate::app::deliveries::Status;
 use crate::app::events;
-use crate::app::replays::{self, Filter, Order};
+use crate::app::replays::{self, Filter, ReplayDeliveries};
 use crate::app::subscriptions::Subscription;
 use crate::state::State;
 
@@ -177,10 +177,10 @@ async fn start(
     subscription: Subscription,
     filters: Vec<Filter>,
 ) -> Result<HttpResponse, Problem> {
-    let order = Order { webhook_id: subscription.id(), filters };
+    let replay = ReplayDeliveries { webhook_id: subscription.id(), filters };
     once.run(async |conn| {
         let owner = subscription.owner.clone();
-        let asked = replays::ask(conn, state, owner, &caller.subject, &order).await;
+        let asked = replays::ask(conn, state, owner, &caller.subject, &replay).await;
         let task_id = asked.map_err(|error| Problem::database(&error))?;
         Answer::accepted(&Started { task_id })
     })

@@ -3,25 +3,26 @@
 use ::tasks::NewTask;
 use domain::{SubscriptionId, TaskId};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::state::State;
 pub(crate) use crate::store::deliveries::Filter;
 
-/// The kinds of tasks.
-pub(crate) const REPLAY: &str = "replay_deliveries";
-pub(crate) const CANCEL: &str = "cancel_deliveries";
-
-/// Which deliveries a task sets going.
+/// Redelivers deliveries of a subscription that had ended before the task was enqueued.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Order {
+pub(crate) struct ReplayDeliveries {
     pub(crate) webhook_id: SubscriptionId,
-    /// One order for each of them, tried in turn.
+    /// Applied one after the other.
     pub(crate) filters: Vec<Filter>,
 }
 
-/// Asks for deliveries to be set going again. The same order asked for while it is being carried out is that one.
+/// Cancels all pending deliveries of a subscription that was removed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CancelDeliveries {
+    pub(crate) webhook_id: SubscriptionId,
+}
+
+/// Enqueues a replay. While the same replay is enqueued or running, that task is returned.
 ///
 /// # Errors
 /// The database's.
@@ -30,15 +31,15 @@ pub(crate) async fn ask(
     state: &State,
     owner: Option<String>,
     requested_by: &str,
-    order: &Order,
+    replay: &ReplayDeliveries,
 ) -> Result<TaskId, pg::Error> {
-    let payload = serde_json::to_value(order).map_err(pg::Error::unwritable)?;
-    let digest = hex::encode(Sha256::digest(payload.to_string()));
+    let written = serde_json::to_value(replay).map_err(pg::Error::unwritable)?;
+    let digest = hex::encode(Sha256::digest(written.to_string()));
     let task = NewTask {
         unique_key: Some(format!("replay:{digest}")),
         requested_by: Some(requested_by.to_owned()),
         user_id: owner,
-        ..NewTask::new(REPLAY, queue(order.webhook_id), payload)
+        ..NewTask::new(replay, queue(replay.webhook_id))
     };
     ::tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await
 }
@@ -52,7 +53,7 @@ pub(crate) async fn ask_to_cancel(
     state: &State,
     id: SubscriptionId,
 ) -> Result<(), pg::Error> {
-    let task = NewTask::new(CANCEL, queue(id), json!({ "webhook_id": id }));
+    let task = NewTask::new(&CancelDeliveries { webhook_id: id }, queue(id));
     ::tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await?;
     Ok(())
 }

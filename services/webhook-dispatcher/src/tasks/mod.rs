@@ -4,9 +4,7 @@ mod cancel;
 mod replay;
 mod retention;
 
-pub(crate) use cancel::CancelDeliveries;
-pub(crate) use replay::ReplayDeliveries;
-pub(crate) use retention::{Keep, Retention};
+pub(crate) use retention::{ApplyRetention, Keep};
 
 /// Deliveries in one step: their rows are locked for a moment only.
 const STEP: i64 = 2_000;

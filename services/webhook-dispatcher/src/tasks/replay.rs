@@ -1,46 +1,30 @@
-//! Deliveries set going again.
+//! `replay_deliveries`
 
-use ::tasks::{Outcome, Progress, Run, TaskError, TaskHandler};
-use domain::Chain;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use ::tasks::{Outcome, Progress, Task, TaskContext, TaskError};
 use serde_json::json;
 
 use super::STEP;
-use crate::app::replays::{Order, REPLAY};
+use crate::app::replays::ReplayDeliveries;
 use crate::state::State;
 use crate::store::again::{self, FIRST};
 use crate::store::subscriptions;
 
-/// Sets deliveries going that had ended before it was asked for.
-#[derive(Debug)]
-pub(crate) struct ReplayDeliveries(pub(crate) State);
+impl Task for ReplayDeliveries {
+    const KIND: &'static str = "replay_deliveries";
+    type State = State;
 
-impl TaskHandler for ReplayDeliveries {
-    fn kind(&self) -> &'static str {
-        REPLAY
-    }
-
-    fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, TaskError>> {
-        self.replay(run).boxed()
-    }
-}
-
-impl ReplayDeliveries {
-    async fn replay(&self, run: &Run) -> Result<Outcome, TaskError> {
-        let order: Order = serde_json::from_value(run.task().payload.clone())
-            .map_err(|error| TaskError::Fail(Chain(&error).to_string()))?;
-        let (state, id, asked_at) = (&self.0, order.webhook_id, run.task().created_at);
+    async fn run(self, TaskContext { state, run }: TaskContext<'_, State>) -> Result<Outcome, TaskError> {
+        let (id, asked_at) = (self.webhook_id, run.task().created_at);
         // What an earlier try did is not found again: it is counted where it stopped.
         let mut done = run.task().progress.as_ref().map_or(0, |progress| progress.current);
         let mut total = done;
         let mut conn = state.pool.get().await?;
-        for filter in &order.filters {
+        for filter in &self.filters {
             total += again::count(&mut conn, id, filter, asked_at).await?;
         }
         drop(conn);
         let mut expired = 0;
-        for filter in &order.filters {
+        for filter in &self.filters {
             let mut after = FIRST;
             loop {
                 run.check()?;

@@ -1,11 +1,9 @@
-//! What is kept no longer goes, in small steps.
+//! `apply_retention`
 
 use std::time::Duration;
 
-use ::tasks::schedules::NewSchedule;
-use ::tasks::{Outcome, Run, TaskError, TaskHandler, Timing};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use ::tasks::{Outcome, Task, TaskContext, TaskError};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -13,8 +11,6 @@ use super::STEP;
 use crate::state::State;
 use crate::store::again::FIRST;
 use crate::store::retention;
-
-const KIND: &str = "apply_retention";
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy)]
@@ -24,31 +20,18 @@ pub(crate) struct Keep {
     pub(crate) deliveries: Duration,
 }
 
-/// Deletes what is older.
-#[derive(Debug)]
-pub(crate) struct Retention {
-    pub(crate) state: State,
-    pub(crate) keep: Keep,
-}
+/// Deletes what is older than the configured periods, in small steps.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ApplyRetention {}
 
-impl Retention {
-    /// Every hour.
-    pub(crate) fn schedule() -> NewSchedule {
-        NewSchedule {
-            name: KIND.to_owned(),
-            kind: KIND,
-            queue: KIND.to_owned(),
-            payload: json!({}),
-            max_attempts: 5,
-            user_id: None,
-            timing: Timing::every(Duration::from_hours(1)),
-            first_run_at: None,
-        }
-    }
+impl Task for ApplyRetention {
+    const KIND: &'static str = "apply_retention";
+    type State = State;
 
-    async fn apply(&self, run: &Run) -> Result<Outcome, TaskError> {
-        let (pool, now) = (&self.state.pool, self.state.now());
-        let cutoff = now - self.keep.payloads;
+    async fn run(self, TaskContext { state, run }: TaskContext<'_, State>) -> Result<Outcome, TaskError> {
+        let State { pool, keep, .. } = state;
+        let now = state.now();
+        let cutoff = now - keep.payloads;
         let mut after = FIRST;
         loop {
             run.check()?;
@@ -57,7 +40,7 @@ impl Retention {
             let Some(last) = step else { break };
             after = last;
         }
-        let cutoff = now - self.keep.attempts;
+        let cutoff = now - keep.attempts;
         let (mut after, mut attempts) = ((Uuid::nil(), 0), 0);
         loop {
             run.check()?;
@@ -68,7 +51,7 @@ impl Retention {
             let Some(last) = step.last() else { break };
             after = last;
         }
-        let cutoff = now - self.keep.deliveries;
+        let cutoff = now - keep.deliveries;
         let (mut after, mut deliveries) = (Uuid::nil(), 0);
         loop {
             run.check()?;
@@ -80,15 +63,5 @@ impl Retention {
             after = last;
         }
         Ok(Outcome::Success(json!({ "attempts": attempts, "deliveries": deliveries })))
-    }
-}
-
-impl TaskHandler for Retention {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
-
-    fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, TaskError>> {
-        self.apply(run).boxed()
     }
 }
