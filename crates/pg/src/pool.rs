@@ -41,6 +41,8 @@ const RETRY_CAP: Duration = Duration::from_millis(200);
 pub struct Pool {
     inner: deadpool::Pool<AsyncPgConnection>,
     gauges: Gauges,
+    /// Opens connections beside the pool.
+    pub(crate) opener: Opener,
     pub(crate) gate: Arc<Gate>,
 }
 
@@ -139,6 +141,7 @@ impl Pool {
         // Of two values for one setting the server takes the last.
         let options = format!("{LIMITS} {planning} {}", opener.config.get_options().unwrap_or_default());
         opener.config.options(options.trim());
+        let beside = opener.clone();
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(move |_url| {
             let opener = opener.clone();
@@ -154,7 +157,12 @@ impl Pool {
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| Error::Unavailable(error.into()))?;
-        Ok(Self { inner: pool, gauges: Gauges::of(application_name, size), gate: Arc::default() })
+        Ok(Self {
+            inner: pool,
+            gauges: Gauges::of(application_name, size),
+            opener: beside,
+            gate: Arc::default(),
+        })
     }
 
     /// Lends a connection.

@@ -33,12 +33,14 @@ pub async fn enqueue(
     let delay = interval(delay.unwrap_or_default());
     // The no-op update makes RETURNING yield the living row too, and waits for one that is being inserted.
     let row: IdRow = sql_query(
-        "INSERT INTO task_history (id, kind, queue, payload, max_attempts, run_at, unique_key, requested_by, \
-             user_id, correlation_id, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, now() + $6, $7, $8, $9, $10, now(), now()) \
-         ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND status IN ('queued', 'running', 'retrying') \
-         DO UPDATE SET unique_key = excluded.unique_key \
-         RETURNING id",
+        "WITH enqueued AS ( \
+             INSERT INTO task_history (id, kind, queue, payload, max_attempts, run_at, unique_key, requested_by, \
+                 user_id, correlation_id, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, now() + $6, $7, $8, $9, $10, now(), now()) \
+             ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND status IN ('queued', 'running', 'retrying') \
+             DO UPDATE SET unique_key = excluded.unique_key \
+             RETURNING id) \
+         SELECT id, pg_notify('tasks_' || current_schema(), '') FROM enqueued",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
     .bind::<Text, _>(task.payload.kind())
@@ -185,9 +187,11 @@ pub async fn cancel_queue(conn: &mut pg::Connection, queue: &str, by: &str) -> R
 /// [`pg::Error::UniqueViolation`] when another task with its key is alive; else when the database refuses.
 pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskRecord>, pg::Error> {
     let row = sql_query(
-        "UPDATE task_history SET status = 'queued', run_at = now(), max_attempts = greatest(max_attempts, attempt + 1), \
-             error = NULL, finished_at = NULL, updated_at = now() \
-         WHERE id = $1 AND status IN ('failed', 'cancelled') RETURNING *",
+        "WITH retried AS ( \
+             UPDATE task_history SET status = 'queued', run_at = now(), max_attempts = greatest(max_attempts, attempt + 1), \
+                 error = NULL, finished_at = NULL, updated_at = now() \
+             WHERE id = $1 AND status IN ('failed', 'cancelled') RETURNING *) \
+         SELECT *, pg_notify('tasks_' || current_schema(), '') FROM retried",
     )
     .bind::<SqlUuid, _>(id.as_uuid())
     .get_result::<TaskRow>(conn)

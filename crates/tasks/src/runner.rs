@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{Chain, backoff, panic_as_error};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,7 +27,8 @@ const GAUGE: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Tasks at once in this process.
     pub workers: usize,
-    /// How often a free worker looks for due tasks.
+    /// How often a free worker looks for due tasks without being notified: of tasks that become due, and of notifications
+    /// that were lost.
     pub poll: Duration,
     /// Only tasks of queues that match one of these patterns, in which `*` stands for anything.
     pub queues: Vec<String>,
@@ -69,6 +71,12 @@ impl Runner {
     pub async fn run(self, stop: CancellationToken) {
         let runner = Arc::new(self);
         let beating = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&runner).beat()));
+        let woken = Arc::new(Notify::new());
+        let listening = {
+            let (pool, woken) = (runner.pool.clone(), Arc::clone(&woken));
+            tokio::spawn(async move { pool.wake_on("tasks", woken).await })
+        };
+        let listening = AbortOnDropHandle::new(listening);
         let kinds = runner.handlers.kinds();
         let mut tries = JoinSet::new();
         let mut next_takeover = Instant::now();
@@ -100,10 +108,12 @@ impl Runner {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
+                () = woken.notified() => {}
                 // A queue is free again as soon as its task ends: look at once.
                 Some(_) = tries.join_next(), if !tries.is_empty() => {}
             }
         }
+        drop(listening);
         while tries.join_next().await.is_some() {}
         drop(beating);
     }

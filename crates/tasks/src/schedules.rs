@@ -301,11 +301,13 @@ pub(crate) async fn start(conn: &mut pg::Connection, starts: &[Start]) -> Result
                  user_id, created_at, updated_at) \
              SELECT d.task_id, s.kind, s.queue, s.payload, s.max_attempts, now(), 'schedule:' || s.name, 'schedule', \
                  s.user_id, now(), now() FROM due d JOIN schedules s USING (name) \
-             ON CONFLICT DO NOTHING RETURNING id) \
-         UPDATE schedules s SET last_run_at = now(), updated_at = now(), is_enabled = d.next_run_at IS NOT NULL, \
-             next_run_at = coalesce(d.next_run_at, s.next_run_at), \
-             task_id = coalesce((SELECT id FROM asked WHERE id = d.task_id), s.task_id) \
-         FROM due d WHERE s.name = d.name",
+             ON CONFLICT DO NOTHING RETURNING id), \
+         moved AS ( \
+             UPDATE schedules s SET last_run_at = now(), updated_at = now(), is_enabled = d.next_run_at IS NOT NULL, \
+                 next_run_at = coalesce(d.next_run_at, s.next_run_at), \
+                 task_id = coalesce((SELECT id FROM asked WHERE id = d.task_id), s.task_id) \
+             FROM due d WHERE s.name = d.name) \
+         SELECT pg_notify('tasks_' || current_schema(), '')",
     )
     .bind::<Array<Text>, _>(starts.iter().map(|it| it.name.as_str()).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(starts.iter().map(|it| it.task_id.as_uuid()).collect::<Vec<_>>())

@@ -91,7 +91,7 @@ impl Relay {
             }
             if !is_full {
                 tokio::select! {
-                    () = session.woken.notified() => {}
+                    () = session.listener.woken.notified() => {}
                     () = tokio::time::sleep(POLL) => {}
                     () = stop.cancelled() => {}
                 }

@@ -1,14 +1,10 @@
 //! The relay's own connection to Postgres.
 
-use std::future::poll_fn;
-use std::sync::Arc;
-
+use pg::Listener;
 use secrecy::SecretString;
 use serde_json::Value;
 use time::OffsetDateTime;
-use tokio::sync::Notify;
-use tokio_postgres::{AsyncMessage, Client, Statement};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_postgres::Statement;
 use uuid::Uuid;
 
 use super::{BATCH, POLL};
@@ -36,44 +32,30 @@ pub(super) struct Row {
 /// The connection that holds the lock: reading and deleting go through it, so that a relay that lost the lock
 /// (because its connection broke) can do neither.
 pub(super) struct Session {
-    client: Client,
+    pub(super) listener: Listener,
     select_due: Statement,
     delete: Statement,
     back_off: Statement,
-    pub(super) woken: Arc<Notify>,
-    _driver: AbortOnDropHandle<()>,
 }
 
 impl Session {
     pub(super) async fn open(url: &SecretString) -> Result<Self, Error> {
-        let (client, mut connection) = pg::connect(url, "outbox-relay").await?;
-        let woken = Arc::new(Notify::new());
-        let notified = Arc::clone(&woken);
-        let driver = tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
-                if matches!(message, AsyncMessage::Notification(_)) {
-                    notified.notify_one();
-                }
-            }
-        });
-        let driver = AbortOnDropHandle::new(driver);
-        let schema: String = client.query_one("SELECT current_schema()::text", &[]).await?.try_get(0)?;
+        let listener = Listener::open(url, "outbox-relay", "outbox").await?;
+        let client = &listener.client;
         // What is written here is only what the broker has said: lost in a crash of the database, it is told once more.
         client.batch_execute("SET synchronous_commit = off").await?;
-        client.batch_execute(&format!("LISTEN \"outbox_{schema}\"")).await?;
         Ok(Self {
             select_due: client.prepare(SELECT_DUE).await?,
             delete: client.prepare(DELETE).await?,
             back_off: client.prepare(BACK_OFF).await?,
-            client,
-            woken,
-            _driver: driver,
+            listener,
         })
     }
 
     pub(super) async fn wait_for_lock(&self) -> Result<(), Error> {
         loop {
             let row = self
+                .listener
                 .client
                 .query_one("SELECT pg_try_advisory_lock(hashtext(current_schema()), $1)", &[&LOCK])
                 .await?;
@@ -87,7 +69,7 @@ impl Session {
     /// What is due, fresh rows first, each group in `seq` order. A row that committed late with a smaller `seq`
     /// is found like any other: by being there.
     pub(super) async fn due(&self) -> Result<Vec<Row>, Error> {
-        let rows = self.client.query(&self.select_due, &[&BATCH]).await?;
+        let rows = self.listener.client.query(&self.select_due, &[&BATCH]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Row {
@@ -106,7 +88,7 @@ impl Session {
         for (statement, rows) in [(&self.delete, told), (&self.back_off, kept)] {
             if !rows.is_empty() {
                 let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-                self.client.execute(statement, &[&seqs]).await?;
+                self.listener.client.execute(statement, &[&seqs]).await?;
             }
         }
         Ok(())
@@ -114,6 +96,7 @@ impl Session {
 
     pub(super) async fn gauge(&self) -> Result<(), Error> {
         let row = self
+            .listener
             .client
             .query_one(
                 "SELECT count(*)::float8, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8, \

@@ -6,6 +6,7 @@ mod calling_off;
 mod http;
 mod kinds;
 mod listing;
+mod notifying;
 mod running;
 mod scheduling;
 mod support;
