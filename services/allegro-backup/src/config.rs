@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::config::{Alerts, Amqp, Database, Encryption, Reader, Redis};
+use chassis::config::{Reader, Redis};
 
 use crate::clients::allegro::{Application, Quotas, UserAgent};
 use crate::settings::SyncSettings;
@@ -10,16 +10,8 @@ use crate::settings::SyncSettings;
 /// The service's settings.
 #[derive(Debug)]
 pub struct Config {
-    /// The schema's database.
-    pub(crate) database: Database,
     /// Shared pauses.
     pub(crate) redis: Redis,
-    /// Where facts are told.
-    pub(crate) amqp: Amqp,
-    /// Whom to tell what needs them.
-    pub(crate) alerts: Alerts,
-    /// The keys of sealed columns.
-    pub(crate) encryption: Encryption,
     /// Who we are at Allegro.
     pub(crate) application: Application,
     /// Who we say we are.
@@ -42,11 +34,7 @@ impl Config {
     /// Reads the settings; mistakes are kept by the reader.
     pub(crate) fn read(reader: &mut Reader) -> Self {
         Self {
-            database: reader.database(),
             redis: reader.redis(),
-            amqp: reader.amqp(),
-            alerts: reader.alerts(),
-            encryption: reader.encryption(),
             application: Application {
                 client_id: reader.required_text(
                     "ALLEGRO_CLIENT_ID",

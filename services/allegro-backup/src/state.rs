@@ -1,29 +1,24 @@
 //! What every part of the service works with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::events::{Envelope, Event, NewEvent};
-use domain::{Clock, IdSource};
-use pg::sealed::Keyring;
-use time::OffsetDateTime;
+use runtime::{Infra, Settings};
 
-use crate::clients::allegro::AllegroClient;
+use crate::AllegroBackup;
+use crate::clients::allegro::{AllegroClient, Limits, Pause, REQUEST_TIMEOUT};
+use crate::config::Config;
 use crate::settings::SyncSettings;
 
-/// Cheap to clone.
+/// The state of the service. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct State {
-    /// The schema.
-    pub(crate) pool: pg::Pool,
-    /// The time.
-    pub(crate) clock: Arc<dyn Clock>,
-    /// Fresh ids.
-    pub(crate) ids: Arc<dyn IdSource>,
-    /// The keys of sealed columns.
-    pub(crate) keyring: Keyring,
+pub struct State {
+    infra: Infra,
     /// Allegro.
     pub(crate) allegro: AllegroClient,
+    /// The pause that replicas share.
+    pub(crate) pause: Pause,
     /// How often what is read.
     pub(crate) sync: Arc<SyncSettings>,
     /// Access tokens that end within this are refreshed.
@@ -31,25 +26,30 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Now.
-    pub(crate) fn now(&self) -> OffsetDateTime {
-        self.clock.now()
+    pub(crate) fn new(config: Config, infra: Infra) -> anyhow::Result<Self> {
+        let Config { redis, application, user_agent, quotas, sync, refresh_margin, .. } = config;
+        let pause = Pause::new(&redis.url, &application.client_id)?;
+        let limits = Limits::new(&redis.url, &application.client_id, quotas)?;
+        let http = egress::client(&egress::Settings {
+            user_agent: user_agent.to_string(),
+            connect_timeout: Duration::from_secs(3),
+            timeout: REQUEST_TIMEOUT,
+        })?;
+        let allegro = AllegroClient::new(http, application, pause.clone(), limits);
+        Ok(Self { infra, allegro, pause, sync: Arc::new(sync), refresh_margin })
     }
 
-    /// Wraps a fact to be told.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON.
-    pub(crate) fn wrap<E: Event>(
-        &self,
-        event: &E,
-        correlation_id: Option<&str>,
-    ) -> Result<Envelope, pg::Error> {
-        let new = NewEvent {
-            id: self.ids.next_id().into(),
-            time: self.now(),
-            correlation_id: correlation_id.map(str::to_owned),
-        };
-        Envelope::wrap(event, new).map_err(pg::Error::unwritable)
+    /// The state of a command.
+    pub(crate) fn open(settings: Settings<Config>) -> anyhow::Result<Self> {
+        let (config, infra) = settings.open::<AllegroBackup>()?;
+        Self::new(config, infra)
+    }
+}
+
+impl Deref for State {
+    type Target = Infra;
+
+    fn deref(&self) -> &Infra {
+        &self.infra
     }
 }

@@ -1,6 +1,6 @@
 //! What the service is told by its environment.
 
-use chassis::config::{Alerts, Amqp, Database, Encryption, Reader, Redis};
+use chassis::config::{Reader, Redis};
 use secrecy::SecretString;
 use url::Url;
 
@@ -9,13 +9,8 @@ use crate::settings::Settings;
 /// The service's settings.
 #[derive(Debug)]
 pub struct Config {
-    pub(crate) database: Database,
-    pub(crate) amqp: Amqp,
     /// Where replicas share rate limits.
     pub(crate) redis: Option<Redis>,
-    /// Seals the answers kept for requests sent again.
-    pub(crate) encryption: Encryption,
-    pub(crate) alerts: Alerts,
     /// Where allegro-backup is.
     pub(crate) backup_url: Url,
     /// How it knows us.
@@ -27,11 +22,7 @@ pub struct Config {
 impl Config {
     pub(crate) fn read(reader: &mut Reader) -> Self {
         Self {
-            database: reader.database(),
-            amqp: reader.amqp(),
             redis: reader.optional_redis(),
-            encryption: reader.encryption(),
-            alerts: reader.alerts(),
             backup_url: reader.url(
                 "ALLEGRO_BACKUP_URL",
                 "http://127.0.0.1:8001",

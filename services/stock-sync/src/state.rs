@@ -1,24 +1,24 @@
 //! What every part of the service works with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use domain::events::{Envelope, Event, NewEvent};
-use domain::{Clock, IdSource};
-use time::OffsetDateTime;
+use clients::AllegroBackup;
+use runtime::{Infra, Service};
 use tokio::sync::{Notify, OnceCell};
 
+use crate::StockSync;
 use crate::app::rush::Rush;
+use crate::config::Config;
 use crate::settings::Settings;
 
-/// Cheap to clone.
+/// The state of the service. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct State {
-    pub(crate) pool: pg::Pool,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: Arc<dyn IdSource>,
+pub struct State {
+    infra: Infra,
     pub(crate) settings: Arc<Settings>,
     /// Who keeps the orders.
-    pub(crate) backup: clients::AllegroBackup,
+    pub(crate) backup: AllegroBackup,
     /// Told when allegro-backup is to be told something.
     pub(crate) to_mark: Arc<Notify>,
     /// Whether orders wait to be taken.
@@ -28,17 +28,23 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Now.
-    pub(crate) fn now(&self) -> OffsetDateTime {
-        self.clock.now()
+    pub(crate) fn new(config: Config, infra: Infra) -> anyhow::Result<Self> {
+        let Config { backup_url, backup_key, settings, .. } = config;
+        Ok(Self {
+            infra,
+            settings: Arc::new(settings),
+            backup: AllegroBackup::new(backup_url, backup_key, StockSync::NAME)?,
+            to_mark: Arc::default(),
+            rush: Arc::default(),
+            default_is_there: Arc::default(),
+        })
     }
+}
 
-    /// Wraps a fact to be told.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON.
-    pub(crate) fn wrap<E: Event>(&self, event: &E) -> Result<Envelope, pg::Error> {
-        let new = NewEvent { id: self.ids.next_id().into(), time: self.now(), correlation_id: None };
-        Envelope::wrap(event, new).map_err(pg::Error::unwritable)
+impl Deref for State {
+    type Target = Infra;
+
+    fn deref(&self) -> &Infra {
+        &self.infra
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chassis::config::{Alerts, Amqp, Database, Encryption, Reader, Redis};
+use chassis::config::{Reader, Redis};
 use egress::ssrf::{Rules, USUAL_PORTS};
 
 use crate::domain::pattern::is_type;
@@ -13,13 +13,8 @@ use crate::tasks::Keep;
 /// The service's settings.
 #[derive(Debug)]
 pub struct Config {
-    pub(crate) database: Database,
-    pub(crate) amqp: Amqp,
-    /// Whom to tell that a subscription was disabled.
-    pub(crate) alerts: Alerts,
     /// Where replicas share rate limits.
     pub(crate) redis: Option<Redis>,
-    pub(crate) encryption: Encryption,
     /// Who may be called.
     pub(crate) rules: Rules,
     /// Who is asked for receivers' addresses; the system's name servers when there is none.
@@ -76,11 +71,7 @@ impl Config {
                 "Deliveries to one endpoint that may be sent and not yet recorded while it answers at once (8 at rest): a \
                  kill repeats no more.",
             ),
-            database: reader.database(),
-            amqp: reader.amqp(),
-            alerts: reader.alerts(),
             redis: reader.optional_redis(),
-            encryption: reader.encryption(),
             rules: Rules {
                 allowed_networks: list(
                     reader,

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run::<webhook_dispatcher::WebhookDispatcher>()
+    runtime::run::<webhook_dispatcher::WebhookDispatcher>()
 }

@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("web", &["chassis", "domain", "egress", "pg", "quota", "telemetry"]),
     ("messaging", &["domain", "failpoint", "pg", "telemetry"]),
     ("tasks", &["alerts", "domain", "failpoint", "pg", "web"]),
+    ("runtime", &["alerts", "chassis", "domain", "messaging", "pg", "tasks", "web"]),
     ("sandbox", &["domain"]),
     ("stack", &[]),
     ("xtask", &["stack"]),
@@ -115,7 +116,8 @@ fn documented_routes(broken: &mut Vec<String>) -> Result<()> {
 }
 
 fn undocumented(service: &str, routes: &str, document: &str) -> Vec<String> {
-    let paths = routes.split("resource(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let entries = routes.lines().filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" => {"));
+    let paths = entries.map(|(path, _)| path);
     paths
         .filter(|path| !document.contains(&format!("\"/api/v1{path}\":")))
         .map(|path| format!("{service}: the route {path} is not in docs/reference/openapi/{service}.json"))

@@ -7,99 +7,38 @@ mod readings;
 mod sync;
 mod tokens;
 
-use actix_web::web::{ServiceConfig, resource};
-use utoipa::OpenApi;
-use web::openapi::to_json;
+use web::Routes;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "allegro-backup",
-        description = "Every order of every connected Allegro account, kept for ever.",
-    ),
-    paths(
-        tokens::authorization::initialize,
-        tokens::authorization::authorization_status,
-        tokens::authorization::authorization_task,
-        tokens::list,
-        tokens::write::create,
-        tokens::get,
-        tokens::write::change,
-        tokens::of_user,
-        tokens::delete,
-        tokens::check::refresh,
-        tokens::check::validate,
-        orders::list,
-        orders::get,
-        orders::history::versions,
-        orders::history::difference,
-        orders::history::events,
-        orders::sync::start,
-        orders::statistics::get,
-        orders::export::get,
-        orders::flags::get,
-        orders::flags::set_stock,
-        orders::flags::set_invoice,
-        sync::start,
-        sync::status,
-        sync::start_events,
-        following::activate,
-        following::deactivate,
-        following::active,
-        readings::list,
-        readings::gaps,
-    )
-)]
-struct Document;
-
-/// The OpenAPI document.
-pub(crate) fn openapi() -> String {
-    let document = Document::openapi().nest("/api/v1/sync", tasks::http::openapi());
-    to_json(document, &[problems::CODES, tasks::http::CODES].concat())
-}
-
-/// Registers the routes.
-pub(crate) fn routes(config: &mut ServiceConfig, pool: &pg::Pool) {
-    use actix_web::web::{get, patch, post};
-    use tokens::{authorization, check, write};
-    tasks::http::routes(config, "/sync", pool);
-    config
-        .service(resource("/tokens").get(tokens::list).post(write::create))
-        .service(resource("/tokens/auth/initialize").route(post().to(authorization::initialize)))
-        .service(resource("/tokens/auth/status/{key}").route(get().to(authorization::authorization_status)))
-        .service(resource("/tokens/auth/task/{task_id}").route(get().to(authorization::authorization_task)))
-        .service(resource("/tokens/user/{user_id}").route(get().to(tokens::of_user)))
-        .service(resource("/tokens/{token_id}").get(tokens::get).put(write::change).delete(tokens::delete))
-        .service(resource("/tokens/{token_id}/refresh").route(post().to(check::refresh)))
-        .service(resource("/tokens/{token_id}/validate").route(post().to(check::validate)))
-        .service(resource("/sync/manual/{user_id}").route(post().to(sync::start)))
-        .service(resource("/sync/events/{user_id}").route(post().to(sync::start_events)))
-        .service(resource("/sync/activate").route(post().to(following::activate)))
-        .service(resource("/sync/deactivate").route(post().to(following::deactivate)))
-        .service(resource("/sync/active").route(get().to(following::active)))
-        .service(resource("/sync/history/{user_id}").route(get().to(readings::list)))
-        .service(resource("/sync/gaps/{token_id}").route(get().to(readings::gaps)))
-        .service(resource("/sync/status/{user_id}").route(get().to(sync::status)))
-        .service(resource("/orders/{user_id}").route(get().to(orders::list)))
-        .service(resource("/orders/{user_id}/export").route(get().to(orders::export::get)))
-        .service(resource("/orders/{user_id}/statistics").route(get().to(orders::statistics::get)))
-        .service(resource("/orders/{user_id}/{order_id}").route(get().to(orders::get)))
-        .service(resource("/orders/{user_id}/{order_id}/versions").route(get().to(orders::history::versions)))
-        .service(
-            resource("/orders/{user_id}/{order_id}/versions/diff")
-                .route(get().to(orders::history::difference)),
-        )
-        .service(resource("/orders/{user_id}/{order_id}/events").route(get().to(orders::history::events)))
-        .service(resource("/orders/{user_id}/{order_id}/sync").route(post().to(orders::sync::start)))
-        .service(
-            resource("/orders/{token_id}/{order_id}/technical-flags").route(get().to(orders::flags::get)),
-        )
-        .service(
-            resource("/orders/{token_id}/{order_id}/stock-status")
-                .route(patch().to(orders::flags::set_stock)),
-        )
-        .service(
-            resource("/orders/{token_id}/{order_id}/invoice-status")
-                .route(patch().to(orders::flags::set_invoice)),
-        );
-}
+/// The routes of the service, besides those of tasks and schedules.
+pub(crate) const ROUTES: Routes = web::routes! {
+    title: "allegro-backup",
+    description: "Every order of every connected Allegro account, kept for ever.",
+    codes: problems::CODES,
+    "/tokens" => { get: tokens::list, post: tokens::write::create },
+    "/tokens/auth/initialize" => { post: tokens::authorization::initialize },
+    "/tokens/auth/status/{key}" => { get: tokens::authorization::authorization_status },
+    "/tokens/auth/task/{task_id}" => { get: tokens::authorization::authorization_task },
+    "/tokens/user/{user_id}" => { get: tokens::of_user },
+    "/tokens/{token_id}" => { get: tokens::get, put: tokens::write::change, delete: tokens::delete },
+    "/tokens/{token_id}/refresh" => { post: tokens::check::refresh },
+    "/tokens/{token_id}/validate" => { post: tokens::check::validate },
+    "/sync/manual/{user_id}" => { post: sync::start },
+    "/sync/events/{user_id}" => { post: sync::start_events },
+    "/sync/activate" => { post: following::activate },
+    "/sync/deactivate" => { post: following::deactivate },
+    "/sync/active" => { get: following::active },
+    "/sync/history/{user_id}" => { get: readings::list },
+    "/sync/gaps/{token_id}" => { get: readings::gaps },
+    "/sync/status/{user_id}" => { get: sync::status },
+    "/orders/{user_id}" => { get: orders::list },
+    "/orders/{user_id}/export" => { get: orders::export::get },
+    "/orders/{user_id}/statistics" => { get: orders::statistics::get },
+    "/orders/{user_id}/{order_id}" => { get: orders::get },
+    "/orders/{user_id}/{order_id}/versions" => { get: orders::history::versions },
+    "/orders/{user_id}/{order_id}/versions/diff" => { get: orders::history::difference },
+    "/orders/{user_id}/{order_id}/events" => { get: orders::history::events },
+    "/orders/{user_id}/{order_id}/sync" => { post: orders::sync::start },
+    "/orders/{token_id}/{order_id}/technical-flags" => { get: orders::flags::get },
+    "/orders/{token_id}/{order_id}/stock-status" => { patch: orders::flags::set_stock },
+    "/orders/{token_id}/{order_id}/invoice-status" => { patch: orders::flags::set_invoice },
+};

@@ -49,7 +49,7 @@ pub(crate) async fn connect(
         generation: account.generation,
     };
     let Asked { requested_by, correlation_id } = asked;
-    messaging::outbox::push(conn, &[state.wrap(&event, correlation_id)?]).await?;
+    messaging::outbox::push(conn, &[state.wrap_correlated(&event, correlation_id)?]).await?;
     alerts::clear(conn, now, &NeedsReauthorization::cause_of(account.id())).await?;
     let paused = tokens::take_paused(conn, account.id()).await?;
     schedules::switch_on(conn, &paused).await?;

@@ -165,7 +165,7 @@ async fn tell<E: Event>(
     correlation_id: Option<&str>,
     event: &E,
 ) -> Result<(), pg::Error> {
-    messaging::outbox::push(conn, &[state.wrap(event, correlation_id)?]).await
+    messaging::outbox::push(conn, &[state.wrap_correlated(event, correlation_id)?]).await
 }
 
 fn fact(ended: &Reading, now: OffsetDateTime) -> SyncFact {

@@ -127,5 +127,5 @@ async fn merge(
     let Ok(order) = Order::read(&content) else { return Ok(()) };
     let mut fact = order.fact(owner, version);
     fact.merged_into = Some(into.to_owned().into());
-    messaging::outbox::push(conn, &[state.wrap(&OrderUpdated(fact), None)?]).await
+    messaging::outbox::push(conn, &[state.wrap(&OrderUpdated(fact))?]).await
 }

@@ -201,7 +201,7 @@ async fn give_up(state: &State, account: &Account, reason: &str) -> Result<(), p
             tracing::warn!(token = %id, reason, "an account must be connected again by its owner");
             let paused = schedules::switch_queue_off(conn, &queue(id)).await?;
             tokens::remember_paused(conn, id, &paused).await?;
-            messaging::outbox::push(conn, &[state.wrap(&event, None)?]).await
+            messaging::outbox::push(conn, &[state.wrap(&event)?]).await
         })
         .await
 }

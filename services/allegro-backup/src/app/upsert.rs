@@ -226,12 +226,12 @@ pub(crate) async fn store(
             waiting.remove(content.order.id.as_str());
             let fact = content.order.fact(owner, 1);
             if content.ready_announced {
-                told.push(state.wrap(&OrderReady(fact.clone()), None)?);
+                told.push(state.wrap(&OrderReady(fact.clone()))?);
             }
             if content.cancel_announced {
-                told.push(state.wrap(&OrderCancelled(fact.clone()), None)?);
+                told.push(state.wrap(&OrderCancelled(fact.clone()))?);
             }
-            told.push(state.wrap(&OrderCreated(fact), None)?);
+            told.push(state.wrap(&OrderCreated(fact))?);
         }
     }
     // A list names every order anyhow; only an order asked for by itself leaves quarantine by being answered.
@@ -300,12 +300,12 @@ async fn update(
                     );
                 }
                 let fact = order.fact(owner, existing.version + 1);
-                told.push(state.wrap(&OrderUpdated(fact.clone()), None)?);
+                told.push(state.wrap(&OrderUpdated(fact.clone()))?);
                 if order.is_ready() && !existing.ready_announced {
-                    told.push(state.wrap(&OrderReady(fact.clone()), None)?);
+                    told.push(state.wrap(&OrderReady(fact.clone()))?);
                 }
                 if order.is_cancelled() && !existing.cancel_announced {
-                    told.push(state.wrap(&OrderCancelled(fact), None)?);
+                    told.push(state.wrap(&OrderCancelled(fact))?);
                 }
                 replaced.push(content(loses_data));
             }

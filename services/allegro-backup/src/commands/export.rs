@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use chassis::Signals;
 use clap::{Args, ValueEnum};
 use domain::UserId;
+use runtime::Settings;
 use time::OffsetDateTime;
 
 use super::moment::moment;
@@ -52,11 +53,11 @@ enum Word {
     Csv,
 }
 
-pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(settings: Settings<Config>, arguments: Arguments) -> anyhow::Result<()> {
     if !are_in_order(arguments.from, arguments.to) {
         bail!("--from must be before --to");
     }
-    let pool = pg::Pool::new(&config.database.url, 1, "export")?;
+    let pool = pg::Pool::new(&settings.platform.database.url, 1, "export")?;
     let user = arguments.user.map(String::from);
     let scope = Scope { user_id: user.clone(), from: arguments.from, to: arguments.to, ..Scope::default() };
     let format = match arguments.format {

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use domain::{Chain, TokenId, UuidV7Source};
 use pg::sealed::Keyring;
+use runtime::Settings;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -48,10 +49,10 @@ pub(super) struct Arguments {
     file: PathBuf,
 }
 
-pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(settings: Settings<Config>, arguments: Arguments) -> anyhow::Result<()> {
     let mut restoring = Restoring {
-        pool: pg::Pool::new(&config.database.url, 1, "import")?,
-        keyring: Keyring::new(config.encryption.into_keys())?,
+        pool: pg::Pool::new(&settings.platform.database.url, 1, "import")?,
+        keyring: Keyring::new(settings.platform.encryption.into_keys())?,
         accounts: HashMap::new(),
         batch: Vec::new(),
         numbers: Vec::new(),

@@ -9,6 +9,7 @@ use ::tasks::{Status, TaskRecord};
 use anyhow::{Context, bail};
 use chassis::Signals;
 use clap::Args;
+use runtime::Settings;
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -53,8 +54,8 @@ pub(super) struct Arguments {
     full: bool,
 }
 
-pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
-    let state = crate::state_of(config)?;
+pub(super) async fn run(settings: Settings<Config>, arguments: Arguments) -> anyhow::Result<()> {
+    let state = State::open(settings)?;
     let Arguments { user, token, from, to, full } = arguments;
     let mut conn = state.pool.get().await?;
     let mut accounts = tokens::list(&mut conn, Some(&user)).await?;

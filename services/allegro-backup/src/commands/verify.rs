@@ -5,11 +5,13 @@ use std::io::{self, Write};
 use ::domain::TokenId;
 use anyhow::{Context, bail};
 use clap::Args;
+use runtime::Settings;
 
 use super::progress::Shown;
 use crate::app::verify::{self, Difference};
 use crate::config::Config;
 use crate::domain::order::Owner;
+use crate::state::State;
 use crate::store::tokens;
 
 const WORDS: &str = "\
@@ -30,8 +32,8 @@ pub(super) struct Arguments {
     token: TokenId,
 }
 
-pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
-    let state = crate::state_of(config)?;
+pub(super) async fn run(settings: Settings<Config>, arguments: Arguments) -> anyhow::Result<()> {
+    let state = State::open(settings)?;
     let account = tokens::find(&mut *state.pool.get().await?, arguments.token).await?;
     let account =
         account.filter(|account| account.is_active).context("there is no such connected account")?;

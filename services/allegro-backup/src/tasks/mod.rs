@@ -16,11 +16,10 @@ mod sync_order_events;
 mod update_orders;
 mod user_sync;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tasks::schedules::NewSchedule;
-use tasks::{Handlers, Timing};
+use runtime::Parts;
+use tasks::Timing;
 
 use self::cleanup_events::CleanupEvents;
 use self::cleanup_history::CleanupHistory;
@@ -32,32 +31,25 @@ use crate::app::task_definitions::{
 use crate::settings::SyncSettings;
 use crate::state::State;
 
-/// All kinds of tasks.
-pub(crate) fn handlers(state: &Arc<State>) -> Handlers {
-    let state = || Arc::clone(state);
-    Handlers::new()
-        .with::<PollAuthorization>(state())
-        .with::<RefreshTokens>(state())
-        .with::<FullSync>(state())
-        .with::<UserSync>(state())
-        .with::<FullResync>(state())
-        .with::<SyncOrderEvents>(state())
-        .with::<ProcessEvents>(state())
-        .with::<ManualEvents>(state())
-        .with::<SweepOpenOrders>(state())
-        .with::<UpdateOrders>(state())
-        .with::<MissingOrders>(state())
-        .with::<RetryFailedOrders>(state())
-        .with::<CleanupHistory>(state())
-        .with::<CleanupEvents>(state())
-}
-
-/// The schedules of the service itself, whatever its data.
-pub(crate) fn schedules(settings: &SyncSettings, refresh_interval: Duration) -> Vec<NewSchedule> {
-    vec![
-        NewSchedule::of_service(&RetryFailedOrders {}, Timing::every(settings.retry_interval)),
-        NewSchedule::of_service(&CleanupHistory {}, Timing::every(settings.cleanup_history_interval)),
-        NewSchedule::of_service(&CleanupEvents {}, Timing::every(settings.cleanup_events_interval)),
-        NewSchedule::of_service(&RefreshTokens {}, Timing::every(refresh_interval)),
-    ]
+/// Declares all kinds of tasks, and the schedules of the service itself.
+pub(crate) fn declare(
+    parts: Parts<State>,
+    settings: &SyncSettings,
+    refresh_interval: Duration,
+) -> Parts<State> {
+    parts
+        .task::<PollAuthorization>()
+        .task::<FullSync>()
+        .task::<UserSync>()
+        .task::<FullResync>()
+        .task::<SyncOrderEvents>()
+        .task::<ProcessEvents>()
+        .task::<ManualEvents>()
+        .task::<SweepOpenOrders>()
+        .task::<UpdateOrders>()
+        .task::<MissingOrders>()
+        .schedule(&RetryFailedOrders {}, Timing::every(settings.retry_interval))
+        .schedule(&CleanupHistory {}, Timing::every(settings.cleanup_history_interval))
+        .schedule(&CleanupEvents {}, Timing::every(settings.cleanup_events_interval))
+        .schedule(&RefreshTokens {}, Timing::every(refresh_interval))
 }

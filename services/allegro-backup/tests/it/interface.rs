@@ -1,7 +1,7 @@
 //! The HTTP interface as its document tells of it.
 
 use allegro_backup::AllegroBackup;
-use chassis::Service;
+use runtime::Service;
 use serde_json::{Value, json};
 use testkit::every_route_guards_itself;
 use testkit::openapi::{committed, lint};

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use pg::Forget;
 
+/// All of them.
+pub(crate) const POLICIES: [Forget; 4] = [FORGET_DONE, FORGET_FAILED, FORGET_FINDINGS, FORGET_RUNS];
+
 /// Operations that are over and went well.
-pub(crate) const FORGET_DONE: Forget = Forget {
+const FORGET_DONE: Forget = Forget {
     what: "operations",
     sql: "WITH over AS ( \
               SELECT id FROM pending_stock_operations \
@@ -17,7 +20,7 @@ pub(crate) const FORGET_DONE: Forget = Forget {
 };
 
 /// Operations people gave up looking at.
-pub(crate) const FORGET_FAILED: Forget = Forget {
+const FORGET_FAILED: Forget = Forget {
     what: "failed_operations",
     sql: "WITH over AS ( \
               SELECT id FROM pending_stock_operations WHERE status = 'failed' AND updated_at < now() - $1 \
@@ -28,7 +31,7 @@ pub(crate) const FORGET_FAILED: Forget = Forget {
 };
 
 /// Findings that are no more.
-pub(crate) const FORGET_FINDINGS: Forget = Forget {
+const FORGET_FINDINGS: Forget = Forget {
     what: "discrepancies",
     sql: "DELETE FROM discrepancies WHERE id IN ( \
               SELECT id FROM discrepancies WHERE fixed_at < now() - $1 \
@@ -37,7 +40,7 @@ pub(crate) const FORGET_FINDINGS: Forget = Forget {
 };
 
 /// Runs nobody asks after.
-pub(crate) const FORGET_RUNS: Forget = Forget {
+const FORGET_RUNS: Forget = Forget {
     what: "reconciliations",
     sql: "DELETE FROM reconciliations WHERE id IN ( \
               SELECT id FROM reconciliations WHERE started_at < now() - $1 \

@@ -1,6 +1,6 @@
 //! The HTTP interface as its document tells of it.
 
-use chassis::Service;
+use runtime::Service;
 use stock_sync::StockSync;
 use testkit::every_route_guards_itself;
 use testkit::openapi::{committed, lint};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
-use domain::{SystemClock, UuidV7Source};
 use egress::ssrf::{Guard, Rules, USUAL_PORTS};
 use pg::sealed::Keyring;
+use runtime::Infra;
 use serde_json::{Value, json};
 use testkit::{Database, eventually};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -41,11 +41,9 @@ impl Desk {
             ports: USUAL_PORTS.to_vec(),
         };
         let month = Duration::from_hours(30 * 24);
+        let keyring = Keyring::new([("k1".to_owned(), zeroize::Zeroizing::new([1; 32]))]).unwrap();
         let state = State {
-            pool: pool.clone(),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(UuidV7Source),
-            keyring: Keyring::new([("k1".to_owned(), zeroize::Zeroizing::new([1; 32]))]).unwrap(),
+            infra: Infra::new(pool.clone(), keyring),
             guard: Guard::new(rules),
             keep: Keep { payloads: month, attempts: month, deliveries: month },
             outside_types: Arc::new(["custom.*".to_owned()]),
@@ -61,11 +59,10 @@ impl Desk {
             timeout: Duration::from_secs(20),
         };
         let client = egress::client(&settings).unwrap();
-        let of_routes = pool.clone();
         let server = Server::new(Authenticator::new("webhook-dispatcher").insecure_local(true))
             .state(state)
             .state(answers)
-            .routes(move |routes| super::routes(routes, &of_routes))
+            .routes(super::ROUTES.register)
             .bind(([127, 0, 0, 1], 0))
             .unwrap();
         let address = format!("http://{}/api/v1", server.address());

@@ -29,8 +29,7 @@ impl Task for ApplyRetention {
     type State = State;
 
     async fn run(self, TaskContext { state, run }: TaskContext<'_, State>) -> Result<Outcome, TaskError> {
-        let State { pool, keep, .. } = state;
-        let now = state.now();
+        let (pool, keep, now) = (&state.pool, &state.keep, state.now());
         let cutoff = now - keep.payloads;
         let mut after = FIRST;
         loop {

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use chassis::Service;
+use runtime::Service;
 use serde_json::{Value, json};
 use testkit::openapi::{committed, lint};
 use testkit::{Program, eventually, every_route_guards_itself};

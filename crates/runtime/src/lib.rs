@@ -1,0 +1,121 @@
+//! Assembles a service: relay, consumer, tasks, schedules, alerts, retention, health checks, idempotency, rate limits, the
+//! database guard, the HTTP server, and the commands `migrate`, `dead` and `rotate-keys`.
+//!
+//! A service declares what is its own ([`Service`], [`Parts`]); its `main` is one line, [`run`].
+
+mod infra;
+mod parts;
+mod platform;
+mod serve;
+
+use std::marker::PhantomData;
+use std::process::ExitCode;
+
+use chassis::Commands;
+use chassis::config::{Reader, Redis};
+use domain::topology::Subscriber;
+use messaging::Broker;
+use messaging::dead::DeadCommand;
+use pg::sealed::Keyring;
+use pg::{RotateKeys, Schema, SealedTable};
+use web::Routes;
+
+pub use infra::Infra;
+pub use parts::Parts;
+pub use platform::{Platform, Settings};
+
+/// What a service declares.
+pub trait Service: Sized + Send + Sync + 'static {
+    /// Its name, e.g. "allegro-backup": its settings begin with `ALLEGRO_BACKUP_`, its binary is
+    /// `zaplecze-allegro-backup`.
+    const NAME: &'static str;
+    /// One line for `--help`.
+    const ABOUT: &'static str;
+    /// Where it listens unless `API_PORT` says otherwise.
+    const DEFAULT_PORT: u16;
+    /// Its migrations and the columns they make.
+    const SCHEMA: &'static Schema;
+    /// Its sealed columns, for `rotate-keys`.
+    const SEALED: &'static [SealedTable];
+    /// Its queues, when it consumes events: `dead` reads their dead letters.
+    const SUBSCRIBER: Option<Subscriber> = None;
+    /// Its routes below `/api/v1`.
+    const ROUTES: Routes;
+    /// Where the routes of tasks and schedules are below `/api/v1`, such as `/sync`.
+    const TASKS_AT: &'static str = "";
+    /// Whether the planner always prefers an index ([`pg::Pool::by_index`]).
+    const BY_INDEX: bool = false;
+    /// Its own settings.
+    type Config: Send + Sync + 'static;
+    /// What its handlers and tasks work with.
+    type State: Clone + Send + Sync + 'static;
+
+    /// Its OpenAPI document as pretty JSON.
+    fn openapi() -> String {
+        let document = (Self::ROUTES.document)();
+        let document = document.nest(format!("/api/v1{}", Self::TASKS_AT), tasks::http::openapi());
+        web::openapi::to_json(document, &[Self::ROUTES.codes, tasks::http::CODES].concat())
+    }
+
+    /// Reads its own settings. Those of the [`Platform`] are read before.
+    fn read_config(reader: &mut Reader) -> Self::Config;
+
+    /// The Redis in which replicas share rate limits, when one is configured.
+    fn redis(config: &Self::Config) -> Option<&Redis>;
+
+    /// Adds commands of its own.
+    fn commands(_commands: &mut Commands<Settings<Self::Config>>) {}
+
+    /// Builds the state and declares everything that runs.
+    ///
+    /// # Errors
+    /// A setting cannot be used, so that the service cannot start.
+    fn parts(config: Self::Config, infra: Infra) -> anyhow::Result<Parts<Self::State>>;
+}
+
+/// The program: reads the command line and does what it says.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.
+pub fn run<S: Service>() -> ExitCode {
+    chassis::run::<Assembled<S>>()
+}
+
+/// A service as a binary runs it.
+#[derive(Debug)]
+struct Assembled<S>(PhantomData<S>);
+
+impl<S: Service> chassis::Service for Assembled<S> {
+    const NAME: &'static str = S::NAME;
+    const ABOUT: &'static str = S::ABOUT;
+    const DEFAULT_PORT: u16 = S::DEFAULT_PORT;
+    type Config = Settings<S::Config>;
+
+    fn read_config(reader: &mut Reader) -> Self::Config {
+        Settings { platform: Platform::read(reader), own: S::read_config(reader) }
+    }
+
+    fn openapi() -> String {
+        S::openapi()
+    }
+
+    async fn migrate(config: &Self::Config) -> anyhow::Result<()> {
+        Ok(S::SCHEMA.migrate(&config.platform.database.url).await?)
+    }
+
+    fn commands(commands: &mut Commands<Self::Config>) {
+        S::commands(commands);
+        if S::SUBSCRIBER.is_some() {
+            commands.add("dead", async |config: Self::Config, dead: DeadCommand| {
+                Ok(dead.run(Broker::new(&config.platform.amqp.url, S::NAME)?, S::NAME).await?)
+            });
+        }
+        commands.add("rotate-keys", async |config: Self::Config, rotate: RotateKeys| {
+            let keyring = Keyring::new(config.platform.encryption.into_keys())?;
+            Ok(rotate.run(&config.platform.database.url, &keyring, S::SEALED).await?)
+        });
+    }
+
+    async fn serve(config: Self::Config, context: chassis::ServeContext) -> anyhow::Result<()> {
+        serve::serve::<S>(config, context).await
+    }
+}

@@ -1,0 +1,71 @@
+//! `serve`: starts what a process of these roles runs.
+
+use std::sync::Arc;
+
+use alerts::Sender;
+use chassis::ServeContext;
+use messaging::{Broker, FORGET_FACTS, Relay};
+use tasks::{Runner, Scheduler};
+use web::{FORGET_ANSWERS, Idempotency};
+
+use crate::platform::{Platform, Settings, alert_settings};
+use crate::{Assembled, Infra, Parts, Service};
+
+/// Returns when the HTTP server is bound and everything runs.
+pub(crate) async fn serve<S: Service>(
+    settings: Settings<S::Config>,
+    context: ServeContext,
+) -> anyhow::Result<()> {
+    let Settings { platform: Platform { database, amqp, encryption, alerts }, own } = settings;
+    let life = context.lifecycle.clone();
+    let broker = Broker::new(&amqp.url, S::NAME)?;
+    let infra = Infra::open::<S>(&database, encryption)?;
+    let redis = S::redis(&own).map(|redis| redis.url.clone());
+    let parts = S::parts(own, infra.clone())?;
+    let Infra { pool, clock, ids, keyring } = infra;
+    let guard = pool.guard(S::SCHEMA, &keyring).await?;
+    life.spawn_beside("database guard", |end| guard.run(end));
+    let Parts { state, handlers, schedules, retention, .. } = parts;
+    if context.roles.worker {
+        let mut policies = vec![FORGET_ANSWERS, tasks::FORGET, alerts::FORGET];
+        if let Some(start) = parts.consumer {
+            policies.push(FORGET_FACTS);
+            life.spawn("consumer", start(broker.clone(), pool.clone(), life.stopping()));
+        }
+        policies.extend(retention);
+        for (name, start) in parts.workers {
+            life.spawn(name, start(life.stopping()));
+        }
+        let settings = tasks::Settings {
+            workers: parts.tasks_at_once,
+            queues: context.queues.clone(),
+            silence: parts.task_silence,
+            ..tasks::Settings::default()
+        };
+        life.spawn("tasks", Runner::new(pool.clone(), handlers, settings).run(life.stopping()));
+        let sender = Sender::new(pool.clone(), alert_settings(S::NAME, alerts))?;
+        life.spawn("alerts", sender.run(life.stopping()));
+        let relay = Relay::new(S::NAME, database.url, broker.clone());
+        life.spawn("relay", relay.run(life.stopping()));
+        life.spawn("housekeeping", pg::housekeeping(pool.clone(), policies, life.stopping()));
+    }
+    if context.roles.scheduler {
+        let scheduler = Scheduler::new(pool.clone(), ids, schedules);
+        life.spawn("scheduler", scheduler.run(life.stopping()));
+    }
+    for (name, start) in parts.everywhere {
+        life.spawn(name, start(life.stopping()));
+    }
+    let idempotency = Idempotency::new(pool.clone(), keyring, Arc::clone(&clock));
+    let health = parts.health.required("postgres", &pool, |pool| async move { pool.ping().await }).required(
+        "rabbitmq",
+        &broker,
+        |broker| async move { broker.ping().await },
+    );
+    Ok(web::listen::<Assembled<S>>(context, redis.as_ref(), |server| {
+        server.health(health).state(state).state(idempotency).routes(move |routes| {
+            tasks::http::routes(routes, S::TASKS_AT, &pool);
+            (S::ROUTES.register)(routes);
+        })
+    })?)
+}
