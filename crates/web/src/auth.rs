@@ -73,9 +73,10 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whether data of this user may be shown to, or changed by, the caller.
-    pub fn sees(&self, user_id: &str) -> bool {
-        self.user_id.as_deref().is_none_or(|own| own == user_id)
+    /// Whether data of this owner may be shown to, or changed by, the caller. A caller bound to a user sees that user's data
+    /// only, and never data without an owner.
+    pub fn may_see(&self, owner: Option<&str>) -> bool {
+        self.user_id.is_none() || self.user_id.as_deref() == owner
     }
 
     /// Whether the caller's scopes reach so far in this service.

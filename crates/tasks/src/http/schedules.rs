@@ -180,5 +180,5 @@ impl From<Refusal> for Problem {
 }
 
 fn own(schedule: Option<Schedule>, caller: &Caller) -> Result<Schedule, Refusal> {
-    schedule.filter(|it| caller.user_id.is_none() || caller.user_id == it.user_id).ok_or(Refusal::NotFound)
+    schedule.filter(|it| caller.may_see(it.user_id.as_deref())).ok_or(Refusal::NotFound)
 }

@@ -268,7 +268,5 @@ pub(super) async fn retry(
 /// The task, if the caller may see it.
 async fn visible(conn: &mut pg::Connection, caller: &Caller, id: TaskId) -> Result<TaskRecord, Problem> {
     let found = history::find(conn, id).await.map_err(|error| Problem::database(&error))?;
-    found
-        .filter(|task| caller.user_id.is_none() || caller.user_id == task.user_id)
-        .ok_or_else(|| Problem::new(&TASK_NOT_FOUND))
+    found.filter(|task| caller.may_see(task.user_id.as_deref())).ok_or_else(|| Problem::new(&TASK_NOT_FOUND))
 }

@@ -233,8 +233,8 @@ async fn whoami(caller: Caller, id: RequestId) -> impl Responder {
     HttpResponse::Ok().json(json!({
         "subject": caller.subject,
         "user_id": caller.user_id,
-        "sees_anna": caller.sees("anna"),
-        "sees_bob": caller.sees("bob"),
+        "sees_anna": caller.may_see(Some("anna")),
+        "sees_bob": caller.may_see(Some("bob")),
         "request_id": id.as_str(),
     }))
 }

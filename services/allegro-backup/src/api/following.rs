@@ -157,6 +157,6 @@ async fn held(conn: &mut pg::Connection, account: &Account) -> Result<Account, P
 
 async fn account(state: &State, caller: &Caller, id: TokenId) -> Result<Account, Problem> {
     let found = accounts::find(state, id).await.map_err(|error| Problem::database(&error))?;
-    let ours = found.filter(|account| account.is_active && caller.sees(&account.user_id));
+    let ours = found.filter(|account| account.is_active && caller.may_see(Some(&account.user_id)));
     ours.ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))
 }

@@ -116,7 +116,7 @@ pub(crate) async fn list(
     ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     let after = Cursor::after(wanted.cursor.as_deref())?;
-    let rows = if caller.sees(&user_id) {
+    let rows = if caller.may_see(Some(&user_id)) {
         let listed = history::list(&state, &user_id, wanted.token_id, after, wanted.limit.with_probe()).await;
         listed.map_err(|error| Problem::database(&error))?
     } else {
@@ -258,7 +258,7 @@ pub(crate) async fn gaps(
         ));
     }
     let found = accounts::find(&state, *token_id).await.map_err(|error| Problem::database(&error))?;
-    let ours = found.filter(|account| caller.sees(&account.user_id));
+    let ours = found.filter(|account| caller.may_see(Some(&account.user_id)));
     ours.ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))?;
     let report = proof::report(&state, *token_id, (from, to)).await;
     let report = report.map_err(|error| Problem::database(&error))?;

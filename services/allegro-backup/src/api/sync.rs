@@ -214,7 +214,7 @@ pub(crate) async fn start_events(
 
 /// The accounts of a user that the caller may see: one at least.
 async fn accounts_of(state: &State, caller: &Caller, user_id: &str) -> Result<Vec<Account>, Problem> {
-    let accounts = if caller.sees(user_id) {
+    let accounts = if caller.may_see(Some(user_id)) {
         accounts::list(state, Some(user_id)).await.map_err(|error| Problem::database(&error))?
     } else {
         Vec::new()
@@ -231,7 +231,7 @@ pub(crate) async fn status(
     caller: Caller,
     user_id: ApiPath<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    let standings = if caller.sees(&user_id) {
+    let standings = if caller.may_see(Some(&user_id)) {
         syncs::standing(&state, &user_id).await.map_err(|error| Problem::database(&error))?
     } else {
         Vec::new()

@@ -75,7 +75,7 @@ pub(crate) async fn change(
 ) -> Result<HttpResponse, Problem> {
     let wish = Change { stock_from: wanted.stock_from, warehouse: wanted.warehouse.map(String::from) };
     let changed = state.pool.transaction(async |conn| {
-        accounts::change(&state, conn, *token_id, wish.clone(), |user_id| caller.sees(user_id)).await
+        accounts::change(&state, conn, *token_id, wish.clone(), |user_id| caller.may_see(Some(user_id))).await
     });
     let account = changed.await.map_err(|error| match error {
         Error::NotFound => Problem::new(&ACCOUNT_NOT_FOUND),

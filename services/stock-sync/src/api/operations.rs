@@ -157,10 +157,6 @@ pub(crate) struct Done {
     operation_id: Uuid,
 }
 
-fn sees(caller: &Caller, user_id: Option<&str>) -> bool {
-    user_id.map_or(caller.user_id.is_none(), |it| caller.sees(it))
-}
-
 /// Operations, newest first; a caller bound to a user sees that user's.
 #[utoipa::path(get, path = "/api/v1/stock-sync/pending", tag = "stock-sync", operation_id = "list_operations",
     params(Wanted), responses((status = 200, description = "A page", body = OperationPage)))]
@@ -188,7 +184,7 @@ pub(crate) async fn get(
     id: ApiPath<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let found = operations::find(&state, *id).await.map_err(|error| Problem::database(&error))?;
-    let found = found.filter(|(operation, _)| sees(&caller, operation.user_id.as_deref()));
+    let found = found.filter(|(operation, _)| caller.may_see(operation.user_id.as_deref()));
     let (operation, log) = found.ok_or_else(|| Problem::new(&OPERATION_NOT_FOUND))?;
     let log = log.into_iter().map(LogView::from).collect();
     Ok(HttpResponse::Ok().json(OperationWithLog { operation: operation.into(), log }))
@@ -208,8 +204,8 @@ pub(crate) async fn retry(
     id: ApiPath<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let answered = once.run(async |conn| {
-        let sees = |user_id: Option<&str>| sees(&caller, user_id);
-        operations::act(&state, conn, *id, Action::Retry, sees).await.map_err(problem)?;
+        let may_see = |user_id: Option<&str>| caller.may_see(user_id);
+        operations::act(&state, conn, *id, Action::Retry, may_see).await.map_err(problem)?;
         Answer::ok(&Done { message: "Operation queued for retry", operation_id: *id })
     });
     let answer = answered.await?;
@@ -232,8 +228,8 @@ pub(crate) async fn cancel(
     let done = state
         .pool
         .transaction(async |conn| {
-            let sees = |user_id: Option<&str>| sees(&caller, user_id);
-            operations::act(&state, conn, *id, Action::CallOff, sees).await
+            let may_see = |user_id: Option<&str>| caller.may_see(user_id);
+            operations::act(&state, conn, *id, Action::CallOff, may_see).await
         })
         .await;
     done.map_err(problem)?;

@@ -139,8 +139,7 @@ async fn owner(
 ) -> Result<Option<String>, Problem> {
     let Some(token_id) = token_id else { return Ok(None) };
     let owner = accounts::owner(conn, token_id).await.map_err(|error| Problem::database(&error))?;
-    let may_see = owner.as_deref().map_or(caller.user_id.is_none(), |owner| caller.sees(owner));
-    if may_see { Ok(owner) } else { Err(Problem::new(&ACCOUNT_NOT_FOUND)) }
+    if caller.may_see(owner.as_deref()) { Ok(owner) } else { Err(Problem::new(&ACCOUNT_NOT_FOUND)) }
 }
 
 const fn words(outcome: Outcome) -> (&'static str, Option<&'static str>) {

@@ -112,7 +112,7 @@ pub(crate) async fn start(
         return Ok(answer);
     }
     let wanted = reconcile::Wanted { id: state.ids.next_id(), token_id: Some(token_id), fix };
-    let report = reconcile::run(&state, wanted, |user_id| caller.sees(user_id), None).await;
+    let report = reconcile::run(&state, wanted, |user_id| caller.may_see(Some(user_id)), None).await;
     let view = ReportView::from(report.map_err(problem)?);
     once.run(async |_| Answer::ok(&view)).await
 }

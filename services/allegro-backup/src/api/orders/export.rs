@@ -79,7 +79,7 @@ pub(crate) async fn get(
     answer
         .insert_header((header::CONTENT_TYPE, kind))
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")));
-    if !caller.sees(&user_id) {
+    if !caller.may_see(Some(&user_id)) {
         return Ok(answer.body(Export::of_nobody(format).map_err(|error| Problem::internal(&error))?));
     }
     let place = EXPORTS.try_acquire().map_err(|_full| Problem::new(&EXPORTS_BUSY).retry_after(ASK_AGAIN))?;

@@ -116,7 +116,7 @@ pub(crate) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let (token_id, limit) = (wanted.token_id, wanted.limit);
     let filter = wanted.filter()?;
-    let rows = if caller.sees(&user_id) {
+    let rows = if caller.may_see(Some(&user_id)) {
         let listed = orders::list(&state, &user_id, token_id, &filter, limit.with_probe()).await;
         listed.map_err(|error| Problem::database(&error))?
     } else {

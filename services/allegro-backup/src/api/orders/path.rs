@@ -41,7 +41,7 @@ impl OrderOfUser {
         caller: &Caller,
         token_id: Option<TokenId>,
     ) -> Result<Listed, Problem> {
-        if !caller.sees(&self.user_id) {
+        if !caller.may_see(Some(&self.user_id)) {
             return Err(Problem::new(&ORDER_NOT_FOUND));
         }
         let found = orders::find(state, &self.user_id, token_id, &self.order_id).await;
@@ -53,7 +53,7 @@ impl OrderOfAccount {
     /// Refuses accounts that are not there or another user's.
     pub(super) async fn guard(&self, state: &State, caller: &Caller) -> Result<(), Problem> {
         let owner = orders::owner(state, self.token_id).await.map_err(|error| Problem::database(&error))?;
-        let is_seen = owner.is_some_and(|user_id| caller.sees(&user_id));
+        let is_seen = owner.is_some() && caller.may_see(owner.as_deref());
         if is_seen { Ok(()) } else { Err(Problem::new(&TOKEN_NOT_FOUND)) }
     }
 }

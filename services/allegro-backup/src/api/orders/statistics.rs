@@ -143,7 +143,7 @@ pub(crate) async fn get(
     };
     let periods = Periods::between(from, to, length, &zone)
         .ok_or_else(|| refused("to", "invalid_range", "must be a day of our era"))?;
-    let counted = if caller.sees(&user_id) {
+    let counted = if caller.may_see(Some(&user_id)) {
         let counted = statistics::of(&state, &user_id, asked.token_id, &periods).await;
         counted.map_err(|error| Problem::database(&error))?
     } else {

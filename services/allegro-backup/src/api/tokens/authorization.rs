@@ -166,7 +166,7 @@ pub(crate) async fn authorization_status(
     key: ApiPath<String>,
 ) -> Result<HttpResponse, Problem> {
     let found = accounts::authorization(&state, &key).await.map_err(|error| Problem::database(&error))?;
-    let found = found.filter(|it| caller.sees(&it.user_id));
+    let found = found.filter(|it| caller.may_see(Some(&it.user_id)));
     let found = found.ok_or_else(|| Problem::new(&AUTHORIZATION_NOT_FOUND))?;
     Ok(HttpResponse::Ok().json(AuthorizationView::from(found)))
 }
@@ -183,7 +183,7 @@ pub(crate) async fn authorization_task(
 ) -> Result<HttpResponse, Problem> {
     let found = accounts::authorization_task(&state, *task_id).await;
     let found = found.map_err(|error| Problem::database(&error))?;
-    let found = found.filter(|(_, authorization)| caller.sees(&authorization.user_id));
+    let found = found.filter(|(_, authorization)| caller.may_see(Some(&authorization.user_id)));
     let (task, authorization) = found.ok_or_else(|| Problem::new(&TASK_NOT_FOUND))?;
     Ok(HttpResponse::Ok()
         .json(AuthorizationTaskView { task: task.into(), authorization: authorization.into() }))

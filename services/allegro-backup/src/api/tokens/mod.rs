@@ -21,7 +21,9 @@ const MAX_CHARACTERS: usize = 255;
 fn read_user_id(errors: &mut FieldErrors, caller: &Caller, text: &str) -> Result<UserId, NameError> {
     let user_id = UserId::parse(text);
     match &user_id {
-        Ok(user_id) => errors.check(caller.sees(user_id), "/user_id", "foreign_user", "is another user"),
+        Ok(user_id) => {
+            errors.check(caller.may_see(Some(user_id)), "/user_id", "foreign_user", "is another user")
+        }
         Err(error) => errors.push("/user_id", error.code(), error.to_string()),
     }
     user_id
@@ -49,7 +51,7 @@ pub(crate) async fn of_user(
     caller: Caller,
     user_id: ApiPath<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    if !caller.sees(&user_id) {
+    if !caller.may_see(Some(&user_id)) {
         return Ok(HttpResponse::Ok().json(TokenList { items: Vec::new() }));
     }
     answer_list(&state, Some(&user_id)).await
@@ -90,5 +92,7 @@ pub(crate) async fn delete(
 
 async fn visible(state: &State, caller: &Caller, id: TokenId) -> Result<Account, Problem> {
     let found = accounts::find(state, id).await.map_err(|error| Problem::database(&error))?;
-    found.filter(|account| caller.sees(&account.user_id)).ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))
+    found
+        .filter(|account| caller.may_see(Some(&account.user_id)))
+        .ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))
 }

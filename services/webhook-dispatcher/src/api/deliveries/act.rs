@@ -6,7 +6,6 @@ use domain::DeliveryId;
 use web::{Answer, ApiPath, Caller, Once, Problem};
 
 use super::super::problems::{self, DELIVERY_NOT_FOUND};
-use super::super::webhooks::is_visible;
 use super::view::DeliveryView;
 use crate::app::deliveries::{self, Action};
 use crate::state::State;
@@ -49,7 +48,7 @@ async fn act(
     action: Action,
 ) -> Result<HttpResponse, Problem> {
     let found = deliveries::find(state, id).await.map_err(|error| Problem::database(&error))?;
-    let found = found.filter(|(_, _, subscription)| is_visible(caller, subscription.owner.as_deref()));
+    let found = found.filter(|(_, _, subscription)| caller.may_see(subscription.owner.as_deref()));
     found.ok_or_else(|| Problem::new(&DELIVERY_NOT_FOUND))?;
     let answer = once
         .run(async |conn| {

@@ -15,7 +15,7 @@ use web::{ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Page, Problem};
 
 use self::view::{AttemptView, DeliveryPage, DeliveryView, FullDeliveryView};
 use super::problems::DELIVERY_NOT_FOUND;
-use super::webhooks::{is_visible, visible};
+use super::webhooks::visible;
 use crate::app::deliveries::{self, Filter, Status};
 use crate::state::State;
 
@@ -98,7 +98,7 @@ pub(crate) async fn get(
     id: ApiPath<DeliveryId>,
 ) -> Result<HttpResponse, Problem> {
     let found = deliveries::find(&state, *id).await.map_err(|error| Problem::database(&error))?;
-    let found = found.filter(|(_, _, subscription)| is_visible(&caller, subscription.owner.as_deref()));
+    let found = found.filter(|(_, _, subscription)| caller.may_see(subscription.owner.as_deref()));
     let (delivery, attempts, _) = found.ok_or_else(|| Problem::new(&DELIVERY_NOT_FOUND))?;
     let tries = attempts.into_iter().map(AttemptView::from).collect();
     Ok(HttpResponse::Ok().json(FullDeliveryView { delivery: delivery.into(), tries }))

@@ -127,10 +127,6 @@ pub(super) async fn visible(
     id: SubscriptionId,
 ) -> Result<Subscription, Problem> {
     let found = subscriptions::find(state, id).await.map_err(|error| Problem::database(&error))?;
-    let found = found.filter(|it| is_visible(caller, it.owner.as_deref()));
+    let found = found.filter(|it| caller.may_see(it.owner.as_deref()));
     found.ok_or_else(|| Problem::new(&WEBHOOK_NOT_FOUND))
-}
-
-pub(super) fn is_visible(caller: &Caller, owner: Option<&str>) -> bool {
-    caller.user_id.is_none() || caller.user_id.as_deref() == owner
 }
