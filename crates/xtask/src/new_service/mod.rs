@@ -17,8 +17,8 @@ use stack::process;
 
 /// Ports below belong to the services of the architecture.
 const FIRST_PORT: u16 = 8007;
-/// The crates whose tables every service has; others' come when it needs them.
-const SHARED: [&str; 3] = ["messaging", "pg", "web"];
+/// The crates whose tables every service has.
+const SHARED: [&str; 5] = ["messaging", "tasks", "alerts", "web", "pg"];
 
 /// Where subscribers are named.
 const TOPOLOGY: &str = "crates/domain/src/topology.rs";
@@ -141,8 +141,10 @@ fn shared_tables(root: &Path) -> Result<(String, String)> {
     let (mut up, mut tables) = (String::new(), Vec::new());
     for owner in SHARED {
         for file in files(&root.join("crates").join(owner).join("sql"))? {
-            tables.push(file.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-            up += &fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let created = text.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split(' ').next());
+            tables.extend(created.map(str::to_owned));
+            up += &text;
         }
     }
     tables.reverse();
