@@ -10,6 +10,7 @@
 //!
 //! Texts are made when an alert is raised, in every language: a sender need not know the kinds there are.
 
+mod corrupt_rows;
 mod daily;
 mod message;
 mod model;
@@ -17,6 +18,7 @@ mod sender;
 mod store;
 mod telegram;
 
+pub use corrupt_rows::report_corrupt_rows;
 pub use daily::Daily;
 pub use model::{Alert, Severity, Text};
 pub use sender::{Sender, Settings};

@@ -1,8 +1,11 @@
 //! What can go wrong, sorted by what a caller does about it.
 
+use std::fmt::Display;
+
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use domain::Panic;
 
+use crate::corrupt::{self, CorruptRow};
 use crate::Unfit;
 
 /// The server's trouble, not the statement's: it ends, is too slow now, has no room, or must not write.
@@ -88,6 +91,16 @@ pub enum Error {
     /// Code that used the connection panicked; the connection is closed.
     #[error(transparent)]
     Panicked(#[from] Panic),
+    /// A stored value that this program cannot read. Only a repair of the row helps.
+    #[error("{table} {id}: column {column} cannot be read")]
+    Corrupt {
+        /// The table of the row.
+        table: &'static str,
+        /// The primary key of the row; the parts of a composite key are joined by `/`.
+        id: String,
+        /// The column of the value.
+        column: &'static str,
+    },
     /// Anything else.
     #[error("the query failed")]
     Query(#[source] DieselError),
@@ -97,6 +110,14 @@ impl Error {
     /// A value that cannot be written as the column wants it.
     pub fn unwritable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Query(DieselError::SerializationError(cause.into()))
+    }
+
+    /// A stored value that this program cannot read. The row is logged, counted (`db_corrupt_rows_total`) and listed for an
+    /// alert ([`crate::take_corrupt_rows`]).
+    pub fn corrupt(table: &'static str, id: impl Display, column: &'static str) -> Self {
+        let id = id.to_string();
+        corrupt::record(CorruptRow { table, id: id.clone(), column });
+        Self::Corrupt { table, id, column }
     }
 
     /// Other transactions changed the same rows again and again: the transaction is run again from its beginning.
@@ -114,11 +135,13 @@ impl Error {
         matches!(self, Self::Connect(_) | Self::Unavailable(_) | Self::Unfit(_) | Self::Lost(_))
     }
 
-    /// True when every retry of the same work fails, because a value can never be stored. Work from outside is then refused
-    /// at once. A violated unique or foreign key is not permanent: other rows may change.
+    /// True when every retry of the same work fails, because a value can never be stored or a stored one cannot be read. Work
+    /// from outside is then refused at once. A violated unique or foreign key is not permanent: other rows may change.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::CheckViolation { .. } | Self::Query(DieselError::SerializationError(_)) => true,
+            Self::CheckViolation { .. }
+            | Self::Corrupt { .. }
+            | Self::Query(DieselError::SerializationError(_)) => true,
             // A missing value is not of this kind: a newer schema may ask for one that this program does not know.
             Self::Query(DieselError::DatabaseError(_, info)) => {
                 UNSTORABLE.iter().any(|text| info.message().contains(text))

@@ -4,6 +4,7 @@
 
 mod clock;
 mod connection;
+mod corrupt;
 mod error;
 mod forget;
 mod gauges;
@@ -22,6 +23,7 @@ mod transaction;
 
 pub use clock::now;
 pub use connection::{Connected, connect};
+pub use corrupt::{CorruptRow, restore_corrupt_rows, take_corrupt_rows};
 pub use diesel_async::AsyncPgConnection as Connection;
 pub use error::Error;
 pub use forget::{Forget, housekeeping};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use diesel::sql_query;
 use diesel::sql_types::{Jsonb, Text as SqlText, Timestamptz};
+use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::Language;
 use serde_json::Value;
@@ -67,6 +67,30 @@ pub async fn clear(conn: &mut pg::Connection, now: OffsetDateTime, cause: &str) 
     .execute(conn)
     .await?;
     Ok(cleared == 1)
+}
+
+#[derive(QueryableByName)]
+struct CauseRow {
+    #[diesel(sql_type = SqlText)]
+    cause: String,
+}
+
+/// The causes of open alerts of a kind that were last raised before a moment.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn raised_before(
+    conn: &mut pg::Connection,
+    kind: &str,
+    moment: OffsetDateTime,
+) -> Result<Vec<String>, pg::Error> {
+    let rows: Vec<CauseRow> =
+        sql_query("SELECT cause FROM alerts WHERE kind = $1 AND cleared_at IS NULL AND last_raised_at < $2")
+            .bind::<SqlText, _>(kind)
+            .bind::<Timestamptz, _>(moment)
+            .load(conn)
+            .await?;
+    Ok(rows.into_iter().map(|row| row.cause).collect())
 }
 
 /// Whether something was told already, for [`insert_once`]'s cause.

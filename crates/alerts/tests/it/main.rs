@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod corrupt_rows;
 mod delivering;
 mod support;
 mod telling;

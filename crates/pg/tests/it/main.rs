@@ -19,7 +19,8 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::Hopeless;
-use pg::{Error, Pool};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use pg::{CorruptRow, Error, Pool};
 use secrecy::SecretString;
 use testkit::Database;
 use tokio::sync::Notify;
@@ -163,6 +164,24 @@ async fn a_value_that_can_never_be_stored_is_a_permanent_error() {
         assert!(!(error.is_permanent() && error.is_unavailable()), "{error:?}");
     }
     assert!(Error::unwritable("no JSON").is_permanent());
+}
+
+#[test]
+fn a_corrupt_row_is_counted_and_listed_until_it_is_taken() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let error = metrics::with_local_recorder(&recorder, || Error::corrupt("levels", "AH-1", "quantity"));
+    assert_eq!(error.to_string(), "levels AH-1: column quantity cannot be read");
+    assert!(error.is_permanent() && !error.is_unavailable());
+    let counted = recorder.handle().render();
+    assert!(
+        counted.contains(r#"db_corrupt_rows_total{table="levels",column="quantity"} 1"#),
+        "{counted}"
+    );
+    let row = CorruptRow { table: "levels", id: "AH-1".to_owned(), column: "quantity" };
+    assert_eq!(pg::take_corrupt_rows(), [row.clone()]);
+    assert_eq!(pg::take_corrupt_rows(), []);
+    pg::restore_corrupt_rows([row.clone(), row.clone()]);
+    assert_eq!(pg::take_corrupt_rows(), [row]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
