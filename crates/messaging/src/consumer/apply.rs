@@ -1,5 +1,5 @@
-//! One batch, one transaction: inbox rows and effect together. A batch that fails, or whose handler panics, is
-//! bisected, so that a poison message fails alone.
+//! One batch, one transaction: inbox rows and effect together. A batch that fails, whose handler panics, or that keeps
+//! colliding, is bisected, so that a poison message fails alone.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -21,6 +21,9 @@ struct Fresh {
     event_id: Uuid,
 }
 
+/// Tries of a batch that collides with other transactions, before it is bisected.
+const COLLISION_TRIES: u32 = 5;
+
 /// A fact that could not be applied, and why.
 pub(super) struct Refusal {
     /// Where it stands in the batch.
@@ -37,9 +40,9 @@ pub(super) async fn apply<H: Handler>(
     stop: &CancellationToken,
 ) -> Option<Vec<Refusal>> {
     let mut refusals = Vec::new();
-    let mut ranges = Vec::from([Range { start: 0, end: events.len() }]);
+    let mut ranges = Vec::from([(Range { start: 0, end: events.len() }, 1)]);
     let mut waits = 0_u32;
-    while let Some(range) = ranges.pop() {
+    while let Some((range, tries)) = ranges.pop() {
         let Some(part) = events.get(range.clone()).filter(|part| !part.is_empty()) else { continue };
         let applied = catch_panic(once(pool, handler, part)).await;
         match applied.unwrap_or_else(|panic| Err(Failure::Retry(format!("the handler {panic}")))) {
@@ -53,11 +56,13 @@ pub(super) async fn apply<H: Handler>(
             Err(Failure::Unavailable(reason)) => {
                 waits += 1;
                 tracing::warn!(reason, facts = part.len(), "facts wait for a dependency");
-                let pause = backoff::exponential(Duration::from_millis(100), waits, Duration::from_secs(10));
-                tokio::select! {
-                    () = stop.cancelled() => return None,
-                    () = tokio::time::sleep(pause) => ranges.push(range),
-                }
+                wait(waits, stop).await?;
+                ranges.push((range, tries));
+            }
+            Err(Failure::Collision(reason)) if tries < COLLISION_TRIES => {
+                tracing::warn!(reason, events = part.len(), tries, "batch collided; will retry");
+                wait(tries, stop).await?;
+                ranges.push((range, tries + 1));
             }
             Err(failure) if part.len() == 1 => {
                 refusals.push(Refusal { index: range.start, failure });
@@ -65,12 +70,18 @@ pub(super) async fn apply<H: Handler>(
             Err(_split) => {
                 let middle = range.start + part.len() / 2;
                 // The earlier half comes off the stack first: order is kept where it can be.
-                ranges.push(middle..range.end);
-                ranges.push(range.start..middle);
+                ranges.push((middle..range.end, 1));
+                ranges.push((range.start..middle, 1));
             }
         }
     }
     Some(refusals)
+}
+
+/// Waits before try number `tries`; none when told to stop.
+async fn wait(tries: u32, stop: &CancellationToken) -> Option<()> {
+    let pause = backoff::exponential(Duration::from_millis(100), tries, Duration::from_secs(10));
+    stop.run_until_cancelled(tokio::time::sleep(pause)).await
 }
 
 /// Returns what the handler did, and how many of the facts it had been given before.

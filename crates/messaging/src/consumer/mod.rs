@@ -48,6 +48,10 @@ pub enum Failure {
     /// A dependency is away: the facts are not at fault, they are held and tried again.
     #[error("{0}")]
     Unavailable(String),
+    /// Collided with other transactions. The batch is applied again a few times as a whole and is then bisected; an event that
+    /// collides alone is retried later, as after [`Failure::Retry`].
+    #[error("{0}")]
+    Collision(String),
     /// Did not work this time: the fact comes again after 5 s, 1 min, 10 min; then it is set aside.
     #[error("{0}")]
     Retry(String),
@@ -59,8 +63,10 @@ pub enum Failure {
 impl From<pg::Error> for Failure {
     fn from(error: pg::Error) -> Self {
         let reason = Chain(&error).to_string();
-        if error.is_unavailable() || matches!(error, pg::Error::Collision(_)) {
+        if error.is_unavailable() {
             Self::Unavailable(reason)
+        } else if matches!(error, pg::Error::Collision(_)) {
+            Self::Collision(reason)
         } else if error.is_permanent() {
             Self::Reject(reason)
         } else {

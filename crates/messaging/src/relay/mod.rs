@@ -133,11 +133,21 @@ impl Relay {
         rows: Vec<Row>,
     ) -> Result<(), Error> {
         failpoint::hit("relay.before_publish");
+        let mut properties = Vec::with_capacity(rows.len());
+        let (mut readable, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+        for row in &rows {
+            match self.properties(row) {
+                Ok(read) => {
+                    properties.push(read);
+                    readable.push(row);
+                }
+                Err(_reported) => unreadable.push(row),
+            }
+        }
         let published = async {
-            let mut confirms = Vec::with_capacity(rows.len());
-            for row in &rows {
+            let mut confirms = Vec::with_capacity(readable.len());
+            for (row, properties) in readable.iter().zip(properties) {
                 let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-                let properties = self.properties(row);
                 confirms.push(
                     channel
                         .basic_publish(
@@ -163,7 +173,11 @@ impl Relay {
         let mut refused = HashMap::new();
         let mut broken = None::<Error>;
         let mut answered = Vec::with_capacity(rows.len());
-        for (row, confirmation) in rows.iter().zip(confirmed) {
+        for row in unreadable {
+            refused.insert(row.id.to_string(), "its stored headers cannot be read");
+            answered.push(row);
+        }
+        for (row, confirmation) in readable.into_iter().zip(confirmed) {
             match confirmation {
                 Ok(Ok(confirmation)) => {
                     if confirmation.is_nack() {
@@ -203,22 +217,23 @@ impl Relay {
         broken.map_or(Ok(()), Err)
     }
 
-    fn properties(&self, row: &Row) -> BasicProperties {
+    /// # Errors
+    /// [`pg::Error::Corrupt`].
+    fn properties(&self, row: &Row) -> Result<BasicProperties, pg::Error> {
+        let corrupt = || pg::Error::corrupt("outbox", row.id, "headers");
         let mut headers = FieldTable::default();
-        for (name, value) in row.headers.as_object().into_iter().flatten() {
-            if let Some(value) = value.as_str() {
-                headers
-                    .insert(name.as_str().into(), AMQPValue::LongString(LongString::from(value.as_bytes())));
-            }
+        for (name, value) in row.headers.as_object().ok_or_else(corrupt)? {
+            let value = value.as_str().ok_or_else(corrupt)?;
+            headers.insert(name.as_str().into(), AMQPValue::LongString(LongString::from(value.as_bytes())));
         }
-        BasicProperties::default()
+        Ok(BasicProperties::default()
             .with_content_type("application/cloudevents+json; charset=UTF-8".into())
             .with_delivery_mode(PERSISTENT)
             .with_message_id(row.id.to_string().into())
             .with_type(row.kind.as_str().into())
             .with_timestamp(u64::try_from(row.created_at.unix_timestamp()).unwrap_or_default())
             .with_app_id(self.service.into())
-            .with_headers(headers)
+            .with_headers(headers))
     }
 }
 

@@ -7,10 +7,11 @@ use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use messaging::dead::Which;
+use messaging::{Failure, Handler};
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Bench, NOTES, fact};
+use crate::support::{Bench, NOTES, Notes, fact};
 
 async fn publish(channel: &lapin::Channel, body: &[u8]) {
     let sent = channel
@@ -194,4 +195,38 @@ async fn unstorable_events_are_dead_lettered_at_once() {
     for (reason, wanted) in reasons.iter().zip(wanted) {
         assert!(reason.starts_with(wanted), "{reason}");
     }
+}
+
+/// Collides with other transactions whenever it is given one event, and fails for no other reason.
+struct Contended;
+
+impl Handler for Contended {
+    const NAME: &'static str = "notes";
+    type Effect = usize;
+
+    async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<usize, Failure> {
+        if events.iter().any(|event| event.subject == fact(37).subject) {
+            return Err(pg::Error::contended().into());
+        }
+        Notes.handle(conn, events).await
+    }
+
+    async fn committed(&self, _events: usize) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_keeps_colliding_is_split_down_to_the_event_at_fault() {
+    let bench = Bench::new().await;
+    let channel = bench.broker().channel().await.unwrap();
+    bench.begin_to_handle(NOTES, Contended);
+    bench.until_queue("notes.events", |queue| queue.consumer_count() == 1).await;
+    bench.publish(&(0..100).map(fact).collect::<Vec<Envelope>>()).await;
+    bench.until("notes", 99).await;
+    let waiting = eventually("the event to be retried alone", async || {
+        channel.basic_get("notes.events.retry.5s".into(), BasicGetOptions { no_ack: true }).await.unwrap()
+    })
+    .await;
+    let event = Envelope::parse(&waiting.data).unwrap();
+    assert_eq!(event.subject, fact(37).subject);
+    bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
 }

@@ -118,3 +118,19 @@ async fn connections_ended_by_the_broker_lose_nothing() {
     bench.until_within(PATIENCE, "notes", 5000).await;
     assert_eq!(bench.count("(SELECT DISTINCT event_id FROM notes) AS n").await, 5000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_waits_and_delays_no_other() {
+    let bench = Bench::new().await;
+    bench.consume().await;
+    bench.push(&(0..10).map(fact).collect::<Vec<Envelope>>()).await;
+    for (seq, headers) in [(3, "[]"), (4, "{\"traceparent\": 7}")] {
+        bench.run(&format!("UPDATE outbox SET headers = '{headers}' WHERE seq = {seq}")).await;
+    }
+    bench.relay();
+    bench.until("notes", 8).await;
+    bench.until("outbox WHERE attempts > 0", 2).await;
+    assert_eq!(pg::take_corrupt_rows().len(), 2);
+    bench.run("UPDATE outbox SET headers = '{}', next_attempt_at = now()").await;
+    bench.until("notes", 10).await;
+}
