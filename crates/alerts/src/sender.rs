@@ -115,9 +115,9 @@ impl Sender {
         }
         self.pool
             .transaction(async |conn| {
-                let found = notices::unaddressed(conn, self.writer.language).await?;
-                found.iter().for_each(log);
                 let now = pg::now(conn).await?;
+                let found = notices::unaddressed(conn, self.writer.language, now).await?;
+                found.iter().for_each(log);
                 notices::address(conn, now, &found, self.chats()).await
             })
             .await

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use domain::Language;
 use time::OffsetDateTime;
 
-use super::notices::{NOTICE, NoticeRow};
+use super::notices::{self, NOTICE, NoticeRow};
 use crate::model::Notice;
 
 /// Notices looked at for one message.
@@ -142,7 +142,7 @@ pub(crate) async fn due(
     .bind::<Timestamptz, _>(now)
     .bind::<BigInt, _>(BATCH);
     let rows: Vec<NoticeRow> = found.load(conn).await?;
-    Ok(rows.into_iter().map(Notice::from).collect())
+    notices::read(conn, now, rows).await
 }
 
 /// Writes down that these are about to be sent.

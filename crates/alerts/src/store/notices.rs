@@ -27,10 +27,10 @@ pub(super) struct NoticeRow {
     stage: String,
     #[diesel(sql_type = SqlText)]
     severity: String,
-    #[diesel(sql_type = SqlText)]
-    title: String,
-    #[diesel(sql_type = SqlText)]
-    body: String,
+    #[diesel(sql_type = Nullable<SqlText>)]
+    title: Option<String>,
+    #[diesel(sql_type = Nullable<SqlText>)]
+    body: Option<String>,
     #[diesel(sql_type = BigInt)]
     times: i64,
     #[diesel(sql_type = Timestamptz)]
@@ -41,27 +41,77 @@ pub(super) struct NoticeRow {
     alone: bool,
 }
 
-impl From<NoticeRow> for Notice {
-    fn from(row: NoticeRow) -> Self {
-        let stage = match (row.severity.as_str(), row.stage.as_str()) {
-            ("info", _) => Stage::Told,
-            (_, "escalated") => Stage::Escalated,
-            (_, "cleared") => Stage::Cleared,
-            _ => Stage::Raised,
+impl TryFrom<NoticeRow> for Notice {
+    type Error = pg::Error;
+
+    fn try_from(row: NoticeRow) -> Result<Self, pg::Error> {
+        let corrupt = |column| pg::Error::corrupt("alert_notices", row.id, column);
+        let is_critical = match row.severity.as_str() {
+            "critical" => true,
+            "warning" | "info" => false,
+            _unknown => return Err(corrupt("severity")),
         };
-        Self {
+        let stage = match row.stage.as_str() {
+            "raised" if row.severity == "info" => Stage::Told,
+            "raised" => Stage::Raised,
+            "escalated" => Stage::Escalated,
+            "cleared" => Stage::Cleared,
+            _unknown => return Err(corrupt("stage")),
+        };
+        let (Some(title), Some(body)) = (row.title, row.body) else { return Err(corrupt("texts")) };
+        Ok(Self {
             id: row.id,
             kind: row.kind,
             cause: row.cause,
             stage,
-            is_critical: row.severity == "critical",
+            is_critical,
             is_alone: row.alone,
-            text: Text { title: row.title, body: row.body },
+            text: Text { title, body },
             times: row.times,
             raised_at: row.raised_at,
             cleared_at: row.cleared_at,
+        })
+    }
+}
+
+/// Reads rows. A notice that cannot be read is not sent, so that it stops no other.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn read(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    rows: Vec<NoticeRow>,
+) -> Result<Vec<Notice>, pg::Error> {
+    let mut notices = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = row.id;
+        match Notice::try_from(row) {
+            Ok(notice) => notices.push(notice),
+            Err(error) => reject(conn, now, id, &error.to_string()).await?,
         }
     }
+    Ok(notices)
+}
+
+async fn reject(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    id: i64,
+    reason: &str,
+) -> Result<(), pg::Error> {
+    sql_query(
+        "WITH addressed AS ( \
+             UPDATE alert_notices SET addressed_at = $2 WHERE id = $1 AND addressed_at IS NULL) \
+         UPDATE alert_deliveries SET status = 'failed', error = $3, ended_at = $2 \
+         WHERE notice_id = $1 AND status IN ('pending', 'sending')",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<Timestamptz, _>(now)
+    .bind::<SqlText, _>(reason)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Whether there is a notice nobody has addressed yet: what is asked twice a second needs no transaction.
@@ -81,6 +131,7 @@ pub(crate) async fn is_any_unaddressed(conn: &mut pg::Connection) -> Result<bool
 pub(crate) async fn unaddressed(
     conn: &mut pg::Connection,
     language: Language,
+    now: OffsetDateTime,
 ) -> Result<Vec<Notice>, pg::Error> {
     let found = sql_query(format!(
         "SELECT {NOTICE}, false AS alone FROM alert_notices n JOIN alerts a ON a.id = n.alert_id \
@@ -89,7 +140,7 @@ pub(crate) async fn unaddressed(
     .bind::<SqlText, _>(language.as_str())
     .bind::<BigInt, _>(BATCH);
     let rows: Vec<NoticeRow> = found.load(conn).await?;
-    Ok(rows.into_iter().map(Notice::from).collect())
+    read(conn, now, rows).await
 }
 
 /// Puts notices on their way to these chats.

@@ -3,7 +3,7 @@
 use time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::Desk;
+use crate::support::{Desk, OWNER, warning};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_corrupt_row_is_one_critical_alert_cleared_a_day_after_the_last_reading() {
@@ -34,4 +34,30 @@ async fn a_corrupt_row_is_one_critical_alert_cleared_a_day_after_the_last_readin
         stop.cancel();
         reporter.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_cannot_be_read_delays_no_other() {
+    let desk = Desk::open().await;
+    desk.run("ALTER TABLE alert_notices DROP CONSTRAINT alert_notices_stage").await;
+    for (sku, change) in [
+        ("stage", "UPDATE alert_notices SET stage = 'shouted'"),
+        ("severity", "UPDATE alert_notices SET severity = 'loud'"),
+        ("texts", "UPDATE alerts SET texts = '{}'"),
+    ] {
+        desk.raise(warning(sku)).await;
+        desk.run(&format!("{change} WHERE {}", match sku {
+            "texts" => "cause = 'stock_shortage/texts'".to_owned(),
+            other => format!("alert_id = (SELECT id FROM alerts WHERE cause = 'stock_shortage/{other}')"),
+        }))
+        .await;
+    }
+    desk.raise(warning("readable")).await;
+    let _sender = desk.sender(&[OWNER]);
+    let texts = desk.texts(OWNER, 1).await;
+    assert!(texts[0].contains("readable"), "{texts:?}");
+    desk.until_settled().await;
+    let mut columns: Vec<_> = pg::take_corrupt_rows().into_iter().map(|row| row.column).collect();
+    columns.sort_unstable();
+    assert_eq!(columns, ["severity", "stage", "texts"]);
 }

@@ -159,6 +159,11 @@ impl Desk {
         alerts::clear(&mut conn, self.now(), &format!("stock_shortage/{sku}")).await.unwrap()
     }
 
+    /// Changes rows.
+    pub(crate) async fn run(&self, sql: &str) {
+        sql_query(sql).execute(&mut *self.pool.get().await.unwrap()).await.unwrap();
+    }
+
     pub(crate) async fn count(&self, from: &str) -> i64 {
         let mut conn = self.pool.get().await.unwrap();
         let counted: Count =
