@@ -34,4 +34,4 @@ pub use migrate::{MigrateError, migrate};
 pub use pool::{Pool, PooledConnection, may_try_again};
 pub use rotate::{RotateError, RotateKeys, SealedTable, rotate};
 pub use schema::{Schema, SchemaGap};
-pub use transaction::Transaction;
+pub use transaction::{Transaction, savepoint};

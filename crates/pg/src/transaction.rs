@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
 
+use crate::pool::Work;
 use crate::{Error, Pool, PooledConnection};
 
 type Manager = <AsyncPgConnection as AsyncConnection>::TransactionManager;
@@ -34,6 +35,31 @@ impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
             connection.close();
+        }
+    }
+}
+
+/// Runs `work` in a savepoint of the caller's transaction. An error takes back what `work` wrote, and the transaction may go
+/// on.
+///
+/// # Errors
+/// What `work` returned, or the database's.
+pub async fn savepoint<R, F>(conn: &mut AsyncPgConnection, work: F) -> Result<R, Error>
+where
+    for<'r> F: AsyncFnOnce(&'r mut AsyncPgConnection) -> Result<R, Error>
+        + Work<&'r mut AsyncPgConnection, Result<R, Error>, Future: Send>
+        + Send,
+    R: Send,
+{
+    Manager::begin_transaction(conn).await?;
+    match work(conn).await {
+        Ok(value) => {
+            Manager::commit_transaction(conn).await?;
+            Ok(value)
+        }
+        Err(error) => {
+            Manager::rollback_transaction(conn).await?;
+            Err(error)
         }
     }
 }
