@@ -67,7 +67,7 @@ pub async fn find(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskRe
         .get_result::<TaskRow>(conn)
         .await
         .optional()?;
-    Ok(row.map(TaskRecord::from))
+    row.map(TaskRecord::try_from).transpose()
 }
 
 /// The youngest task of one kind in a queue.
@@ -85,7 +85,7 @@ pub async fn latest_in_queue(
         .get_result::<TaskRow>(conn)
         .await
         .optional()?;
-    Ok(row.map(TaskRecord::from))
+    row.map(TaskRecord::try_from).transpose()
 }
 
 /// Which tasks are listed; `None` does not restrict.
@@ -134,7 +134,7 @@ pub async fn list(
     }
     query = query.sql(format!(" ORDER BY created_at DESC, id DESC LIMIT {}", next()));
     let rows: Vec<TaskRow> = query.bind::<BigInt, _>(limit).load(conn).await?;
-    Ok(rows.into_iter().map(TaskRecord::from).collect())
+    rows.into_iter().map(TaskRecord::try_from).collect()
 }
 
 /// Calls off what is alive of the tasks that the condition chooses, and returns them; `$1` is who asks. A schedule shows how
@@ -168,7 +168,7 @@ pub async fn cancel(
         .get_result::<TaskRow>(conn)
         .await
         .optional()?;
-    Ok(row.map(TaskRecord::from))
+    row.map(TaskRecord::try_from).transpose()
 }
 
 /// Calls off every task of a queue, as [`cancel`] does; returns how many.
@@ -197,7 +197,7 @@ pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskR
     .get_result::<TaskRow>(conn)
     .await
     .optional()?;
-    Ok(row.map(TaskRecord::from))
+    row.map(TaskRecord::try_from).transpose()
 }
 
 /// Tasks that ended long ago.

@@ -17,7 +17,7 @@ pub(crate) struct IdRow {
 #[derive(QueryableByName)]
 pub(crate) struct TaskRow {
     #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
+    pub(crate) id: Uuid,
     #[diesel(sql_type = Text)]
     kind: String,
     #[diesel(sql_type = Text)]
@@ -54,16 +54,19 @@ pub(crate) struct TaskRow {
     updated_at: OffsetDateTime,
 }
 
-impl From<TaskRow> for TaskRecord {
-    fn from(row: TaskRow) -> Self {
-        Self {
+impl TryFrom<TaskRow> for TaskRecord {
+    type Error = pg::Error;
+
+    fn try_from(row: TaskRow) -> Result<Self, pg::Error> {
+        let corrupt = |column| pg::Error::corrupt("task_history", row.id, column);
+        let progress = row.progress.map(serde_json::from_value::<Progress>).transpose();
+        Ok(Self {
+            status: Status::parse(&row.status).ok_or_else(|| corrupt("status"))?,
+            progress: progress.map_err(|_unreadable| corrupt("progress"))?,
             id: row.id.into(),
             kind: row.kind,
             queue: row.queue,
             payload: row.payload,
-            // The table's own check constraint admits only known words.
-            status: Status::parse(&row.status).unwrap_or(Status::Failed),
-            progress: row.progress.and_then(|value| serde_json::from_value::<Progress>(value).ok()),
             attempt: row.attempt,
             max_attempts: row.max_attempts,
             run_at: row.run_at,
@@ -76,6 +79,6 @@ impl From<TaskRow> for TaskRecord {
             started_at: row.started_at,
             finished_at: row.finished_at,
             updated_at: row.updated_at,
-        }
+        })
     }
 }

@@ -93,16 +93,21 @@ impl Scheduler {
                 if due.is_empty() {
                     return Ok::<_, pg::Error>((now, due));
                 }
-                let starts: Vec<Start> = due
-                    .iter()
-                    .map(|schedule| Start {
-                        name: schedule.name.clone(),
-                        task_id: self.ids.next_id().into(),
-                        next_run_at: schedules::next(schedule, now),
-                    })
-                    .collect();
+                let (mut starts, mut started, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+                for schedule in due {
+                    match schedules::next(&schedule, now) {
+                        Ok(next_run_at) => {
+                            let (name, task_id) = (schedule.name.clone(), self.ids.next_id().into());
+                            starts.push(Start { name, task_id, next_run_at });
+                            started.push(schedule);
+                        }
+                        Err(_reported) => unreadable.push(schedule.name),
+                    }
+                }
+                let unreadable: Vec<&str> = unreadable.iter().map(String::as_str).collect();
+                schedules::postpone(conn, &unreadable).await?;
                 schedules::start(conn, &starts).await?;
-                Ok((now, due))
+                Ok((now, started))
             })
             .await?;
         for schedule in &due {

@@ -276,13 +276,38 @@ pub(crate) async fn due(conn: &mut pg::Connection, limit: i64) -> Result<Vec<Sch
 }
 
 /// A schedule's next moment after the run that is due; `None` when there will be none.
-pub(crate) fn next(schedule: &Schedule, now: OffsetDateTime) -> Option<OffsetDateTime> {
+///
+/// # Errors
+/// [`pg::Error::Corrupt`].
+pub(crate) fn next(schedule: &Schedule, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, pg::Error> {
+    let corrupt = |column| pg::Error::corrupt("schedules", &schedule.name, column);
     let timing = match (&schedule.cron, &schedule.time_zone, schedule.every_seconds) {
-        (Some(expression), Some(time_zone), _) => Timing::cron(expression, time_zone).ok()?,
-        (_, _, Some(seconds)) => Timing::every(Duration::try_from_secs_f64(seconds).ok()?),
-        _ => return None,
+        (Some(expression), Some(time_zone), None) => {
+            Timing::cron(expression, time_zone).map_err(|_invalid| corrupt("cron"))?
+        }
+        (None, None, Some(seconds)) => {
+            let every = Duration::try_from_secs_f64(seconds);
+            Timing::every(every.map_err(|_invalid| corrupt("every"))?)
+        }
+        (Some(_), None, _) | (None, Some(_), _) => return Err(corrupt("time_zone")),
+        (Some(_), Some(_), Some(_)) | (None, None, None) => return Err(corrupt("every")),
     };
-    timing.after(schedule.next_run_at, now)
+    Ok(timing.after(schedule.next_run_at, now))
+}
+
+/// Tries schedules again in a minute that are due and cannot be read.
+pub(crate) async fn postpone(conn: &mut pg::Connection, names: &[&str]) -> Result<(), pg::Error> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    sql_query(
+        "UPDATE schedules SET next_run_at = now() + interval '1 minute', updated_at = now(), \
+             last_error = 'the stored timing cannot be read' WHERE name = ANY($1)",
+    )
+    .bind::<Array<Text>, _>(names)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// A run that is asked for.
