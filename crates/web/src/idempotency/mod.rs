@@ -64,7 +64,8 @@ impl Idempotency {
         let body = self.keyring.open(&place(request.id), &kept.body);
         let body = body.map_err(|error| Problem::sealed(&error))?;
         let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-        Ok(Some(answer::replay(status.unwrap_or(StatusCode::OK), body.to_vec())))
+        let corrupt = || Problem::database(&pg::Error::corrupt("idempotency_keys", request.id, "status"));
+        Ok(Some(answer::replay(status.ok_or_else(corrupt)?, body.to_vec())))
     }
 
     async fn keep(

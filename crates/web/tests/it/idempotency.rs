@@ -331,3 +331,20 @@ fn after_a_day_a_key_is_forgotten() {
     assert_eq!((sweep(), bench.count("idempotency_keys")), (1, 1));
     assert!(bench.post("/api/v1/things", "k", &json!({ "name": "another" })).is_replay);
 }
+
+#[test]
+fn an_answer_whose_status_cannot_be_read_is_not_given() {
+    let bench = Bench::open();
+    let first = bench.post("/api/v1/things", "one", &json!({ "name": "a" }));
+    assert_eq!(first.status, 201, "{}", first.body);
+    let pool = bench.pool.clone();
+    bench.runtime.block_on(async {
+        let mut conn = pool.get().await.unwrap();
+        sql_query("UPDATE idempotency_keys SET status = 99").execute(&mut *conn).await.unwrap();
+    });
+    let again = bench.post("/api/v1/things", "one", &json!({ "name": "a" }));
+    assert_eq!((again.status, again.is_replay), (500, false), "{}", again.body);
+    let other = bench.post("/api/v1/things", "two", &json!({ "name": "b" }));
+    assert_eq!(other.status, 201, "{}", other.body);
+    assert_eq!(pg::take_corrupt_rows().len(), 1);
+}
