@@ -196,6 +196,7 @@ impl Reading<'_> {
             .await?;
         self.asked.extend(landing);
         self.events = events;
+        counts.log(owner.token_id);
         self.counts += counts;
         Ok(stopped_by)
     }

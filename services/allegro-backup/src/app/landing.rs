@@ -75,11 +75,28 @@ impl Learned {
         source: Source,
     ) -> Result<Counts, pg::Error> {
         let mut counts = store(state, conn, owner, &self.answers, source).await?;
-        let mut without_trace = Vec::new();
+        let (mut without_trace, mut corrupt) = (Vec::new(), Vec::new());
         let aged = self.aged(state, conn, owner).await?;
         for (order_id, asked_at) in self.gone.iter().filter(|(order_id, _)| !aged.contains(order_id)) {
             match order_marks::carrier(conn, owner.token_id, order_id).await? {
-                Some(into) => merge(state, conn, owner, (order_id, &into), *asked_at).await?,
+                Some(into) => {
+                    // A savepoint: an order that cannot be read is not merged, and stops no other.
+                    let merging = async |conn: &mut pg::Connection| {
+                        merge(state, conn, owner, (order_id, &into), *asked_at).await
+                    };
+                    match pg::savepoint(conn, merging).await {
+                        Ok(()) => counts.merged += 1,
+                        Err(error @ pg::Error::Corrupt { .. }) => corrupt.push(Failed {
+                            order_id: order_id.clone(),
+                            class: "corrupt",
+                            text: error.to_string(),
+                            document: None,
+                            day: None,
+                            in_list: false,
+                        }),
+                        Err(error) => return Err(error),
+                    }
+                }
                 None => without_trace.push(Failed {
                     order_id: order_id.clone(),
                     class: "not_found",
@@ -90,7 +107,8 @@ impl Learned {
                 }),
             }
         }
-        counts.failed += without_trace.len();
+        counts.failed += without_trace.len() + corrupt.len();
+        failed::quarantine(conn, owner.token_id, &corrupt).await?;
         failed::quarantine(conn, owner.token_id, &without_trace).await?;
         let gone: Vec<&str> = without_trace.iter().map(|it| it.order_id.as_str()).collect();
         order_marks::vanish(conn, owner.token_id, &gone).await?;
@@ -116,15 +134,15 @@ async fn merge(
     (order_id, into): (&str, &str),
     asked_at: OffsetDateTime,
 ) -> Result<(), pg::Error> {
-    tracing::info!(order = order_id, into, "an order was merged into another");
     failed::merged(conn, owner.token_id, (order_id, into)).await?;
     let Some((version, content)) =
         order_marks::merge(conn, owner.token_id, (order_id, into), asked_at).await?
     else {
         return Ok(());
     };
-    // It was read when it was stored.
-    let Ok(order) = Order::read(&content) else { return Ok(()) };
+    let id = || format!("{}/{order_id}", owner.token_id);
+    let order =
+        Order::read(&content).map_err(|_error| pg::Error::corrupt("orders", id(), "order_data"))?;
     let mut fact = order.fact(owner, version);
     fact.merged_into = Some(into.to_owned().into());
     messaging::outbox::push(conn, &[state.wrap(&OrderUpdated(fact))?]).await

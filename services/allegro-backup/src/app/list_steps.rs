@@ -181,6 +181,7 @@ async fn write(pass: Pass<'_>, step: Step) -> Result<Counts, TaskError> {
         })
         .await?;
     stage.send_replace(Stage::Committed);
+    counts.log(owner.token_id);
     Ok(counts)
 }
 

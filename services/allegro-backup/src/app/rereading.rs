@@ -142,6 +142,7 @@ impl<'a> Reading<'a> {
                 Ok::<_, TaskError>(counts)
             })
             .await?;
+        counts.log(owner.token_id);
         self.counts += counts;
         self.done = done;
         unsettled.map_or(Ok(()), |error| Err(error.into()))

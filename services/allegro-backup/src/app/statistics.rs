@@ -34,7 +34,7 @@ pub(crate) async fn of(
     let groups = order_statistics::statistics(&mut conn, &ids, &periods.starts, periods.end).await?;
     let mut counted = Statistics::default();
     for group in groups {
-        let total = group.total();
+        let total = group.total()?;
         let day = group.period.and_then(|number| usize::try_from(number - 1).ok());
         if let Some(day) = day.and_then(|index| periods.days.get(index)) {
             counted.by_period.push((*day, group.orders, total));

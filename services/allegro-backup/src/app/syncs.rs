@@ -99,7 +99,8 @@ pub(crate) async fn process_journals(
     token_ids: &[TokenId],
     from: Option<OffsetDateTime>,
 ) -> Result<(), TaskError> {
-    let user_id = run.task().user_id.clone().unwrap_or_default();
+    let user_id = run.task().user_id.clone();
+    let user_id = user_id.ok_or_else(|| TaskError::Fail("the task names no user".to_owned()))?;
     state
         .pool
         .transaction(async |conn| {

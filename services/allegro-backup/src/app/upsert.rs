@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
 
 use domain::Instant;
+use domain::TokenId;
 use domain::events::{Envelope, OrderCancelled, OrderCreated, OrderReady, OrderUpdated};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -80,12 +81,26 @@ pub(crate) struct Counts {
     pub(crate) late: usize,
     /// Went into quarantine.
     pub(crate) failed: usize,
+    /// Of those updated: the new content says less than the one before.
+    pub(crate) lost_data: usize,
+    /// Were merged into another order.
+    pub(crate) merged: usize,
 }
 
 impl Counts {
     /// Orders that were looked at.
     pub(crate) const fn processed(self) -> usize {
         self.added + self.updated + self.unchanged + self.late + self.failed
+    }
+
+    /// Logs what became of an account's orders, after the commit.
+    pub(crate) fn log(self, token_id: TokenId) {
+        if self.lost_data > 0 {
+            tracing::warn!(token = %token_id, orders = self.lost_data, "orders were replaced by contents that say less");
+        }
+        if self.merged > 0 {
+            tracing::info!(token = %token_id, orders = self.merged, "orders were merged into others");
+        }
     }
 }
 
@@ -96,6 +111,8 @@ impl AddAssign for Counts {
         self.unchanged += more.unchanged;
         self.late += more.late;
         self.failed += more.failed;
+        self.lost_data += more.lost_data;
+        self.merged += more.merged;
     }
 }
 
@@ -293,12 +310,7 @@ async fn update(
                 if source.is_list() {
                     see(true);
                 }
-                if loses_data {
-                    tracing::warn!(
-                        order = order.id.as_str(),
-                        "an order's new content says less than the one before"
-                    );
-                }
+                counts.lost_data += usize::from(loses_data);
                 let fact = order.fact(owner, existing.version + 1);
                 told.push(state.wrap(&OrderUpdated(fact.clone()))?);
                 if order.is_ready() && !existing.ready_announced {

@@ -1,5 +1,7 @@
 //! Reading orders back.
 
+use std::fmt::Display;
+
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -95,9 +97,26 @@ impl Listed {
     }
 
     /// What is to be paid.
-    pub(crate) fn total(&self) -> Option<Money> {
-        Some(Money::from_minor(self.total_minor?, self.total_currency.as_deref()?.parse().ok()?))
+    ///
+    /// # Errors
+    /// [`pg::Error::Corrupt`].
+    pub(crate) fn total(&self) -> Result<Option<Money>, pg::Error> {
+        stored_money(self.total_minor, self.total_currency.as_deref(), self.id)
     }
+}
+
+/// A sum of orders; none where Allegro named none. `id` says of which.
+///
+/// # Errors
+/// [`pg::Error::Corrupt`].
+pub(super) fn stored_money(
+    minor: Option<i64>,
+    currency: Option<&str>,
+    id: impl Display,
+) -> Result<Option<Money>, pg::Error> {
+    let (Some(minor), Some(currency)) = (minor, currency) else { return Ok(None) };
+    let currency = currency.parse().map_err(|_unknown| pg::Error::corrupt("orders", id, "total_currency"))?;
+    Ok(Some(Money::from_minor(minor, currency)))
 }
 
 const LISTED: &str = "id, token_id, allegro_order_id, status, fulfillment_status, revision, version, order_date, \

@@ -6,6 +6,8 @@ use diesel_async::RunQueryDsl;
 use domain::{Money, TokenId};
 use time::OffsetDateTime;
 
+use super::order_list::stored_money;
+
 /// Orders of one status, or of one period, in one currency.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Group {
@@ -26,8 +28,12 @@ pub(crate) struct Group {
 
 impl Group {
     /// What is to be paid for all of them; none where Allegro named no sum.
-    pub(crate) fn total(&self) -> Option<Money> {
-        Some(Money::from_minor(self.minor?, self.currency.as_deref()?.parse().ok()?))
+    ///
+    /// # Errors
+    /// [`pg::Error::Corrupt`].
+    pub(crate) fn total(&self) -> Result<Option<Money>, pg::Error> {
+        let currency = self.currency.as_deref();
+        stored_money(self.minor, currency, format_args!("in {}", currency.unwrap_or("no currency")))
     }
 }
 

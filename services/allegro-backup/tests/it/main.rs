@@ -7,6 +7,7 @@ mod archive;
 mod bad_input;
 mod commands;
 mod conformance;
+mod corrupt_rows;
 mod device;
 mod edges;
 mod export_breaks;

@@ -84,11 +84,11 @@ impl TryFrom<Listed> for OrderView {
     type Error = Problem;
 
     fn try_from(listed: Listed) -> Result<Self, Problem> {
-        // Only what could be read was stored.
-        let order = Order::read(&listed.order_data).map_err(|error| Problem::internal(&error))?;
+        let unreadable = |_error| Problem::database(&pg::Error::corrupt("orders", listed.id, "order_data"));
+        let order = Order::read(&listed.order_data).map_err(unreadable)?;
         Ok(Self {
             token_id: listed.token_id(),
-            total: listed.total(),
+            total: listed.total().map_err(|error| Problem::database(&error))?,
             fulfillment_provider: order.fulfillment_provider,
             line_items: order.line_items,
             allegro_order_id: listed.allegro_order_id,

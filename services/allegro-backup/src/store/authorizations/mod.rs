@@ -97,11 +97,12 @@ impl Authorization {
     /// # Errors
     /// When they do not open.
     pub(crate) fn pair(&self, keyring: &Keyring) -> Result<Option<Pair>, SealError> {
-        let (Some(access), Some(refresh), Some(expires_at)) =
-            (&self.access_token, &self.refresh_token, self.access_expires_at)
-        else {
-            return Ok(None);
-        };
+        let (access, refresh, expires_at) =
+            match (&self.access_token, &self.refresh_token, self.access_expires_at) {
+                (Some(access), Some(refresh), Some(expires_at)) => (access, refresh, expires_at),
+                (None, None, None) => return Ok(None),
+                _incomplete => return Err(SealError::Damaged),
+            };
         Ok(Some(Pair {
             access: keyring.open_text(&place(self.id, "access_token"), access)?,
             refresh: keyring.open_text(&place(self.id, "refresh_token"), refresh)?,
