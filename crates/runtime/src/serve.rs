@@ -25,6 +25,7 @@ pub(crate) async fn serve<S: Service>(
     let Infra { pool, clock, ids, keyring } = infra;
     let guard = pool.guard(S::SCHEMA, &keyring).await?;
     life.spawn_beside("database guard", |end| guard.run(end));
+    life.spawn("corrupt rows", alerts::report_corrupt_rows(pool.clone(), life.stopping()));
     let Parts { state, handlers, schedules, retention, .. } = parts;
     if context.roles.worker {
         let mut policies = vec![FORGET_ANSWERS, tasks::FORGET, alerts::FORGET];

@@ -1,5 +1,7 @@
 //! What the plant's names of things mean on the shelf.
 
+use std::cell::RefCell;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::{Sku, WarehouseName};
@@ -11,6 +13,7 @@ use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Once,
 
 use super::inventory::shop;
 use super::problems::{GOOD_EXISTS, GOOD_NOT_FOUND, WAREHOUSE_NOT_FOUND};
+use crate::app::after_commit::AfterCommit;
 use crate::app::goods::{self, Error, Good, NewGood};
 use crate::app::warehouses;
 use crate::state::State;
@@ -117,11 +120,16 @@ pub(crate) async fn add(
     let sku = sku.map_err(|error| Problem::internal(&error))?;
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
     let wish = NewGood { nomenclature, ekn_code, sku, warehouse: wanted.warehouse.map(String::from) };
-    once.run(async |conn| {
-        let (good, batches_received) = goods::add(&state, conn, wish.clone()).await.map_err(problem)?;
+    let after = RefCell::new(AfterCommit::default());
+    let answered = once.run(async |conn| {
+        let added = goods::add(&state, conn, wish.clone()).await.map_err(problem)?;
+        let (good, batches_received, refused_batches) = added;
+        *after.borrow_mut() = AfterCommit { refused_batches, ..AfterCommit::default() };
         Answer::created(&AddedGood { good: good.into(), batches_received })
-    })
-    .await
+    });
+    let answer = answered.await?;
+    after.take().report();
+    Ok(answer)
 }
 
 /// Forgets a meaning: batches closed from then on wait. What was received stays.

@@ -11,6 +11,7 @@ use web::{Answer, ApiJson, ApiQuery, Caller, Cursor, FieldErrors, Limit, Once, P
 use super::inventory::{LevelView, MovementView, in_range, is_note, problem, shop};
 use crate::app::inventory::{self, Change, MOST_UNITS, MovementFilter, Order};
 use crate::app::warehouses;
+use crate::domain::movement::MovementKind;
 use crate::domain::wish::Wish;
 use crate::state::State;
 
@@ -19,34 +20,6 @@ use crate::state::State;
 pub(crate) struct MovementPage {
     items: Vec<MovementView>,
     next_cursor: Option<String>,
-}
-
-/// Which way units move.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum MovementKind {
-    /// Sold.
-    Sale,
-    /// Came back with a cancelled order.
-    Refund,
-    /// Counted or corrected by people.
-    Adjustment,
-    /// Set by a file.
-    Import,
-    /// Came in.
-    Receipt,
-}
-
-impl MovementKind {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Sale => "sale",
-            Self::Refund => "refund",
-            Self::Adjustment => "adjustment",
-            Self::Import => "import",
-            Self::Receipt => "receipt",
-        }
-    }
 }
 
 /// Which movements.
@@ -131,7 +104,7 @@ pub(crate) async fn list(
     shop(&caller)?;
     let after = Cursor::after(wanted.cursor.as_deref())?;
     let Wanted { sku, warehouse, order_id, kind, .. } = wanted;
-    let kind = kind.map(|kind| kind.word().to_owned());
+    let kind = kind.map(MovementKind::word);
     let filter = MovementFilter { sku, warehouse: warehouse.map(String::from), order_id, kind, after };
     let found = inventory::moved(&state, &filter, wanted.limit.with_probe()).await;
     let found = found.map_err(|error| Problem::database(&error))?;
@@ -177,8 +150,8 @@ pub(crate) async fn adjust(
             low_threshold: Wish::AsItWas,
             if_version: None,
             kind: match wanted.kind {
-                ByHand::Adjustment => "adjustment",
-                ByHand::Receipt => "receipt",
+                ByHand::Adjustment => MovementKind::Adjustment,
+                ByHand::Receipt => MovementKind::Receipt,
             },
             note: wanted.note.as_deref(),
             who: &caller.subject,

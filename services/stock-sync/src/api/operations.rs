@@ -1,5 +1,7 @@
 //! Operations: how far each line of an order is.
 
+use std::cell::RefCell;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use uuid::Uuid;
 use web::{Answer, ApiPath, ApiQuery, Caller, Limit, Once, Problem};
 
 use super::problems::{OPERATION_NOT_FOUND, OPERATION_STATE};
+use crate::app::after_commit::AfterCommit;
 use crate::app::ledger::Action;
 use crate::app::operations::{self, ActionError, Filter, LogEntry, Shown};
 use crate::domain::operation::Status;
@@ -203,12 +206,15 @@ pub(crate) async fn retry(
     once: Once,
     id: ApiPath<Uuid>,
 ) -> Result<HttpResponse, Problem> {
+    let after = RefCell::new(AfterCommit::default());
     let answered = once.run(async |conn| {
         let may_see = |user_id: Option<&str>| caller.may_see(user_id);
-        operations::act(&state, conn, *id, Action::Retry, may_see).await.map_err(problem)?;
+        let effects = operations::act(&state, conn, *id, Action::Retry, may_see).await.map_err(problem)?;
+        *after.borrow_mut() = effects;
         Answer::ok(&Done { message: "Operation queued for retry", operation_id: *id })
     });
     let answer = answered.await?;
+    after.take().report();
     state.to_mark.notify_one();
     Ok(answer)
 }
@@ -232,7 +238,7 @@ pub(crate) async fn cancel(
             operations::act(&state, conn, *id, Action::CallOff, may_see).await
         })
         .await;
-    done.map_err(problem)?;
+    done.map_err(problem)?.report();
     state.to_mark.notify_one();
     Ok(HttpResponse::Ok().json(Done { message: "Operation cancelled", operation_id: *id }))
 }

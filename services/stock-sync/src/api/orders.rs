@@ -1,5 +1,7 @@
 //! Orders handed in by hand.
 
+use std::cell::RefCell;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::{Sku, TokenId};
@@ -12,6 +14,7 @@ use web::{Answer, ApiJson, Caller, FieldErrors, Once, Problem};
 use super::inventory::shop;
 use super::operations::OperationView;
 use super::problems::ACCOUNT_NOT_FOUND;
+use crate::app::after_commit::AfterCommit;
 use crate::app::ledger::{self, Deed};
 use crate::app::{accounts, operations, warehouses};
 use crate::domain::book::Outcome;
@@ -110,10 +113,13 @@ pub(crate) async fn process(
         shop(&caller)?;
     }
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
+    let after = RefCell::new(AfterCommit::default());
     let answered = once.run(async |conn| {
         let sale = Sale { user_id: owner(conn, &caller, sale.token_id).await?, ..sale.clone() };
-        let outcomes = ledger::apply(&state, conn, &[Deed::Sell(sale.clone())]).await;
-        let outcome = outcomes.map_err(|error| Problem::database(&error))?.into_iter().next();
+        let applied = ledger::apply(&state, conn, &[Deed::Sell(sale.clone())]).await;
+        let (outcomes, effects) = applied.map_err(|error| Problem::database(&error))?;
+        *after.borrow_mut() = effects;
+        let outcome = outcomes.into_iter().next();
         let found = operations::of_order(conn, &sale.order_id, sale.token_id).await;
         let found = found.map_err(|error| Problem::database(&error))?;
         let (outcome, reason) = words(outcome.unwrap_or(Outcome::AlreadyDone));
@@ -127,6 +133,7 @@ pub(crate) async fn process(
         })
     });
     let answer = answered.await?;
+    after.take().report();
     state.to_mark.notify_one();
     Ok(answer)
 }

@@ -11,6 +11,7 @@ use super::inventory::{LevelView, MovementView, in_range, is_note, problem, shop
 use super::problems::WAREHOUSE_NOT_FOUND;
 use crate::app::inventory::{self, Change, LevelFilter, MovementFilter, Order};
 use crate::app::warehouses;
+use crate::domain::movement::MovementKind;
 use crate::domain::wish::Wish;
 use crate::state::State;
 
@@ -154,7 +155,7 @@ pub(crate) async fn set(
         change: Change::Set(counted.on_hand),
         low_threshold: counted.low_threshold,
         if_version,
-        kind: "adjustment",
+        kind: MovementKind::Adjustment,
         note: counted.note.as_deref(),
         who: &caller.subject,
     };

@@ -8,8 +8,9 @@ use domain::events::BatchClosed;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::inventory::{self, Change, Order};
+use super::inventory::{self, Change, Order, Refused};
 use crate::domain::alert::Notice;
+use crate::domain::movement::MovementKind;
 use crate::domain::wish::Wish;
 use crate::state::State;
 pub(crate) use crate::store::goods::Good;
@@ -17,6 +18,9 @@ use crate::store::goods::{self, Receipt};
 
 /// Who brings it.
 const PLANT: &str = "production-batches";
+
+/// Batches that could not be received, with the reasons.
+pub(crate) type RefusedBatches = Vec<(i64, Refused)>;
 
 /// What the plant's name of a thing shall mean.
 #[derive(Debug, Clone)]
@@ -54,12 +58,13 @@ pub(crate) async fn list(
     goods::list(&mut *state.pool.get().await?, after, limit).await
 }
 
-/// Adds a meaning in the caller's transaction, and receives the batches that waited for it. Returns how many did.
+/// Adds a meaning in the caller's transaction, and receives the batches that waited for it. Returns how many did, and those
+/// that could not be received with the reasons.
 pub(crate) async fn add(
     state: &State,
     conn: &mut pg::Connection,
     wanted: NewGood,
-) -> Result<(Good, usize), Error> {
+) -> Result<(Good, usize, RefusedBatches), Error> {
     let name = wanted.warehouse.as_ref().unwrap_or(&state.settings.default_warehouse);
     let warehouse = crate::store::warehouses::hold(conn, name).await?.filter(|it| it.is_active);
     warehouse.ok_or(Error::NoWarehouse)?;
@@ -73,10 +78,10 @@ pub(crate) async fn add(
     };
     let good = goods::insert(conn, &good).await?.ok_or(Error::Exists)?;
     let waiting = goods::waiting(conn, (&good.nomenclature, &good.ekn_code)).await?;
-    receive(state, conn, &waiting, std::slice::from_ref(&good)).await?;
+    let refused = receive(state, conn, &waiting, std::slice::from_ref(&good)).await?;
     let cause = Notice::unknown_good(&good.nomenclature, &good.ekn_code).cause();
     alerts::clear(conn, state.now(), &cause).await?;
-    Ok((good, waiting.len()))
+    Ok((good, waiting.len(), refused))
 }
 
 /// Removes a meaning, in the caller's transaction. What was received stays.
@@ -85,6 +90,7 @@ pub(crate) async fn remove(conn: &mut pg::Connection, id: Uuid) -> Result<(), Er
 }
 
 /// Receives what was made, each batch once however often it is closed. Those nobody can name wait, and people are told.
+/// Returns the batches that could not be received with the reasons.
 ///
 /// # Errors
 /// The database's.
@@ -92,9 +98,9 @@ pub(crate) async fn close(
     state: &State,
     conn: &mut pg::Connection,
     closed: &[BatchClosed],
-) -> Result<(), pg::Error> {
+) -> Result<RefusedBatches, pg::Error> {
     if closed.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut by_id: HashMap<i64, Receipt> = HashMap::new();
     for batch in closed {
@@ -122,46 +128,44 @@ async fn receive(
     conn: &mut pg::Connection,
     batches: &[Receipt],
     known: &[Good],
-) -> Result<(), pg::Error> {
+) -> Result<RefusedBatches, pg::Error> {
     let meaning = |it: &Receipt| {
-        let good =
-            known.iter().find(|good| good.nomenclature == it.nomenclature && good.ekn_code == it.ekn_code)?;
-        Some((good, Sku::parse(&good.sku).ok()?))
+        known.iter().find(|good| good.nomenclature == it.nomenclature && good.ekn_code == it.ekn_code)
     };
     let notes: Vec<String> =
         batches.iter().map(|it| format!("batch {} ({})", it.batch_number, it.batch_id)).collect();
     let (mut orders, mut received, mut unknown) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (batch, note) in batches.iter().zip(&notes) {
-        let Some((good, sku)) = meaning(batch) else {
+        let Some(good) = meaning(batch) else {
             let notice = Notice::unknown_good(&batch.nomenclature, &batch.ekn_code);
             unknown.insert(notice.cause(), notice);
             continue;
         };
+        let sku = Sku::parse(&good.sku);
         received.push(batch.batch_id);
         orders.push(Order {
-            sku,
+            sku: sku.map_err(|_invalid| pg::Error::corrupt("batch_goods", good.id, "sku"))?,
             warehouse: good.warehouse.as_deref().unwrap_or(&state.settings.default_warehouse),
             change: Change::Add(batch.units),
             low_threshold: Wish::AsItWas,
             if_version: None,
-            kind: "receipt",
+            kind: MovementKind::Receipt,
             note: Some(note),
             who: PLANT,
         });
     }
     let results = inventory::change(state, conn, &orders).await?;
-    let done = received.iter().zip(&results).filter(|(batch, result)| match result {
-        Ok(_) => true,
-        Err(refused) => {
-            tracing::warn!(batch, %refused, "a batch cannot be received; it waits");
-            false
+    let (mut done, mut refused_batches) = (Vec::new(), Vec::new());
+    for (batch, result) in received.into_iter().zip(results) {
+        match result {
+            Ok(_level) => done.push(batch),
+            Err(refused) => refused_batches.push((batch, refused)),
         }
-    });
-    let done: Vec<i64> = done.map(|(batch, _)| *batch).collect();
+    }
     goods::received(conn, &done, state.now()).await?;
     // After the levels, and by cause, as everybody does.
     for notice in unknown.values() {
         alerts::raise(conn, state.now(), notice).await?;
     }
-    Ok(())
+    Ok(refused_batches)
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use domain::{Sku, WarehouseName};
 
 use super::inventory::{self, Change, Order, Refused};
+use crate::domain::movement::MovementKind;
 use crate::domain::wish::Wish;
 use crate::state::State;
 
@@ -152,7 +153,7 @@ pub(crate) async fn apply(
             change: Change::Set(row.on_hand),
             low_threshold: row.low_threshold.map_or(Wish::AsItWas, |units| Wish::Be(Some(units))),
             if_version: None,
-            kind: "import",
+            kind: MovementKind::Import,
             note: row.note.as_deref(),
             who,
         };

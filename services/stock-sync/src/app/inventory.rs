@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use domain::Sku;
 use domain::events::{Envelope, StockAdjusted, StockIsLow, StockLow, StockWasAdjusted};
 
+use crate::domain::movement::MovementKind;
 use crate::domain::wish::Wish;
 use crate::state::State;
 pub(crate) use crate::store::levels::{Filter as LevelFilter, LevelRow as Level};
@@ -30,8 +31,8 @@ pub(crate) struct Order<'a> {
     pub(crate) low_threshold: Wish<i64>,
     /// Only if nobody changed it since.
     pub(crate) if_version: Option<i64>,
-    /// `adjustment`, `import` or `receipt`.
-    pub(crate) kind: &'static str,
+    /// [`MovementKind::Adjustment`], [`MovementKind::Import`] or [`MovementKind::Receipt`].
+    pub(crate) kind: MovementKind,
     pub(crate) note: Option<&'a str>,
     pub(crate) who: &'a str,
 }
@@ -156,7 +157,7 @@ fn told(
         facts.push(state.wrap(&StockWasAdjusted(StockAdjusted {
             sku: level.sku.clone(),
             warehouse: level.warehouse.clone(),
-            kind: order.kind.to_owned(),
+            kind: order.kind.word().to_owned(),
             delta,
             on_hand: level.on_hand,
             note: order.note.map(str::to_owned),
@@ -182,7 +183,7 @@ fn movement(state: &State, order: &Order<'_>, level: &Level, delta: i64) -> Move
         warehouse: level.warehouse.clone(),
         delta,
         on_hand: level.on_hand,
-        kind: order.kind.to_owned(),
+        kind: order.kind.word().to_owned(),
         operation_id: None,
         order_id: None,
         line_item_id: None,

@@ -8,6 +8,7 @@ use domain::{AllegroOrderId, TokenId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::after_commit::AfterCommit;
 use crate::domain::alert::Notice;
 use crate::domain::book::{Book, Fact, Outcome, Refusal, Rules, in_words};
 use crate::domain::sale::{Line, Sale};
@@ -53,7 +54,7 @@ impl Deed {
 }
 
 /// Does deeds one after another in the caller's transaction: what follows sees what went before. Doing them again has
-/// no effect. Returns what became of each.
+/// no effect. Returns what became of each, and what is to be reported after the commit.
 ///
 /// # Errors
 /// The database's. A collision may mean that a line was moved by another transaction just now: to be done again.
@@ -61,7 +62,7 @@ pub(crate) async fn apply(
     state: &State,
     conn: &mut pg::Connection,
     deeds: &[Deed],
-) -> Result<Vec<Outcome>, pg::Error> {
+) -> Result<(Vec<Outcome>, AfterCommit), pg::Error> {
     let (now, began) = (state.now(), Instant::now());
     let tokens: BTreeSet<TokenId> = deeds.iter().filter_map(Deed::token_id).collect();
     let rules = rules(state, conn, &tokens, now).await?;
@@ -82,8 +83,8 @@ pub(crate) async fn apply(
             }
         })
         .collect();
-    close(state, conn, book, began).await?;
-    Ok(outcomes)
+    let after = close(state, conn, book, began).await?;
+    Ok((outcomes, after))
 }
 
 /// What people do about an operation.
@@ -105,7 +106,7 @@ pub(crate) async fn act(
     order_id: AllegroOrderId,
     token_id: Option<TokenId>,
     (operation_id, action): (Uuid, Action),
-) -> Result<Result<(), Refusal>, pg::Error> {
+) -> Result<Result<AfterCommit, Refusal>, pg::Error> {
     let began = Instant::now();
     let rules = rules(state, conn, &token_id.into_iter().collect(), state.now()).await?;
     let mut book = open(conn, &BTreeSet::from([order_id]), &[], &rules).await?;
@@ -113,8 +114,8 @@ pub(crate) async fn act(
         Action::Retry => book.retry(operation_id, &rules),
         Action::CallOff => book.call_off(operation_id, &rules),
     };
-    close(state, conn, book, began).await?;
-    Ok(done)
+    let after = close(state, conn, book, began).await?;
+    Ok(done.map(|()| after))
 }
 
 async fn rules<'a>(
@@ -187,7 +188,7 @@ async fn close(
     conn: &mut pg::Connection,
     mut book: Book,
     began: Instant,
-) -> Result<(), pg::Error> {
+) -> Result<AfterCommit, pg::Error> {
     let took = i32::try_from(began.elapsed().as_millis()).ok();
     for log in &mut book.changes.logs {
         log.execution_time_ms = took;
@@ -201,8 +202,8 @@ async fn close(
 }
 
 /// Tells people of what they must look at, and of what they need not any more.
-async fn tell(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<(), pg::Error> {
-    let now = state.now();
+async fn tell(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<AfterCommit, pg::Error> {
+    let (now, mut after) = (state.now(), AfterCommit::default());
     for (order_id, token_id) in &book.changes.healed {
         for cause in Notice::causes_of(order_id, *token_id) {
             alerts::clear(conn, now, &cause).await?;
@@ -215,7 +216,7 @@ async fn tell(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<(
             let missing = it.missing.iter().map(in_words).collect::<Vec<_>>().join("; ");
             let notice = Notice::Shortage { order_id: it.order_id.clone(), token_id: it.token_id, missing };
             alerts::raise(conn, now, &notice).await?;
-            metrics::counter!("stock_shortages_total").increment(1);
+            after.shortages += 1;
         }
     }
     let failed = book.changes.facts.iter().filter_map(|fact| match fact {
@@ -229,7 +230,7 @@ async fn tell(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<(
     for fact in failed.filter(|it| it.sku.is_some()) {
         alerts::raise(conn, now, &Notice::given_up(fact)).await?;
     }
-    Ok(())
+    Ok(after)
 }
 
 fn wrap(state: &State, fact: &Fact) -> Result<Envelope, pg::Error> {

@@ -101,10 +101,20 @@ impl Marker {
             let mut conn = self.0.pool.get().await?;
             marks::claim(&mut conn, limit, now, now + LEASE).await
         };
-        panic_as_error(claimed).await.unwrap_or_else(|error: pg::Error| {
+        let claimed = panic_as_error(claimed).await.unwrap_or_else(|error: pg::Error| {
             tracing::warn!(error = %Chain(&error), "looking for orders to be marked failed");
             Vec::new()
-        })
+        });
+        let mut readable = Vec::with_capacity(claimed.len());
+        for order in claimed {
+            match order {
+                Ok(order) => readable.push(order),
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "order not flagged; will retry when its lease ends");
+                }
+            }
+        }
+        readable
     }
 }
 

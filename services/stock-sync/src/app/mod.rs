@@ -1,6 +1,7 @@
 //! Use cases.
 
 pub(crate) mod accounts;
+pub(crate) mod after_commit;
 pub(crate) mod goods;
 pub(crate) mod import;
 pub(crate) mod inventory;

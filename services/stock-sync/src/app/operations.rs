@@ -3,6 +3,7 @@
 use domain::{AllegroOrderId, TokenId};
 use uuid::Uuid;
 
+use super::after_commit::AfterCommit;
 use super::ledger::{self, Action};
 use crate::domain::book::Refusal;
 use crate::state::State;
@@ -53,14 +54,15 @@ pub(crate) async fn of_order(
     operations::of_order(conn, order_id.as_str(), token_id.map(TokenId::as_uuid)).await
 }
 
-/// Does something about an operation, in the caller's transaction; of another user's there is none.
+/// Does something about an operation, in the caller's transaction; of another user's there is none. Returns what is to be
+/// reported after the commit.
 pub(crate) async fn act(
     state: &State,
     conn: &mut pg::Connection,
     id: Uuid,
     action: Action,
     may_see: impl Fn(Option<&str>) -> bool,
-) -> Result<(), ActionError> {
+) -> Result<AfterCommit, ActionError> {
     let found = operations::find(conn, id).await?.filter(|it| may_see(it.user_id.as_deref()));
     let found = found.ok_or(ActionError::NotFound)?;
     let done =

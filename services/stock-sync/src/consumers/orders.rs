@@ -6,6 +6,7 @@ use std::time::Instant;
 use domain::events::{AccountConnected, BatchClosed, Envelope, Event, OrderCancelled, OrderReady};
 use messaging::{Failure, Handler};
 
+use crate::app::after_commit::AfterCommit;
 use crate::app::goods;
 use crate::app::inventory::MOST_UNITS;
 use crate::app::ledger::{self, Deed};
@@ -19,9 +20,9 @@ pub(crate) struct Orders(pub(crate) State);
 
 impl Handler for Orders {
     const NAME: &'static str = "orders";
-    type Effect = ();
+    type Effect = AfterCommit;
 
-    async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<(), Failure> {
+    async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<AfterCommit, Failure> {
         let (mut connected, mut deeds, mut closed) = (Vec::new(), Vec::new(), Vec::new());
         for event in events {
             match event.kind.as_str() {
@@ -58,12 +59,13 @@ impl Handler for Orders {
         }
         self.0.rush.note(events.len(), Instant::now());
         accounts::connect(conn, &connected, self.0.now()).await?;
-        goods::close(&self.0, conn, &closed).await?;
-        ledger::apply(&self.0, conn, &deeds).await?;
-        Ok(())
+        let refused_batches = goods::close(&self.0, conn, &closed).await?;
+        let (_outcomes, after) = ledger::apply(&self.0, conn, &deeds).await?;
+        Ok(AfterCommit { refused_batches, ..after })
     }
 
-    async fn committed(&self, (): ()) {
+    async fn committed(&self, after: AfterCommit) {
+        after.report();
         self.0.to_mark.notify_one();
     }
 }

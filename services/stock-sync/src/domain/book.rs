@@ -17,6 +17,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::movement::MovementKind;
 use super::operation::{Operation, Status};
 pub(crate) use by_hand::Refusal;
 pub(crate) use sell::{Outcome, in_words};
@@ -73,7 +74,7 @@ pub(crate) struct Movement {
     pub(crate) place: Place,
     pub(crate) delta: i64,
     pub(crate) on_hand: i64,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: MovementKind,
     pub(crate) operation_id: Uuid,
     pub(crate) order_id: AllegroOrderId,
     pub(crate) line_item_id: String,

@@ -3,6 +3,7 @@
 pub(crate) mod alert;
 pub(crate) mod book;
 pub(crate) mod difference;
+pub(crate) mod movement;
 pub(crate) mod operation;
 pub(crate) mod retry;
 pub(crate) mod sale;

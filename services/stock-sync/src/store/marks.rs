@@ -7,40 +7,78 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::book::OperationRow;
-use crate::domain::operation::Operation;
+use crate::domain::operation::{Kind, Operation, Status};
 
 /// An order whose operations are claimed.
-#[derive(Debug, QueryableByName)]
+#[derive(Debug)]
 pub(crate) struct Claimed {
-    #[diesel(sql_type = Text)]
     pub(crate) order_id: String,
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) token_id: Uuid,
     /// What allegro-backup is to be told: that its stock is taken, or that it is not.
-    #[diesel(sql_type = Bool)]
     pub(crate) is_taken: bool,
-    #[diesel(sql_type = Array<SqlUuid>)]
     pub(crate) operations: Vec<Uuid>,
-    #[diesel(sql_type = Array<Int4>)]
     pub(crate) attempts: Vec<i32>,
     /// Tries that failed so far, of the operation that has most.
-    #[diesel(sql_type = Int4)]
     pub(crate) retry_count: i32,
-    #[diesel(sql_type = Int4)]
     pub(crate) max_retries: i32,
     /// Whoever claimed it before has not written down how telling went: its lease is over.
-    #[diesel(sql_type = Bool)]
     pub(crate) was_left: bool,
 }
 
+#[derive(QueryableByName)]
+struct ClaimedRow {
+    #[diesel(sql_type = Text)]
+    order_id: String,
+    #[diesel(sql_type = SqlUuid)]
+    token_id: Uuid,
+    /// Of all operations of the order, claimed or not.
+    #[diesel(sql_type = Array<Text>)]
+    operation_types: Vec<String>,
+    #[diesel(sql_type = Array<SqlUuid>)]
+    operations: Vec<Uuid>,
+    #[diesel(sql_type = Array<Int4>)]
+    attempts: Vec<i32>,
+    #[diesel(sql_type = Int4)]
+    retry_count: i32,
+    #[diesel(sql_type = Int4)]
+    max_retries: i32,
+    #[diesel(sql_type = Bool)]
+    was_left: bool,
+}
+
+impl TryFrom<ClaimedRow> for Claimed {
+    type Error = pg::Error;
+
+    fn try_from(row: ClaimedRow) -> Result<Self, pg::Error> {
+        let id = || format!("of order {} of account {}", row.order_id, row.token_id);
+        let mut is_taken = true;
+        for word in &row.operation_types {
+            let kind = Kind::read(word);
+            let corrupt = || pg::Error::corrupt("pending_stock_operations", id(), "operation_type");
+            is_taken &= kind.ok_or_else(corrupt)? == Kind::Deduction;
+        }
+        Ok(Self {
+            order_id: row.order_id,
+            token_id: row.token_id,
+            is_taken,
+            operations: row.operations,
+            attempts: row.attempts,
+            retry_count: row.retry_count,
+            max_retries: row.max_retries,
+            was_left: row.was_left,
+        })
+    }
+}
+
 /// Claims at most `limit` orders that are due, until `lease_until`. An order is told of by one at a time. A claim that is
-/// lost with the database's last moments is made again, so nobody waits until it is on the disk.
+/// lost with the database's last moments is made again, so nobody waits until it is on the disk. An order that cannot be read
+/// stays claimed until its lease ends.
 pub(crate) async fn claim(
     conn: &mut pg::Connection,
     limit: i64,
     now: OffsetDateTime,
     lease_until: OffsetDateTime,
-) -> Result<Vec<Claimed>, pg::Error> {
+) -> Result<Vec<Result<Claimed, pg::Error>>, pg::Error> {
     // What another claims meanwhile is not due any more when its row is looked at again. Written so that each step looks up
     // by key the few rows of the step before: indexes of states and moments, which `IS TRUE` keeps out of these steps, are
     // full of what was claimed before.
@@ -72,16 +110,16 @@ pub(crate) async fn claim(
                  AND (coalesce(o.lease_until, o.next_retry_at) <= $2) IS TRUE \
              RETURNING o.id, o.order_id, o.token_id, o.attempt, o.retry_count, o.max_retries) \
          SELECT order_id, token_id, array_agg(id) AS operations, array_agg(attempt) AS attempts, \
-             max(retry_count) AS retry_count, min(max_retries) AS max_retries, bool_or(was_left) AS was_left, ( \
-                 SELECT count(*) FROM pending_stock_operations AS p \
-                 WHERE p.order_id = claimed.order_id AND p.token_id = claimed.token_id \
-                     AND p.operation_type = 'refund') = 0 AS is_taken \
+             max(retry_count) AS retry_count, min(max_retries) AS max_retries, bool_or(was_left) AS was_left, ARRAY( \
+                 SELECT p.operation_type FROM pending_stock_operations AS p \
+                 WHERE p.order_id = claimed.order_id AND p.token_id = claimed.token_id) AS operation_types \
          FROM claimed JOIN free USING (order_id) CROSS JOIN quick GROUP BY order_id, token_id",
     )
     .bind::<BigInt, _>(limit)
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(lease_until);
-    Ok(pg::kept(statement).load(conn).await?)
+    let rows: Vec<ClaimedRow> = pg::kept(statement).load(conn).await?;
+    Ok(rows.into_iter().map(Claimed::try_from).collect())
 }
 
 /// How telling of one operation's order went.
@@ -90,8 +128,8 @@ pub(crate) struct Told {
     pub(crate) operation_id: Uuid,
     /// The claim it was told under: a record of an older one is dropped.
     pub(crate) attempt: i32,
-    /// `completed`, `failed`, or `pending` for another try.
-    pub(crate) status: &'static str,
+    /// [`Status::Completed`], [`Status::Failed`], or [`Status::Pending`] for another try.
+    pub(crate) status: Status,
     pub(crate) retry_count: i32,
     pub(crate) next_retry_at: Option<OffsetDateTime>,
     pub(crate) error_message: Option<String>,
@@ -151,13 +189,13 @@ pub(crate) async fn record(
     ))
     .bind::<Array<SqlUuid>, _>(told.iter().map(|it| it.operation_id).collect::<Vec<_>>())
     .bind::<Array<Int4>, _>(told.iter().map(|it| it.attempt).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(told.iter().map(|it| it.status).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(told.iter().map(|it| it.status.word()).collect::<Vec<_>>())
     .bind::<Array<Int4>, _>(told.iter().map(|it| it.retry_count).collect::<Vec<_>>())
     .bind::<Array<Nullable<Timestamptz>>, _>(told.iter().map(|it| it.next_retry_at).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(told.iter().map(|it| it.error_message.as_deref()).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
     let rows: Vec<OperationRow> = pg::kept(statement).load(conn).await?;
-    Ok(rows.into_iter().filter_map(OperationRow::read).collect())
+    rows.into_iter().map(Operation::try_from).collect()
 }
 
 /// Lets refunds go that wait for a question about their order to end.

@@ -41,7 +41,7 @@ pub(crate) struct Filter {
     pub(crate) sku: Option<String>,
     pub(crate) warehouse: Option<String>,
     pub(crate) order_id: Option<String>,
-    pub(crate) kind: Option<String>,
+    pub(crate) kind: Option<&'static str>,
     pub(crate) after: Option<(OffsetDateTime, Uuid)>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn list(
     .bind::<Nullable<Text>, _>(&filter.sku)
     .bind::<Nullable<Text>, _>(&filter.warehouse)
     .bind::<Nullable<Text>, _>(&filter.order_id)
-    .bind::<Nullable<Text>, _>(&filter.kind)
+    .bind::<Nullable<Text>, _>(filter.kind)
     .bind::<Nullable<Timestamptz>, _>(time)
     .bind::<Nullable<SqlUuid>, _>(id)
     .bind::<BigInt, _>(limit)

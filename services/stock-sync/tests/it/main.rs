@@ -6,6 +6,7 @@ mod actions;
 mod alerts;
 mod backup;
 mod conformance;
+mod corrupt_rows;
 mod failpoints;
 mod goods;
 mod instants;

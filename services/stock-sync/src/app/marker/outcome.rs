@@ -109,6 +109,10 @@ async fn write(state: &State, batch: &[Ended]) -> Result<(), pg::Error> {
         state.to_mark.notify_one();
     }
     count(batch);
+    let retries = told.iter().filter(|it| it.status == Status::Pending && it.retry_count > 0);
+    for delay in retries.filter_map(|it| Some(it.next_retry_at? - now)) {
+        metrics::histogram!("stock_retry_delay_seconds").record(delay.as_seconds_f64());
+    }
     Ok(())
 }
 
@@ -156,7 +160,6 @@ fn told(state: &State, ended: &Ended, now: OffsetDateTime) -> Vec<Told> {
                 (Status::Failed, failures, None)
             } else {
                 let delay = state.settings.retry.delay(failures.unsigned_abs(), rand::random());
-                metrics::histogram!("stock_retry_delay_seconds").record(delay.as_secs_f64());
                 (Status::Pending, failures, Some(now + delay))
             }
         }
@@ -166,7 +169,7 @@ fn told(state: &State, ended: &Ended, now: OffsetDateTime) -> Vec<Told> {
         .map(|(operation_id, attempt)| Told {
             operation_id: *operation_id,
             attempt: *attempt,
-            status: status.word(),
+            status,
             retry_count,
             next_retry_at,
             error_message: error_message.clone(),
@@ -209,6 +212,6 @@ fn fact(state: &State, operation: &Operation) -> Result<Option<Envelope>, pg::Er
     match operation.status {
         Status::Completed => state.wrap(&StockOperationCompleted(operation.fact())).map(Some),
         Status::Failed => state.wrap(&StockOperationFailed(operation.fact())).map(Some),
-        _ => Ok(None),
+        Status::Pending | Status::Processing | Status::Cancelled => Ok(None),
     }
 }

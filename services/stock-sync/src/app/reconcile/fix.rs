@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::look::{self, remote, safe};
 use super::{Discrepancy, Error, Report, Totals, Wanted, passed_over, step};
+use crate::app::after_commit::AfterCommit;
 use crate::app::ledger::{self, Deed};
 use crate::domain::difference;
 use crate::state::State;
@@ -77,11 +78,14 @@ async fn put_right(state: &State, finding: &Discrepancy) -> Result<bool, Error> 
         let known = compare::orders(conn, token_id, &[order_id.as_str()]).await?;
         let local = known.get(order_id.as_str()).cloned().unwrap_or_default();
         if difference::of(seen, &local).is_none_or(|kind| !kind.is_safe()) {
-            return Ok(false);
+            return Ok(None);
         }
-        ledger::apply(state, conn, &[Deed::Mend(sale.clone())]).await?;
+        let (_outcomes, after) = ledger::apply(state, conn, &[Deed::Mend(sale.clone())]).await?;
         reconciliations::fixed(conn, finding.id, now).await?;
-        Ok::<_, pg::Error>(true)
+        Ok::<_, pg::Error>(Some(after))
     });
-    Ok(fixed.await?)
+    let after = fixed.await?;
+    let is_fixed = after.is_some();
+    after.into_iter().for_each(AfterCommit::report);
+    Ok(is_fixed)
 }

@@ -5,6 +5,7 @@ use domain::{AllegroOrderId, TokenId};
 use serde_json::json;
 
 use super::{Book, Fact, Rules, SoldLine, log};
+use crate::domain::movement::MovementKind;
 use crate::domain::operation::{Kind, Operation, Status};
 
 impl Book {
@@ -134,7 +135,7 @@ impl Book {
         };
         let index = self.add(operation.clone(), json!({ "of": deduction.id }));
         let moved = sold.map(|sold| {
-            let on_hand = self.move_units(&operation, &sold.place, "refund", rules);
+            let on_hand = self.move_units(&operation, &sold.place, MovementKind::Refund, rules);
             MovedLine {
                 line_item_id: operation.line_item_id.clone(),
                 sku: sold.place.0.to_string(),

@@ -6,6 +6,7 @@ use domain::events::{StockIsLow, StockLow};
 use serde_json::json;
 
 use super::{Book, Fact, Movement, Place, Rules, SoldLine, log};
+use crate::domain::movement::MovementKind;
 use crate::domain::operation::Operation;
 
 impl Book {
@@ -24,10 +25,11 @@ impl Book {
         &mut self,
         operation: &Operation,
         place: &Place,
-        kind: &'static str,
+        kind: MovementKind,
         rules: &Rules<'_>,
     ) -> i64 {
-        let delta = if kind == "sale" { -operation.quantity } else { operation.quantity };
+        let is_sale = kind == MovementKind::Sale;
+        let delta = if is_sale { -operation.quantity } else { operation.quantity };
         let level = self.levels.entry(place.clone()).or_default();
         level.on_hand += delta;
         level.version += 1;
@@ -54,7 +56,7 @@ impl Book {
             order_id: operation.order_id.clone(),
             line_item_id: operation.line_item_id.clone(),
         });
-        if kind == "sale" {
+        if is_sale {
             let sold = SoldLine {
                 order_id: operation.order_id.clone(),
                 place: place.clone(),

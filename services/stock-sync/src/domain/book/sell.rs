@@ -10,6 +10,7 @@ use domain::events::{
 use serde_json::json;
 
 use super::{Book, Fact, Place, Rules, log};
+use crate::domain::movement::MovementKind;
 use crate::domain::operation::{Kind, Operation, Status};
 use crate::domain::sale::{Line, Sale};
 
@@ -96,7 +97,7 @@ impl Book {
             match operation.status {
                 Status::Failed => unmarked.push(index),
                 Status::Processing => under_way.push(operation.id),
-                _ => {}
+                Status::Pending | Status::Completed | Status::Cancelled => {}
             }
         }
         if !under_way.is_empty() {
@@ -134,7 +135,7 @@ impl Book {
         let mut lines = Vec::new();
         for (index, place) in &need.taking {
             let Some(operation) = self.operations.get(*index).cloned() else { continue };
-            let on_hand = self.move_units(&operation, place, "sale", rules);
+            let on_hand = self.move_units(&operation, place, MovementKind::Sale, rules);
             lines.push(MovedLine {
                 line_item_id: operation.line_item_id.clone(),
                 sku: place.0.to_string(),

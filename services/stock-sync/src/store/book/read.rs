@@ -61,11 +61,13 @@ pub(crate) async fn operations(
     ))
     .bind::<Array<Text>, _>(orders.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>());
     let rows: Vec<OperationRow> = pg::kept(statement).load(conn).await?;
-    Ok(rows.into_iter().filter_map(OperationRow::read).collect())
+    rows.into_iter().map(Operation::try_from).collect()
 }
 
 #[derive(QueryableByName)]
 struct SoldRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
     #[diesel(sql_type = Text)]
     line_item_id: String,
     #[diesel(sql_type = Text)]
@@ -116,7 +118,7 @@ async fn moved(
     names: &[&str],
 ) -> Result<HashMap<String, SoldLine>, pg::Error> {
     let statement = sql_query(format!(
-        "SELECT s.line_item_id, s.order_id, s.sku, s.warehouse, -s.delta AS quantity, r.id IS NOT NULL AS is_back \
+        "SELECT s.id, s.line_item_id, s.order_id, s.sku, s.warehouse, -s.delta AS quantity, r.id IS NOT NULL AS is_back \
          FROM stock_movements AS s \
          LEFT JOIN stock_movements AS r ON r.line_item_id = s.line_item_id AND r.kind = 'refund' \
          WHERE {which} AND s.kind = 'sale'",
@@ -124,12 +126,14 @@ async fn moved(
     .bind::<Array<Text>, _>(names);
     let rows: Vec<SoldRow> = pg::kept(statement).load(conn).await?;
     let sold = |row: SoldRow| {
-        let place = (Sku::parse(&row.sku).ok()?, row.warehouse);
+        let sku = Sku::parse(&row.sku);
+        let sku = sku.map_err(|_invalid| pg::Error::corrupt("stock_movements", row.id, "sku"))?;
+        let place = (sku, row.warehouse);
         let line =
             SoldLine { order_id: row.order_id.into(), place, quantity: row.quantity, is_back: row.is_back };
-        Some((row.line_item_id, line))
+        Ok((row.line_item_id, line))
     };
-    Ok(rows.into_iter().filter_map(sold).collect())
+    rows.into_iter().map(sold).collect()
 }
 
 #[derive(QueryableByName)]
@@ -175,7 +179,9 @@ pub(crate) async fn levels(
     .bind::<Array<Text>, _>(&warehouses);
     let rows: Vec<LevelRow> = pg::kept(statement).load(conn).await?;
     let level = |row: LevelRow| {
-        let place = (Sku::parse(&row.sku).ok()?, row.warehouse);
+        let id = || format!("{}/{}", row.sku, row.warehouse);
+        let sku = Sku::parse(&row.sku).map_err(|_invalid| pg::Error::corrupt("stock_levels", id(), "sku"))?;
+        let place = (sku, row.warehouse);
         let level = Level {
             on_hand: row.on_hand,
             allows_negative: row.allows_negative,
@@ -183,7 +189,7 @@ pub(crate) async fn levels(
             is_low: row.is_low,
             version: row.version,
         };
-        Some((place, level))
+        Ok((place, level))
     };
-    Ok(rows.into_iter().filter_map(level).collect())
+    rows.into_iter().map(level).collect()
 }

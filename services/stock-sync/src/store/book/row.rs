@@ -76,27 +76,33 @@ impl OperationRow {
         COLUMNS.map(|column| format!("{alias}.{column}")).join(", ")
     }
 
-    /// Nothing for what is no line of an order.
-    pub(crate) fn read(self) -> Option<Operation> {
-        Some(Operation {
-            id: self.id,
-            token_id: self.token_id.map(TokenId::from),
-            user_id: self.user_id,
-            order_id: self.order_id.into(),
-            line_item_id: self.line_item_id,
-            kind: Kind::read(&self.operation_type)?,
-            status: Status::read(&self.status)?,
-            sku: self.sku.and_then(|sku| Sku::parse(&sku).ok()),
-            quantity: self.quantity,
-            warehouse: self.warehouse,
-            retry_count: self.retry_count,
-            next_retry_at: self.next_retry_at,
-            lease_until: self.lease_until,
-            deducted_at: self.deducted_at,
-            completed_at: self.completed_at,
-            error_message: self.error_message,
-            version: self.version,
-            created_at: self.created_at,
+}
+
+impl TryFrom<OperationRow> for Operation {
+    type Error = pg::Error;
+
+    fn try_from(row: OperationRow) -> Result<Self, pg::Error> {
+        let corrupt = |column| pg::Error::corrupt("pending_stock_operations", row.id, column);
+        let sku = row.sku.as_deref().map(Sku::parse).transpose();
+        Ok(Self {
+            kind: Kind::read(&row.operation_type).ok_or_else(|| corrupt("operation_type"))?,
+            status: Status::read(&row.status).ok_or_else(|| corrupt("status"))?,
+            sku: sku.map_err(|_invalid| corrupt("sku"))?,
+            id: row.id,
+            token_id: row.token_id.map(TokenId::from),
+            user_id: row.user_id,
+            order_id: row.order_id.into(),
+            line_item_id: row.line_item_id,
+            quantity: row.quantity,
+            warehouse: row.warehouse,
+            retry_count: row.retry_count,
+            next_retry_at: row.next_retry_at,
+            lease_until: row.lease_until,
+            deducted_at: row.deducted_at,
+            completed_at: row.completed_at,
+            error_message: row.error_message,
+            version: row.version,
+            created_at: row.created_at,
         })
     }
 }

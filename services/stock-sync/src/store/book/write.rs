@@ -138,7 +138,7 @@ async fn movements(
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.place.1.as_str()).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(movements.iter().map(|it| it.delta).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(movements.iter().map(|it| it.on_hand).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(movements.iter().map(|it| it.kind).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(movements.iter().map(|it| it.kind.word()).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(movements.iter().map(|it| it.operation_id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.order_id.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.line_item_id.as_str()).collect::<Vec<_>>())
