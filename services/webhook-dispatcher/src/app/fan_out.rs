@@ -39,7 +39,7 @@ pub(crate) struct Fact<'a> {
 /// Everybody who may be told.
 #[derive(Debug)]
 pub(crate) struct Audience {
-    interests: Vec<(Interest, Option<Filter>)>,
+    interests: Vec<(Interest, Option<Result<Filter, pg::Error>>)>,
 }
 
 impl<'a> From<&'a Envelope> for Fact<'a> {
@@ -89,7 +89,10 @@ impl Audience {
         for (interest, filter) in self.interests.iter().filter(|(interest, _)| wants(interest, fact, &names))
         {
             let verdict = match filter {
-                Some(filter) => data.read().map(|data| filter.admits(data)),
+                Some(Ok(filter)) => data.read().map(|data| filter.admits(data)).map_err(|unreadable| {
+                    format!("the filter cannot read the event's data: {unreadable}")
+                }),
+                Some(Err(_reported)) => Err("the subscription's filter cannot be read".to_owned()),
                 None => Ok(true),
             };
             if verdict == Ok(false) {
@@ -97,9 +100,7 @@ impl Audience {
                 continue;
             }
             let skipped = if interest.is_active {
-                verdict
-                    .err()
-                    .map(|unreadable| format!("the filter cannot read the event's data: {unreadable}"))
+                verdict.err()
             } else {
                 let reason = interest.disabled_reason.as_deref();
                 Some(reason.unwrap_or("the subscription is paused").to_owned())
@@ -130,15 +131,12 @@ impl Audience {
     }
 }
 
-fn with_filter(mut interest: Interest) -> (Interest, Option<Filter>) {
-    let filter = interest.filter.take().map(|filter| Filter::read(&filter.0));
-    let filter = filter.and_then(|filter| match filter {
-        Ok(filter) => Some(filter),
-        Err(mistake) => {
-            // Refused when it was written, so this is our own mistake: rather too much is told than too little.
-            tracing::error!(webhook = %interest.id, ?mistake, "a stored filter cannot be read");
-            None
-        }
+/// Reads a subscription's filter. Without it nobody knows what the subscription wants: its deliveries are skipped and say
+/// so, and can be sent again when the filter is repaired.
+fn with_filter(mut interest: Interest) -> (Interest, Option<Result<Filter, pg::Error>>) {
+    let filter = interest.filter.take().map(|filter| {
+        Filter::read(&filter.0)
+            .map_err(|_mistake| pg::Error::corrupt("webhook_subscriptions", interest.id, "filter"))
     });
     (interest, filter)
 }

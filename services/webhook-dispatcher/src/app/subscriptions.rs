@@ -120,7 +120,8 @@ pub(crate) async fn change<E: Debug + Send + 'static>(
         .transaction(async |conn| {
             let current = subscriptions::lock(conn, id).await?.ok_or(WriteError::Gone)?;
             let scheme = current.scheme(&state.keyring).map_err(WriteError::Seal)?;
-            let settings = current.settings(&state.keyring).map_err(WriteError::Seal)?;
+            let style = current.payload_style()?;
+            let settings = current.settings(&state.keyring, style).map_err(WriteError::Seal)?;
             let change = edit(&settings, scheme).map_err(WriteError::Refused)?;
             let sealed = seal(state, id, &change).map_err(WriteError::Seal)?;
             let changed = changes::update(conn, id, &change.settings, sealed, now).await?;

@@ -1,6 +1,7 @@
 //! What a set of outcomes means: for the deliveries, for their endpoints, and for whoever is to be told.
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use domain::events::Envelope;
 use time::{Duration, OffsetDateTime};
@@ -10,7 +11,7 @@ use super::told;
 use crate::domain::health::{Course, DisabledFor};
 use crate::state::State;
 use crate::store::health;
-use crate::store::outcomes::{self, Ending, Outcome};
+use crate::store::outcomes::{self, Answer, Ending, Outcome};
 
 /// Writes outcomes down, which stand in the order in which they ended, and the facts that are to be told of them. All of
 /// it or nothing.
@@ -32,6 +33,27 @@ pub(super) async fn write(state: &State, outcomes: &[Outcome]) -> Result<(), pg:
             let mut facts = told::exhausted(conn, state, outcomes).await?;
             outcomes::record(conn, outcomes, now).await?;
             facts.extend(note(conn, state, &courses, now).await?);
+            messaging::outbox::push(conn, &facts).await
+        })
+        .await
+}
+
+/// Marks the delivery of an outcome that cannot be recorded as failed, and publishes that it is exhausted.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn fail(state: &State, outcome: &Outcome, reason: &str) -> Result<(), pg::Error> {
+    let now = state.now();
+    let answer = Answer {
+        error: Some(("internal", format!("the attempt could not be recorded: {reason}"))),
+        ..Answer::default()
+    };
+    let failed = &Outcome { ending: Ending::Failed, answer, ..outcome.clone() };
+    state
+        .pool
+        .transaction(async |conn| {
+            let facts = told::exhausted(conn, state, slice::from_ref(failed)).await?;
+            outcomes::fail(conn, failed, now).await?;
             messaging::outbox::push(conn, &facts).await
         })
         .await
@@ -75,9 +97,13 @@ impl Courses {
     /// locked.
     async fn moved(&self, conn: &mut pg::Connection) -> Result<Vec<Uuid>, pg::Error> {
         let ids: Vec<Uuid> = self.of.keys().copied().collect();
-        let watched = health::peek(conn, &ids).await?;
-        let moved = watched.iter().filter(|it| it.health().is_moved_by(&self.course(&it.id)));
-        Ok(moved.map(|it| it.id).collect())
+        let mut moved = Vec::new();
+        for watched in health::peek(conn, &ids).await? {
+            if watched.health()?.is_moved_by(&self.course(&watched.id)) {
+                moved.push(watched.id);
+            }
+        }
+        Ok(moved)
     }
 }
 
@@ -95,7 +121,7 @@ async fn note(
         return Ok(facts);
     }
     for watched in health::lock(conn, &moved).await? {
-        let after = watched.health().after(&courses.course(&watched.id), now);
+        let after = watched.health()?.after(&courses.course(&watched.id), now);
         // Gone only when its owner has not changed it since: then another receiver was meant.
         let is_gone = courses.gone.get(&watched.id).is_some_and(|at| watched.updated_at <= *at);
         health::write(conn, watched.id, &after).await?;

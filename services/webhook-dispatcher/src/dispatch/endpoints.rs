@@ -96,19 +96,20 @@ impl Endpoints {
         let Some(subscription) = found else { return Ok(None) };
         let (client, tls) = self.client(&subscription, before.map(|(_, endpoint)| endpoint))?;
         let url = subscription.url(&self.state.keyring)?.parse()?;
-        let headers = headers(&subscription.headers(&self.state.keyring)?);
+        let headers = headers(&subscription.headers(&self.state.keyring)?)
+            .ok_or_else(|| subscription.corrupt("headers"))?;
         let endpoint = Arc::new(Endpoint {
             client,
             tls,
-            max_concurrency: subscription.max_concurrency.and_then(|most| usize::try_from(most).ok()),
+            max_concurrency: number(&subscription, "max_concurrency", subscription.max_concurrency)?,
             redaction: Redaction::new(&url, &headers),
             url,
             keys: subscription.signing_keys(&self.state.keyring, self.state.now())?,
             headers,
-            style: PayloadStyle::read(&subscription.payload_style),
+            style: subscription.payload_style()?,
             seed_signature: subscription.seed_signature,
-            timeout: Duration::from_secs(subscription.timeout_seconds.unsigned_abs().into()),
-            schedule: schedule(&subscription),
+            timeout: Duration::from_secs(seconds(&subscription, "timeout_seconds", subscription.timeout_seconds)?),
+            schedule: schedule(&subscription)?,
         });
         let mut known = self.lock();
         known.retain(|_, (read_at, _)| read_at.elapsed() < KEPT);
@@ -135,20 +136,49 @@ impl Endpoints {
     }
 }
 
-fn schedule(subscription: &Subscription) -> Schedule {
+fn schedule(subscription: &Subscription) -> Result<Schedule, pg::Error> {
+    let read = |wait: &i32| seconds(subscription, "retry_schedule", *wait);
     let waits = subscription.retry_schedule.as_ref();
-    Schedule {
-        retry_count: subscription.retry_count.and_then(|count| usize::try_from(count).ok()),
-        waits: waits.map(|waits| waits.iter().map(|wait| u64::from(wait.unsigned_abs())).collect()),
-    }
+    Ok(Schedule {
+        retry_count: number(subscription, "retry_count", subscription.retry_count)?,
+        waits: waits.map(|waits| waits.iter().map(read).collect()).transpose()?,
+    })
 }
 
-/// Those that were accepted are all well formed.
-fn headers(given: &[(String, String)]) -> HeaderMap {
+/// A stored number that is never negative.
+fn number(
+    subscription: &Subscription,
+    column: &'static str,
+    value: Option<i32>,
+) -> Result<Option<usize>, pg::Error> {
+    value.map(|it| usize::try_from(it).map_err(|_negative| subscription.corrupt(column))).transpose()
+}
+
+/// A stored number of seconds.
+fn seconds(subscription: &Subscription, column: &'static str, value: i32) -> Result<u64, pg::Error> {
+    u64::try_from(value).map_err(|_negative| subscription.corrupt(column))
+}
+
+/// The stored headers; none if one of them is malformed.
+fn headers(given: &[(String, String)]) -> Option<HeaderMap> {
     let read = |(name, value): &(String, String)| {
         let mut value = HeaderValue::from_str(value).ok()?;
         value.set_sensitive(true);
         Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
     };
-    given.iter().filter_map(read).collect()
+    given.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::headers;
+
+    #[test]
+    fn one_malformed_header_is_not_left_out() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let good = pair("x-tenant", "zielony");
+        assert_eq!(headers(&[good.clone()]).map(|headers| headers.len()), Some(1));
+        assert_eq!(headers(&[good.clone(), pair("x tenant", "zielony")]), None);
+        assert_eq!(headers(&[good, pair("authorization", "Bearer\n1")]), None);
+    }
 }

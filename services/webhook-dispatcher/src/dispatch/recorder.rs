@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Chain, backoff, catch_panic};
+use domain::{Chain, backoff, catch_panic, panic_as_error};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
@@ -12,6 +12,8 @@ use crate::store::outcomes::{Ending, Outcome};
 
 /// Outcomes in one statement, at most.
 const BATCH: usize = 1000;
+/// Tries of a set that fails although the database is available.
+const SET_TRIES: u32 = 5;
 
 /// Where outcomes are handed in. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -68,40 +70,59 @@ async fn write(state: State, mut received: mpsc::UnboundedReceiver<Handed>) {
     }
 }
 
-/// Records outcomes and retries without a limit. Until then nothing more is sent to these receivers, because unrecorded
-/// deliveries would be repeated. A set whose recording panics, or that can never be stored, is bisected down to the outcome
-/// at fault.
+/// Records outcomes, and retries without a limit while the database is unavailable. Until then nothing more is sent to these
+/// receivers, because unrecorded deliveries would be repeated. A set that fails for another reason is bisected down to the
+/// outcome at fault: at once if it panics or can never be stored, else after [`SET_TRIES`] tries. That outcome's delivery is
+/// marked failed.
 async fn record(state: &State, outcomes: &[Outcome]) {
-    let mut sets = vec![outcomes];
+    let mut sets = vec![(outcomes, 1)];
     let mut failures = 0_u32;
-    while let Some(set) = sets.pop() {
-        let trouble = match catch_panic(endings::write(state, set)).await {
+    while let Some((set, tries)) = sets.pop() {
+        let (reason, is_final) = match catch_panic(endings::write(state, set)).await {
             Ok(Ok(())) => {
                 failures = 0;
                 continue;
             }
-            Ok(Err(error)) if error.is_permanent() => Chain(&error).to_string(),
+            Ok(Err(error)) if error.is_unavailable() => (Chain(&error).to_string(), false),
             Ok(Err(error)) => {
-                sets.push(set);
+                (Chain(&error).to_string(), error.is_permanent() || tries >= SET_TRIES)
+            }
+            Err(panic) => (panic.to_string(), set.len() > 1 || tries >= SET_TRIES),
+        };
+        match set {
+            _ if !is_final => {
                 failures += 1;
-                tracing::warn!(error = %Chain(&error), outcomes = set.len(), "outcomes not recorded; will retry");
+                sets.push((set, tries + 1));
+                tracing::warn!(reason, outcomes = set.len(), "outcomes not recorded; will retry");
                 let pause =
                     backoff::exponential(Duration::from_millis(100), failures, Duration::from_secs(5));
                 tokio::time::sleep(pause).await;
-                continue;
             }
-            Err(panic) => panic.to_string(),
-        };
-        match set {
             [] => {}
-            [outcome] => {
-                let delivery = outcome.delivery_id;
-                tracing::error!(trouble, %delivery, "outcome not recorded; the delivery will be sent again");
-            }
+            [outcome] => mark_failed(state, outcome, &reason).await,
             set => {
                 let (earlier, later) = set.split_at(set.len() / 2);
-                sets.extend([later, earlier]);
+                sets.extend([(later, 1), (earlier, 1)]);
             }
+        }
+    }
+}
+
+/// Marks the delivery of an outcome that cannot be recorded as failed: otherwise it would be sent again and again. One that
+/// was not sent is claimed again when its lease ends.
+async fn mark_failed(state: &State, outcome: &Outcome, reason: &str) {
+    let (delivery, subscription) = (outcome.delivery_id, outcome.subscription_id);
+    if outcome.attempt == 0 {
+        tracing::error!(reason, %delivery, %subscription, "release not recorded; the lease ends by itself");
+        return;
+    }
+    match panic_as_error(endings::fail(state, outcome, reason)).await {
+        Ok(()) => {
+            tracing::error!(reason, %delivery, %subscription, "outcome not recorded; the delivery is marked failed");
+        }
+        Err(error) => {
+            let error = Chain(&error);
+            tracing::error!(reason, %error, %delivery, %subscription, "outcome not recorded; the delivery will be sent again");
         }
     }
 }

@@ -36,9 +36,9 @@ impl PayloadStyle {
         }
     }
 
-    /// Reads the word in the table, which holds no others than these two.
-    pub(crate) fn read(word: &str) -> Self {
-        if word == Self::Legacy.as_str() { Self::Legacy } else { Self::Standard }
+    /// Reads the word in the table.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Standard, Self::Legacy].into_iter().find(|style| style.as_str() == word)
     }
 }
 

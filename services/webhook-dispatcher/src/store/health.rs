@@ -35,19 +35,26 @@ const COLUMNS: &str = "id, is_active, updated_at, circuit_state, circuit_until, 
                        consecutive_failures, last_success_at, first_failure_at";
 
 impl Watched {
-    pub(crate) fn health(&self) -> Health {
-        let circuit = match (self.circuit_state.as_str(), self.circuit_until) {
-            ("open", Some(until)) => Circuit::Open(until),
-            ("half_open", Some(until)) => Circuit::HalfOpen(until),
-            _ => Circuit::Closed,
+    /// How its endpoint is doing.
+    pub(crate) fn health(&self) -> Result<Health, pg::Error> {
+        let until = || self.circuit_until.ok_or_else(|| self.corrupt("circuit_until"));
+        let circuit = match self.circuit_state.as_str() {
+            "closed" => Circuit::Closed,
+            "open" => Circuit::Open(until()?),
+            "half_open" => Circuit::HalfOpen(until()?),
+            _unknown => return Err(self.corrupt("circuit_state")),
         };
-        Health {
+        Ok(Health {
             circuit,
             openings: self.circuit_openings,
             consecutive_failures: self.consecutive_failures,
             last_success_at: self.last_success_at,
             first_failure_at: self.first_failure_at,
-        }
+        })
+    }
+
+    fn corrupt(&self, column: &'static str) -> pg::Error {
+        pg::Error::corrupt("webhook_subscriptions", self.id, column)
     }
 }
 

@@ -146,3 +146,22 @@ pub(crate) async fn record(
     pg::kept(statement).execute(conn).await?;
     Ok(())
 }
+
+/// Marks the delivery of an outcome as failed with the outcome's error, and counts no attempt.
+pub(crate) async fn fail(
+    conn: &mut pg::Connection,
+    outcome: &Outcome,
+    now: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    sql_query(
+        "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, error_message = $3, updated_at = $4 \
+         WHERE id = $1 AND claim = $2 AND status = 'delivering'",
+    )
+    .bind::<SqlUuid, _>(outcome.delivery_id)
+    .bind::<Int4, _>(outcome.claim)
+    .bind::<Nullable<Text>, _>(outcome.answer.error.as_ref().map(|(_, text)| text.as_str()))
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

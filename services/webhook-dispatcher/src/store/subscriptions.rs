@@ -66,7 +66,7 @@ pub(crate) struct Subscription {
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) ordering_key: Option<String>,
     #[diesel(sql_type = Text)]
-    pub(crate) payload_style: String,
+    payload_style: String,
     #[diesel(sql_type = Bool)]
     pub(crate) seed_signature: bool,
     #[diesel(sql_type = Bool)]
@@ -152,8 +152,22 @@ impl Subscription {
         self.client_certificate.is_some()
     }
 
-    /// The owner's settings, without headers, client certificate and keys.
-    pub(crate) fn settings(&self, keyring: &Keyring) -> Result<Settings, SealError> {
+    /// How its bodies are written.
+    pub(crate) fn payload_style(&self) -> Result<PayloadStyle, pg::Error> {
+        PayloadStyle::parse(&self.payload_style).ok_or_else(|| self.corrupt("payload_style"))
+    }
+
+    /// A column of it cannot be read.
+    pub(crate) fn corrupt(&self, column: &'static str) -> pg::Error {
+        pg::Error::corrupt("webhook_subscriptions", self.id, column)
+    }
+
+    /// The owner's settings with [`Self::payload_style`], without headers, client certificate and keys.
+    pub(crate) fn settings(
+        &self,
+        keyring: &Keyring,
+        payload_style: PayloadStyle,
+    ) -> Result<Settings, SealError> {
         Ok(Settings {
             name: self.name.clone(),
             description: self.description.clone(),
@@ -169,7 +183,7 @@ impl Subscription {
             max_concurrency: self.max_concurrency,
             ordered: self.ordered,
             ordering_key: self.ordering_key.clone(),
-            payload_style: PayloadStyle::read(&self.payload_style),
+            payload_style,
             seed_signature: self.seed_signature,
             custom_ca: self.custom_ca.clone(),
             headers: None,

@@ -257,7 +257,7 @@ async fn outcome_that_cannot_be_stored_delays_no_other() {
     desk.tell(&[fact(1)]).await;
     refused.until_hits(1).await;
     eventually("the outcome to be given up", async || {
-        desk.service.log().contains("outcome not recorded; the delivery will be sent again").then_some(())
+        desk.service.log().contains("outcome not recorded; the delivery is marked failed").then_some(())
     })
     .await;
     desk.tell(&[fact(2)]).await;
@@ -267,4 +267,44 @@ async fn outcome_that_cannot_be_stored_delays_no_other() {
         desk.count(&format!("webhook_deliveries WHERE subscription_id = '{stuck}' AND attempts > 0")).await,
         0
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_is_always_refused_is_split_down_to_the_outcome_at_fault() {
+    for error in ["unique_violation", "serialization_failure"] {
+        let desk = Desk::open().await;
+        desk.execute(&format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN RAISE ''refused'' USING ERRCODE = ''{error}''; END'"
+        ))
+        .await;
+        desk.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON delivery_attempts FOR EACH ROW \
+             WHEN (NEW.response_status = 418) EXECUTE FUNCTION refuse()",
+        )
+        .await;
+        let (refused, healthy) = (Receiver::answering(418), Receiver::answering(200));
+        let once = json!({ "url": refused.url, "events": ["*"], "timeout_seconds": 30 });
+        let (stuck, _) = desk.subscribe(&once);
+        let (fine, _) = desk.subscribe(&all_to(&healthy));
+        desk.tell(&[fact(1), fact(2)]).await;
+        desk.until_within(
+            PATIENCE,
+            &format!(
+                "webhook_deliveries WHERE subscription_id = '{stuck}' AND status = 'failed' AND attempts = 0 \
+                 AND error_message LIKE 'the attempt could not be recorded: %'"
+            ),
+            2,
+        )
+        .await;
+        desk.tell(&[fact(3)]).await;
+        // The two that failed are published as exhausted.
+        for (event_type, number) in [("account.connected", 3), ("webhook.delivery_exhausted", 2)] {
+            let arrived = format!(
+                "webhook_deliveries WHERE subscription_id = '{fine}' AND status = 'success' \
+                 AND event_type = '{event_type}'"
+            );
+            desk.until(&arrived, number).await;
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod bad_input;
 mod certificates;
 mod conformance;
 mod connections;
+mod corrupt_rows;
 mod delivery;
 mod failpoints;
 mod figures;

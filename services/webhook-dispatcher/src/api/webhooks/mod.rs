@@ -5,6 +5,8 @@ mod rules;
 mod view;
 mod wish;
 
+use std::cell::Cell;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::SubscriptionId;
@@ -34,15 +36,20 @@ pub(crate) async fn create(
     rules::check(&mut errors, &state, &mut settings, scheme);
     errors.finish()?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
-    once.run(async |conn| {
+    let created = Cell::new(None);
+    let answered = once.run(async |conn| {
         let made =
             subscriptions::create(conn, &state, caller.user_id.as_deref(), settings.clone(), &key).await;
         let (webhook, secret) = made.map_err(problems::of_write(|()| Problem::new(&WEBHOOK_NOT_FOUND)))?;
-        tracing::info!(webhook = %webhook.id(), "a webhook was made");
+        created.set(Some(webhook.id()));
         let secret = secret.expose_secret().to_owned();
         Answer::created(&CreatedWebhook { webhook: WebhookView::of(&state, &caller, webhook)?, secret })
-    })
-    .await
+    });
+    let answer = answered.await?;
+    if let Some(webhook) = created.get() {
+        tracing::info!(%webhook, "subscription created");
+    }
+    Ok(answer)
 }
 
 /// The subscriptions, newest first; a caller bound to a user sees that user's.

@@ -115,7 +115,9 @@ impl WebhookView {
     pub(super) fn of(state: &State, caller: &Caller, subscription: Subscription) -> Result<Self, Problem> {
         let headers = subscription.headers(&state.keyring).map_err(|error| Problem::sealed(&error))?;
         let Signing { signature, public_key, public_keys } = Signing::of(state, &subscription)?;
-        let settings = subscription.settings(&state.keyring).map_err(|error| Problem::sealed(&error))?;
+        let style = subscription.payload_style().map_err(|error| Problem::database(&error))?;
+        let settings = subscription.settings(&state.keyring, style);
+        let settings = settings.map_err(|error| Problem::sealed(&error))?;
         let url = if caller.may(Access::Write) { settings.url } else { subscription.shown_url() };
         Ok(Self {
             id: subscription.id(),
