@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(20);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks until the answer is there, and returns it.
 ///
@@ -18,13 +19,14 @@ pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T
 /// # Panics
 /// When it is not there within `limit`.
 pub async fn eventually_within<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + limit;
+    let start = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain for: {what}");
-        tokio::time::sleep(PAUSE).await;
+        let waited = start.elapsed();
+        assert!(waited < limit, "waited {limit:?} in vain for: {what}");
+        tokio::time::sleep(pause(waited)).await;
     }
 }
 
@@ -38,14 +40,21 @@ pub fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
 
 /// Asks until the answer is there, without a runtime; none when it is not there in time.
 pub(crate) fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + limit;
+    let start = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return Some(answer);
         }
-        if Instant::now() > deadline {
+        let waited = start.elapsed();
+        if waited > limit {
             return None;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause(waited));
     }
+}
+
+/// The pause before the next query. It grows with the time waited, because each query costs the service CPU time. It
+/// adds at most an eighth to the wait.
+fn pause(waited: Duration) -> Duration {
+    (waited / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
