@@ -49,7 +49,7 @@ struct Seconds {
 
 impl Stage {
     pub(crate) async fn new(binary: &'static str) -> Self {
-        let (database, vhost) = (Database::create("webhook_dispatcher", "").await, Vhost::create());
+        let (database, vhost) = (Database::of_service("webhook_dispatcher").await, Vhost::create());
         let service = Program::start(binary, "webhook-dispatcher", database.url(), vhost.url(), &SETTINGS);
         let stage = Self { service, sink: Sink::start(), pool: database.pool(), _database: database, vhost };
         // What is told before its queue is bound is lost here: there is no relay that waits.

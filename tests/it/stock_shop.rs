@@ -44,7 +44,7 @@ impl Shop {
     pub(crate) async fn open() -> Self {
         let vhost = Vhost::create();
         let databases =
-            [Database::create("allegro_backup", "").await, Database::create("stock_sync", "").await];
+            [Database::of_service("allegro_backup").await, Database::of_service("stock_sync").await];
         let client_id = uuid::Uuid::now_v7().to_string();
         let settings = Settings { device_interval: 0, client_id: client_id.clone(), ..Settings::default() };
         let allegro = Allegro::start(settings);

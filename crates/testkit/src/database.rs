@@ -1,5 +1,8 @@
 //! A database of a test's own.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -9,6 +12,10 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::given;
+
+/// Why a template may not be saved.
+const NOT_SAVED: [SqlState; 3] =
+    [SqlState::DUPLICATE_DATABASE, SqlState::UNIQUE_VIOLATION, SqlState::OBJECT_IN_USE];
 
 /// An empty database with one service's schema, owned by a role that may touch nothing else, as in production.
 /// Dropped with the value.
@@ -24,7 +31,7 @@ impl Database {
     /// # Panics
     /// When there is no server, or the SQL is wrong.
     pub async fn create(schema: &str, sql: &str) -> Self {
-        let name = format!("test_{}", Uuid::now_v7().simple());
+        let name = new_name();
         let admin = connect(&given("DATABASE_URL")).await;
         admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
         make_role(&admin, schema).await;
@@ -33,6 +40,27 @@ impl Database {
         inside.batch_execute(&schema_sql(&name, schema)).await.expect("a schema");
         let url = address(&name, Some(schema));
         connect(url.as_str()).await.batch_execute(sql).await.expect("the schema's tables");
+        Self { name, schema: schema.to_owned(), url: String::from(url).into() }
+    }
+
+    /// Makes a database with the tables of one service if this run has a template of them, otherwise one whose `schema` is
+    /// empty. [`Program::start`](crate::Program::start) migrates the schema and saves the template.
+    ///
+    /// # Panics
+    /// When there is no server.
+    pub async fn of_service(schema: &str) -> Self {
+        let (name, template) = (new_name(), template_of(schema));
+        let admin = connect(&given("DATABASE_URL")).await;
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        match admin.batch_execute(&sql).await {
+            Err(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => {
+                return Self::create(schema, "").await;
+            }
+            created => created.expect("a database"),
+        }
+        // Settings of a role in a database are not copied.
+        admin.batch_execute(&search_path_sql(&name, schema)).await.expect("a search path");
+        let url = address(&name, Some(schema));
         Self { name, schema: schema.to_owned(), url: String::from(url).into() }
     }
 
@@ -168,6 +196,58 @@ impl Drop for Database {
     }
 }
 
+/// True when the schema of the service in the database at `url` is migrated.
+pub(crate) fn is_migrated(url: &SecretString) -> bool {
+    let url = url.expose_secret().to_owned();
+    on_a_thread(async move {
+        let sql = "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL";
+        connect(&url).await.query_one(sql, &[]).await.expect("an answer").get(0)
+    })
+}
+
+/// Saves the database at `url`, which nobody uses, as the template of its service.
+pub(crate) fn save_template(url: &SecretString) {
+    let url = Url::parse(url.expose_secret()).expect("a URL");
+    on_a_thread(async move {
+        let (name, template) = (url.path().trim_start_matches('/'), template_of(url.username()));
+        let admin = connect(&given("DATABASE_URL")).await;
+        match admin.batch_execute(&format!("CREATE DATABASE {template} TEMPLATE {name}")).await {
+            // Another test has saved it, or a session of the migration has not ended yet and the next test saves it.
+            Err(error) if error.code().is_some_and(|code| NOT_SAVED.contains(code)) => {}
+            saved => saved.expect("a template"),
+        }
+    });
+}
+
+/// Runs it to its end. A runtime cannot be blocked from within, so it runs on a thread of its own.
+fn on_a_thread<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(work)
+        });
+        thread.join().expect("no panic on the thread")
+    })
+}
+
+fn new_name() -> String {
+    format!("test_{}", Uuid::now_v7().simple())
+}
+
+/// The name of the template of a service. It changes with the migrations, because a server may outlast a run.
+fn template_of(schema: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(schema);
+    let mut hasher = DefaultHasher::new();
+    let mut migrations: Vec<_> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("up.sql")).ok())
+        .collect();
+    migrations.sort();
+    migrations.hash(&mut hasher);
+    format!("template_{schema}_{:x}", hasher.finish())
+}
+
 /// Tests run side by side: several may want the same role at once.
 async fn make_role(admin: &Client, role: &str) {
     let sql = format!(
@@ -178,10 +258,11 @@ async fn make_role(admin: &Client, role: &str) {
 
 /// A schema and its role, as deploy/postgres/bootstrap.sql has them.
 fn schema_sql(database: &str, schema: &str) -> String {
-    format!(
-        "CREATE SCHEMA {schema} AUTHORIZATION {schema}; \
-         ALTER ROLE {schema} IN DATABASE {database} SET search_path = {schema}"
-    )
+    format!("CREATE SCHEMA {schema} AUTHORIZATION {schema}; {}", search_path_sql(database, schema))
+}
+
+fn search_path_sql(database: &str, schema: &str) -> String {
+    format!("ALTER ROLE {schema} IN DATABASE {database} SET search_path = {schema}")
 }
 
 fn address(database: &str, role: Option<&str>) -> Url {

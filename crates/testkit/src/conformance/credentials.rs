@@ -10,7 +10,11 @@ const SOMETHING: &str = "00000000-0000-7000-8000-000000000000";
 
 pub(super) fn check(stage: &Stage<'_>, findings: &mut Findings) {
     let name = stage.subject.name;
-    let bearer = |scope: &str| format!("Bearer {}", stage.program.token_of("somebody", scope));
+    // 403 and not 401 shows that tokens of `token issue` are accepted.
+    let bearer = |scope: &str| {
+        let issue = ["token", "issue", "--sub", "somebody", "--user-id", "somebody", "--scope", scope];
+        format!("Bearer {}", stage.program.run(&issue))
+    };
     let foreign = bearer("another-service:read another-service:write another-service:admin");
     let reader = bearer(&format!("{name}:read"));
     let scope = format!("{name}:read {name}:write");

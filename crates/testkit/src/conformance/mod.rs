@@ -47,7 +47,7 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     async fn set(subject: Subject<'a>) -> Self {
-        let (database, vhost) = (Database::create(subject.schema, "").await, Vhost::create());
+        let (database, vhost) = (Database::of_service(subject.schema).await, Vhost::create());
         let proxies = vec![
             ("postgres", Proxy::before(database.url().expose_secret())),
             ("rabbitmq", Proxy::before(vhost.url().expose_secret())),

@@ -12,12 +12,13 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use answer::Answer;
 use process::Process;
 pub use running::Running;
 
+use crate::database;
 use crate::wait::until;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -37,7 +38,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Migrates the schema and starts the service; returns when it is ready. The token may read and write.
+    /// Migrates the schema unless it is migrated, and starts the service; returns when it is ready. The token may read and
+    /// write.
     ///
     /// # Panics
     /// When it does not become ready.
@@ -49,11 +51,13 @@ impl Program {
         settings: &[(&str, &str)],
     ) -> Self {
         let environment = environment(database, amqp, settings);
-        process::run(binary, &environment, &["migrate"]);
+        if !database::is_migrated(database) {
+            process::run(binary, &environment, &["migrate"]);
+            database::save_template(database);
+        }
         // A test asks as often as it likes: `service` lifts the rate limit.
         let scope = format!("{name}:read {name}:write service");
-        let token =
-            process::run(binary, &environment, &["token", "issue", "--sub", "test", "--scope", &scope]);
+        let token = sign(json!({ "sub": "test", "scope": scope }));
         let process = Process::serve(binary, &environment, &[]);
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -190,29 +194,25 @@ impl Program {
     /// A token of a caller who is bound to a user.
     ///
     /// # Panics
-    /// When the service cannot issue it.
+    /// Never: the claims are an object.
     pub fn token_of(&self, user_id: &str, scope: &str) -> String {
-        let arguments = ["token", "issue", "--sub", user_id, "--user-id", user_id, "--scope", scope];
-        self.run(&arguments)
+        self.sign(json!({ "sub": user_id, "user_id": user_id, "scope": scope }))
     }
 
     /// A token with these scopes.
     ///
     /// # Panics
-    /// When the service cannot issue it.
+    /// Never: the claims are an object.
     pub fn issue(&self, scope: &str) -> String {
-        self.run(&["token", "issue", "--sub", "test", "--scope", scope])
+        self.sign(json!({ "sub": "test", "scope": scope }))
     }
 
     /// A token with these claims beside `aud` and `exp`, which may be claims that `token issue` refuses.
     ///
     /// # Panics
     /// When `claims` is no object.
-    pub fn sign(&self, mut claims: Value) -> String {
-        claims["aud"] = "zaplecze".into();
-        claims["exp"] = (jsonwebtoken::get_current_timestamp() + 600).into();
-        let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token")
+    pub fn sign(&self, claims: Value) -> String {
+        sign(claims)
     }
 
     /// Runs another command of its program, and returns what it printed.
@@ -381,6 +381,17 @@ impl Program {
         });
         assert!(ready == Some(true), "{} did not become ready:\n{}", self.binary, self.log());
     }
+}
+
+/// The claims with `aud`, `iat` and `exp`, signed with the secret of the tests. It is valid as long as one that
+/// `token issue` prints.
+fn sign(mut claims: Value) -> String {
+    let now = jsonwebtoken::get_current_timestamp();
+    claims["aud"] = "zaplecze".into();
+    claims["iat"] = now.into();
+    claims["exp"] = (now + 3600).into();
+    let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token")
 }
 
 fn environment(

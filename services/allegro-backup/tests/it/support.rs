@@ -58,7 +58,7 @@ impl Shop {
 
     /// With settings of the service that differ.
     pub(crate) async fn open_told(settings: Settings, told: &[(&str, &str)]) -> Self {
-        let (database, vhost) = (Database::create("allegro_backup", "").await, Vhost::create());
+        let (database, vhost) = (Database::of_service("allegro_backup").await, Vhost::create());
         vhost.leave_out_subscribers();
         // A pause after 429 is shared by client id: each test has its own.
         let client_id = uuid::Uuid::now_v7().to_string();

@@ -36,7 +36,7 @@ impl Desk {
     }
 
     pub(crate) async fn open_with(settings: &[(&str, &str)]) -> Self {
-        let (database, vhost) = (Database::create("stock_sync", "").await, Vhost::create());
+        let (database, vhost) = (Database::of_service("stock_sync").await, Vhost::create());
         let (server, backup) = (MockServer::start().await, Backup::default());
         Mock::given(any()).respond_with(backup.clone()).mount(&server).await;
         let url = server.uri();

@@ -62,7 +62,7 @@ impl Desk {
     }
 
     pub(crate) async fn open_with(settings: &[(&str, &str)]) -> Self {
-        let (database, vhost) = (Database::create("webhook_dispatcher", "").await, Vhost::create());
+        let (database, vhost) = (Database::of_service("webhook_dispatcher").await, Vhost::create());
         let postgres = Proxy::before(database.url().expose_secret());
         let rabbitmq = Proxy::before(vhost.url().expose_secret());
         let service = start(&postgres, &rabbitmq, settings);
