@@ -291,9 +291,12 @@ impl Reader {
             return None;
         }
         let upper = base(name).to_ascii_uppercase();
+        let length = upper.chars().count();
         let (distance, setting) = self
             .declared
             .iter()
+            // A difference in length is a number of edits. To count costs far less than to compare.
+            .filter(|one| one.name.len().abs_diff(length) <= 2)
             .map(|one| (strsim::damerau_levenshtein(one.name, &upper), one.name))
             .min()?;
         let is_near = distance <= (setting.len() / 8).min(2);
