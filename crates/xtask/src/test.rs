@@ -24,8 +24,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if has_nextest && std::env::var("CI").is_ok_and(|value| value == "true") {
         command.args(["--profile", "ci"]);
     }
-    if !arguments.iter().any(|argument| argument == "-p" || argument.starts_with("--package")) {
-        command.arg("--workspace");
+    if !is_given(arguments, &["-p", "--package"]) {
+        // Of the examples only the one that tests start: each of the others links a whole program.
+        command.args(["--workspace", "--tests", "--example", "minimal"]);
+    }
+    // Tests wait for each other's processes more than they compute.
+    if has_nextest && !is_given(arguments, &["-j", "--jobs", "--test-threads"]) {
+        let cores = std::thread::available_parallelism()?.get();
+        command.args(["--test-threads", &(cores * 2).to_string()]);
     }
     command
         .args(arguments)
@@ -33,4 +39,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         .current_dir(root());
     let status = process::run_watched(&mut command, servers.reaper())?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// True when one of these options is among the arguments, with or without its value (`-p`, `-pweb`, `--package=web`).
+fn is_given(arguments: &[String], options: &[&str]) -> bool {
+    arguments.iter().any(|argument| options.iter().any(|option| argument.starts_with(option)))
 }
