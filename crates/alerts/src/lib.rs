@@ -23,7 +23,7 @@ pub use daily::Daily;
 pub use model::{Alert, Severity, Text};
 pub use sender::{Sender, Settings};
 pub use store::causes::{clear, raise};
-pub use store::upkeep::FORGET;
+pub use store::upkeep::RETENTION;
 pub use telegram::Telegram;
 
 /// The migration that makes the tables; a service includes it as it is.

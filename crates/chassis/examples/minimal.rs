@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use chassis::config::Reader;
 use chassis::{Commands, Lifecycle, ServeContext, Service};
-use domain::Hopeless;
+use domain::PermanentError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -46,7 +46,7 @@ impl Service for Minimal {
         if let Some(path) = &config.database {
             let is_folder = tokio::fs::metadata(path).await?.is_dir();
             if is_folder {
-                return Err(Hopeless::new("it is a folder").into());
+                return Err(PermanentError::new("it is a folder").into());
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
-use domain::{Hopeless, Misconfigured, backoff};
+use domain::{Misconfigured, PermanentError, backoff};
 use tokio::runtime::Runtime;
 use tracing::Level;
 
@@ -45,7 +45,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// Brings its schema up to date.
     ///
     /// # Errors
-    /// The database does not answer, or refuses. `serve --migrate` tries again, unless [`domain::Hopeless`] is among the
+    /// The database does not answer, or refuses. `serve --migrate` tries again, unless [`domain::PermanentError`] is among the
     /// causes.
     fn migrate(config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
 
@@ -277,7 +277,7 @@ async fn migrate_at_last<S: Service>(config: &S::Config, http: &Http) -> anyhow:
     let mut attempt = 0;
     let mut waiting = None;
     while let Err(error) = S::migrate(config).await {
-        if error.chain().any(<dyn Error>::is::<Hopeless>) {
+        if error.chain().any(<dyn Error>::is::<PermanentError>) {
             return Err(error.context("cannot migrate"));
         }
         attempt += 1;

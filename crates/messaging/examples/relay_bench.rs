@@ -1,5 +1,5 @@
-//! One round of `cargo xtask bench relay`: facts of 1 KB from the outbox of one service to the inbox of another, beside
-//! bare confirmed publishes of the same bodies. Prints one line of JSON, and fails when a fact is missing or came twice.
+//! One round of `cargo xtask bench relay`: events of 1 KB from the outbox of one service to the inbox of another, beside
+//! bare confirmed publishes of the same bodies. Prints one line of JSON, and fails when an event is missing or came twice.
 //!
 //! It stands here because it runs what is in this crate, in release, against the servers that `xtask` starts.
 
@@ -28,11 +28,11 @@ use uuid::Uuid;
 
 /// Publishes without their confirm at once, in the bare run.
 const WINDOW: usize = 1000;
-/// Facts a second while the delay is measured.
+/// Events a second while the delay is measured.
 const STEADY_RATE: u64 = 500;
 const READER: Subscriber = Subscriber { service: "reader", bindings: &["account.*"], is_in_order: false };
 
-/// When each fact was seen after its commit, with how often.
+/// When each event was seen after its commit, with how often.
 type Seen = Arc<Mutex<HashMap<Uuid, (Instant, u32)>>>;
 
 /// Has no effect but the inbox row.
@@ -113,7 +113,7 @@ impl Stage {
     async fn verify(&self, count: usize) {
         let inbox = rows(&self.reader.pool(), "inbox").await;
         assert_eq!(inbox, i64::try_from(count).unwrap(), "the inbox");
-        assert!(self.seen.lock().unwrap().values().all(|(_, times)| *times == 1), "a fact came twice");
+        assert!(self.seen.lock().unwrap().values().all(|(_, times)| *times == 1), "an event came twice");
         while rows(&self.pool, "outbox").await > 0 {
             sleep(Duration::from_millis(10)).await;
         }
@@ -121,9 +121,9 @@ impl Stage {
     }
 }
 
-async fn push(pool: &pg::Pool, facts: &[Envelope]) {
+async fn push(pool: &pg::Pool, events: &[Envelope]) {
     let pushed: Result<(), pg::Error> =
-        pool.transaction(async |conn| messaging::outbox::push(conn, facts).await).await;
+        pool.transaction(async |conn| messaging::outbox::push(conn, events).await).await;
     pushed.unwrap();
 }
 
@@ -137,8 +137,8 @@ async fn rows(pool: &pg::Pool, table: &str) -> i64 {
     sql_query(format!("SELECT count(*) FROM {table}")).get_result::<Count>(&mut *conn).await.unwrap().count
 }
 
-/// A fact whose envelope has about 1 KB.
-fn fact() -> Envelope {
+/// An event whose envelope has about 1 KB.
+fn event() -> Envelope {
     let event = AccountConnected {
         token_id: TokenId::from(UuidV7Source.next_id()),
         user_id: "sklep-bench".to_owned(),
@@ -154,7 +154,7 @@ fn fact() -> Envelope {
 }
 
 /// Bare confirmed publishes to a quorum queue, a second.
-async fn raw(facts: &[Envelope]) -> f64 {
+async fn raw(events: &[Envelope]) -> f64 {
     let vhost = Vhost::create();
     let channel = Broker::new(vhost.url(), "bench").unwrap().channel().await.unwrap();
     let mut arguments = FieldTable::default();
@@ -162,7 +162,7 @@ async fn raw(facts: &[Envelope]) -> f64 {
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare("raw".into(), durable, arguments).await.unwrap();
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-    let bodies: Vec<Vec<u8>> = facts.iter().map(|fact| serde_json::to_vec(fact).unwrap()).collect();
+    let bodies: Vec<Vec<u8>> = events.iter().map(|event| serde_json::to_vec(event).unwrap()).collect();
     let properties = BasicProperties::default().with_delivery_mode(2);
     let (started, mut open) = (Instant::now(), VecDeque::with_capacity(WINDOW));
     for body in &bodies {
@@ -178,24 +178,24 @@ async fn raw(facts: &[Envelope]) -> f64 {
     for confirm in open {
         assert!(confirm.await.unwrap().is_ack());
     }
-    let rate = per_second(facts.len(), started.elapsed());
+    let rate = per_second(events.len(), started.elapsed());
     channel.queue_delete("raw".into(), QueueDeleteOptions::default()).await.unwrap();
     rate
 }
 
 /// From a full outbox to the inbox, a second.
-async fn throughput(facts: &[Envelope]) -> f64 {
+async fn throughput(events: &[Envelope]) -> f64 {
     let stage = Stage::new().await;
-    for some in facts.chunks(1000) {
+    for some in events.chunks(1000) {
         push(&stage.pool, some).await;
     }
     stage.start_reader().await;
     let started = Instant::now();
     let relay = stage.relay();
     tokio::spawn(relay.run(stage.stop.clone()));
-    stage.until_seen(facts.len()).await;
-    let rate = per_second(facts.len(), started.elapsed());
-    stage.verify(facts.len()).await;
+    stage.until_seen(events.len()).await;
+    let rate = per_second(events.len(), started.elapsed());
+    stage.verify(events.len()).await;
     rate
 }
 
@@ -206,16 +206,16 @@ async fn delays(count: usize) -> Vec<f64> {
     let relay = stage.relay();
     tokio::spawn(relay.run(stage.stop.clone()));
     // Every connection of the pool and the relay are warm before anything is measured.
-    push(&stage.pool, &[fact()]).await;
+    push(&stage.pool, &[event()]).await;
     stage.until_seen(1).await;
     let mut ticks = interval(Duration::from_micros(1_000_000 / STEADY_RATE));
     let mut pushes = JoinSet::new();
     for _ in 0..count {
         ticks.tick().await;
-        let (pool, fact) = (stage.pool.clone(), fact());
+        let (pool, event) = (stage.pool.clone(), event());
         pushes.spawn(async move {
-            let id = fact.id.as_uuid();
-            push(&pool, &[fact]).await;
+            let id = event.id.as_uuid();
+            push(&pool, &[event]).await;
             (id, Instant::now())
         });
     }
@@ -238,9 +238,9 @@ fn per_second(count: usize, elapsed: Duration) -> f64 {
 #[tokio::main]
 async fn main() {
     let count: usize = std::env::args().nth(1).unwrap().parse().unwrap();
-    let facts: Vec<Envelope> = (0..count).map(|_| fact()).collect();
-    let body = serde_json::to_vec(facts.as_slice().first().unwrap()).unwrap().len();
-    let (raw, relay) = (raw(&facts).await, throughput(&facts).await);
+    let events: Vec<Envelope> = (0..count).map(|_| event()).collect();
+    let body = serde_json::to_vec(events.as_slice().first().unwrap()).unwrap().len();
+    let (raw, relay) = (raw(&events).await, throughput(&events).await);
     let delays = delays(count / 10).await;
     let at = |percent: usize| delays.get(delays.len() * percent / 100).copied().unwrap();
     let figures = serde_json::json!({

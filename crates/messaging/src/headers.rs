@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::properties::ORIGINAL;
 
-/// How often a fact has failed so far.
+/// How often an event has failed so far.
 pub(crate) const ATTEMPT: &str = "x-zaplecze-attempt";
 /// Why it was sent on.
 pub(crate) const REASON: &str = "x-zaplecze-reason";

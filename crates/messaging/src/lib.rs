@@ -1,10 +1,10 @@
-//! Facts between services, over RabbitMQ: told at least once, applied exactly once.
+//! Events between services, over RabbitMQ: told at least once, applied exactly once.
 //!
-//! - A fact is pushed to the [`outbox`] in the transaction of the change it speaks of.
-//! - The [`Relay`] tells the broker, and forgets a fact only when the broker has confirmed it.
-//! - A [`Consumer`] applies facts in batches; effect and inbox row commit in one transaction, acknowledged after.
+//! - An event is pushed to the [`outbox`] in the transaction of the change it speaks of.
+//! - The [`Relay`] tells the broker, and forgets an event only when the broker has confirmed it.
+//! - A [`Consumer`] applies events in batches; effect and inbox row commit in one transaction, acknowledged after.
 //!
-//! Kill any of them anywhere: a fact may travel twice, its effect happens once.
+//! Kill any of them anywhere: an event may travel twice, its effect happens once.
 
 mod broker;
 mod connection;
@@ -22,7 +22,7 @@ mod trace;
 pub use broker::Broker;
 pub use consumer::{Consumer, Failure, Handler};
 pub use error::Error;
-pub use inbox::FORGET_FACTS;
+pub use inbox::RETAIN_EVENTS;
 pub use relay::Relay;
 
 /// The migration that makes the outbox; a service includes it as it is.

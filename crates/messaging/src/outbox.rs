@@ -1,4 +1,4 @@
-//! The outbox: facts written in the transaction of the change they speak of.
+//! The outbox: events written in the transaction of the change they speak of.
 
 use diesel::sql_query;
 use diesel::sql_types::{Array, Bytea, Jsonb, Text, Uuid as SqlUuid};
@@ -7,10 +7,10 @@ use domain::events::Envelope;
 
 use crate::trace;
 
-/// Adds facts in the caller's transaction, in one statement, and wakes the relay when it commits. A fact that names no
+/// Adds events in the caller's transaction, in one statement, and wakes the relay when it commits. An event that names no
 /// trace belongs to the caller's.
 ///
-/// The caller holds the lock of every entity the facts speak of, so that `sequence` grows with commit order.
+/// The caller holds the lock of every entity the events speak of, so that `sequence` grows with commit order.
 ///
 /// # Errors
 /// The database's; the transaction is then lost as a whole.
@@ -35,7 +35,7 @@ pub async fn push(conn: &mut pg::Connection, events: &[Envelope]) -> Result<(), 
     .bind::<Array<Text>, _>(events.iter().map(|event| event.partitionkey.as_str()).collect::<Vec<_>>())
     .bind::<Array<Bytea>, _>(bodies)
     .bind::<Array<Jsonb>, _>(headers);
-    pg::kept(push).execute(conn).await?;
+    pg::prepared(push).execute(conn).await?;
     failpoint::hit("outbox.after_push");
     Ok(())
 }

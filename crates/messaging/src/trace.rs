@@ -1,6 +1,6 @@
-//! One trace from the change a fact speaks of to what consumers make of it.
+//! One trace from the change an event speaks of to what consumers make of it.
 //!
-//! The context stands in the fact (CloudEvents' distributed tracing extension) and, for those who read no bodies, in
+//! The context stands in the event (CloudEvents' distributed tracing extension) and, for those who read no bodies, in
 //! the outbox row's and the message's headers. A batch works for many traces at once: its span is linked to each, and
 //! each gets a span of its own for the same time; a batch of one simply continues its trace.
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use telemetry::{SpanExt, TraceContext};
 use tracing::Span;
 
-/// The facts, each with a trace where the caller works for one.
+/// The events, each with a trace where the caller works for one.
 pub(crate) fn of_the_caller(events: &[Envelope]) -> Cow<'_, [Envelope]> {
     let Some(context) = TraceContext::current() else { return Cow::Borrowed(events) };
     let mut events = events.to_vec();
@@ -27,7 +27,7 @@ fn set(event: &mut Envelope, context: Option<&TraceContext>) {
     event.tracestate = context.and_then(TraceContext::tracestate).map(str::to_owned);
 }
 
-/// The headers of a fact's outbox row and message.
+/// The headers of an event's outbox row and message.
 pub(crate) fn headers(event: &Envelope) -> Value {
     let named = [("traceparent", &event.traceparent), ("tracestate", &event.tracestate)];
     let present =
@@ -109,7 +109,7 @@ mod tests {
     use super::of_message;
 
     #[test]
-    fn a_trace_is_read_from_strings_and_bytes_and_the_fact_is_told() {
+    fn a_trace_is_read_from_strings_and_bytes_and_the_event_is_told() {
         let golden = include_bytes!("../../domain/tests/golden/order.created.json");
         let id = |digit: char| format!("00-{}-00f067aa0ba902b7-01", digit.to_string().repeat(32));
         let values = [

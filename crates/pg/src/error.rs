@@ -5,8 +5,8 @@ use std::fmt::Display;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use domain::Panic;
 
-use crate::corrupt::{self, CorruptRow};
 use crate::Unfit;
+use crate::corrupt::{self, CorruptRow};
 
 /// The server's trouble, not the statement's: it ends, is too slow now, has no room, or must not write.
 const AILING: [&str; 7] = [

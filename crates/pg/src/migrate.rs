@@ -5,7 +5,7 @@ use diesel::pg::Pg;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
-use domain::Hopeless;
+use domain::PermanentError;
 use secrecy::SecretString;
 
 use crate::connection::Opener;
@@ -22,7 +22,7 @@ pub enum MigrateError {
     Database(#[from] Error),
     /// The address is malformed, or the certificates it names cannot be used.
     #[error("the database's address cannot be used")]
-    Address(#[source] Hopeless),
+    Address(#[source] PermanentError),
     /// A migration failed; those before it stand, it was rolled back.
     #[error("a migration failed: {0}")]
     Migration(Box<dyn std::error::Error + Send + Sync>),
@@ -35,12 +35,13 @@ pub enum MigrateError {
 /// the first and then finds nothing to do.
 ///
 /// # Errors
-/// When the database cannot be reached or a migration fails. Among the causes of what does not heal is [`Hopeless`].
+/// When the database cannot be reached or a migration fails. Among the causes of what does not heal is [`PermanentError`].
 pub async fn migrate(
     url: &SecretString,
     migrations: &'static EmbeddedMigrations,
 ) -> Result<Vec<String>, MigrateError> {
-    let opener = Opener::new(url, "migrate").map_err(|error| MigrateError::Address(Hopeless::new(error)))?;
+    let opener =
+        Opener::new(url, "migrate").map_err(|error| MigrateError::Address(PermanentError::new(error)))?;
     let (client, connection) = opener.open().await.map_err(Error::Connect)?;
     let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
         .await

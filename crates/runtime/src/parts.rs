@@ -7,7 +7,7 @@ use chassis::Outcome;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use messaging::{Broker, Consumer, Handler};
-use pg::{Forget, Pool};
+use pg::{Pool, RetentionPolicy};
 use tasks::schedules::NewSchedule;
 use tasks::{Handlers, Task, Timing};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ pub struct Parts<S> {
     pub(crate) tasks_at_once: usize,
     pub(crate) task_silence: Duration,
     pub(crate) schedules: Vec<NewSchedule>,
-    pub(crate) retention: Vec<Forget>,
+    pub(crate) retention: Vec<RetentionPolicy>,
     pub(crate) health: Health,
 }
 
@@ -135,7 +135,7 @@ impl<S: Clone + Send + Sync + 'static> Parts<S> {
 
     /// Deletes rows of the service's own tables that are kept no longer.
     #[must_use]
-    pub fn retain(mut self, policies: impl IntoIterator<Item = Forget>) -> Self {
+    pub fn retain(mut self, policies: impl IntoIterator<Item = RetentionPolicy>) -> Self {
         self.retention.extend(policies);
         self
     }

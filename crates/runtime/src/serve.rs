@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use alerts::Sender;
 use chassis::ServeContext;
-use messaging::{Broker, FORGET_FACTS, Relay};
+use messaging::{Broker, RETAIN_EVENTS, Relay};
 use tasks::{Runner, Scheduler};
-use web::{FORGET_ANSWERS, Idempotency};
+use web::{Idempotency, RETAIN_ANSWERS};
 
 use crate::platform::{Platform, Settings, alert_settings};
 use crate::{Assembled, Infra, Parts, Service};
@@ -28,9 +28,9 @@ pub(crate) async fn serve<S: Service>(
     life.spawn("corrupt rows", alerts::report_corrupt_rows(pool.clone(), life.stopping()));
     let Parts { state, handlers, schedules, retention, .. } = parts;
     if context.roles.worker {
-        let mut policies = vec![FORGET_ANSWERS, tasks::FORGET, alerts::FORGET];
+        let mut policies = vec![RETAIN_ANSWERS, tasks::RETENTION, alerts::RETENTION];
         if let Some(start) = parts.consumer {
-            policies.push(FORGET_FACTS);
+            policies.push(RETAIN_EVENTS);
             life.spawn("consumer", start(broker.clone(), pool.clone(), life.stopping()));
         }
         policies.extend(retention);

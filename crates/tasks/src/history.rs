@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Int4, Interval, Jsonb, Nullable, Text, Timestamp
 use diesel::{OptionalExtension, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TaskId;
-use pg::Forget;
+use pg::RetentionPolicy;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -201,7 +201,7 @@ pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskR
 }
 
 /// Tasks that ended long ago.
-pub const FORGET: Forget = Forget {
+pub const RETENTION: RetentionPolicy = RetentionPolicy {
     what: "tasks",
     sql: "DELETE FROM task_history WHERE id IN ( \
               SELECT id FROM task_history WHERE finished_at < now() - $1 ORDER BY finished_at LIMIT $2 \

@@ -12,7 +12,7 @@
 //! [`schedules`] ask for tasks again and again, by rows too: any number of [`Scheduler`]s start each run once, a run
 //! missed while all were down happens once, and none starts while the one before it lives.
 
-mod hearts;
+mod heartbeats;
 mod history;
 pub mod http;
 mod model;
@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use diesel::data_types::PgInterval;
 
-pub use history::{FORGET, Filter, cancel, cancel_queue, enqueue, find, latest_in_queue, list, retry};
+pub use history::{Filter, RETENTION, cancel, cancel_queue, enqueue, find, latest_in_queue, list, retry};
 pub use model::{NewTask, Outcome, Progress, Status, TaskError, TaskRecord};
 pub use run::Run;
 pub use runner::{Runner, Settings};

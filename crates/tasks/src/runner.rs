@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::hearts::Hearts;
+use crate::heartbeats::Heartbeats;
 use crate::model::{Outcome, Status, TaskError, TaskRecord};
 use crate::run::Run;
 use crate::store::{self, Ending};
 use crate::task::Handlers;
 use crate::unknown::Watch;
 
-/// Hearts beat at least this often, so that a task that was called off stops soon.
+/// Heartbeats beat at least this often, so that a task that was called off stops soon.
 const BEAT: Duration = Duration::from_secs(2);
 /// How often it is measured how long due tasks wait.
 const GAUGE: Duration = Duration::from_secs(5);
@@ -57,14 +57,14 @@ pub struct Runner {
     settings: Settings,
     /// `settings.queues` as SQL's LIKE takes them.
     queues: Vec<String>,
-    hearts: Hearts,
+    heartbeats: Heartbeats,
 }
 
 impl Runner {
     /// A runner that claims tasks of these kinds only.
     pub fn new(pool: pg::Pool, handlers: Handlers, settings: Settings) -> Self {
         let queues = settings.queues.iter().map(|pattern| like(pattern)).collect();
-        Self { pool, handlers, settings, queues, hearts: Hearts::default() }
+        Self { pool, handlers, settings, queues, heartbeats: Heartbeats::default() }
     }
 
     /// Works until `stop`, then lets the tries under way come to their next step and gives them back.
@@ -125,7 +125,7 @@ impl Runner {
         let mut gauged = None::<Instant>;
         loop {
             tokio::time::sleep(BEAT.min(self.settings.silence / 6)).await;
-            if let Err(error) = panic_as_error(self.hearts.beat(&self.pool)).await {
+            if let Err(error) = panic_as_error(self.heartbeats.beat(&self.pool)).await {
                 tracing::warn!(error = %Chain(&error), "a heartbeat failed");
             }
             unknown.check(&self.pool, &kinds).await;
@@ -181,7 +181,7 @@ impl Runner {
             self.write_end(id, attempt, max_attempts, Err(error)).await;
             return;
         }
-        let heart = self.hearts.begin(id, attempt);
+        let heart = self.heartbeats.begin(id, attempt);
         let run = Run::new(task, heart.lost.clone(), stop.clone());
         let work = panic_as_error(async {
             failpoint::hit("tasks.run");

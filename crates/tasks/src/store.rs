@@ -132,7 +132,7 @@ pub(crate) async fn progress(
     .bind::<SqlUuid, _>(id.as_uuid())
     .bind::<Int4, _>(attempt)
     .bind::<Jsonb, _>(progress);
-    let rows = pg::kept(update).execute(conn).await?;
+    let rows = pg::prepared(update).execute(conn).await?;
     Ok(rows == 1)
 }
 

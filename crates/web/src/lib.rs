@@ -40,7 +40,7 @@ pub use auth::{Access, Authenticator, Caller};
 pub use configured::{SetupError, listen};
 pub use extract::{ApiCsv, ApiJson, ApiPath, ApiQuery, OptionalJson};
 pub use health::{Health, Requirement};
-pub use idempotency::{Answer, FORGET_ANSWERS, Idempotency, Once};
+pub use idempotency::{Answer, Idempotency, Idempotent, RETAIN_ANSWERS};
 pub use page::{Cursor, Limit, Page, Paging};
 pub use problem::{ErrorCode, Problem};
 pub use rate::Limiter;

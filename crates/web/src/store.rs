@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// An answer as it is kept.
 #[derive(Debug, QueryableByName)]
-pub(crate) struct Kept {
+pub(crate) struct StoredAnswer {
     #[diesel(sql_type = Bytea)]
     pub(crate) request_hash: Vec<u8>,
     #[diesel(sql_type = Int4)]
@@ -43,7 +43,7 @@ pub(crate) async fn find(
     conn: &mut pg::Connection,
     id: Uuid,
     now: OffsetDateTime,
-) -> Result<Option<Kept>, pg::Error> {
+) -> Result<Option<StoredAnswer>, pg::Error> {
     let found = sql_query("SELECT * FROM idempotency_keys WHERE id = $1 AND expires_at > $2")
         .bind::<SqlUuid, _>(id)
         .bind::<Timestamptz, _>(now);
@@ -54,7 +54,7 @@ pub(crate) async fn find(
 pub(crate) async fn keep(
     conn: &mut pg::Connection,
     id: Uuid,
-    answer: &Kept,
+    answer: &StoredAnswer,
     now: OffsetDateTime,
     until: OffsetDateTime,
 ) -> Result<(), pg::Error> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::sql_types::{Array, BigInt, Double, Timestamptz};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
-use pg::Forget;
+use pg::RetentionPolicy;
 use time::OffsetDateTime;
 
 /// How alerts stand.
@@ -46,7 +46,7 @@ pub(crate) async fn standing(
 }
 
 /// Alerts that ended long ago, and what was said about them.
-pub const FORGET: Forget = Forget {
+pub const RETENTION: RetentionPolicy = RetentionPolicy {
     what: "alerts",
     sql: "DELETE FROM alerts WHERE id IN ( \
               SELECT id FROM alerts \

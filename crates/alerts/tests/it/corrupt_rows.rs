@@ -46,10 +46,13 @@ async fn a_notice_that_cannot_be_read_delays_no_other() {
         ("texts", "UPDATE alerts SET texts = '{}'"),
     ] {
         desk.raise(warning(sku)).await;
-        desk.run(&format!("{change} WHERE {}", match sku {
-            "texts" => "cause = 'stock_shortage/texts'".to_owned(),
-            other => format!("alert_id = (SELECT id FROM alerts WHERE cause = 'stock_shortage/{other}')"),
-        }))
+        desk.run(&format!(
+            "{change} WHERE {}",
+            match sku {
+                "texts" => "cause = 'stock_shortage/texts'".to_owned(),
+                other => format!("alert_id = (SELECT id FROM alerts WHERE cause = 'stock_shortage/{other}')"),
+            }
+        ))
         .await;
     }
     desk.raise(warning("readable")).await;

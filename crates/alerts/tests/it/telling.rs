@@ -196,7 +196,7 @@ async fn what_ended_is_forgotten_after_ninety_days_and_what_is_open_is_not() {
     desk.wait(Duration::days(89)).await;
     desk.clear("ends later").await;
     desk.wait(Duration::days(1) + Duration::seconds(1)).await;
-    assert_eq!(alerts::FORGET.once(&desk.pool, &stop).await.unwrap(), 1);
+    assert_eq!(alerts::RETENTION.once(&desk.pool, &stop).await.unwrap(), 1);
     assert_eq!(desk.count("alert_notices n JOIN alerts a ON a.id = n.alert_id").await, 3);
     assert_eq!(desk.count("alerts WHERE cause LIKE '%/open' OR cause LIKE '%/ends later'").await, 2);
     assert_eq!(desk.count("alert_deliveries").await, 2, "its deliveries are gone too");

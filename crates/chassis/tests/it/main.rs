@@ -405,7 +405,7 @@ fn what_no_waiting_heals_is_not_waited_for() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         text(&output.stderr),
-        "zaplecze-minimal: cannot migrate: trying again does not help: it is a folder\n"
+        "zaplecze-minimal: cannot migrate: permanent error, a retry does not help: it is a folder\n"
     );
 }
 

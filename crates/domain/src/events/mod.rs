@@ -19,13 +19,13 @@ use utoipa::openapi::{RefOr, Schema};
 pub use account::{AccountConnected, AccountReauthorizationNeeded};
 pub use batch::{BatchClosed, BatchStatistics};
 pub use envelope::{AttributeRule, Envelope, EnvelopeError, NewEvent};
-pub use order::{LineItem, OrderCancelled, OrderCreated, OrderFact, OrderReady, OrderUpdated};
+pub use order::{LineItem, OrderCancelled, OrderCreated, OrderEvent, OrderReady, OrderUpdated};
 pub use stock::{
-    DiscrepancyFound, MissingUnits, MovedLine, OperationFact, OrderStock, StockAdjusted, StockDeducted,
+    DiscrepancyFound, MissingUnits, MovedLine, OperationEvent, OrderStock, StockAdjusted, StockDeducted,
     StockDiscrepancyFound, StockIsLow, StockLow, StockOperationCompleted, StockOperationFailed,
     StockRanShort, StockRefunded, StockShortage, StockWasAdjusted,
 };
-pub use sync::{OrderSyncCompleted, OrderSyncFailed, SyncFact};
+pub use sync::{OrderSyncCompleted, OrderSyncFailed, SyncEvent};
 pub use webhook::{WebhookDeliveryExhausted, WebhookSubscriptionDisabled};
 
 /// One kind of fact.

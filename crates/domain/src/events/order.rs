@@ -10,7 +10,7 @@ use crate::money::Money;
 
 /// Data of every order event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct OrderFact {
+pub struct OrderEvent {
     /// The account through which the order was read.
     pub token_id: TokenId,
     /// The user who owns the account.
@@ -66,7 +66,7 @@ macro_rules! order_events {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(transparent)]
-        pub struct $name(pub OrderFact);
+        pub struct $name(pub OrderEvent);
 
         impl Event for $name {
             const TYPE: &'static str = $type;

@@ -101,7 +101,7 @@ pub struct StockLow {
 
 /// Data of an event about a stock operation: the deduction or refund of one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct OperationFact {
+pub struct OperationEvent {
     /// The operation.
     pub operation_id: Uuid,
     /// `deduction` or `refund`.
@@ -190,9 +190,9 @@ stock_events! {
     /// A level fell to its threshold.
     StockIsLow(StockLow) => "stock.low", |it| level_subject(&it.warehouse, &it.sku);
     /// An operation completed: the units moved and the order is flagged.
-    StockOperationCompleted(OperationFact) => "stock_operation.completed", |it| it.operation_id.to_string();
+    StockOperationCompleted(OperationEvent) => "stock_operation.completed", |it| it.operation_id.to_string();
     /// An operation failed and needs a person.
-    StockOperationFailed(OperationFact) => "stock_operation.failed", |it| it.operation_id.to_string();
+    StockOperationFailed(OperationEvent) => "stock_operation.failed", |it| it.operation_id.to_string();
     /// The stock and another record of it differ. Published once until they agree again.
     StockDiscrepancyFound(DiscrepancyFound) => "stock.discrepancy_found", |it| it.discrepancy_id.to_string();
 }

@@ -9,7 +9,7 @@ use crate::ids::{TaskId, TokenId};
 
 /// Data of an event about a finished sync run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SyncFact {
+pub struct SyncEvent {
     /// The account.
     pub token_id: TokenId,
     /// The user who owns it.
@@ -49,7 +49,7 @@ macro_rules! sync_events {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(transparent)]
-        pub struct $name(pub SyncFact);
+        pub struct $name(pub SyncEvent);
 
         impl Event for $name {
             const TYPE: &'static str = $type;

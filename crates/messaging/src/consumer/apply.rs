@@ -24,7 +24,7 @@ struct Fresh {
 /// Tries of a batch that collides with other transactions, before it is bisected.
 const COLLISION_TRIES: u32 = 5;
 
-/// A fact that could not be applied, and why.
+/// An event that could not be applied, and why.
 pub(super) struct Refusal {
     /// Where it stands in the batch.
     pub(super) index: usize,
@@ -55,7 +55,7 @@ pub(super) async fn apply<H: Handler>(
             }
             Err(Failure::Unavailable(reason)) => {
                 waits += 1;
-                tracing::warn!(reason, facts = part.len(), "facts wait for a dependency");
+                tracing::warn!(reason, events = part.len(), "events wait for a dependency");
                 wait(waits, stop).await?;
                 ranges.push((range, tries));
             }
@@ -84,7 +84,7 @@ async fn wait(tries: u32, stop: &CancellationToken) -> Option<()> {
     stop.run_until_cancelled(tokio::time::sleep(pause)).await
 }
 
-/// Returns what the handler did, and how many of the facts it had been given before.
+/// Returns what the handler did, and how many of the events it had been given before.
 async fn once<H: Handler>(
     pool: &pg::Pool,
     handler: &H,
@@ -92,7 +92,7 @@ async fn once<H: Handler>(
 ) -> Result<(H::Effect, u64), Failure> {
     pool.transaction(async |conn| {
         let mut fresh = record(conn, H::NAME, events).await?;
-        // A fact that stands twice in one batch is handed over once.
+        // An event that stands twice in one batch is handed over once.
         let fresh: Vec<&Envelope> = events.iter().filter(|event| fresh.remove(&event.id.as_uuid())).collect();
         let duplicates = u64::try_from(events.len() - fresh.len()).unwrap_or_default();
         failpoint::hit("consumer.handle");
@@ -115,6 +115,6 @@ async fn record(
     )
     .bind::<Text, _>(consumer)
     .bind::<Array<SqlUuid>, _>(ids);
-    let fresh: Vec<Fresh> = pg::kept(statement).load(conn).await?;
+    let fresh: Vec<Fresh> = pg::prepared(statement).load(conn).await?;
     Ok(fresh.into_iter().map(|row| row.event_id).collect())
 }

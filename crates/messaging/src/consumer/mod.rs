@@ -1,4 +1,4 @@
-//! A service's consumer: takes facts in batches and applies each once.
+//! A service's consumer: takes events in batches and applies each once.
 
 mod apply;
 mod session;
@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Broker;
 
-/// What a service does with facts.
+/// What a service does with events.
 pub trait Handler: Send + Sync + 'static {
-    /// The name in the inbox: one fact has one effect per name.
+    /// The name in the inbox: one event has one effect per name.
     const NAME: &'static str;
     /// What [`Handler::committed`] is told.
     type Effect: Send;
 
-    /// Applies facts never seen before, inside the transaction that holds their inbox rows. Nothing may leave
+    /// Applies events never seen before, inside the transaction that holds their inbox rows. Nothing may leave
     /// the database here: the transaction may still be rolled back.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ pub trait Handler: Send + Sync + 'static {
         events: &[&Envelope],
     ) -> impl Future<Output = Result<Self::Effect, Failure>> + Send;
 
-    /// How many facts it wants in one transaction now, at most, where it wants fewer than the consumer would hand over.
+    /// How many events it wants in one transaction now, at most, where it wants fewer than the consumer would hand over.
     fn most(&self) -> usize {
         usize::MAX
     }
@@ -42,20 +42,20 @@ pub trait Handler: Send + Sync + 'static {
     fn committed(&self, effect: Self::Effect) -> impl Future<Output = ()> + Send;
 }
 
-/// Why facts could not be applied.
+/// Why events could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A dependency is away: the facts are not at fault, they are held and tried again.
+    /// A dependency is away: the events are not at fault, they are held and tried again.
     #[error("{0}")]
     Unavailable(String),
     /// Collided with other transactions. The batch is applied again a few times as a whole and is then bisected; an event that
     /// collides alone is retried later, as after [`Failure::Retry`].
     #[error("{0}")]
     Collision(String),
-    /// Did not work this time: the fact comes again after 5 s, 1 min, 10 min; then it is set aside.
+    /// Did not work this time: the event comes again after 5 s, 1 min, 10 min; then it is set aside.
     #[error("{0}")]
     Retry(String),
-    /// Will never work: the fact is set aside with this reason.
+    /// Will never work: the event is set aside with this reason.
     #[error("{0}")]
     Reject(String),
 }
@@ -81,12 +81,12 @@ impl From<diesel::result::Error> for Failure {
     }
 }
 
-/// Which facts a service wants, and how many at once.
+/// Which events a service wants, and how many at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Consumer {
     /// Who wants what; a service of ours stands in [`domain::topology::SUBSCRIBERS`].
     pub subscriber: Subscriber,
-    /// Facts per transaction, at most. A fact that comes alone is applied at once; batches grow with the load by
+    /// Events per transaction, at most. An event that comes alone is applied at once; batches grow with the load by
     /// themselves.
     pub batch: u16,
 }

@@ -22,9 +22,9 @@ use super::apply::apply;
 use super::{Consumer, Failure, Handler};
 use crate::{Broker, Error, broker, headers, properties, topology, trace};
 
-/// After the three delays, the longest once and again; then a fact is set aside.
+/// After the three delays, the longest once and again; then an event is set aside.
 const MAX_ATTEMPTS: u32 = 5;
-/// How long a batch may take to fill while facts come in a crowd.
+/// How long a batch may take to fill while events come in a crowd.
 const LINGER: Duration = Duration::from_millis(5);
 /// A batch that was filled to more than this part of it is one of a crowd.
 const CROWD: usize = 16;
@@ -185,7 +185,7 @@ impl Consumer {
             last.ack(BasicAckOptions { multiple: true }).await?;
         } else {
             // Given back with the channel's end are only those that went nowhere: a full retry queue must not use up the
-            // deliveries of facts that were applied.
+            // deliveries of events that were applied.
             for acker in settled {
                 acker.ack(BasicAckOptions::default()).await?;
             }

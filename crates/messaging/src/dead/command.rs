@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{DeadLetter, DeadLetters, Requeued, Which};
 use crate::Broker;
 
-/// Facts set aside because they could not be applied
+/// Events set aside because they could not be applied
 #[derive(Debug, Args)]
 pub struct DeadCommand {
     #[command(subcommand)]

@@ -36,7 +36,7 @@ pub struct DeadLetter {
     pub from: String,
     /// How often it was brought back before.
     pub requeued: u32,
-    /// When the fact was told; where that cannot be read, when it was set aside.
+    /// When the event was told; where that cannot be read, when it was set aside.
     pub told_at: Option<OffsetDateTime>,
     /// The message as it was published.
     pub body: Vec<u8>,
@@ -75,7 +75,7 @@ impl DeadLetter {
         }
     }
 
-    /// Whether the inbox may have forgotten that this fact was applied: a copy of it may have been, before or after this
+    /// Whether the inbox may have forgotten that this event was applied: a copy of it may have been, before or after this
     /// one was set aside.
     pub(super) fn is_forgotten(&self, now: OffsetDateTime) -> bool {
         self.told_at.is_some_and(|at| now - at > inbox::CERTAIN)

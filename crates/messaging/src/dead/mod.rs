@@ -1,4 +1,4 @@
-//! Facts set aside: looked at, brought back, thrown away.
+//! Events set aside: looked at, brought back, thrown away.
 //!
 //! A message is looked at by taking it without acknowledgement; what was not acknowledged is put back, in its old order,
 //! by us or, when we die, by the end of the channel. Meanwhile nobody else sees it; the consumer is not disturbed.

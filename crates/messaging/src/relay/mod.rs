@@ -29,7 +29,7 @@ const CONFIRM_PATIENCE: Duration = Duration::from_secs(20);
 /// How often the depth is counted.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
 
-/// Tells one service's facts. Any number of replicas may run one; one at a time works, the others stand by.
+/// Tells one service's events. Any number of replicas may run one; one at a time works, the others stand by.
 #[derive(Debug)]
 pub struct Relay {
     service: &'static str,
@@ -247,7 +247,7 @@ impl Complaints {
             tracing::warn!(
                 r#type = kind,
                 cause,
-                "RabbitMQ did not take a fact: those of this type wait and are tried again"
+                "RabbitMQ did not take an event: those of this type wait and are tried again"
             );
         }
     }

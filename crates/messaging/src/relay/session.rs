@@ -19,7 +19,7 @@ const DELETE: &str = "DELETE FROM outbox WHERE seq = ANY($1)";
 const BACK_OFF: &str = "UPDATE outbox SET attempts = attempts + 1, \
      next_attempt_at = now() + least(power(2, least(attempts, 6)), 60) * interval '1 second' WHERE seq = ANY($1)";
 
-/// A fact that waits to be told.
+/// An event that waits to be told.
 pub(super) struct Row {
     pub(super) seq: i64,
     pub(super) id: Uuid,

@@ -11,7 +11,7 @@ use messaging::{Failure, Handler};
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Bench, NOTES, Notes, fact};
+use crate::support::{Bench, NOTES, Notes, event};
 
 async fn publish(channel: &lapin::Channel, body: &[u8]) {
     let sent = channel
@@ -27,32 +27,32 @@ async fn publish(channel: &lapin::Channel, body: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fact_delivered_again_has_no_second_effect() {
+async fn an_event_delivered_again_has_no_second_effect() {
     let bench = Bench::new().await;
     bench.consume().await;
     let broker = bench.broker();
     let channel = broker.channel().await.unwrap();
-    let again = serde_json::to_vec(&fact(1)).unwrap();
+    let again = serde_json::to_vec(&event(1)).unwrap();
     for n in 0..300 {
         publish(&channel, &again).await;
-        publish(&channel, &serde_json::to_vec(&fact(10 + n)).unwrap()).await;
+        publish(&channel, &serde_json::to_vec(&event(10 + n)).unwrap()).await;
     }
     bench.until("notes", 301).await;
     bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
-    assert_eq!(bench.count(&format!("notes WHERE subject = '{}'", fact(1).subject)).await, 1);
+    assert_eq!(bench.count(&format!("notes WHERE subject = '{}'", event(1).subject)).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_in_a_batch_harms_only_itself() {
     let bench = Bench::new().await;
-    bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", fact(37).subject)).await;
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", event(37).subject)).await;
     bench.consume().await;
-    let facts: Vec<Envelope> = (0..100).map(fact).collect();
+    let events: Vec<Envelope> = (0..100).map(event).collect();
     let broker = bench.broker();
     let channel = broker.channel().await.unwrap();
     publish(&channel, b"{ not an event").await;
-    for fact in &facts {
-        publish(&channel, &serde_json::to_vec(fact).unwrap()).await;
+    for event in &events {
+        publish(&channel, &serde_json::to_vec(event).unwrap()).await;
     }
     bench.until("notes", 99).await;
     let mut reasons = Vec::new();
@@ -69,18 +69,18 @@ async fn poison_in_a_batch_harms_only_itself() {
     }
     reasons.sort();
     let [poison, malformed] = reasons.as_slice() else { panic!("{reasons:?}") };
-    assert_eq!(*poison, format!("{} is poison", fact(37).subject));
+    assert_eq!(*poison, format!("{} is poison", event(37).subject));
     assert!(malformed.starts_with("not a well-formed event"), "{malformed}");
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_applied_beside_a_fact_that_can_go_nowhere_is_acknowledged() {
+async fn what_was_applied_beside_an_event_that_can_go_nowhere_is_acknowledged() {
     let bench = Bench::new().await;
-    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1000000)", fact(50).subject)).await;
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1000000)", event(50).subject)).await;
     bench.consume().await;
     let channel = bench.broker().channel().await.unwrap();
-    // The fact that fails has no place to wait in, and the next session does not begin.
+    // The event that fails has no place to wait in, and the next session does not begin.
     for queue in ["notes.events.retry.5s", "notes.events.retry.10m"] {
         channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     }
@@ -90,7 +90,7 @@ async fn what_was_applied_beside_a_fact_that_can_go_nowhere_is_acknowledged() {
     let mut conn = bench.pool.get().await.unwrap();
     sql_query("BEGIN").execute(&mut *conn).await.unwrap();
     sql_query("LOCK TABLE notes").execute(&mut *conn).await.unwrap();
-    bench.publish(&(0..=50).map(fact).collect::<Vec<Envelope>>()).await;
+    bench.publish(&(0..=50).map(event).collect::<Vec<Envelope>>()).await;
     bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
     sql_query("COMMIT").execute(&mut *conn).await.unwrap();
 
@@ -105,27 +105,27 @@ async fn what_was_applied_beside_a_fact_that_can_go_nowhere_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fact_that_fails_once_comes_again_later() {
+async fn an_event_that_fails_once_comes_again_later() {
     let bench = Bench::new().await;
-    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", fact(1).subject)).await;
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", event(1).subject)).await;
     bench.consume().await;
     let broker = bench.broker();
     let channel = broker.channel().await.unwrap();
     bench.begin_to_send().await;
-    publish(&channel, &serde_json::to_vec(&fact(1)).unwrap()).await;
+    publish(&channel, &serde_json::to_vec(&event(1)).unwrap()).await;
     bench.until_noted_after_a_wait().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_given_the_same_facts_in_other_orders_apply_each_once() {
+async fn replicas_given_the_same_events_in_other_orders_apply_each_once() {
     let bench = Bench::new().await;
     bench.consume().await;
     bench.begin_to_consume(NOTES);
     bench.until_queue("notes.events", |queue| queue.consumer_count() == 2).await;
-    let mut facts: Vec<Envelope> = (0..500).map(fact).collect();
-    bench.publish(&facts).await;
-    facts.reverse();
-    bench.publish(&facts).await;
+    let mut events: Vec<Envelope> = (0..500).map(event).collect();
+    bench.publish(&events).await;
+    events.reverse();
+    bench.publish(&events).await;
     bench.until("notes", 500).await;
     bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
     assert_eq!(bench.count("(SELECT DISTINCT event_id FROM notes) AS n").await, 500);
@@ -145,7 +145,7 @@ async fn the_inbox_forgets_what_is_two_weeks_old() {
             ))
             .await;
     }
-    assert_eq!(messaging::FORGET_FACTS.once(&bench.pool, &CancellationToken::new()).await.unwrap(), 12_000);
+    assert_eq!(messaging::RETAIN_EVENTS.once(&bench.pool, &CancellationToken::new()).await.unwrap(), 12_000);
     assert_eq!(bench.count("inbox").await, 10);
 }
 
@@ -155,7 +155,7 @@ async fn unstorable_events_are_dead_lettered_at_once() {
     bench.consume().await;
     let channel = bench.broker().channel().await.unwrap();
     let with = |change: fn(&mut Envelope)| {
-        let mut event = fact(1);
+        let mut event = event(1);
         change(&mut event);
         event
     };
@@ -205,7 +205,7 @@ impl Handler for Contended {
     type Effect = usize;
 
     async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<usize, Failure> {
-        if events.iter().any(|event| event.subject == fact(37).subject) {
+        if events.iter().any(|event| event.subject == event(37).subject) {
             return Err(pg::Error::contended().into());
         }
         Notes.handle(conn, events).await
@@ -220,13 +220,13 @@ async fn a_batch_that_keeps_colliding_is_split_down_to_the_event_at_fault() {
     let channel = bench.broker().channel().await.unwrap();
     bench.begin_to_handle(NOTES, Contended);
     bench.until_queue("notes.events", |queue| queue.consumer_count() == 1).await;
-    bench.publish(&(0..100).map(fact).collect::<Vec<Envelope>>()).await;
+    bench.publish(&(0..100).map(event).collect::<Vec<Envelope>>()).await;
     bench.until("notes", 99).await;
     let waiting = eventually("the event to be retried alone", async || {
         channel.basic_get("notes.events.retry.5s".into(), BasicGetOptions { no_ack: true }).await.unwrap()
     })
     .await;
     let event = Envelope::parse(&waiting.data).unwrap();
-    assert_eq!(event.subject, fact(37).subject);
+    assert_eq!(event.subject, event(37).subject);
     bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
 }

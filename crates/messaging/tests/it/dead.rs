@@ -1,4 +1,4 @@
-//! What happens to facts that fail: they come again, are set aside, and are looked after.
+//! What happens to events that fail: they come again, are set aside, and are looked after.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use messaging::dead::{Requeued, Which};
 use testkit::{eventually, eventually_within};
 use time::OffsetDateTime;
 
-use crate::support::{Bench, NOTES, fact};
+use crate::support::{Bench, NOTES, event};
 
-/// A consumer that has set aside `facts`, in their order.
-async fn with_dead(facts: &[Envelope]) -> Bench {
+/// A consumer that has set aside `events`, in their order.
+async fn with_dead(events: &[Envelope]) -> Bench {
     let bench = Bench::new().await;
     bench.consume().await;
-    for (count, fact) in (1..).zip(facts) {
-        bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", fact.subject)).await;
-        bench.publish(std::slice::from_ref(fact)).await;
+    for (count, event) in (1..).zip(events) {
+        bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", event.subject)).await;
+        bench.publish(std::slice::from_ref(event)).await;
         bench.until_queue("notes.events.dead", |queue| queue.message_count() == count).await;
     }
     bench
@@ -35,10 +35,10 @@ async fn ids(bench: &Bench) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn looking_changes_nothing_and_what_is_dropped_or_requeued_is_exactly_what_was_meant() {
-    let mut facts: Vec<Envelope> = (1..=5).map(fact).collect();
-    facts[3].kind = "account.reauthorization_needed".to_owned();
-    let bench = with_dead(&facts).await;
-    let all: Vec<String> = facts.iter().map(|fact| fact.id.to_string()).collect();
+    let mut events: Vec<Envelope> = (1..=5).map(event).collect();
+    events[3].kind = "account.reauthorization_needed".to_owned();
+    let bench = with_dead(&events).await;
+    let all: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
     // More often than RabbitMQ 4 would redeliver a message by default.
     for _ in 0..25 {
         assert_eq!(ids(&bench).await, all);
@@ -46,8 +46,8 @@ async fn looking_changes_nothing_and_what_is_dropped_or_requeued_is_exactly_what
     let dead = bench.dead();
     let [first, second] = &dead.find(&Which::All, 2).await.unwrap()[..] else { panic!("two of five") };
     assert_eq!((&first.id, &second.id), (&all[0], &all[1]));
-    assert_eq!(first.reason, format!("{} is poison", facts[0].subject));
-    assert_eq!(first.subject.as_deref(), Some(facts[0].subject.as_str()));
+    assert_eq!(first.reason, format!("{} is poison", events[0].subject));
+    assert_eq!(first.subject.as_deref(), Some(events[0].subject.as_str()));
     assert_eq!((first.from.as_str(), first.attempts, first.requeued), ("notes.events", 1, 0));
     assert!((time::OffsetDateTime::now_utc() - first.set_aside_at.unwrap()).whole_minutes() < 5);
     assert_eq!(first.to_json()["body"]["id"], all[0]);
@@ -59,7 +59,7 @@ async fn looking_changes_nothing_and_what_is_dropped_or_requeued_is_exactly_what
 
     bench.run("DELETE FROM troubles").await;
     assert_eq!(dead.requeue(&Which::One(all[1].clone()), false).await.unwrap().count, 1);
-    bench.until(&format!("notes WHERE subject = '{}'", facts[1].subject), 1).await;
+    bench.until(&format!("notes WHERE subject = '{}'", events[1].subject), 1).await;
     assert_eq!(ids(&bench).await, [&*all[0], &*all[2], &*all[4]]);
     assert_eq!(dead.requeue(&Which::All, false).await.unwrap().count, 3);
     bench.until("notes", 4).await;
@@ -68,8 +68,8 @@ async fn looking_changes_nothing_and_what_is_dropped_or_requeued_is_exactly_what
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_requeued_and_fails_again_is_set_aside_again_once() {
-    let facts: Vec<Envelope> = (1..=3).map(fact).collect();
-    let bench = with_dead(&facts).await;
+    let events: Vec<Envelope> = (1..=3).map(event).collect();
+    let bench = with_dead(&events).await;
     let dead = bench.dead();
     for times in 1..=3 {
         // The consumer sets them aside again while the command still runs: it must not meet them twice.
@@ -82,24 +82,24 @@ async fn what_is_requeued_and_fails_again_is_set_aside_again_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_inbox_may_have_forgotten_is_not_applied_again_unless_somebody_insists() {
-    let mut facts: Vec<Envelope> = (1..=2).map(fact).collect();
-    facts[0].time = OffsetDateTime::now_utc() - Duration::from_hours(13 * 24 + 1);
-    let bench = with_dead(&facts).await;
+    let mut events: Vec<Envelope> = (1..=2).map(event).collect();
+    events[0].time = OffsetDateTime::now_utc() - Duration::from_hours(13 * 24 + 1);
+    let bench = with_dead(&events).await;
     bench.run("DELETE FROM troubles").await;
-    let old = Which::One(facts[0].id.to_string());
+    let old = Which::One(events[0].id.to_string());
     let dead = bench.dead();
     assert_eq!(dead.requeue(&old, false).await.unwrap(), Requeued { count: 0, left: 1 });
     assert_eq!(dead.requeue(&Which::All, false).await.unwrap(), Requeued { count: 1, left: 1 });
     bench.until("notes", 1).await;
-    assert_eq!(ids(&bench).await, [facts[0].id.to_string()]);
+    assert_eq!(ids(&bench).await, [events[0].id.to_string()]);
     assert_eq!(dead.requeue(&old, true).await.unwrap(), Requeued { count: 1, left: 0 });
     bench.until("notes", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fact_out_of_attempts_is_set_aside() {
+async fn an_event_out_of_attempts_is_set_aside() {
     let bench = Bench::new().await;
-    let stubborn = fact(1);
+    let stubborn = event(1);
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1000000)", stubborn.subject)).await;
     bench.consume().await;
     bench.publish(std::slice::from_ref(&stubborn)).await;
@@ -107,7 +107,7 @@ async fn a_fact_out_of_attempts_is_set_aside() {
     let waits = ["5s", "1m", "10m", "10m", "10m"];
     let mut step = 0;
     while step < waits.len() {
-        // The broker may end the first wait before the test does: then the fact has failed again and waits for longer.
+        // The broker may end the first wait before the test does: then the event has failed again and waits for longer.
         let places = &waits[step..=step.max(1)];
         let (place, waiting) = eventually(waits[step], async || {
             for (place, delay) in places.iter().enumerate() {
@@ -157,7 +157,7 @@ async fn what_kills_its_consumer_every_time_is_set_aside_by_the_broker_and_can_c
     let mut bench = Bench::new().await;
     bench.consume().await;
     bench.stop_consuming().await;
-    bench.publish(&[fact(1)]).await;
+    bench.publish(&[event(1)]).await;
     let channel = bench.broker().channel().await.unwrap();
     let mut deaths = 0;
     while let Some(message) =
@@ -171,7 +171,7 @@ async fn what_kills_its_consumer_every_time_is_set_aside_by_the_broker_and_can_c
     let found = bench.dead().find(&Which::All, 10).await.unwrap();
     assert!(found[0].reason.contains("delivery_limit"), "{:?}", found[0]);
     assert_eq!(found[0].from, "notes.events");
-    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", fact(1).subject)).await;
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", event(1).subject)).await;
     bench.consume().await;
     // It fails once and waits: RabbitMQ must not take its way back for a circle and throw it away.
     bench.begin_to_send().await;
@@ -180,21 +180,21 @@ async fn what_kills_its_consumer_every_time_is_set_aside_by_the_broker_and_can_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_end_while_facts_are_sent_on_lose_none() {
+async fn connections_that_end_while_events_are_sent_on_lose_none() {
     let bench = Bench::new().await;
-    let facts: Vec<Envelope> = (0..300).map(fact).collect();
+    let events: Vec<Envelope> = (0..300).map(event).collect();
     bench.consume().await;
-    for wave in facts.chunks(100) {
-        for fact in wave {
-            bench.run(&format!("INSERT INTO troubles VALUES ('{}', {})", fact.subject, i32::MAX)).await;
+    for wave in events.chunks(100) {
+        for event in wave {
+            bench.run(&format!("INSERT INTO troubles VALUES ('{}', {})", event.subject, i32::MAX)).await;
         }
         bench.publish(wave).await;
         bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() > 0).await;
         eventually("a connection to end", async || (bench.vhost.end_connections() > 0).then_some(())).await;
-        // Each wave's trouble ends with it: on a slow machine some facts fail twice, and wait for a minute, but not for ten.
+        // Each wave's trouble ends with it: on a slow machine some events fail twice, and wait for a minute, but not for ten.
         bench.run("DELETE FROM troubles").await;
     }
-    eventually_within(Duration::from_mins(2), "all facts to be noted", async || {
+    eventually_within(Duration::from_mins(2), "all events to be noted", async || {
         (bench.count("notes").await == 300).then_some(())
     })
     .await;
@@ -222,7 +222,7 @@ async fn definitions_loaded_before_are_what_the_consumer_declares() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/rabbitmq/definitions.json");
     bench.vhost.import(&serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap());
     bench.consume_as(WEBHOOK_DISPATCHER).await;
-    bench.publish(&[fact(1)]).await;
+    bench.publish(&[event(1)]).await;
     bench.until("notes", 1).await;
 }
 

@@ -9,7 +9,7 @@ use messaging::{Broker, Consumer};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Bench, NOTES, Notes, fact};
+use crate::support::{Bench, NOTES, Notes, event};
 
 const EXCHANGE: &str = "zaplecze.events";
 
@@ -28,13 +28,13 @@ async fn publish(channel: &Channel, exchange: &str, key: &str, body: &[u8], prop
     assert!(sent.await.unwrap().is_ack());
 }
 
-async fn publish_fact(channel: &Channel, fact: &Envelope, properties: BasicProperties) {
-    let properties = properties.with_message_id(fact.id.to_string().into());
-    publish(channel, EXCHANGE, &fact.kind, &serde_json::to_vec(fact).unwrap(), properties).await;
+async fn publish_event(channel: &Channel, event: &Envelope, properties: BasicProperties) {
+    let properties = properties.with_message_id(event.id.to_string().into());
+    publish(channel, EXCHANGE, &event.kind, &serde_json::to_vec(event).unwrap(), properties).await;
 }
 
-async fn poison(bench: &Bench, fact: &Envelope) {
-    bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", fact.subject)).await;
+async fn poison(bench: &Bench, event: &Envelope) {
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", event.subject)).await;
 }
 
 fn header(name: &str, value: AMQPValue) -> BasicProperties {
@@ -57,8 +57,8 @@ async fn a_dead_letter_outlives_its_publishers_expiration() {
     bench.consume().await;
     let (channel, lasting) =
         (foreign_channel(&bench).await, BasicProperties::default().with_expiration("10000".into()));
-    poison(&bench, &fact(1)).await;
-    publish_fact(&channel, &fact(1), lasting.clone()).await;
+    poison(&bench, &event(1)).await;
+    publish_event(&channel, &event(1), lasting.clone()).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
 
     // A later message with the same expiration serves as the clock.
@@ -97,37 +97,37 @@ async fn each_foreign_message_is_dead_lettered_once() {
         (header("x-death", copies_to("notes.events")), json!({})),
         (header("x-zaplecze-reason", AMQPValue::Boolean(true)), json!({})),
     ];
-    let facts: Vec<Envelope> = (0..20).map(fact).collect();
-    for ((properties, _), fact) in cases.iter().zip(&facts) {
-        poison(&bench, fact).await;
-        publish_fact(&channel, fact, properties.clone()).await;
+    let events: Vec<Envelope> = (0..20).map(event).collect();
+    for ((properties, _), event) in cases.iter().zip(&events) {
+        poison(&bench, event).await;
+        publish_event(&channel, event, properties.clone()).await;
     }
-    for fact in &facts[cases.len()..] {
-        publish_fact(&channel, fact, BasicProperties::default()).await;
+    for event in &events[cases.len()..] {
+        publish_event(&channel, event, BasicProperties::default()).await;
     }
     bench.until("notes", 20 - i64::try_from(cases.len()).unwrap()).await;
     // Published last, behind every copy of the earlier messages.
-    let last = fact(99);
+    let last = event(99);
     poison(&bench, &last).await;
-    publish_fact(&channel, &last, BasicProperties::default()).await;
+    publish_event(&channel, &last, BasicProperties::default()).await;
     let expected = u32::try_from(cases.len() + 1).unwrap();
     bench.until_queue("notes.events.dead", |queue| queue.message_count() >= expected).await;
 
     let found = bench.dead().find(&Which::All, 100).await.unwrap();
     let ids: Vec<&str> = found.iter().map(|letter| letter.id.as_str()).collect();
     let published: Vec<String> =
-        facts[..cases.len()].iter().chain([&last]).map(|fact| fact.id.to_string()).collect();
+        events[..cases.len()].iter().chain([&last]).map(|event| event.id.to_string()).collect();
     assert_eq!(ids, published);
-    for (letter, ((_, original), fact)) in found.iter().zip(cases.iter().zip(&facts)) {
+    for (letter, ((_, original), event)) in found.iter().zip(cases.iter().zip(&events)) {
         assert_eq!(letter.to_json()["original"], *original);
-        assert_eq!(letter.reason, format!("{} is poison", fact.subject));
+        assert_eq!(letter.reason, format!("{} is poison", event.subject));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_message_that_fails_once_is_retried() {
     let bench = Bench::new().await;
-    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", fact(1).subject)).await;
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", event(1).subject)).await;
     bench.consume().await;
     let channel = foreign_channel(&bench).await;
     let mut headers = FieldTable::default();
@@ -136,7 +136,7 @@ async fn a_foreign_message_that_fails_once_is_retried() {
     let properties =
         BasicProperties::default().with_user_id(bench.vhost.other_user().into()).with_headers(headers);
     bench.begin_to_send().await;
-    publish_fact(&channel, &fact(1), properties).await;
+    publish_event(&channel, &event(1), properties).await;
     bench.until_noted_after_a_wait().await;
 }
 
@@ -149,7 +149,7 @@ async fn an_expired_message_can_be_requeued() {
     let properties = header("CC", copies_to("notes.events"))
         .with_expiration("1".into())
         .with_user_id(bench.vhost.other_user().into());
-    publish_fact(&channel, &fact(1), properties).await;
+    publish_event(&channel, &event(1), properties).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
     let found = bench.dead().find(&Which::All, 10).await.unwrap();
     assert!(found[0].reason.contains("expiration passed"), "{}", found[0].reason);
@@ -173,11 +173,11 @@ async fn a_refused_copy_blocks_no_other_message() {
     let broker = Broker::new(&url, "restricted").unwrap();
     tokio::spawn(consumer.run(broker, bench.pool.clone(), Notes, stop.clone()));
     let _end = stop.drop_guard();
-    let facts: Vec<Envelope> = (0..50).map(fact).collect();
-    for fact in [&facts[0], &facts[20], &facts[49]] {
-        poison(&bench, fact).await;
+    let events: Vec<Envelope> = (0..50).map(event).collect();
+    for event in [&events[0], &events[20], &events[49]] {
+        poison(&bench, event).await;
     }
-    bench.publish(&facts).await;
+    bench.publish(&events).await;
     bench.until("notes", 47).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 3).await;
     let found = bench.dead().find(&Which::All, 10).await.unwrap();

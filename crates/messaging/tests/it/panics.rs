@@ -7,7 +7,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use messaging::{Failure, Handler};
 use testkit::eventually;
 
-use crate::support::{Bench, NOTES, Notes, fact};
+use crate::support::{Bench, NOTES, Notes, event};
 
 const POISON: u128 = 37;
 /// The work after this event's commit panics.
@@ -22,7 +22,7 @@ impl Handler for Fragile {
 
     async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<bool, Failure> {
         Notes.handle(conn, events).await?;
-        let has = |number| events.iter().any(|event| event.subject == fact(number).subject);
+        let has = |number| events.iter().any(|event| event.subject == event(number).subject);
         assert!(!has(POISON), "no room for {POISON}");
         Ok(has(LATE_POISON))
     }
@@ -32,14 +32,14 @@ impl Handler for Fragile {
     }
 }
 
-async fn publish(channel: &lapin::Channel, fact: &Envelope, failed_before: i32) {
+async fn publish(channel: &lapin::Channel, event: &Envelope, failed_before: i32) {
     let mut headers = FieldTable::default();
     headers.insert("x-zaplecze-attempt".into(), AMQPValue::LongInt(failed_before));
     let properties = BasicProperties::default()
         .with_delivery_mode(2)
-        .with_message_id(fact.id.to_string().into())
+        .with_message_id(event.id.to_string().into())
         .with_headers(headers);
-    let (body, options) = (serde_json::to_vec(fact).unwrap(), BasicPublishOptions::default());
+    let (body, options) = (serde_json::to_vec(event).unwrap(), BasicPublishOptions::default());
     let sent = channel.basic_publish(
         "zaplecze.events".into(),
         "account.connected".into(),
@@ -70,10 +70,10 @@ async fn a_panic_is_a_failed_attempt_of_the_one_message() {
     bench.until_queue("notes.events", |queue| queue.consumer_count() == 1).await;
     let channel = bench.broker().channel().await.unwrap();
     // One message is at its last attempt; the other waits longest for its next attempt.
-    publish(&channel, &fact(POISON), 5).await;
-    publish(&channel, &fact(POISON), 2).await;
+    publish(&channel, &event(POISON), 5).await;
+    publish(&channel, &event(POISON), 2).await;
     for number in (0..100).filter(|number| *number != POISON) {
-        publish(&channel, &fact(number), 0).await;
+        publish(&channel, &event(number), 0).await;
     }
     bench.until("notes", 99).await;
     for queue in ["notes.events.dead", "notes.events.retry.10m"] {
@@ -82,7 +82,7 @@ async fn a_panic_is_a_failed_attempt_of_the_one_message() {
     bench
         .until_queue("notes.events", |queue| (queue.message_count(), queue.consumer_count()) == (0, 1))
         .await;
-    assert_eq!(bench.count(&format!("notes WHERE subject = '{}'", fact(LATE_POISON).subject)).await, 1);
+    assert_eq!(bench.count(&format!("notes WHERE subject = '{}'", event(LATE_POISON).subject)).await, 1);
     let open = "pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
     bench.until(open, 0).await;
 }

@@ -10,21 +10,21 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use testkit::eventually;
 
-use crate::support::{Bench, NOTES, fact};
+use crate::support::{Bench, NOTES, event};
 
-/// Thousands of facts on a slow machine, and what waits after a connection has ended.
+/// Thousands of events on a slow machine, and what waits after a connection has ended.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_facts_arrive_and_have_one_effect_each() {
+async fn thousands_of_events_arrive_and_have_one_effect_each() {
     let bench = Bench::new().await;
     bench.consume().await;
     // Two replicas of the relay: one works, the other stands by.
     bench.relay();
     bench.relay();
     for set in 0..10_u128 {
-        let facts: Vec<Envelope> = (0..500).map(|n| fact(set * 500 + n)).collect();
-        bench.push(&facts).await;
+        let events: Vec<Envelope> = (0..500).map(|n| event(set * 500 + n)).collect();
+        bench.push(&events).await;
     }
     bench.until_within(PATIENCE, "notes", 5000).await;
     assert_eq!(bench.count("(SELECT DISTINCT subject FROM notes) AS n").await, 5000);
@@ -33,22 +33,22 @@ async fn thousands_of_facts_arrive_and_have_one_effect_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fact_that_is_rolled_back_is_never_told() {
+async fn an_event_that_is_rolled_back_is_never_told() {
     let bench = Bench::new().await;
     bench.consume().await;
     bench.relay();
     let rolled_back: Result<(), pg::Error> = bench
         .pool
         .transaction(async |conn| {
-            messaging::outbox::push(conn, &[fact(1)]).await?;
+            messaging::outbox::push(conn, &[event(1)]).await?;
             sql_query("SELECT 1/0").execute(conn).await?;
             Ok(())
         })
         .await;
     assert!(rolled_back.is_err());
-    bench.push(&[fact(2)]).await;
+    bench.push(&[event(2)]).await;
     bench.until("notes", 1).await;
-    assert_eq!(bench.count(&format!("notes WHERE subject = '{}'", fact(2).subject)).await, 1);
+    assert_eq!(bench.count(&format!("notes WHERE subject = '{}'", event(2).subject)).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,9 +58,9 @@ async fn a_smaller_seq_that_commits_late_is_told_too() {
     bench.relay();
     let mut late = bench.pool.get().await.unwrap();
     sql_query("BEGIN").execute(&mut *late).await.unwrap();
-    messaging::outbox::push(&mut late, &[fact(1)]).await.unwrap();
+    messaging::outbox::push(&mut late, &[event(1)]).await.unwrap();
     // A later row is pushed, told and gone before this transaction commits.
-    bench.push(&[fact(2)]).await;
+    bench.push(&[event(2)]).await;
     bench.until("notes", 1).await;
     sql_query("COMMIT").execute(&mut *late).await.unwrap();
     bench.until("notes", 2).await;
@@ -75,7 +75,7 @@ async fn what_is_told_before_a_subscriber_ever_ran_waits_for_it_even_where_anoth
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare("broken.events.dead".into(), options, FieldTable::default()).await.unwrap();
     bench.relay_to(&[BROKEN, NOTES]);
-    bench.push(&(0..50).map(fact).collect::<Vec<Envelope>>()).await;
+    bench.push(&(0..50).map(event).collect::<Vec<Envelope>>()).await;
     bench.until("outbox", 0).await;
     assert_eq!(bench.count("notes").await, 0);
     bench.consume().await;
@@ -83,15 +83,15 @@ async fn what_is_told_before_a_subscriber_ever_ran_waits_for_it_even_where_anoth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fact_nobody_is_bound_to_waits_and_holds_up_no_other() {
+async fn an_event_nobody_is_bound_to_waits_and_holds_up_no_other() {
     let bench = Bench::new().await;
     bench.consume().await;
     bench.relay();
-    let mut unbound = fact(1);
+    let mut unbound = event(1);
     unbound.kind = "stock.low".to_owned();
-    let mut facts = vec![unbound];
-    facts.extend((2..50).map(fact));
-    bench.push(&facts).await;
+    let mut events = vec![unbound];
+    events.extend((2..50).map(event));
+    bench.push(&events).await;
     bench.until("notes", 48).await;
     bench.until("outbox WHERE type = 'stock.low' AND attempts > 0", 1).await;
     assert_eq!(bench.count("outbox").await, 1);
@@ -104,8 +104,8 @@ async fn connections_ended_by_the_broker_lose_nothing() {
     bench.relay();
     let mut ended = 0;
     for set in 0..20_u128 {
-        let facts: Vec<Envelope> = (0..250).map(|n| fact(set * 250 + n)).collect();
-        bench.push(&facts).await;
+        let events: Vec<Envelope> = (0..250).map(|n| event(set * 250 + n)).collect();
+        bench.push(&events).await;
         if set % 5 == 2 {
             ended += eventually("a connection to end", async || {
                 let ended = bench.vhost.end_connections();
@@ -123,7 +123,7 @@ async fn connections_ended_by_the_broker_lose_nothing() {
 async fn a_row_that_cannot_be_read_waits_and_delays_no_other() {
     let bench = Bench::new().await;
     bench.consume().await;
-    bench.push(&(0..10).map(fact).collect::<Vec<Envelope>>()).await;
+    bench.push(&(0..10).map(event).collect::<Vec<Envelope>>()).await;
     for (seq, headers) in [(3, "[]"), (4, "{\"traceparent\": 7}")] {
         bench.run(&format!("UPDATE outbox SET headers = '{headers}' WHERE seq = {seq}")).await;
     }

@@ -1,4 +1,4 @@
-//! A service that tells facts, and one that notes them.
+//! A service that tells events, and one that notes them.
 
 use std::time::Duration;
 
@@ -116,19 +116,19 @@ impl Bench {
         DeadLetters::new(self.broker(), "notes")
     }
 
-    /// Publishes facts as a relay would.
-    pub(crate) async fn publish(&self, facts: &[Envelope]) {
+    /// Publishes events as a relay would.
+    pub(crate) async fn publish(&self, events: &[Envelope]) {
         let channel = self.broker().channel().await.unwrap();
         // What is not confirmed is not told: RabbitMQ may drop it when the channel closes.
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        let mut published = Vec::with_capacity(facts.len());
-        for fact in facts {
+        let mut published = Vec::with_capacity(events.len());
+        for event in events {
             let properties = BasicProperties::default()
                 .with_delivery_mode(2)
-                .with_message_id(fact.id.to_string().into())
-                .with_type(fact.kind.as_str().into());
-            let (body, options) = (serde_json::to_vec(fact).unwrap(), BasicPublishOptions::default());
-            let key = fact.kind.as_str().into();
+                .with_message_id(event.id.to_string().into())
+                .with_type(event.kind.as_str().into());
+            let (body, options) = (serde_json::to_vec(event).unwrap(), BasicPublishOptions::default());
+            let key = event.kind.as_str().into();
             published.push(
                 channel
                     .basic_publish("zaplecze.events".into(), key, options, &body, properties)
@@ -157,7 +157,7 @@ impl Bench {
         self.run("CREATE TABLE sent AS SELECT clock_timestamp() AS at").await;
     }
 
-    /// Waits until the one fact that was sent is noted, which failed once and waited for its five seconds.
+    /// Waits until the one event that was sent is noted, which failed once and waited for its five seconds.
     pub(crate) async fn until_noted_after_a_wait(&self) {
         self.until("notes", 1).await;
         assert_eq!(self.count("tries WHERE last_value = 2").await, 1, "it was tried twice");
@@ -178,7 +178,7 @@ impl Bench {
     }
 }
 
-pub(crate) fn fact(subject: u128) -> Envelope {
+pub(crate) fn event(subject: u128) -> Envelope {
     let event = AccountConnected {
         token_id: TokenId::from(Uuid::from_u128(subject)),
         user_id: "sklep-ząbek".to_owned(),
@@ -193,7 +193,7 @@ pub(crate) fn fact(subject: u128) -> Envelope {
     Envelope::wrap(&event, new).unwrap()
 }
 
-/// Writes down each fact it is given, unless the fact is in trouble.
+/// Writes down each event it is given, unless the event is in trouble.
 pub(crate) struct Notes;
 
 #[derive(QueryableByName)]

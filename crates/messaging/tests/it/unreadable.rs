@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Bench, fact};
+use crate::support::{Bench, event};
 
 /// [`not_utf_8`] makes bytes of this that are no UTF-8.
 const PLACEHOLDER: &str = "#bytes#";
@@ -56,11 +56,11 @@ async fn replace(from: &mut OwnedReadHalf, mut to: OwnedWriteHalf) {
     }
 }
 
-async fn poison(bench: &Bench, fact: &Envelope) {
-    bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", fact.subject)).await;
+async fn poison(bench: &Bench, event: &Envelope) {
+    bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", event.subject)).await;
 }
 
-/// Waits until so many facts are applied and so many are dead letters; then the reason and the original properties of
+/// Waits until so many events are applied and so many are dead letters; then the reason and the original properties of
 /// the latter.
 async fn outcome(bench: &Bench, applied: i64, dead: u32) -> Vec<(String, serde_json::Value)> {
     bench.until_within(Duration::from_mins(2), "notes", applied).await;
@@ -71,7 +71,7 @@ async fn outcome(bench: &Bench, applied: i64, dead: u32) -> Vec<(String, serde_j
 }
 
 fn poisoned(number: u128, original: serde_json::Value) -> (String, serde_json::Value) {
-    (format!("{} is poison", fact(number).subject), original)
+    (format!("{} is poison", event(number).subject), original)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,12 +86,12 @@ async fn headers_too_deep_or_too_large_stop_nobody() {
         (format!("{:?}", "x".repeat(200_000)), "larger than a frame"),
     ];
     for (number, (header, _)) in (0..).zip(&cases) {
-        poison(&bench, &fact(100 + number)).await;
-        for fact in [fact(number), fact(100 + number)] {
-            assert!(bench.vhost.publish_with(&fact, &format!(r#"{{"foreign":{header}}}"#)));
+        poison(&bench, &event(100 + number)).await;
+        for event in [event(number), event(100 + number)] {
+            assert!(bench.vhost.publish_with(&event, &format!(r#"{{"foreign":{header}}}"#)));
         }
     }
-    bench.publish(&[fact(50)]).await;
+    bench.publish(&[event(50)]).await;
     let expected =
         (100..).zip(cases).map(|(number, (_, reason))| poisoned(number, json!({ "unreadable": reason })));
     assert_eq!(outcome(&bench, 4, 3).await, expected.collect::<Vec<_>>());
@@ -114,9 +114,9 @@ async fn texts_that_are_not_utf_8_stop_nobody() {
         ("account.#bytes#", properties.with_priority(7), &json!({ "priority": 7 })),
     ];
     for (number, (key, properties, _)) in (0..).zip(&cases) {
-        poison(&bench, &fact(100 + number)).await;
-        for fact in [fact(number), fact(100 + number)] {
-            let body = serde_json::to_vec(&fact).unwrap();
+        poison(&bench, &event(100 + number)).await;
+        for event in [event(number), event(100 + number)] {
+            let body = serde_json::to_vec(&event).unwrap();
             let (exchange, options) = ("zaplecze.events".into(), BasicPublishOptions::default());
             let key = (*key).into();
             let sent =
@@ -124,7 +124,7 @@ async fn texts_that_are_not_utf_8_stop_nobody() {
             assert!(sent.await.unwrap().is_ack());
         }
     }
-    bench.publish(&[fact(50)]).await;
+    bench.publish(&[event(50)]).await;
     let expected = (100..).zip(cases).map(|(number, (_, _, original))| poisoned(number, original.clone()));
     assert_eq!(outcome(&bench, 5, 4).await, expected.collect::<Vec<_>>());
 }

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod forget;
 mod guard;
 mod panics;
 mod pool;
+mod retention;
 mod rotate;
 mod tls;
 
@@ -18,7 +18,7 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use domain::Hopeless;
+use domain::PermanentError;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pg::{CorruptRow, Error, Pool};
 use secrecy::SecretString;
@@ -73,7 +73,7 @@ async fn what_does_not_heal_is_told_apart_from_a_server_that_is_away() {
         let error = pg::migrate(&url, &MIGRATIONS).await.unwrap_err();
         let outermost: &dyn StdError = &error;
         let mut causes = successors(Some(outermost), |cause| (*cause).source());
-        assert_eq!(causes.any(<dyn StdError>::is::<Hopeless>), is_hopeless, "{error:?}");
+        assert_eq!(causes.any(<dyn StdError>::is::<PermanentError>), is_hopeless, "{error:?}");
     }
 }
 
@@ -173,10 +173,7 @@ fn a_corrupt_row_is_counted_and_listed_until_it_is_taken() {
     assert_eq!(error.to_string(), "levels AH-1: column quantity cannot be read");
     assert!(error.is_permanent() && !error.is_unavailable());
     let counted = recorder.handle().render();
-    assert!(
-        counted.contains(r#"db_corrupt_rows_total{table="levels",column="quantity"} 1"#),
-        "{counted}"
-    );
+    assert!(counted.contains(r#"db_corrupt_rows_total{table="levels",column="quantity"} 1"#), "{counted}");
     let row = CorruptRow { table: "levels", id: "AH-1".to_owned(), column: "quantity" };
     assert_eq!(pg::take_corrupt_rows(), [row.clone()]);
     assert_eq!(pg::take_corrupt_rows(), []);

@@ -193,7 +193,7 @@ async fn a_kept_statement_is_prepared_once_for_its_connection() {
         let mut conn = pool.get().await.unwrap();
         let statement =
             sql_query("UPDATE shelf SET amount = amount + 5 WHERE id = $1").bind::<Integer, _>(row);
-        assert_eq!(pg::kept(statement).execute(&mut *conn).await.unwrap(), 1);
+        assert_eq!(pg::prepared(statement).execute(&mut *conn).await.unwrap(), 1);
     }
     assert_eq!(ask(&pool, "SELECT sum(amount) FROM shelf").await, "15");
     let prepared = "SELECT count(*) || ' ' || sum(generic_plans + custom_plans) FROM pg_prepared_statements \

@@ -6,7 +6,7 @@ use domain::TaskId;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Limit, Once, Problem};
+use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Idempotent, Limit, Problem};
 
 use super::{SCHEDULE_NOT_FOUND, SCHEDULE_OFF};
 use crate::schedules::{self, Schedule};
@@ -143,16 +143,21 @@ pub(super) async fn change(
     params(("name" = String, Path, description = "The schedule's name", example = "sync_order_events")),
     responses((status = 202, description = "It will run at once", body = ScheduleView),
         (status = 404, description = "schedule_not_found"), (status = 409, description = "schedule_off")))]
-pub(super) async fn run(caller: Caller, once: Once, name: ApiPath<String>) -> Result<HttpResponse, Problem> {
-    once.run(async |conn| {
-        let due = schedules::run_now(conn, &name).await;
-        let due = own(due.map_err(|error| Problem::database(&error))?, &caller)?;
-        if !due.is_enabled {
-            return Err(Problem::new(&SCHEDULE_OFF));
-        }
-        Answer::accepted(&ScheduleView::from(due))
-    })
-    .await
+pub(super) async fn run(
+    caller: Caller,
+    idempotent: Idempotent,
+    name: ApiPath<String>,
+) -> Result<HttpResponse, Problem> {
+    idempotent
+        .run(async |conn| {
+            let due = schedules::run_now(conn, &name).await;
+            let due = own(due.map_err(|error| Problem::database(&error))?, &caller)?;
+            if !due.is_enabled {
+                return Err(Problem::new(&SCHEDULE_OFF));
+            }
+            Answer::accepted(&ScheduleView::from(due))
+        })
+        .await
 }
 
 /// What ends a transaction that touched nothing of the caller's.

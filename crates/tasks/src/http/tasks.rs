@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, ApiPath, ApiQuery, Caller, Cursor, Limit, Once, Page, Problem};
+use web::{Answer, ApiPath, ApiQuery, Caller, Cursor, Idempotent, Limit, Page, Problem};
 
 use super::{TASK_NOT_FOUND, TASK_STATE};
 use crate::history::{self, Filter};
@@ -203,22 +203,23 @@ pub(super) async fn find(
         (status = 409, description = "task_state")))]
 pub(super) async fn cancel(
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     task_id: ApiPath<TaskId>,
 ) -> Result<HttpResponse, Problem> {
-    once.run(async |conn| {
-        visible(conn, &caller, *task_id).await?;
-        let cancelled = history::cancel(conn, *task_id, &caller.subject).await;
-        let task = match cancelled.map_err(|error| Problem::database(&error))? {
-            Some(task) => task,
-            None => visible(conn, &caller, *task_id).await?,
-        };
-        if task.status != Status::Cancelled {
-            return Err(Problem::new(&TASK_STATE).detail("the task has ended already"));
-        }
-        Answer::ok(&TaskView::from(task))
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            visible(conn, &caller, *task_id).await?;
+            let cancelled = history::cancel(conn, *task_id, &caller.subject).await;
+            let task = match cancelled.map_err(|error| Problem::database(&error))? {
+                Some(task) => task,
+                None => visible(conn, &caller, *task_id).await?,
+            };
+            if task.status != Status::Cancelled {
+                return Err(Problem::new(&TASK_STATE).detail("the task has ended already"));
+            }
+            Answer::ok(&TaskView::from(task))
+        })
+        .await
 }
 
 /// The same as `cancel`.
@@ -230,10 +231,10 @@ pub(super) async fn cancel(
         (status = 409, description = "task_state")))]
 pub(super) async fn stop(
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     task_id: ApiPath<TaskId>,
 ) -> Result<HttpResponse, Problem> {
-    cancel(caller, once, task_id).await
+    cancel(caller, idempotent, task_id).await
 }
 
 /// Tries a task again that failed or was cancelled.
@@ -245,24 +246,23 @@ pub(super) async fn stop(
         (status = 409, description = "task_state")))]
 pub(super) async fn retry(
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     task_id: ApiPath<TaskId>,
 ) -> Result<HttpResponse, Problem> {
-    once.run(async |conn| {
-        visible(conn, &caller, *task_id).await?;
-        match history::retry(conn, *task_id).await {
-            Ok(Some(task)) => Answer::ok(&TaskView::from(task)),
-            Ok(None) => {
-                Err(Problem::new(&TASK_STATE)
-                    .detail("only a task that failed or was cancelled is tried again"))
+    idempotent
+        .run(async |conn| {
+            visible(conn, &caller, *task_id).await?;
+            match history::retry(conn, *task_id).await {
+                Ok(Some(task)) => Answer::ok(&TaskView::from(task)),
+                Ok(None) => Err(Problem::new(&TASK_STATE)
+                    .detail("only a task that failed or was cancelled is tried again")),
+                Err(pg::Error::UniqueViolation { .. }) => {
+                    Err(Problem::new(&TASK_STATE).detail("another task that does the same is alive"))
+                }
+                Err(error) => Err(Problem::database(&error)),
             }
-            Err(pg::Error::UniqueViolation { .. }) => {
-                Err(Problem::new(&TASK_STATE).detail("another task that does the same is alive"))
-            }
-            Err(error) => Err(Problem::database(&error)),
-        }
-    })
-    .await
+        })
+        .await
 }
 
 /// The task, if the caller may see it.

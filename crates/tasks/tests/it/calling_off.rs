@@ -103,8 +103,8 @@ async fn tasks_are_listed_newest_first_and_forgotten_when_old() {
     let ended = Filter { statuses: Some(vec![Status::Cancelled, Status::Failed]), ..Filter::default() };
     assert_eq!(tasks::list(&mut conn, &ended, None, 9).await.unwrap().len(), 1);
     let stop = CancellationToken::new();
-    assert_eq!(tasks::FORGET.once(&pool, &stop).await.unwrap(), 0);
-    let at_once = pg::Forget { keep: Duration::ZERO, ..tasks::FORGET };
+    assert_eq!(tasks::RETENTION.once(&pool, &stop).await.unwrap(), 0);
+    let at_once = pg::RetentionPolicy { keep: Duration::ZERO, ..tasks::RETENTION };
     assert_eq!(at_once.once(&pool, &stop).await.unwrap(), 1);
     assert_eq!(tasks::list(&mut conn, &Filter::default(), None, 9).await.unwrap().len(), 4);
 }

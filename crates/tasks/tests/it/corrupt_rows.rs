@@ -1,7 +1,7 @@
 //! A task or schedule that cannot be read stops itself only.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diesel::sql_query;
@@ -33,7 +33,7 @@ async fn a_task_that_cannot_be_read_fails_and_delays_no_other() {
     let failed = format!(
         "task_history WHERE id = '{corrupt}' AND status = 'failed' AND error LIKE '%column progress cannot be read'"
     );
-    assert_eq!((database.count(&failed).await, handler.tries.load(Ordering::SeqCst)), (1, 1));
+    assert_eq!((database.count(&failed).await, AtomicUsize::load(&handler.tries, Ordering::SeqCst)), (1, 1));
     let rows = pg::take_corrupt_rows();
     assert_eq!(rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>(), [corrupt.to_string()]);
 }
@@ -42,7 +42,9 @@ async fn a_task_that_cannot_be_read_fails_and_delays_no_other() {
 async fn a_schedule_that_cannot_be_read_is_not_switched_off_and_delays_no_other() {
     let database = database().await;
     let pool = database.pool();
-    for (name, timing) in [("corrupt", "'at dawn', 'Europe/Warsaw'"), ("other", "'* * * * *', 'Europe/Warsaw'")] {
+    for (name, timing) in
+        [("corrupt", "'at dawn', 'Europe/Warsaw'"), ("other", "'* * * * *', 'Europe/Warsaw'")]
+    {
         run(
             &pool,
             &format!(

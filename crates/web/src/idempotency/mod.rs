@@ -12,23 +12,23 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use domain::Clock;
-use pg::Forget;
+use pg::RetentionPolicy;
 use pg::sealed::{Keyring, Place};
 use uuid::Uuid;
 
 pub use self::answer::Answer;
-pub use self::request::Once;
+pub use self::request::Idempotent;
 use self::request::Request;
 pub(crate) use self::request::fingerprint;
 use crate::problem::{IDEMPOTENCY_KEY_REUSED, Problem, REQUEST_RUNNING};
-use crate::store::{self, Kept};
+use crate::store::{self, StoredAnswer};
 
 /// How long an answer is kept.
 const KEEP: Duration = Duration::from_hours(24);
 /// A request is answered within seconds: asking again later finds the answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Answers whose time is over.
-pub const FORGET_ANSWERS: Forget = Forget {
+pub const RETAIN_ANSWERS: RetentionPolicy = RetentionPolicy {
     what: "idempotency_keys",
     sql: "DELETE FROM idempotency_keys WHERE id IN ( \
               SELECT id FROM idempotency_keys WHERE expires_at <= now() - $1 ORDER BY expires_at LIMIT $2 \
@@ -37,7 +37,7 @@ pub const FORGET_ANSWERS: Forget = Forget {
 };
 
 /// The answers a service keeps, in its table `idempotency_keys`. Cheap to clone; as app data
-/// (`Data::new(idempotency)`) it is what [`Once`] works with.
+/// (`Data::new(idempotency)`) it is what [`Idempotent`] works with.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
     pool: pg::Pool,
@@ -76,7 +76,7 @@ impl Idempotency {
     ) -> Result<(), Problem> {
         let body = self.keyring.seal(&place(request.id), &answer.body);
         let body = body.map_err(|error| Problem::sealed(&error))?;
-        let kept = Kept { request_hash: request.hash(), status: answer.status.as_u16().into(), body };
+        let kept = StoredAnswer { request_hash: request.hash(), status: answer.status.as_u16().into(), body };
         let now = self.clock.now();
         let written = store::keep(conn, request.id, &kept, now, now + KEEP).await;
         written.map_err(|error| Problem::database(&error))
@@ -90,9 +90,9 @@ fn place(row: Uuid) -> Place {
     SEALED.place("body", row)
 }
 
-impl Once {
+impl Idempotent {
     /// The answer kept for this request, where there is one already. For handlers that ask somebody outside before
-    /// they call [`Once::run`]: a request sent again does not ask again.
+    /// they call [`Idempotent::run`]: a request sent again does not ask again.
     ///
     /// # Errors
     /// 422 where the key came with another request before; 503 without the database.

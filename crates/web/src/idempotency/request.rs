@@ -93,13 +93,13 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// The extractor of handlers that create or start something: takes the caller's `Idempotency-Key`, if there is one,
-/// and answers the request once, by [`Once::run`]. Refuses (400) a key that is empty, too long or not ASCII.
-pub struct Once {
+/// and answers the request once, by [`Idempotent::run`]. Refuses (400) a key that is empty, too long or not ASCII.
+pub struct Idempotent {
     pub(super) answers: Data<Idempotency>,
     pub(super) request: Option<Request>,
 }
 
-impl FromRequest for Once {
+impl FromRequest for Idempotent {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 

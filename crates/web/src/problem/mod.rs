@@ -134,7 +134,7 @@ impl Problem {
         Self::new(&ENCRYPTION_KEY_MISSING).detail(error.to_string()).retry_after(RETRY_AFTER)
     }
 
-    /// Another changed the same at the same moment: [`Once::run`](crate::Once::run) does the work again, and whoever
+    /// Another changed the same at the same moment: [`Idempotent::run`](crate::Idempotent::run) does the work again, and whoever
     /// collides each time is asked to come back.
     fn collision(error: &pg::Error) -> Self {
         tracing::info!(error = %Chain(error), "collided with another transaction");

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use web::{Answer, ApiJson, Idempotency, Once, Problem};
+use web::{Answer, ApiJson, Idempotency, Idempotent, Problem};
 
 use crate::auth::bearer;
 use crate::support::App;
@@ -68,17 +68,22 @@ struct Told {
     retry_after: Option<String>,
 }
 
-async fn make(once: Once, gate: Data<Gate>, wish: ApiJson<Wish>) -> Result<HttpResponse, Problem> {
-    once.run(async |conn| {
-        let statement = sql_query("INSERT INTO effects VALUES ($1)").bind::<Text, _>(&wish.name);
-        statement.execute(conn).await.map_err(|error| Problem::database(&error.into()))?;
-        gate.0.subscribe().wait_for(|open| *open).await.unwrap();
-        if wish.fail {
-            return Err(Problem::new(&web::problem::DEPENDENCY_UNAVAILABLE));
-        }
-        Answer::created(&json!({ "name": wish.name, "secret": uuid::Uuid::now_v7() }))
-    })
-    .await
+async fn make(
+    idempotent: Idempotent,
+    gate: Data<Gate>,
+    wish: ApiJson<Wish>,
+) -> Result<HttpResponse, Problem> {
+    idempotent
+        .run(async |conn| {
+            let statement = sql_query("INSERT INTO effects VALUES ($1)").bind::<Text, _>(&wish.name);
+            statement.execute(conn).await.map_err(|error| Problem::database(&error.into()))?;
+            gate.0.subscribe().wait_for(|open| *open).await.unwrap();
+            if wish.fail {
+                return Err(Problem::new(&web::problem::DEPENDENCY_UNAVAILABLE));
+            }
+            Answer::created(&json!({ "name": wish.name, "secret": uuid::Uuid::now_v7() }))
+        })
+        .await
 }
 
 impl Bench {
@@ -319,7 +324,7 @@ fn after_a_day_a_key_is_forgotten() {
         bench.runtime.block_on(bench.database.set_clock(*now));
     };
     let stop = CancellationToken::new();
-    let sweep = || bench.runtime.block_on(web::FORGET_ANSWERS.once(&bench.pool, &stop)).unwrap();
+    let sweep = || bench.runtime.block_on(web::RETAIN_ANSWERS.once(&bench.pool, &stop)).unwrap();
     assert!(!bench.post("/api/v1/things", "k", &body).is_replay);
     bench.post("/api/v1/things", "swept", &body);
     later(23);

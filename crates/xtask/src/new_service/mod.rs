@@ -141,7 +141,8 @@ fn shared_tables(root: &Path) -> Result<(String, String)> {
     let (mut up, mut tables) = (String::new(), Vec::new());
     for owner in SHARED {
         for file in files(&root.join("crates").join(owner).join("sql"))? {
-            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text =
+                fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let created = text.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split(' ').next());
             tables.extend(created.map(str::to_owned));
             up += &text;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tasks::schedules::Schedule;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use web::{Answer, ApiJson, Caller, FieldErrors, Once, Problem};
+use web::{Answer, ApiJson, Caller, FieldErrors, Idempotent, Problem};
 
 use super::problems::{TOKEN_NOT_FOUND, connected};
 use crate::app::accounts::{self, Account};
@@ -94,10 +94,10 @@ impl From<(Account, Schedule)> for ActiveView {
 pub(crate) async fn activate(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(wish): ApiJson<Activate>,
 ) -> Result<HttpResponse, Problem> {
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let minutes = u16::try_from(wish.interval_minutes).ok().filter(|minutes| (1..=1440).contains(minutes));
@@ -105,14 +105,15 @@ pub(crate) async fn activate(
     errors.check(minutes.is_some(), "/interval_minutes", "out_of_range", "is a whole number from 1 to 1440");
     errors.finish()?;
     let account = account(&state, &caller, wish.token_id).await?;
-    once.run(async |conn| {
-        let account = held(conn, &account).await?;
-        connected(&account)?;
-        let done = syncs::activate(conn, &state, &account, minutes.unwrap_or(1)).await;
-        done.map_err(|error| Problem::database(&error))?;
-        Answer::ok(&Switched { token_id: wish.token_id, is_active: true })
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let account = held(conn, &account).await?;
+            connected(&account)?;
+            let done = syncs::activate(conn, &state, &account, minutes.unwrap_or(1)).await;
+            done.map_err(|error| Problem::database(&error))?;
+            Answer::ok(&Switched { token_id: wish.token_id, is_active: true })
+        })
+        .await
 }
 
 /// Follows an account no longer, until it is activated; what runs goes on, and it can be read by hand.
@@ -123,20 +124,21 @@ pub(crate) async fn activate(
 pub(crate) async fn deactivate(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(wish): ApiJson<Deactivate>,
 ) -> Result<HttpResponse, Problem> {
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let account = account(&state, &caller, wish.token_id).await?;
-    once.run(async |conn| {
-        let account = held(conn, &account).await?;
-        let done = syncs::deactivate(conn, &state, &account).await;
-        done.map_err(|error| Problem::database(&error))?;
-        Answer::ok(&Switched { token_id: wish.token_id, is_active: false })
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let account = held(conn, &account).await?;
+            let done = syncs::deactivate(conn, &state, &account).await;
+            done.map_err(|error| Problem::database(&error))?;
+            Answer::ok(&Switched { token_id: wish.token_id, is_active: false })
+        })
+        .await
 }
 
 /// The accounts that are followed, and how that goes.

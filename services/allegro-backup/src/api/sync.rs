@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tasks::http::TaskView;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use web::{Answer, ApiPath, Caller, FieldErrors, Once, OptionalJson, Problem, RequestId};
+use web::{Answer, ApiPath, Caller, FieldErrors, Idempotent, OptionalJson, Problem, RequestId};
 
 use super::problems::{NO_ACCOUNT, SEVERAL_ACCOUNTS, TOKEN_NOT_FOUND, connected};
 use crate::app::accounts::{self, Account};
@@ -143,12 +143,12 @@ pub(crate) async fn start(
     state: Data<State>,
     caller: Caller,
     request_id: RequestId,
-    once: Once,
+    idempotent: Idempotent,
     user_id: ApiPath<UserId>,
     OptionalJson(wish): OptionalJson<Start>,
 ) -> Result<HttpResponse, Problem> {
     // The account may be gone since.
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let wanted = wish.wanted(state.now())?;
@@ -161,12 +161,13 @@ pub(crate) async fn start(
     let account = account.ok_or_else(|| Problem::new(&TOKEN_NOT_FOUND))?;
     connected(account)?;
     let asker = Asker { subject: &caller.subject, correlation_id: request_id.as_str() };
-    once.run(async |conn| {
-        let task = syncs::start(conn, &state, account, asker, wanted).await;
-        let task_id = task.map_err(|error| Problem::database(&error))?;
-        Answer::accepted(&Started { task_id })
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let task = syncs::start(conn, &state, account, asker, wanted).await;
+            let task_id = task.map_err(|error| Problem::database(&error))?;
+            Answer::accepted(&Started { task_id })
+        })
+        .await
 }
 
 /// Reads the journals of a user's accounts now: the task's result names those that read, one for each account.
@@ -180,11 +181,11 @@ pub(crate) async fn start_events(
     state: Data<State>,
     caller: Caller,
     request_id: RequestId,
-    once: Once,
+    idempotent: Idempotent,
     user_id: ApiPath<UserId>,
     OptionalJson(wish): OptionalJson<StartEvents>,
 ) -> Result<HttpResponse, Problem> {
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let mut errors = FieldErrors::default();
@@ -204,12 +205,13 @@ pub(crate) async fn start_events(
     }
     accounts.retain(|account| !account.needs_reauthorization);
     let asker = Asker { subject: &caller.subject, correlation_id: request_id.as_str() };
-    once.run(async |conn| {
-        let task = syncs::start_events(conn, &state, (&user_id, &accounts), asker, wish.from_date).await;
-        let task_id = task.map_err(|error| Problem::database(&error))?;
-        Answer::accepted(&Started { task_id })
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let task = syncs::start_events(conn, &state, (&user_id, &accounts), asker, wish.from_date).await;
+            let task_id = task.map_err(|error| Problem::database(&error))?;
+            Answer::accepted(&Started { task_id })
+        })
+        .await
 }
 
 /// The accounts of a user that the caller may see: one at least.

@@ -1,6 +1,6 @@
 //! What each reading came to: written down beside its steps, and told when it ends.
 
-use domain::events::{Event, OrderSyncCompleted, OrderSyncFailed, SyncFact};
+use domain::events::{Event, OrderSyncCompleted, OrderSyncFailed, SyncEvent};
 use domain::{TaskId, TokenId};
 use serde_json::Value;
 use tasks::{Run, TaskError};
@@ -168,8 +168,8 @@ async fn tell<E: Event>(
     messaging::outbox::push(conn, &[state.wrap_correlated(event, correlation_id)?]).await
 }
 
-fn fact(ended: &Reading, now: OffsetDateTime) -> SyncFact {
-    SyncFact {
+fn fact(ended: &Reading, now: OffsetDateTime) -> SyncEvent {
+    SyncEvent {
         token_id: ended.token_id(),
         user_id: ended.user_id.clone(),
         task_id: ended.task_id(),

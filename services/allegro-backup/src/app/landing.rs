@@ -141,8 +141,7 @@ async fn merge(
         return Ok(());
     };
     let id = || format!("{}/{order_id}", owner.token_id);
-    let order =
-        Order::read(&content).map_err(|_error| pg::Error::corrupt("orders", id(), "order_data"))?;
+    let order = Order::read(&content).map_err(|_error| pg::Error::corrupt("orders", id(), "order_data"))?;
     let mut fact = order.fact(owner, version);
     fact.merged_into = Some(into.to_owned().into());
     messaging::outbox::push(conn, &[state.wrap(&OrderUpdated(fact))?]).await

@@ -1,6 +1,6 @@
 //! Reading an order as Allegro sent it.
 
-use domain::events::{LineItem, OrderFact};
+use domain::events::{LineItem, OrderEvent};
 use domain::{AllegroOrderId, Money, TokenId};
 use serde::Deserialize;
 use serde_json_borrow::Value;
@@ -186,8 +186,8 @@ impl Order {
     }
 
     /// The fact told about this content.
-    pub(crate) fn fact(&self, owner: &Owner, version: i64) -> OrderFact {
-        OrderFact {
+    pub(crate) fn fact(&self, owner: &Owner, version: i64) -> OrderEvent {
+        OrderEvent {
             token_id: owner.token_id,
             user_id: owner.user_id.clone(),
             allegro_seller_id: owner.allegro_seller_id.clone(),

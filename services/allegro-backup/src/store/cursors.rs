@@ -120,7 +120,7 @@ pub(crate) async fn write(
     .bind::<Nullable<Timestamptz>, _>(cursor.last_complete_sweep)
     .bind::<Nullable<Timestamptz>, _>(cursor.pass_started_at)
     .bind::<Nullable<Timestamptz>, _>(cursor.pass_from);
-    pg::kept(write).execute(conn).await?;
+    pg::prepared(write).execute(conn).await?;
     Ok(())
 }
 

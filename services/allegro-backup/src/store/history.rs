@@ -130,7 +130,7 @@ pub(crate) async fn count(
     .bind::<BigInt, _>(tally.updated)
     .bind::<BigInt, _>(tally.unchanged)
     .bind::<BigInt, _>(tally.failed);
-    pg::kept(write).execute(conn).await?;
+    pg::prepared(write).execute(conn).await?;
     Ok(())
 }
 

@@ -74,7 +74,7 @@ pub(crate) async fn lock(
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
     .bind::<Array<Text>, _>(order_ids);
-    let rows: Vec<Row> = pg::kept(statement).load(conn).await?;
+    let rows: Vec<Row> = pg::prepared(statement).load(conn).await?;
     let locked = rows.into_iter().map(|row| Locked {
         id: row.id.into(),
         allegro_order_id: row.allegro_order_id,

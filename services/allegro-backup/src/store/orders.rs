@@ -106,7 +106,7 @@ pub(crate) async fn insert(
     let insert = bind_contents!(sql_query(statement), token_id, contents)
         .bind::<Bool, _>(in_list)
         .bind::<Text, _>(source);
-    let rows: Vec<Inserted> = pg::kept(insert).load(conn).await?;
+    let rows: Vec<Inserted> = pg::prepared(insert).load(conn).await?;
     Ok(rows.into_iter().map(|row| row.allegro_order_id).collect())
 }
 
@@ -247,6 +247,6 @@ pub(crate) async fn write_lines(
     .bind::<Array<Nullable<Text>>, _>(
         lines.iter().map(|(_, it)| it.price.map(|price| price.currency().to_string())).collect::<Vec<_>>(),
     );
-    pg::kept(insert).execute(conn).await?;
+    pg::prepared(insert).execute(conn).await?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use crate::support::{Shop, USER_PATH};
 
 impl Shop {
     async fn until_reported(&self, column: &str) {
-        let cause = format!("alerts WHERE severity = 'critical' AND cause LIKE 'corrupt_row/orders/%/{column}'");
+        let cause =
+            format!("alerts WHERE severity = 'critical' AND cause LIKE 'corrupt_row/orders/%/{column}'");
         self.until(&cause, 1).await;
         let counted = format!("db_corrupt_rows_total{{table=\"orders\",column=\"{column}\"}}");
         assert!(self.service.metrics().contains(&counted), "{counted}");
@@ -32,11 +33,12 @@ async fn an_order_that_cannot_be_read_is_not_merged_and_stops_no_other() {
     let merged = shop.admin("POST", "/orders/merge", &json!({ "orders": ids }));
     let into = merged["order_id"].as_str().unwrap();
     shop.until(&format!("orders WHERE is_deleted AND merged_into = '{into}'"), 1).await;
-    let quarantined = format!("failed_orders WHERE allegro_order_id = '{corrupt}' AND error_class = 'corrupt'");
+    let quarantined =
+        format!("failed_orders WHERE allegro_order_id = '{corrupt}' AND error_class = 'corrupt'");
     shop.until(&quarantined, 1).await;
     shop.until_reported("order_data").await;
 
-    // Once it is repaired, the next try merges it and publishes that.
+    // Idempotent it is repaired, the next try merges it and publishes that.
     shop.run(
         "UPDATE orders o SET order_data = r.order_data FROM readable r WHERE r.id = o.id; \
          UPDATE failed_orders SET next_retry_at = now()",

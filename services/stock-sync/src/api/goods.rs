@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Once, Page, Paging, Problem};
+use web::{
+    Answer, ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Idempotent, Page, Paging, Problem,
+};
 
 use super::inventory::shop;
 use super::problems::{GOOD_EXISTS, GOOD_NOT_FOUND, WAREHOUSE_NOT_FOUND};
@@ -99,7 +101,7 @@ pub(crate) async fn list(
 pub(crate) async fn add(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(wanted): ApiJson<WantedGood>,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
@@ -121,7 +123,7 @@ pub(crate) async fn add(
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
     let wish = NewGood { nomenclature, ekn_code, sku, warehouse: wanted.warehouse.map(String::from) };
     let after = RefCell::new(AfterCommit::default());
-    let answered = once.run(async |conn| {
+    let answered = idempotent.run(async |conn| {
         let added = goods::add(&state, conn, wish.clone()).await.map_err(problem)?;
         let (good, batches_received, refused_batches) = added;
         *after.borrow_mut() = AfterCommit { refused_batches, ..AfterCommit::default() };

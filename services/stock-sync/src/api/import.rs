@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, ApiCsv, ApiQuery, Caller, Once, Problem};
+use web::{Answer, ApiCsv, ApiQuery, Caller, Idempotent, Problem};
 
 use super::inventory::shop;
 use super::problems::IMPORT_REFUSED;
@@ -72,7 +72,7 @@ pub(crate) struct RowErrorView {
 pub(crate) async fn import(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiQuery(wanted): ApiQuery<Wanted>,
     ApiCsv(text): ApiCsv,
 ) -> Result<HttpResponse, Problem> {
@@ -82,22 +82,23 @@ pub(crate) async fn import(
         refuse(&errors)?;
     }
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
-    once.run(async |conn| {
-        let imported = import::apply(&state, conn, &rows, &caller.subject).await;
-        let imported = imported.map_err(|error| Problem::database(&error))?;
-        if wanted.mode == Mode::AllOrNothing {
-            refuse(&imported.errors)?;
-        }
-        let mut errors = [errors.as_slice(), &imported.errors].concat();
-        errors.sort_by_key(|it| it.row);
-        let skipped = rows_of(&errors);
-        Answer::ok(&ImportView {
-            imported: imported.imported,
-            skipped,
-            errors: errors.into_iter().take(TOLD).map(RowErrorView::from).collect(),
+    idempotent
+        .run(async |conn| {
+            let imported = import::apply(&state, conn, &rows, &caller.subject).await;
+            let imported = imported.map_err(|error| Problem::database(&error))?;
+            if wanted.mode == Mode::AllOrNothing {
+                refuse(&imported.errors)?;
+            }
+            let mut errors = [errors.as_slice(), &imported.errors].concat();
+            errors.sort_by_key(|it| it.row);
+            let skipped = rows_of(&errors);
+            Answer::ok(&ImportView {
+                imported: imported.imported,
+                skipped,
+                errors: errors.into_iter().take(TOLD).map(RowErrorView::from).collect(),
+            })
         })
-    })
-    .await
+        .await
 }
 
 /// Rows these errors are of; they stand sorted.

@@ -6,7 +6,7 @@ use domain::{Sku, WarehouseName};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, ApiJson, ApiQuery, Caller, Cursor, FieldErrors, Limit, Once, Page, Problem};
+use web::{Answer, ApiJson, ApiQuery, Caller, Cursor, FieldErrors, Idempotent, Limit, Page, Problem};
 
 use super::inventory::{LevelView, MovementView, in_range, is_note, problem, shop};
 use crate::app::inventory::{self, Change, MOST_UNITS, MovementFilter, Order};
@@ -122,7 +122,7 @@ pub(crate) async fn list(
 pub(crate) async fn adjust(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(wanted): ApiJson<Adjustment>,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
@@ -142,22 +142,23 @@ pub(crate) async fn adjust(
     errors.finish()?;
     let sku = sku.map_err(|error| Problem::internal(&error))?;
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
-    once.run(async |conn| {
-        let order = Order {
-            sku: sku.clone(),
-            warehouse: wanted.warehouse.as_deref().unwrap_or(&state.settings.default_warehouse),
-            change: Change::Add(wanted.delta),
-            low_threshold: Wish::AsItWas,
-            if_version: None,
-            kind: match wanted.kind {
-                ByHand::Adjustment => MovementKind::Adjustment,
-                ByHand::Receipt => MovementKind::Receipt,
-            },
-            note: wanted.note.as_deref(),
-            who: &caller.subject,
-        };
-        let changed = inventory::change_one(&state, conn, order).await;
-        Answer::ok(&LevelView::from(changed.map_err(|error| problem(&error))?))
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let order = Order {
+                sku: sku.clone(),
+                warehouse: wanted.warehouse.as_deref().unwrap_or(&state.settings.default_warehouse),
+                change: Change::Add(wanted.delta),
+                low_threshold: Wish::AsItWas,
+                if_version: None,
+                kind: match wanted.kind {
+                    ByHand::Adjustment => MovementKind::Adjustment,
+                    ByHand::Receipt => MovementKind::Receipt,
+                },
+                note: wanted.note.as_deref(),
+                who: &caller.subject,
+            };
+            let changed = inventory::change_one(&state, conn, order).await;
+            Answer::ok(&LevelView::from(changed.map_err(|error| problem(&error))?))
+        })
+        .await
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use web::{Answer, ApiPath, ApiQuery, Caller, Limit, Once, Problem};
+use web::{Answer, ApiPath, ApiQuery, Caller, Idempotent, Limit, Problem};
 
 use super::problems::{OPERATION_NOT_FOUND, OPERATION_STATE};
 use crate::app::after_commit::AfterCommit;
@@ -203,11 +203,11 @@ pub(crate) async fn get(
 pub(crate) async fn retry(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     id: ApiPath<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let after = RefCell::new(AfterCommit::default());
-    let answered = once.run(async |conn| {
+    let answered = idempotent.run(async |conn| {
         let may_see = |user_id: Option<&str>| caller.may_see(user_id);
         let effects = operations::act(&state, conn, *id, Action::Retry, may_see).await.map_err(problem)?;
         *after.borrow_mut() = effects;

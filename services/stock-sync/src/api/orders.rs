@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use web::{Answer, ApiJson, Caller, FieldErrors, Once, Problem};
+use web::{Answer, ApiJson, Caller, FieldErrors, Idempotent, Problem};
 
 use super::inventory::shop;
 use super::operations::OperationView;
@@ -105,7 +105,7 @@ pub(crate) struct Processed {
 pub(crate) async fn process(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(wanted): ApiJson<WantedOrder>,
 ) -> Result<HttpResponse, Problem> {
     let sale = read(&wanted)?;
@@ -114,7 +114,7 @@ pub(crate) async fn process(
     }
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
     let after = RefCell::new(AfterCommit::default());
-    let answered = once.run(async |conn| {
+    let answered = idempotent.run(async |conn| {
         let sale = Sale { user_id: owner(conn, &caller, sale.token_id).await?, ..sale.clone() };
         let applied = ledger::apply(&state, conn, &[Deed::Sell(sale.clone())]).await;
         let (outcomes, effects) = applied.map_err(|error| Problem::database(&error))?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use web::{Answer, ApiQuery, Caller, Once, OptionalJson, Problem};
+use web::{Answer, ApiQuery, Caller, Idempotent, OptionalJson, Problem};
 
 use super::inventory::shop;
 use super::problems::ACCOUNT_NOT_FOUND;
@@ -93,14 +93,14 @@ pub(crate) struct Queued {
 pub(crate) async fn start(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiQuery(asked): ApiQuery<Wanted>,
     OptionalJson(body): OptionalJson<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     let fix = asked.fix.or(body.fix).unwrap_or(false);
     let Some(token_id) = asked.token_id.or(body.token_id) else {
         shop(&caller)?;
-        return once
+        return idempotent
             .run(async |conn| {
                 let task_id = reconcile::ask(&state, conn, fix, &caller.subject).await;
                 let task_id = task_id.map_err(|error| Problem::database(&error))?.as_uuid();
@@ -108,13 +108,13 @@ pub(crate) async fn start(
             })
             .await;
     };
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let wanted = reconcile::Wanted { id: state.ids.next_id(), token_id: Some(token_id), fix };
     let report = reconcile::run(&state, wanted, |user_id| caller.may_see(Some(user_id)), None).await;
     let view = ReportView::from(report.map_err(problem)?);
-    once.run(async |_| Answer::ok(&view)).await
+    idempotent.run(async |_| Answer::ok(&view)).await
 }
 
 fn problem(error: Error) -> Problem {

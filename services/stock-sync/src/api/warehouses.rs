@@ -6,7 +6,7 @@ use domain::WarehouseName;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use web::{Answer, ApiJson, ApiPath, Caller, Once, Problem};
+use web::{Answer, ApiJson, ApiPath, Caller, Idempotent, Problem};
 
 use super::inventory::shop;
 use super::problems::{WAREHOUSE_EXISTS, WAREHOUSE_IN_USE, WAREHOUSE_NOT_FOUND};
@@ -92,16 +92,17 @@ pub(crate) async fn list(state: Data<State>, caller: Caller) -> Result<HttpRespo
 pub(crate) async fn add(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(wanted): ApiJson<NewWarehouse>,
 ) -> Result<HttpResponse, Problem> {
     shop(&caller)?;
-    once.run(async |conn| {
-        let added =
-            warehouses::add(&state, conn, &wanted.name, wanted.allows_negative).await.map_err(problem)?;
-        Answer::created(&WarehouseView::of(&state, added))
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let added =
+                warehouses::add(&state, conn, &wanted.name, wanted.allows_negative).await.map_err(problem)?;
+            Answer::created(&WarehouseView::of(&state, added))
+        })
+        .await
 }
 
 /// Puts a warehouse out of use or back, or changes its rule.

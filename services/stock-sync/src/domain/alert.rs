@@ -4,7 +4,7 @@ mod summary;
 mod words;
 
 use alerts::{Alert, Severity, Text};
-use domain::events::OperationFact;
+use domain::events::OperationEvent;
 use domain::{AllegroOrderId, Language, TokenId};
 
 pub(crate) use summary::Summary;
@@ -51,7 +51,7 @@ impl Notice {
     }
 
     /// Tells of an operation that failed for good.
-    pub(crate) fn given_up(fact: &OperationFact) -> Self {
+    pub(crate) fn given_up(fact: &OperationEvent) -> Self {
         Self::GivenUp {
             order_id: fact.order_id.clone(),
             token_id: fact.token_id,

@@ -1,6 +1,6 @@
 //! One line of an order on its way out of the warehouse, or back.
 
-use domain::events::OperationFact;
+use domain::events::OperationEvent;
 use domain::{AllegroOrderId, Sku, TokenId};
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -88,8 +88,8 @@ impl Operation {
     }
 
     /// What is told about it.
-    pub(crate) fn fact(&self) -> OperationFact {
-        OperationFact {
+    pub(crate) fn fact(&self) -> OperationEvent {
+        OperationEvent {
             operation_id: self.id,
             operation_type: self.kind.word().to_owned(),
             user_id: self.user_id.clone(),

@@ -1,6 +1,6 @@
 //! An order as far as the warehouse is concerned.
 
-use domain::events::{LineItem, OrderFact};
+use domain::events::{LineItem, OrderEvent};
 use domain::{AllegroOrderId, Sku, TokenId};
 use time::OffsetDateTime;
 
@@ -45,7 +45,7 @@ pub(crate) enum SaleError {
 
 impl Sale {
     /// Reads what allegro-backup tells.
-    pub(crate) fn read(fact: &OrderFact) -> Result<Self, SaleError> {
+    pub(crate) fn read(fact: &OrderEvent) -> Result<Self, SaleError> {
         let sale = Self {
             token_id: Some(fact.token_id),
             user_id: Some(fact.user_id.clone()),

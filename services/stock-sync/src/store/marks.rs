@@ -118,7 +118,7 @@ pub(crate) async fn claim(
     .bind::<BigInt, _>(limit)
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(lease_until);
-    let rows: Vec<ClaimedRow> = pg::kept(statement).load(conn).await?;
+    let rows: Vec<ClaimedRow> = pg::prepared(statement).load(conn).await?;
     Ok(rows.into_iter().map(Claimed::try_from).collect())
 }
 
@@ -156,7 +156,7 @@ pub(crate) async fn tell_again(
     )
     .bind::<Array<SqlUuid>, _>(operations)
     .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -165,7 +165,7 @@ pub(crate) async fn lock(conn: &mut pg::Connection, orders: &[&str]) -> Result<(
     let statement =
         sql_query("SELECT FROM order_states WHERE order_id = ANY ($1) ORDER BY order_id FOR NO KEY UPDATE")
             .bind::<Array<Text>, _>(orders);
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -194,7 +194,7 @@ pub(crate) async fn record(
     .bind::<Array<Nullable<Timestamptz>>, _>(told.iter().map(|it| it.next_retry_at).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(told.iter().map(|it| it.error_message.as_deref()).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
-    let rows: Vec<OperationRow> = pg::kept(statement).load(conn).await?;
+    let rows: Vec<OperationRow> = pg::prepared(statement).load(conn).await?;
     rows.into_iter().map(Operation::try_from).collect()
 }
 
@@ -213,6 +213,6 @@ pub(crate) async fn release(
     )
     .bind::<Array<Text>, _>(orders)
     .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     Ok(())
 }

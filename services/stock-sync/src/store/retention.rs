@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use pg::Forget;
+use pg::RetentionPolicy;
 
 /// All of them.
-pub(crate) const POLICIES: [Forget; 4] = [FORGET_DONE, FORGET_FAILED, FORGET_FINDINGS, FORGET_RUNS];
+pub(crate) const POLICIES: [RetentionPolicy; 4] = [RETAIN_DONE, RETAIN_FAILED, RETAIN_FINDINGS, RETAIN_RUNS];
 
 /// Operations that are over and went well.
-const FORGET_DONE: Forget = Forget {
+const RETAIN_DONE: RetentionPolicy = RetentionPolicy {
     what: "operations",
     sql: "WITH over AS ( \
               SELECT id FROM pending_stock_operations \
@@ -20,7 +20,7 @@ const FORGET_DONE: Forget = Forget {
 };
 
 /// Operations people gave up looking at.
-const FORGET_FAILED: Forget = Forget {
+const RETAIN_FAILED: RetentionPolicy = RetentionPolicy {
     what: "failed_operations",
     sql: "WITH over AS ( \
               SELECT id FROM pending_stock_operations WHERE status = 'failed' AND updated_at < now() - $1 \
@@ -31,7 +31,7 @@ const FORGET_FAILED: Forget = Forget {
 };
 
 /// Findings that are no more.
-const FORGET_FINDINGS: Forget = Forget {
+const RETAIN_FINDINGS: RetentionPolicy = RetentionPolicy {
     what: "discrepancies",
     sql: "DELETE FROM discrepancies WHERE id IN ( \
               SELECT id FROM discrepancies WHERE fixed_at < now() - $1 \
@@ -40,7 +40,7 @@ const FORGET_FINDINGS: Forget = Forget {
 };
 
 /// Runs nobody asks after.
-const FORGET_RUNS: Forget = Forget {
+const RETAIN_RUNS: RetentionPolicy = RetentionPolicy {
     what: "reconciliations",
     sql: "DELETE FROM reconciliations WHERE id IN ( \
               SELECT id FROM reconciliations WHERE started_at < now() - $1 \

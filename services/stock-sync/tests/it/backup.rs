@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::events::OrderFact;
+use domain::events::OrderEvent;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -109,7 +109,7 @@ impl Backup {
     }
 
     /// Keeps an order.
-    pub(crate) fn keep(&self, order: &OrderFact, is_marked: bool) {
+    pub(crate) fn keep(&self, order: &OrderEvent, is_marked: bool) {
         let kept = json!({
             "allegro_order_id": order.order_id, "status": order.status, "fulfillment_status": order.fulfillment_status,
             "fulfillment_provider": order.fulfillment_provider,

@@ -20,7 +20,8 @@ impl Desk {
         })
         .await;
         assert!(listed.contains(&format!("{events} shown of {events}")), "{listed}");
-        let alert = format!("alerts WHERE severity = 'critical' AND cause LIKE 'corrupt_row/{table}/%/{column}'");
+        let alert =
+            format!("alerts WHERE severity = 'critical' AND cause LIKE 'corrupt_row/{table}/%/{column}'");
         eventually(&alert, async || (self.count(&alert).await == 1).then_some(())).await;
         let counted = format!("db_corrupt_rows_total{{table=\"{table}\",column=\"{column}\"}}");
         assert!(self.service.metrics().contains(&counted), "{counted}");
@@ -38,8 +39,12 @@ async fn a_sold_line_that_cannot_be_read_is_not_sold_again() {
     // The same line in a merged order, its cancellation, and an order that has nothing to do with it.
     let mut merged = order("merged", &[("wosk", 1)]);
     merged.line_items[0].id = "first-line-0".to_owned();
-    desk.tell(&[ready(merged), cancelled(order("first", &[("wosk", 1)])), ready(order("other", &[("wosk", 2)]))])
-        .await;
+    desk.tell(&[
+        ready(merged),
+        cancelled(order("first", &[("wosk", 1)])),
+        ready(order("other", &[("wosk", 2)])),
+    ])
+    .await;
     desk.until("other", &[("deduction", "completed")]).await;
     desk.until_dead_lettered("stock_movements", "sku", 2).await;
     assert_eq!(desk.on_hand("wosk"), 7);
@@ -54,7 +59,8 @@ async fn an_operation_that_cannot_be_read_stops_its_order_only() {
         desk.put("wosk", 10);
         desk.tell(&[ready(order("first", &[("wosk", 1)]))]).await;
         desk.until("first", &[("deduction", "completed")]).await;
-        desk.execute("ALTER TABLE pending_stock_operations DROP CONSTRAINT pending_stock_operations_status").await;
+        desk.execute("ALTER TABLE pending_stock_operations DROP CONSTRAINT pending_stock_operations_status")
+            .await;
         desk.execute(&format!("UPDATE pending_stock_operations SET {column} = '{value}'")).await;
         let again = ready(order("first", &[("wosk", 1)]));
         desk.tell(&[again, ready(order("other", &[("wosk", 2)]))]).await;
@@ -80,7 +86,10 @@ async fn an_operation_that_cannot_be_read_is_not_flagged() {
     let alert = "alerts WHERE cause LIKE 'corrupt_row/pending_stock_operations/%/operation_type'";
     eventually("an alert", async || (desk.count(alert).await == 1).then_some(())).await;
     assert_eq!(desk.backup.marks("first").len(), 0);
-    assert_eq!(desk.count("pending_stock_operations WHERE order_id = 'first' AND synced_at IS NULL").await, 1);
+    assert_eq!(
+        desk.count("pending_stock_operations WHERE order_id = 'first' AND synced_at IS NULL").await,
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

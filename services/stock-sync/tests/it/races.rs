@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
-use domain::events::OrderFact;
+use domain::events::OrderEvent;
 use serde_json::{Value, json};
 use testkit::{eventually, while_asking};
 
@@ -15,7 +15,7 @@ use crate::support::{Desk, cancelled, order, ready, token};
 const LATE: Duration = Duration::from_millis(4_500);
 
 /// As Allegro shapes it.
-fn shaped(order: &OrderFact) -> Value {
+fn shaped(order: &OrderEvent) -> Value {
     let lines: Vec<Value> = order
         .line_items
         .iter()
@@ -32,7 +32,7 @@ async fn handed_in_and_told_at_once_to_two_replicas_an_order_is_taken_once() {
     desk.put("wosk", 1_000);
     desk.put("knot", 1_000);
     let replica = desk.service.replica();
-    let orders: Vec<OrderFact> = (0..ORDERS)
+    let orders: Vec<OrderEvent> = (0..ORDERS)
         .map(|number| order(&format!("order-{number}"), &[("wosk", 2), ("knot", 1), ("wosk", 1)]))
         .collect();
     let facts: Vec<_> = orders.iter().flat_map(|it| [ready(it.clone()), ready(it.clone())]).collect();

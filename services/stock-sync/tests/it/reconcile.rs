@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use domain::events::OrderFact;
+use domain::events::OrderEvent;
 use serde_json::{Value, json};
 use testkit::eventually;
 use time::{Duration, OffsetDateTime};
@@ -38,18 +38,18 @@ async fn each_kind_is_found_on_every_page_and_what_is_safe_is_put_right_once() {
     desk.tell_until_taken(&[connected(token())]).await;
     // Enough that agree for the few that differ to be let through.
     let names: Vec<String> = (0..60).map(|number| format!("good-{number}")).collect();
-    let mut orders: Vec<OrderFact> = names.iter().map(|name| order(name, &[("wosk", 1)])).collect();
+    let mut orders: Vec<OrderEvent> = names.iter().map(|name| order(name, &[("wosk", 1)])).collect();
     orders.extend(["unmarked", "called-off", "changed"].map(|name| order(name, &[("wosk", 2)])));
     for order in &orders {
         desk.backup.keep(order, false);
     }
     let missed = order("missed", &[("wosk", 5)]);
-    let old = OrderFact {
+    let old = OrderEvent {
         order_date: Some(OffsetDateTime::now_utc() - Duration::days(1)),
         ..order("before-the-start", &[("wosk", 5)])
     };
     let allegros =
-        OrderFact { fulfillment_provider: Some("ALLEGRO".to_owned()), ..order("allegros", &[("wosk", 5)]) };
+        OrderEvent { fulfillment_provider: Some("ALLEGRO".to_owned()), ..order("allegros", &[("wosk", 5)]) };
     for order in [&missed, &old, &allegros] {
         desk.backup.keep(order, false);
     }
@@ -116,7 +116,7 @@ async fn a_run_that_dies_half_way_is_begun_anew_and_puts_right_once() {
     }
     for number in 0..30 {
         let old = OffsetDateTime::now_utc() - Duration::minutes(30);
-        let known = OrderFact { order_date: Some(old), ..order(&format!("known-{number}"), &[("wosk", 1)]) };
+        let known = OrderEvent { order_date: Some(old), ..order(&format!("known-{number}"), &[("wosk", 1)]) };
         desk.backup.keep(&known, false);
         desk.tell(&[ready(known)]).await;
     }
@@ -166,7 +166,7 @@ async fn when_too_much_differs_nothing_is_put_right_until_it_is_few_of_many() {
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (2, &Value::Null));
 
     // The same six, of many that agree.
-    let good: Vec<OrderFact> =
+    let good: Vec<OrderEvent> =
         (0..60).map(|number| order(&format!("good-{number}"), &[("wosk", 1)])).collect();
     for order in &good {
         desk.backup.keep(order, false);

@@ -4,7 +4,7 @@ use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::events::{
-    AccountConnected, Envelope, Event, LineItem, NewEvent, OrderCancelled, OrderFact, OrderReady,
+    AccountConnected, Envelope, Event, LineItem, NewEvent, OrderCancelled, OrderEvent, OrderReady,
 };
 use domain::{IdSource, TokenId, UuidV7Source};
 use messaging::{Broker, Relay};
@@ -154,7 +154,7 @@ pub(crate) fn token() -> TokenId {
 }
 
 /// An order of one line each of these SKUs and units.
-pub(crate) fn order(id: &str, lines: &[(&str, i64)]) -> OrderFact {
+pub(crate) fn order(id: &str, lines: &[(&str, i64)]) -> OrderEvent {
     let line = |(at, (sku, quantity)): (usize, &(&str, i64))| LineItem {
         id: format!("{id}-line-{at}"),
         offer_id: "1".to_owned(),
@@ -162,7 +162,7 @@ pub(crate) fn order(id: &str, lines: &[(&str, i64)]) -> OrderFact {
         quantity: *quantity,
         price: None,
     };
-    OrderFact {
+    OrderEvent {
         token_id: token(),
         user_id: "sklep".to_owned(),
         allegro_seller_id: "1".to_owned(),
@@ -181,11 +181,11 @@ pub(crate) fn order(id: &str, lines: &[(&str, i64)]) -> OrderFact {
     }
 }
 
-pub(crate) fn ready(order: OrderFact) -> Envelope {
+pub(crate) fn ready(order: OrderEvent) -> Envelope {
     wrap(&OrderReady(order))
 }
 
-pub(crate) fn cancelled(order: OrderFact) -> Envelope {
+pub(crate) fn cancelled(order: OrderEvent) -> Envelope {
     wrap(&OrderCancelled(order))
 }
 

@@ -1,7 +1,7 @@
 //! Which orders are taken from the shelf, and which lines are taken only once.
 
 use domain::TokenId;
-use domain::events::OrderFact;
+use domain::events::OrderEvent;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -19,9 +19,9 @@ async fn what_was_bought_before_the_start_or_is_shipped_by_allegro_takes_nothing
     desk.tell_until_taken(&[connected(token())]).await;
     let early = OffsetDateTime::now_utc() - Duration::hours(2);
     let not_ours = [
-        OrderFact { backfill: true, ..order("history", &[("wosk", 1)]) },
-        OrderFact { order_date: Some(early), ..order("early", &[("wosk", 1)]) },
-        OrderFact { fulfillment_provider: Some("ALLEGRO".to_owned()), ..order("allegro", &[("wosk", 1)]) },
+        OrderEvent { backfill: true, ..order("history", &[("wosk", 1)]) },
+        OrderEvent { order_date: Some(early), ..order("early", &[("wosk", 1)]) },
+        OrderEvent { fulfillment_provider: Some("ALLEGRO".to_owned()), ..order("allegro", &[("wosk", 1)]) },
     ];
     // Cancelled before, after, and without being ready.
     desk.tell_until_taken(&not_ours.clone().map(ready)).await;
@@ -64,8 +64,8 @@ async fn a_line_seen_through_two_accounts_or_in_a_merged_order_is_taken_once_and
     let desk = Desk::open().await;
     desk.put("wosk", 10);
     let first = order("first", &[("wosk", 3)]);
-    let seen_again = OrderFact { token_id: twin(), ..first.clone() };
-    let merged = OrderFact { line_items: first.line_items.clone(), ..order("merged", &[]) };
+    let seen_again = OrderEvent { token_id: twin(), ..first.clone() };
+    let merged = OrderEvent { line_items: first.line_items.clone(), ..order("merged", &[]) };
     desk.tell_until_taken(&[ready(first.clone()), ready(seen_again.clone()), ready(merged.clone())]).await;
     desk.until("first", &[("deduction", "completed"); 2]).await;
     desk.until("merged", &[("deduction", "completed")]).await;

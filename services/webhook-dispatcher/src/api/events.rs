@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use web::{Answer, ApiJson, Caller, FieldErrors, Once, Problem};
+use web::{Answer, ApiJson, Caller, FieldErrors, Idempotent, Problem};
 
 use super::problems;
 use crate::app::events::{self, OutsideEvent};
@@ -108,7 +108,7 @@ pub(crate) async fn types(state: Data<State>, _caller: Caller) -> Result<HttpRes
 pub(crate) async fn publish(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(event): ApiJson<NewEvent>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
@@ -127,7 +127,7 @@ pub(crate) async fn publish(
     errors.check(event.data.get().starts_with('{'), "/data", "wrong_type", "is an object");
     errors.check(event.data.get().len() <= MAX_DATA, "/data", "too_long", "is at most 256 KiB of JSON");
     errors.finish()?;
-    let answer = once
+    let answer = idempotent
         .run(async |conn| {
             let event = OutsideEvent {
                 kind: &event.kind,

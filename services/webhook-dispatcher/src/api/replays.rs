@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
-use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Once, Problem};
+use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Idempotent, Problem};
 
 use super::problems::{self, WEBHOOK_INACTIVE};
 use super::webhooks::visible;
@@ -95,7 +95,7 @@ pub(crate) struct TestSent {
 pub(crate) async fn recover(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     id: ApiPath<SubscriptionId>,
     ApiJson(wish): ApiJson<Recover>,
 ) -> Result<HttpResponse, Problem> {
@@ -111,7 +111,7 @@ pub(crate) async fn recover(
         ..Filter::default()
     };
     let filters = [Status::Failed, Status::Skipped, Status::Cancelled].map(of).to_vec();
-    start(&state, &caller, once, subscription, filters).await
+    start(&state, &caller, idempotent, subscription, filters).await
 }
 
 /// Sends deliveries again that ended, those that arrived too: whichever the filter names.
@@ -123,7 +123,7 @@ pub(crate) async fn recover(
 pub(crate) async fn replay(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     id: ApiPath<SubscriptionId>,
     ApiJson(Replay { filter }): ApiJson<Replay>,
 ) -> Result<HttpResponse, Problem> {
@@ -140,7 +140,7 @@ pub(crate) async fn replay(
         to: filter.to,
         message: filter.message,
     };
-    start(&state, &caller, once, subscription, vec![filter]).await
+    start(&state, &caller, idempotent, subscription, vec![filter]).await
 }
 
 /// Sends an event of type `webhook.test` to this subscription, whatever its event types and its filter are.
@@ -151,11 +151,11 @@ pub(crate) async fn replay(
 pub(crate) async fn test(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     id: ApiPath<SubscriptionId>,
 ) -> Result<HttpResponse, Problem> {
     let subscription = active(&state, &caller, *id).await?;
-    let answer = once
+    let answer = idempotent
         .run(async |conn| {
             let sent = events::test(conn, &state, &subscription).await;
             Answer::accepted(&TestSent { delivery_id: sent.map_err(|error| problems::publish(&error))? })
@@ -173,16 +173,17 @@ async fn active(state: &State, caller: &Caller, id: SubscriptionId) -> Result<Su
 async fn start(
     state: &State,
     caller: &Caller,
-    once: Once,
+    idempotent: Idempotent,
     subscription: Subscription,
     filters: Vec<Filter>,
 ) -> Result<HttpResponse, Problem> {
     let replay = ReplayDeliveries { webhook_id: subscription.id(), filters };
-    once.run(async |conn| {
-        let owner = subscription.owner.clone();
-        let asked = replays::ask(conn, state, owner, &caller.subject, &replay).await;
-        let task_id = asked.map_err(|error| Problem::database(&error))?;
-        Answer::accepted(&Started { task_id })
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let owner = subscription.owner.clone();
+            let asked = replays::ask(conn, state, owner, &caller.subject, &replay).await;
+            let task_id = asked.map_err(|error| Problem::database(&error))?;
+            Answer::accepted(&Started { task_id })
+        })
+        .await
 }

@@ -89,9 +89,10 @@ impl Audience {
         for (interest, filter) in self.interests.iter().filter(|(interest, _)| wants(interest, fact, &names))
         {
             let verdict = match filter {
-                Some(Ok(filter)) => data.read().map(|data| filter.admits(data)).map_err(|unreadable| {
-                    format!("the filter cannot read the event's data: {unreadable}")
-                }),
+                Some(Ok(filter)) => data
+                    .read()
+                    .map(|data| filter.admits(data))
+                    .map_err(|unreadable| format!("the filter cannot read the event's data: {unreadable}")),
                 Some(Err(_reported)) => Err("the subscription's filter cannot be read".to_owned()),
                 None => Ok(true),
             };

@@ -108,7 +108,11 @@ impl Endpoints {
             headers,
             style: subscription.payload_style()?,
             seed_signature: subscription.seed_signature,
-            timeout: Duration::from_secs(seconds(&subscription, "timeout_seconds", subscription.timeout_seconds)?),
+            timeout: Duration::from_secs(seconds(
+                &subscription,
+                "timeout_seconds",
+                subscription.timeout_seconds,
+            )?),
             schedule: schedule(&subscription)?,
         });
         let mut known = self.lock();

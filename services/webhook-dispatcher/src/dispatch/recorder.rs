@@ -84,9 +84,7 @@ async fn record(state: &State, outcomes: &[Outcome]) {
                 continue;
             }
             Ok(Err(error)) if error.is_unavailable() => (Chain(&error).to_string(), false),
-            Ok(Err(error)) => {
-                (Chain(&error).to_string(), error.is_permanent() || tries >= SET_TRIES)
-            }
+            Ok(Err(error)) => (Chain(&error).to_string(), error.is_permanent() || tries >= SET_TRIES),
             Err(panic) => (panic.to_string(), set.len() > 1 || tries >= SET_TRIES),
         };
         match set {

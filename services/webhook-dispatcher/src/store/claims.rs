@@ -181,5 +181,5 @@ pub(crate) async fn claim(
         .bind::<Int4, _>(wanted.rows_of_one)
         .bind::<Int4, _>(wanted.margin_seconds)
         .bind::<BigInt, _>(wanted.bytes);
-    Ok(pg::kept(statement).load(conn).await?)
+    Ok(pg::prepared(statement).load(conn).await?)
 }

@@ -87,7 +87,7 @@ pub(crate) async fn interests(conn: &mut pg::Connection) -> Result<Vec<Interest>
              filter, rate_limit_per_second IS NOT NULL OR circuit_state <> 'closed' AS is_limited \
          FROM webhook_subscriptions WHERE deleted_at IS NULL",
     );
-    Ok(pg::kept(statement).load(conn).await?)
+    Ok(pg::prepared(statement).load(conn).await?)
 }
 
 /// Writes events, their deliveries, and how many were left out. Returns the ids of the deliveries that were written where
@@ -157,7 +157,7 @@ async fn write_messages(
     .bind::<Array<Nullable<Text>>, _>(messages.iter().map(|it| it.traceparent.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(messages.iter().map(|it| it.tracestate.as_deref()).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
-    Ok(pg::kept(statement).execute(conn).await?)
+    Ok(pg::prepared(statement).execute(conn).await?)
 }
 
 #[derive(QueryableByName)]
@@ -211,9 +211,9 @@ async fn insert_deliveries(
         .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.trigger).collect::<Vec<_>>())
         .bind::<Timestamptz, _>(now);
     if are_new {
-        pg::kept(statement).execute(conn).await?;
+        pg::prepared(statement).execute(conn).await?;
         return Ok(None);
     }
-    let written: Vec<Written> = pg::kept(statement).load(conn).await?;
+    let written: Vec<Written> = pg::prepared(statement).load(conn).await?;
     Ok(Some(written.into_iter().map(|row| row.id).collect()))
 }

@@ -62,7 +62,7 @@ impl Watched {
 pub(crate) async fn peek(conn: &mut pg::Connection, ids: &[Uuid]) -> Result<Vec<Watched>, pg::Error> {
     let statement = sql_query(format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE id = ANY($1)"))
         .bind::<Array<SqlUuid>, _>(ids);
-    Ok(pg::kept(statement).load(conn).await?)
+    Ok(pg::prepared(statement).load(conn).await?)
 }
 
 /// The same, locked, in the order of their ids everywhere.

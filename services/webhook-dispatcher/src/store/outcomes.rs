@@ -143,7 +143,7 @@ pub(crate) async fn record(
     .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.error.as_ref().map(|(class, _)| *class)))
     .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.error.as_ref().map(|(_, text)| text.as_str())))
     .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     Ok(())
 }
 

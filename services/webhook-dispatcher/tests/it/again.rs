@@ -7,7 +7,7 @@ use domain::events::Envelope;
 use serde_json::{Value, json};
 use testkit::{eventually, eventually_within};
 
-use crate::support::{Desk, Hit, PATIENCE, Receiver, all_to, fact};
+use crate::support::{Desk, Hit, PATIENCE, Receiver, all_to, event};
 
 fn code((status, body): (u16, Value)) -> (u16, String) {
     (status, body["code"].as_str().unwrap_or_default().to_owned())
@@ -31,7 +31,7 @@ async fn each_state_allows_what_makes_sense() {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(200);
     let (id, _) = desk.subscribe(&all_to(&receiver));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let delivery = desk.delivery(&id, "success").await["id"].as_str().unwrap().to_owned();
     // Far away, so that only what a caller does sets it going.
     let put = async |status: &str| {
@@ -90,8 +90,8 @@ async fn what_was_missed_is_recovered_and_what_is_named_replayed() {
     let (other, _) = desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "is_active": false }));
     let path = format!("/webhooks/{id}");
     desk.service.patch(&path, &json!({ "is_active": false }));
-    let facts: Vec<Envelope> = (0..2_500).map(fact).collect();
-    desk.tell(&facts).await;
+    let events: Vec<Envelope> = (0..2_500).map(event).collect();
+    desk.tell(&events).await;
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'skipped'", 5_000).await;
     desk.service.patch(&path, &json!({ "is_active": true }));
     assert_eq!(receiver.hits().len(), 0);
@@ -116,7 +116,7 @@ async fn what_was_missed_is_recovered_and_what_is_named_replayed() {
     assert_eq!(desk.count(&untouched).await, 2_500, "another's are left alone");
 
     // One event again, to one subscription, as often as it is asked for.
-    let event = facts[7].id.to_string();
+    let event = events[7].id.to_string();
     let (_, task) = desk.service.post(&format!("{path}/replay"), &json!({ "filter": { "message": event } }));
     assert_eq!(desk.ended(&task).await["result"], json!({ "replayed": 1, "expired": 0 }));
     let hits = receiver.until_hits(2_501).await;
@@ -210,15 +210,15 @@ async fn a_replay_called_off_in_the_middle_sends_no_more_and_goes_on_where_it_st
     assert_eq!(receiver.hits().len(), 2_500);
 }
 
-/// A subscription that is active again, after so many facts it was not told of.
+/// A subscription that is active again, after so many events it was not told of.
 async fn missed(desk: &Desk, receiver: &Receiver, count: u128) -> String {
     // No answer comes so late that it is asked for again.
     let (id, _) = desk.subscribe(
         &json!({ "url": receiver.url, "events": ["*"], "is_active": false, "timeout_seconds": 30 }),
     );
-    let facts: Vec<Envelope> = (0..count).map(fact).collect();
-    desk.tell(&facts).await;
-    let all = facts.len().try_into().unwrap();
+    let events: Vec<Envelope> = (0..count).map(event).collect();
+    desk.tell(&events).await;
+    let all = events.len().try_into().unwrap();
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'skipped'", all).await;
     desk.service.patch(&format!("/webhooks/{id}"), &json!({ "is_active": true }));
     id

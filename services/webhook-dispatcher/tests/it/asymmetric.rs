@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use testkit::eventually;
 
-use crate::support::{Desk, Hit, Receiver, all_to, fact};
+use crate::support::{Desk, Hit, Receiver, all_to, event};
 use crate::verify_v1a::is_genuine;
 
 /// A pair of the reference implementation's.
@@ -67,7 +67,7 @@ async fn every_answer_shows_the_public_key_and_none_but_the_first_the_secret() {
     assert_eq!(public_keys, [&json!(null), &second["public_key"], &json!(PUBLIC)]);
 
     desk.service.delete(&path(&symmetric));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let (hit, of_other) = (&given.until_hits(1).await[0], &made.until_hits(1).await[0]);
     assert_eq!(versions(hit), ["v1a"]);
     assert!(is_of(PUBLIC, hit) && !is_of(PUBLIC, of_other));
@@ -109,7 +109,7 @@ async fn replaced_keys_of_either_kind_sign_too_and_their_public_halves_are_shown
     let live = json!([fifth_key, PUBLIC, second_key]);
     assert_eq!((&fifth["public_keys"], &desk.service.get(&path).1["public_keys"]), (&live, &live));
 
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let hit = &receiver.until_hits(1).await[0];
     assert_eq!(versions(hit), ["v1a", "v1a", "v1", "v1a", "v1"]);
     for secret in [first.as_str(), SYMMETRIC] {
@@ -129,7 +129,7 @@ async fn replaced_keys_of_either_kind_sign_too_and_their_public_halves_are_shown
     assert_eq!(again["code"], "secret_known");
     let six = async || {
         let before = receiver.hits().len();
-        desk.tell(&[fact(2)]).await;
+        desk.tell(&[event(2)]).await;
         receiver.until_hits(before + 1).await.remove(before)
     };
     let hit = eventually("the one before to be forgotten", async || {
@@ -194,7 +194,7 @@ async fn the_signature_of_before_the_standard_and_an_asymmetric_key_exclude_each
     // Beside an asymmetric key that was replaced it is made by the present one.
     let (_, present) = desk.service.post(&rotate, &json!({ "secret": SYMMETRIC }));
     assert_eq!(desk.service.patch(&path, &seed).0, 200, "{present}");
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let hit = &receiver.until_hits(1).await[0];
     assert!(hit.headers["x-webhook-signature"].to_str().unwrap().starts_with("sha256="));
     assert!(is_of(rotated["public_key"].as_str().unwrap(), hit));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use testkit::eventually;
 
-use crate::support::{Desk, Receiver, all_to, fact};
+use crate::support::{Desk, Receiver, all_to, event};
 
 /// The status, and pointer and code of each error.
 pub(crate) fn errors_of((status, body): (u16, Value)) -> (u16, Vec<(String, String)>) {
@@ -113,7 +113,7 @@ async fn subscriptions_are_listed_changed_and_removed() {
     }
 
     // What is on its way to a removed subscription is called off.
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     desk.until("webhook_deliveries WHERE attempts = 1", 3).await;
     assert_eq!(desk.service.delete(&path).0, 204);
     assert_eq!((desk.service.get(&path).0, desk.service.delete(&path).0), (404, 404));
@@ -125,12 +125,12 @@ async fn callers_see_their_own_subscriptions_only() {
     let mut desk = Desk::open().await;
     let receiver = Receiver::answering(200);
     let both = "webhook-dispatcher:read webhook-dispatcher:write";
-    let (stranger, of_facts) = (Receiver::answering(200), "sklep-ząbek");
+    let (stranger, of_events) = (Receiver::answering(200), "sklep-ząbek");
     desk.service.token = desk.service.token_of("stranger", both);
     desk.subscribe(&all_to(&stranger));
-    desk.service.token = desk.service.token_of(of_facts, both);
+    desk.service.token = desk.service.token_of(of_events, both);
     let (id, _) = desk.subscribe(&all_to(&receiver));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let delivery = desk.delivery(&id, "success").await["id"].as_str().unwrap().to_owned();
 
     assert_eq!(desk.count("webhook_deliveries").await, 1, "nobody is told of another user's things");
@@ -153,7 +153,7 @@ async fn callers_see_their_own_subscriptions_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_fact_is_set_aside_and_its_keeper_sees_and_drops_it() {
+async fn what_is_no_event_is_set_aside_and_its_keeper_sees_and_drops_it() {
     let desk = Desk::open().await;
     let columns = "id, type, subject, partition_key, body";
     let id = "01936b2e-7c00-7000-8000-000000000001";

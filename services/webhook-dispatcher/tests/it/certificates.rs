@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Desk, Receiver, fact};
+use crate::support::{Desk, Receiver, event};
 
 /// Where receivers of tests listen.
 const HERE: &str = "127.0.0.1";
@@ -73,7 +73,7 @@ async fn try_of(desk: &Desk, receiver: &Receiver, more: Value) -> Value {
     let mut wish = json!({ "url": receiver.url, "events": ["account.*"], "retry_count": 0 });
     wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let (id, _) = desk.subscribe(&wish);
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let ended = testkit::eventually("the delivery to end", async || {
         let (_, page) = desk.service.get(&format!("/webhooks/{id}/deliveries"));
         let delivery = page["items"].get(0)?.clone();
@@ -182,7 +182,7 @@ async fn a_receiver_that_speaks_http_2_is_spoken_to_in_it() {
         }
     });
     let (id, _) = desk.subscribe(&json!({ "url": url, "events": ["account.*"], "custom_ca": ours.pem }));
-    desk.tell(&(0..20).map(fact).collect::<Vec<_>>()).await;
+    desk.tell(&(0..20).map(event).collect::<Vec<_>>()).await;
     let arrived = format!(
         "webhook_deliveries WHERE subscription_id = '{id}' AND status = 'success' AND response_status = 204"
     );

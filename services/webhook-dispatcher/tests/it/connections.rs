@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Desk, fact};
+use crate::support::{Desk, event};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -63,7 +63,7 @@ async fn connection_closed_on_reuse_uses_no_attempt() {
         let wish = json!({ "url": format!("http://{address}/"), "events": ["*"], "retry_count": 0 });
         let (id, _) = desk.subscribe(&wish);
         for number in 1..=10 {
-            desk.tell(&[fact(1)]).await;
+            desk.tell(&[event(1)]).await;
             desk.until("webhook_deliveries WHERE status = 'success' AND attempts = 1", delivered + number)
                 .await;
         }
@@ -80,7 +80,7 @@ async fn new_connection_closed_without_an_answer_is_a_failure() {
     let (address, unanswered) = closing_after(0, Close::AfterReading).await;
     let wish = json!({ "url": format!("http://{address}/"), "events": ["*"], "retry_count": 0 });
     let (id, _) = desk.subscribe(&wish);
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let failed = desk.delivery(&id, "failed").await;
     assert_eq!((&failed["attempts"], &failed["tries"][0]["error_class"]), (&json!(1), &json!("network")));
     assert_eq!(unanswered.load(Ordering::SeqCst), 1, "it was sent once");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Desk, PATIENCE, Receiver, all_to, fact};
+use crate::support::{Desk, PATIENCE, Receiver, all_to, event};
 
 impl Desk {
     async fn until_reported(&self, subscription: &str, column: &str) {
@@ -32,15 +32,19 @@ async fn deliveries_wait_while_their_subscription_cannot_be_read() {
         let (corrupt, _) = desk.subscribe(&all_to(&stopped));
         let (fine, _) = desk.subscribe(&all_to(&healthy));
         for rule in ["style", "retry_count", "concurrency"] {
-            desk.execute(&format!("ALTER TABLE webhook_subscriptions DROP CONSTRAINT webhook_subscriptions_{rule}"))
-                .await;
+            desk.execute(&format!(
+                "ALTER TABLE webhook_subscriptions DROP CONSTRAINT webhook_subscriptions_{rule}"
+            ))
+            .await;
         }
         let set = async |value: &str| {
-            desk.execute(&format!("UPDATE webhook_subscriptions SET {column} = {value} WHERE id = '{corrupt}'"))
-                .await;
+            desk.execute(&format!(
+                "UPDATE webhook_subscriptions SET {column} = {value} WHERE id = '{corrupt}'"
+            ))
+            .await;
         };
         set(value).await;
-        desk.tell(&[fact(1), fact(2)]).await;
+        desk.tell(&[event(1), event(2)]).await;
         desk.until_delivered(&fine, 2).await;
         desk.until_reported(&corrupt, column).await;
         assert_eq!(stopped.hits().len(), 0, "{column}");
@@ -57,7 +61,7 @@ async fn a_filter_that_cannot_be_read_skips_deliveries_of_its_subscription_only(
     let (fine, _) = desk.subscribe(&all_to(&healthy));
     let filter = "UPDATE webhook_subscriptions SET filter = '{\"path\": 7}'";
     desk.execute(&format!("{filter} WHERE id = '{corrupt}'")).await;
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     desk.until_delivered(&fine, 1).await;
     desk.until_reported(&corrupt, "filter").await;
     let skipped = desk.delivery(&corrupt, "skipped").await;
@@ -72,7 +76,7 @@ async fn an_outcome_whose_circuit_cannot_be_read_delays_no_other() {
     let (corrupt, _) = desk.subscribe(&json!({ "url": stopped.url, "events": ["*"], "timeout_seconds": 30 }));
     let (fine, _) = desk.subscribe(&json!({ "url": healthy.url, "events": ["account.*"] }));
     stopped.close_gate();
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     stopped.until_hits(1).await;
     desk.execute("ALTER TABLE webhook_subscriptions DROP CONSTRAINT webhook_subscriptions_circuit").await;
     desk.execute(&format!("UPDATE webhook_subscriptions SET circuit_state = 'ajar' WHERE id = '{corrupt}'"))
@@ -82,6 +86,6 @@ async fn an_outcome_whose_circuit_cannot_be_read_delays_no_other() {
     let reason = failed["error_message"].as_str().unwrap();
     assert!(reason.ends_with("column circuit_state cannot be read"), "{reason}");
     desk.until_reported(&corrupt, "circuit_state").await;
-    desk.tell(&[fact(2)]).await;
+    desk.tell(&[event(2)]).await;
     desk.until_delivered(&fine, 2).await;
 }

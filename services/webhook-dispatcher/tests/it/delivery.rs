@@ -6,14 +6,14 @@ use domain::events::Envelope;
 use serde_json::json;
 use standardwebhooks::Webhook;
 
-use crate::support::{Desk, PATIENCE, Receiver, all_to, fact};
+use crate::support::{Desk, PATIENCE, Receiver, all_to, event};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fact_arrives_signed_and_its_delivery_is_recorded() {
+async fn an_event_arrives_signed_and_its_delivery_is_recorded() {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(200);
     let (id, secret) = desk.subscribe(&all_to(&receiver));
-    let told = fact(1);
+    let told = event(1);
     desk.tell(std::slice::from_ref(&told)).await;
 
     let hits = receiver.until_hits(1).await;
@@ -44,10 +44,10 @@ async fn each_subscription_gets_what_it_wants_once() {
     desk.subscribe(&all_to(&all));
     desk.subscribe(&json!({ "url": none.url, "events": ["order.*", "account.reauthorization_needed"] }));
     desk.subscribe(&json!({ "url": paused.url, "events": ["*"], "is_active": false }));
-    let facts: Vec<Envelope> = (0..300).map(fact).collect();
-    desk.tell(&facts).await;
+    let events: Vec<Envelope> = (0..300).map(event).collect();
+    desk.tell(&events).await;
     // Told again, as a relay that died before it deleted would.
-    desk.tell(&facts).await;
+    desk.tell(&events).await;
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success'", 300).await;
     desk.until("outbox", 0).await;
     let ids: BTreeSet<String> = all.hits().iter().map(|hit| hit.id().to_owned()).collect();
@@ -65,7 +65,7 @@ async fn what_fails_is_tried_again_with_the_same_id_and_a_fresh_signature() {
     // It waits until it was looked at.
     let (id, secret) =
         desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "retry_schedule": [3600] }));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let waiting = desk.delivery(&id, "pending").await;
     assert_eq!((&waiting["attempts"], &waiting["tries"][0]["error_class"]), (&json!(1), &json!("status")));
     assert!(waiting["next_attempt_at"].is_string());
@@ -100,7 +100,7 @@ async fn waits_between_tries_are_those_of_the_list_and_a_fifth_more_or_less() {
              WHERE id = '{id}'"
         ))
         .await;
-        desk.tell(&[fact(1)]).await;
+        desk.tell(&[event(1)]).await;
         let of_it = format!("webhook_deliveries WHERE subscription_id = '{id}'");
         for (index, wait) in waits.iter().enumerate() {
             // From the end of the try on, which is told in whole milliseconds.
@@ -134,8 +134,8 @@ async fn a_hanging_receiver_holds_up_no_other() {
     hanging.close_gate();
     let (stuck, _) = desk.subscribe(&json!({ "url": hanging.url, "events": ["*"], "timeout_seconds": 30 }));
     let (fine, _) = desk.subscribe(&all_to(&healthy));
-    let facts: Vec<Envelope> = (0..400).map(fact).collect();
-    desk.tell(&facts).await;
+    let events: Vec<Envelope> = (0..400).map(event).collect();
+    desk.tell(&events).await;
     desk.until(&format!("webhook_deliveries WHERE subscription_id = '{fine}' AND status = 'success'"), 400)
         .await;
     let delivered = format!("webhook_deliveries WHERE subscription_id = '{stuck}' AND status = 'success'");
@@ -153,7 +153,7 @@ async fn a_receiver_that_is_gone_is_told_no_more_and_redirects_are_not_followed(
     let moved = Receiver::new(move |_| (302, Some(location.clone())));
     let (left, _) = desk.subscribe(&json!({ "url": gone.url, "events": ["account.*"] }));
     let (away, _) = desk.subscribe(&json!({ "url": moved.url, "events": ["account.*"], "retry_count": 0 }));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let delivery = desk.delivery(&left, "failed").await;
     assert_eq!((&delivery["response_status"], &delivery["attempts"]), (&json!(410), &json!(1)));
     let (_, subscription) = desk.service.get(&format!("/webhooks/{left}"));
@@ -166,7 +166,7 @@ async fn a_receiver_that_is_gone_is_told_no_more_and_redirects_are_not_followed(
 
     // Made active again it is told of what comes from now on.
     desk.service.patch(&format!("/webhooks/{left}"), &json!({ "is_active": true }));
-    desk.tell(&[fact(2)]).await;
+    desk.tell(&[event(2)]).await;
     gone.until_hits(2).await;
 }
 
@@ -176,8 +176,8 @@ async fn a_killed_service_leaves_nothing_undelivered_and_repeats_only_what_was_u
     let receiver = Receiver::answering(200);
     desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": 30 }));
     receiver.close_gate();
-    let facts: Vec<Envelope> = (0..500).map(fact).collect();
-    desk.tell(&facts).await;
+    let events: Vec<Envelope> = (0..500).map(event).collect();
+    desk.tell(&events).await;
     // Every place is taken by a request that is not answered, and the rest is leased.
     receiver.until_hits(8).await;
     desk.service.kill();
@@ -188,7 +188,7 @@ async fn a_killed_service_leaves_nothing_undelivered_and_repeats_only_what_was_u
     let hits = receiver.hits();
     let ids: BTreeSet<&str> = hits.iter().map(super::support::Hit::id).collect();
     assert_eq!(ids.len(), 500);
-    assert!(hits.len() <= 508, "{} requests for 500 facts", hits.len());
+    assert!(hits.len() <= 508, "{} requests for 500 events", hits.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,24 +198,24 @@ async fn two_replicas_share_the_work_and_repeat_nothing() {
     let receiver = Receiver::answering(200);
     desk.subscribe(&all_to(&receiver));
     for set in 0..10 {
-        let facts: Vec<Envelope> = (0..100).map(|n| fact(set * 100 + n)).collect();
-        desk.tell(&facts).await;
+        let events: Vec<Envelope> = (0..100).map(|n| event(set * 100 + n)).collect();
+        desk.tell(&events).await;
     }
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success'", 1000).await;
     assert_eq!(receiver.hits().len(), 1000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fact_the_inbox_has_forgotten_is_delivered_no_second_time() {
+async fn an_event_the_inbox_has_forgotten_is_delivered_no_second_time() {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(200);
     let (id, _) = desk.subscribe(&all_to(&receiver));
-    let first = fact(1);
+    let first = event(1);
     desk.tell(std::slice::from_ref(&first)).await;
     desk.delivery(&id, "success").await;
     desk.execute("DELETE FROM inbox").await;
     // Beside one nobody has seen before.
-    desk.tell(&[first, fact(2)]).await;
+    desk.tell(&[first, event(2)]).await;
     desk.until("webhook_deliveries WHERE status = 'success'", 2).await;
     desk.until("inbox", 2).await;
     assert_eq!((desk.count("messages").await, desk.count("webhook_deliveries").await), (2, 2));

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use testkit::{eventually_within, side_by_side, tell};
 
-use crate::support::{Desk, PATIENCE, Receiver, fact};
+use crate::support::{Desk, PATIENCE, Receiver, event};
 
-const FACTS: usize = 20;
+const EVENTS: usize = 20;
 /// A receiver may be told again what was under way to it, and no more than that.
 const UNDER_WAY: usize = 8;
 
@@ -39,8 +39,8 @@ async fn die_at((point, repeats): (&'static str, usize)) -> String {
     desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": 30 }));
     desk.service.kill();
     desk.service.start_to_die_at(point);
-    let facts: Vec<_> = (0..20).map(fact).collect();
-    desk.tell(&facts).await;
+    let events: Vec<_> = (0..20).map(event).collect();
+    desk.tell(&events).await;
     eventually_within(PATIENCE, &format!("the death at {point}"), async || {
         desk.service.has_died_at(point).then_some(())
     })
@@ -52,8 +52,8 @@ async fn die_at((point, repeats): (&'static str, usize)) -> String {
     let hits = receiver.hits();
     let ids: BTreeSet<&str> = hits.iter().map(super::support::Hit::id).collect();
     let again = hits.len() - ids.len();
-    assert_eq!(ids.len(), FACTS, "{point}: facts that arrived");
+    assert_eq!(ids.len(), EVENTS, "{point}: events that arrived");
     assert!(again <= repeats, "{point}: {again} requests were repeated, {repeats} may be");
-    assert_eq!(desk.count("webhook_deliveries").await, 20, "{point}: each fact has one delivery");
-    format!("{point:<30} died, {} of {FACTS} arrived, {again} repeated", ids.len())
+    assert_eq!(desk.count("webhook_deliveries").await, 20, "{point}: each event has one delivery");
+    format!("{point:<30} died, {} of {EVENTS} arrived, {again} repeated", ids.len())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::eventually_within;
 
-use crate::support::{Desk, Receiver, all_to, fact};
+use crate::support::{Desk, Receiver, all_to, event};
 
 /// What waits is measured every ten seconds.
 const MEASURED: Duration = Duration::from_mins(1);
@@ -46,9 +46,9 @@ async fn attempts_latency_backlog_and_circuits_are_told() {
     desk.subscribe(&json!({ "url": failing.url, "events": ["account.*"], "retry_count": 0 }));
     desk.subscribe(&all_to(&gone));
     desk.subscribe(&json!({ "url": busy.url, "events": ["account.*"], "retry_schedule": [3600] }));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let delivered = desk.delivery(&id, "success").await;
-    // Beside the fact: two deliveries that are given up, and a subscription that is disabled.
+    // Beside the event: two deliveries that are given up, and a subscription that is disabled.
     desk.until("messages", 4).await;
     desk.until("webhook_deliveries WHERE attempts = 0 AND status IN ('pending', 'delivering')", 0).await;
     for (outcome, least) in [("success", 1.0), ("retried", 2.0), ("failed", 1.0), ("gone", 1.0)] {

@@ -6,7 +6,7 @@ use diesel_async::SimpleAsyncConnection;
 use serde_json::json;
 use testkit::{eventually_within, tell};
 
-use crate::support::{Desk, Receiver, all_to, fact};
+use crate::support::{Desk, Receiver, all_to, event};
 
 /// For many rows, on a machine that does much else.
 const RETENTION: Duration = Duration::from_mins(3);
@@ -60,7 +60,7 @@ async fn what_is_old_goes_but_not_what_is_pending_and_totals_stay() {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(200);
     let (id, _) = desk.subscribe(&all_to(&receiver));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     desk.delivery(&id, "success").await;
     many(&desk, &id, "success", 50_000).await;
     let waits = "(SELECT id FROM webhook_deliveries WHERE event_type = 'order.created' ORDER BY id LIMIT 10)";
@@ -106,7 +106,7 @@ async fn what_was_called_off_goes_with_its_message_and_is_counted() {
     receiver.close_gate();
     let (id, _) = desk.subscribe(&all_to(&receiver));
     let (paused, _) = desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "is_active": false }));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     receiver.until_hits(1).await;
     // Called off while it is under way: its answer comes when everything about it is gone.
     let delivery = desk.delivery(&id, "delivering").await["id"].as_str().unwrap().to_owned();
@@ -136,7 +136,7 @@ async fn what_was_called_off_goes_with_its_message_and_is_counted() {
 
     // What the receiver answers now belongs to nothing any more, and disturbs nothing.
     receiver.open_gate();
-    desk.tell(&[fact(2)]).await;
+    desk.tell(&[event(2)]).await;
     desk.delivery(&id, "success").await;
     assert_eq!(desk.count("delivery_attempts").await, 1);
     let (_, stats) = desk.service.get(&format!("/webhooks/{id}/stats"));

@@ -11,7 +11,7 @@ use time::macros::format_description;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::support::{Desk, LOCAL, Receiver, fact};
+use crate::support::{Desk, LOCAL, Receiver, event};
 
 /// The seconds of an attempt that is slow by intent, and of any other: no machine is as slow as that.
 const FEW: u32 = 2;
@@ -52,7 +52,7 @@ async fn drip(mut stream: TcpStream, first: &[u8], piece: &[u8], pause: Duration
 async fn try_of(desk: &Desk, url: &str, seconds: u32) -> Value {
     let wish = json!({ "url": url, "events": ["account.*"], "retry_count": 0, "timeout_seconds": seconds });
     let (id, _) = desk.subscribe(&wish);
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let tried = desk.delivery(&id, "failed").await["tries"][0].clone();
     assert!(tried["duration_ms"].as_u64().unwrap() < 15_000, "{url}: {tried}");
     desk.service.delete(&format!("/webhooks/{id}"));
@@ -200,7 +200,7 @@ async fn an_endpoint_is_left_alone_until_the_date_it_names() {
     .await;
     let (id, _) =
         desk.subscribe(&json!({ "url": format!("http://{busy}/"), "events": ["*"], "retry_schedule": [1] }));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     desk.until("webhook_subscriptions WHERE circuit_state = 'open'", 1).await;
     let (_, shown) = desk.service.get(&format!("/webhooks/{id}"));
     let delivery = desk.delivery(&id, "pending").await;
@@ -232,7 +232,7 @@ async fn a_connection_is_used_again() {
     desk.subscribe(&json!({ "url": url, "events": ["*"], "max_concurrency": 1 }));
     // One after another: a connection is free again a moment after its answer was read.
     for number in 1..=50 {
-        desk.tell(&[fact(1)]).await;
+        desk.tell(&[event(1)]).await;
         desk.until("webhook_deliveries WHERE status = 'success'", number).await;
     }
     assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 1);

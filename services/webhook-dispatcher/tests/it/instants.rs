@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::bad_input::errors_of;
-use crate::support::{Desk, Receiver, all_to, fact};
+use crate::support::{Desk, Receiver, all_to, event};
 
 /// Valid RFC 3339, and outside the years 1 to 9999 in UTC.
 const OUTSIDE: [&str; 3] = ["9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01", "0000-06-01T00:00:00Z"];
@@ -12,7 +12,7 @@ const OUTSIDE: [&str; 3] = ["9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00
 const FIRST: &str = "0001-01-01T00:00:00Z";
 const LAST: &str = "9999-12-31T23:59:59.999999Z";
 
-fn event(at: &str) -> Value {
+fn event_body(at: &str) -> Value {
     json!({ "type": "custom.x", "data": {}, "timestamp": at })
 }
 
@@ -29,7 +29,7 @@ async fn unstorable_instants_are_refused() {
             assert_eq!(errors_of(desk.service.get(&path)), refused(name), "{path}");
         }
         for (path, body, pointer) in [
-            ("/events", event(at), "/timestamp"),
+            ("/events", event_body(at), "/timestamp"),
             (&recover, json!({ "since": at }), "/since"),
             (&recover, json!({ "since": FIRST, "until": at }), "/until"),
             (&replay, json!({ "filter": { "from": at } }), "/filter/from"),
@@ -47,8 +47,8 @@ async fn unstorable_instants_are_refused() {
         assert_eq!(desk.service.get(&path).0, status, "{path}");
     }
     for (path, body) in [
-        ("/events", event(FIRST)),
-        ("/events", event(LAST)),
+        ("/events", event_body(FIRST)),
+        ("/events", event_body(LAST)),
         (&recover, json!({ "since": FIRST, "until": LAST })),
         (&replay, json!({ "filter": { "from": FIRST, "to": LAST } })),
     ] {
@@ -66,7 +66,7 @@ async fn an_event_with_an_unstorable_time_is_dead_lettered() {
     let receiver = Receiver::answering(200);
     let (id, _) = desk.subscribe(&all_to(&receiver));
     for at in OUTSIDE {
-        let event = fact(1);
+        let event = event(1);
         let mut body = serde_json::to_value(&event).unwrap();
         body["time"] = json!(at);
         desk.execute(&format!(
@@ -76,7 +76,7 @@ async fn an_event_with_an_unstorable_time_is_dead_lettered() {
         ))
         .await;
     }
-    desk.tell(&[fact(2)]).await;
+    desk.tell(&[event(2)]).await;
     desk.delivery(&id, "success").await;
     let listed = eventually("the others to be dead-lettered", async || {
         let listed = desk.service.run(&["dead", "list"]);
@@ -94,7 +94,7 @@ async fn an_event_carries_its_time_truncated_to_microseconds() {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(200);
     desk.subscribe(&json!({ "url": receiver.url, "events": ["*"] }));
-    let (status, answer) = desk.service.post("/events", &event("1969-12-31T23:59:59.9999999+01:00"));
+    let (status, answer) = desk.service.post("/events", &event_body("1969-12-31T23:59:59.9999999+01:00"));
     assert_eq!(status, 202, "{answer}");
     let hit = &receiver.until_hits(1).await[0];
     assert_eq!(hit.content()["timestamp"], "1969-12-31T22:59:59.999999Z");

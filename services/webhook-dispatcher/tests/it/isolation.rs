@@ -9,7 +9,7 @@ use domain::events::Envelope;
 use serde_json::json;
 use testkit::{eventually, eventually_within};
 
-use crate::support::{Desk, PATIENCE, Receiver, all_to, fact};
+use crate::support::{Desk, PATIENCE, Receiver, all_to, event};
 
 /// Answers what it is told to, until it is told otherwise.
 fn changeable(status: u16) -> (Receiver, Arc<AtomicU16>) {
@@ -24,8 +24,8 @@ async fn two_replicas_together_keep_to_a_rate() {
     let _replica = desk.service.replica();
     let receiver = Receiver::answering(200);
     desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "rate_limit_per_second": 10 }));
-    let facts: Vec<Envelope> = (0..80).map(fact).collect();
-    desk.tell(&facts).await;
+    let events: Vec<Envelope> = (0..80).map(event).collect();
+    desk.tell(&events).await;
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success'", 80).await;
     // Half a second's worth may go at once; the other 75 take seven and a half seconds, less what passed between the first
     // claim and its try.
@@ -43,7 +43,7 @@ async fn a_bounded_concurrency_is_never_exceeded() {
     desk.subscribe(
         &json!({ "url": receiver.url, "events": ["*"], "max_concurrency": 2, "timeout_seconds": 30 }),
     );
-    desk.tell(&(0..20).map(fact).collect::<Vec<_>>()).await;
+    desk.tell(&(0..20).map(event).collect::<Vec<_>>()).await;
     desk.until("webhook_deliveries WHERE status IN ('delivering', 'pending')", 20).await;
     receiver.until_hits(2).await;
     assert_eq!(receiver.hits().len(), 2);
@@ -56,10 +56,10 @@ async fn a_failing_endpoint_is_left_alone_and_its_deliveries_keep_their_attempts
     let desk = Desk::open().await;
     let (receiver, answer) = changeable(500);
     let (id, _) = desk.subscribe(&all_to(&receiver));
-    desk.tell(&(0..200).map(fact).collect::<Vec<_>>()).await;
+    desk.tell(&(0..200).map(event).collect::<Vec<_>>()).await;
     desk.until("webhook_subscriptions WHERE circuit_state = 'open' AND circuit_until > now()", 1).await;
     desk.until("webhook_deliveries", 200).await;
-    // What was under way when it opened may still come: ten open it, eight are sent at once, and of each set of facts
+    // What was under way when it opened may still come: ten open it, eight are sent at once, and of each set of events
     // that was accepted meanwhile one is tried.
     let untried = format!("webhook_deliveries WHERE subscription_id = '{id}' AND attempts = 0");
     assert!(desk.count(&untried).await >= 200 - 40, "{} untried", desk.count(&untried).await);
@@ -81,9 +81,9 @@ async fn one_delivery_at_a_time_tries_a_half_open_circuit() {
     let _replica = desk.service.replica();
     let receiver = Receiver::answering(500);
     desk.subscribe(&all_to(&receiver));
-    desk.tell(&(0..50).map(fact).collect::<Vec<_>>()).await;
+    desk.tell(&(0..50).map(event).collect::<Vec<_>>()).await;
     desk.until("webhook_subscriptions WHERE circuit_state = 'open' AND circuit_until > now()", 1).await;
-    // It stays open until all facts are taken in, and what was handed over of them is given back.
+    // It stays open until all events are taken in, and what was handed over of them is given back.
     desk.execute("UPDATE webhook_subscriptions SET circuit_until = now() + interval '1 hour'").await;
     desk.until("webhook_deliveries", 50).await;
     desk.until("webhook_deliveries WHERE status = 'delivering'", 0).await;
@@ -98,7 +98,7 @@ async fn an_overloaded_endpoint_is_left_alone_as_a_whole() {
     let desk = Desk::open().await;
     let (receiver, answer) = changeable(429);
     let (id, _) = desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "max_concurrency": 1 }));
-    desk.tell(&(0..50).map(fact).collect::<Vec<_>>()).await;
+    desk.tell(&(0..50).map(event).collect::<Vec<_>>()).await;
     desk.until("webhook_subscriptions WHERE circuit_state <> 'closed'", 1).await;
     // One answer was enough; after a second, another one is tried.
     let first = receiver.hits().len();
@@ -108,7 +108,7 @@ async fn an_overloaded_endpoint_is_left_alone_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn facts_of_one_key_keep_their_order_and_other_keys_go_on() {
+async fn events_of_one_key_keep_their_order_and_other_keys_go_on() {
     let desk = Desk::open().await;
     let _replica = desk.service.replica();
     // The first request of all fails, whichever key it is of.
@@ -116,9 +116,9 @@ async fn facts_of_one_key_keep_their_order_and_other_keys_go_on() {
     let (id, _) = desk.subscribe(&json!({
         "url": receiver.url, "events": ["*"], "ordered": true, "retry_schedule": [3600],
     }));
-    // Ten facts of each of five keys, the keys taking turns.
-    let facts: Vec<Envelope> = (0..50).map(|number| fact(number % 5)).collect();
-    desk.tell(&facts).await;
+    // Ten events of each of five keys, the keys taking turns.
+    let events: Vec<Envelope> = (0..50).map(|number| event(number % 5)).collect();
+    desk.tell(&events).await;
     let failed = eventually("the first one to fail", async || {
         let hits = receiver.hits();
         Some(hits.first()?.content()["data"]["token_id"].to_string())
@@ -144,25 +144,28 @@ async fn facts_of_one_key_keep_their_order_and_other_keys_go_on() {
     for (key, mut ids) in order {
         // A repeated one is the first of the key that failed.
         ids.dedup();
-        let told: Vec<String> =
-            facts.iter().filter(|told| key.contains(&told.subject)).map(|told| told.id.to_string()).collect();
+        let told: Vec<String> = events
+            .iter()
+            .filter(|told| key.contains(&told.subject))
+            .map(|told| told.id.to_string())
+            .collect();
         assert_eq!(ids, told, "{key}");
     }
     let others = ended.iter().skip(1).position(|key| *key == failed).unwrap();
     assert_eq!(others, 40, "the other keys were done before the failed one was tried again");
 }
 
-/// Facts come in many small sets, as both replicas would like to take them; the one that does dies in the middle.
+/// Events come in many small sets, as both replicas would like to take them; the one that does dies in the middle.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_that_take_facts_in_keep_the_order_in_which_they_were_told() {
+async fn two_replicas_that_take_events_in_keep_the_order_in_which_they_were_told() {
     let mut desk = Desk::open().await;
     let replica = desk.service.replica();
     let receiver = Receiver::answering(200);
     desk.subscribe(&json!({
         "url": receiver.url, "events": ["*"], "ordered": true, "ordering_key": "/user_id", "timeout_seconds": 2,
     }));
-    let facts: Vec<Envelope> = (0..120).map(fact).collect();
-    for (set, part) in facts.chunks(4).enumerate() {
+    let events: Vec<Envelope> = (0..120).map(event).collect();
+    for (set, part) in events.chunks(4).enumerate() {
         desk.tell(part).await;
         if set == 15 {
             receiver.until_hits(10).await;
@@ -180,7 +183,7 @@ async fn two_replicas_that_take_facts_in_keep_the_order_in_which_they_were_told(
     // What was under way to it when the one died came again; it was the last then, too.
     let first: Vec<String> =
         receiver.hits().iter().map(|hit| hit.id().to_owned()).filter(|id| seen.insert(id.clone())).collect();
-    let told: Vec<String> = facts.iter().map(|fact| fact.id.to_string()).collect();
+    let told: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
     assert_eq!(first, told);
 }
 
@@ -205,7 +208,7 @@ async fn a_million_that_wait_for_one_hold_up_no_other() {
     ))
     .await;
     hanging.until_hits(8).await;
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     healthy.until_hits(1).await;
     assert!(hanging.hits().len() <= 8);
     let in_hand = format!("webhook_deliveries WHERE subscription_id = '{stuck}' AND status = 'delivering'");
@@ -213,12 +216,12 @@ async fn a_million_that_wait_for_one_hold_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_of_facts_for_one_endpoint_waits_for_no_lease() {
+async fn a_crowd_of_events_for_one_endpoint_waits_for_no_lease() {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(200);
     desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": 30 }));
-    let facts: Vec<Envelope> = (0..2000).map(fact).collect();
-    desk.tell(&facts).await;
+    let events: Vec<Envelope> = (0..2000).map(event).collect();
+    desk.tell(&events).await;
     // More than may be in hand at once: the fan-out and the claims compete for every place that is free again.
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success' AND attempts = 1", 2000).await;
     assert_eq!(desk.metric("webhook_leases_ended_total").as_deref(), Some("0"));
@@ -237,7 +240,7 @@ async fn waiting_deliveries_are_released_before_their_leases_end() {
     desk.subscribe(
         &json!({ "url": receiver.url, "events": ["*"], "max_concurrency": 1, "timeout_seconds": 30 }),
     );
-    desk.tell(&(0..1000).map(fact).collect::<Vec<Envelope>>()).await;
+    desk.tell(&(0..1000).map(event).collect::<Vec<Envelope>>()).await;
     eventually_within(PATIENCE, "a second claim", async || {
         permits.send(()).unwrap();
         (desk.count("webhook_deliveries WHERE claim > 1").await > 0).then_some(())
@@ -254,13 +257,13 @@ async fn outcome_that_cannot_be_stored_delays_no_other() {
     let (refused, healthy) = (Receiver::answering(418), Receiver::answering(200));
     let (stuck, _) = desk.subscribe(&json!({ "url": refused.url, "events": ["*"], "timeout_seconds": 30 }));
     let (fine, _) = desk.subscribe(&all_to(&healthy));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     refused.until_hits(1).await;
     eventually("the outcome to be given up", async || {
         desk.service.log().contains("outcome not recorded; the delivery is marked failed").then_some(())
     })
     .await;
-    desk.tell(&[fact(2)]).await;
+    desk.tell(&[event(2)]).await;
     desk.until(&format!("webhook_deliveries WHERE subscription_id = '{fine}' AND status = 'success'"), 2)
         .await;
     assert_eq!(
@@ -287,7 +290,7 @@ async fn a_set_that_is_always_refused_is_split_down_to_the_outcome_at_fault() {
         let once = json!({ "url": refused.url, "events": ["*"], "timeout_seconds": 30 });
         let (stuck, _) = desk.subscribe(&once);
         let (fine, _) = desk.subscribe(&all_to(&healthy));
-        desk.tell(&[fact(1), fact(2)]).await;
+        desk.tell(&[event(1), event(2)]).await;
         desk.until_within(
             PATIENCE,
             &format!(
@@ -297,7 +300,7 @@ async fn a_set_that_is_always_refused_is_split_down_to_the_outcome_at_fault() {
             2,
         )
         .await;
-        desk.tell(&[fact(3)]).await;
+        desk.tell(&[event(3)]).await;
         // The two that failed are published as exhausted.
         for (event_type, number) in [("account.connected", 3), ("webhook.delivery_exhausted", 2)] {
             let arrived = format!(

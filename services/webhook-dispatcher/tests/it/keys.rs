@@ -13,7 +13,7 @@ use standardwebhooks::Webhook;
 use testkit::{Program, eventually_within};
 use uuid::Uuid;
 
-use crate::support::{BINARY, Desk, LOCAL, PATIENCE, Receiver, all_to, fact};
+use crate::support::{BINARY, Desk, LOCAL, PATIENCE, Receiver, all_to, event};
 
 pub(crate) const OLD: &str = "old:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 pub(crate) const NEW: &str = "new:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
@@ -61,7 +61,7 @@ async fn keys_are_rotated_through_rolling_restarts() {
     assert_eq!(rotated(), "all rows under key \"new\": 0 values sealed anew\n");
 
     replace(&mut desk, NEW);
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let hits = receiver.until_hits(1).await;
     Webhook::new(&secret).unwrap().verify(&hits[0].body, &hits[0].headers).unwrap();
 }
@@ -96,7 +96,7 @@ async fn a_replica_without_a_key_in_use_blocks_no_other() {
     assert_eq!((answer.status, &problem["code"]), (503, &json!("encryption_key_missing")), "{problem}");
     assert!(!answer.header("retry-after").is_empty());
 
-    desk.tell(&(0..100).map(fact).collect::<Vec<_>>()).await;
+    desk.tell(&(0..100).map(event).collect::<Vec<_>>()).await;
     // The replica without the key may claim a delivery several times, and releases it each time.
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success' AND attempts = 1", 200).await;
     for program in [&desk.service, &good] {
@@ -117,7 +117,7 @@ async fn a_delivery_waits_for_a_missing_key() {
     let opened = keyring("old", 1).open(&place, &sealed).unwrap();
     put(&desk, row, &keyring("lost", 7).seal(&place, &opened).unwrap()).await;
 
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let waiting = format!("webhook_deliveries WHERE subscription_id = '{id}'");
     let named =
         format!("{waiting} AND status = 'pending' AND attempts = 0 AND error_message LIKE '%\"lost\"%'");
@@ -145,7 +145,7 @@ async fn deliveries_to_an_unreadable_endpoint_are_released() {
     let sealed = sealed(&desk, row).await;
     let unreadable = [&sealed[..sealed.len() - 1], &[sealed[sealed.len() - 1] ^ 1]].concat();
     put(&desk, row, &unreadable).await;
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     eventually_within(PATIENCE, "a third claim", async || {
         (desk.count("webhook_deliveries WHERE claim > 2 AND attempts = 0").await == 1).then_some(())
     })
@@ -171,7 +171,7 @@ async fn released_half_open_try_ends_the_wait_of_its_circuit() {
     .execute(&mut *desk.pool.get().await.unwrap())
     .await
     .unwrap();
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let released = "webhook_deliveries d JOIN webhook_subscriptions s ON s.id = d.subscription_id \
                     WHERE d.status = 'pending' AND d.attempts = 0 AND d.claim > 0 \
                         AND s.circuit_state = 'half_open' AND s.circuit_until <= d.updated_at";

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use testkit::{eventually_within, side_by_side, tell};
 
-use crate::support::{Desk, Hit, PATIENCE, Receiver, fact};
+use crate::support::{Desk, Hit, PATIENCE, Receiver, event};
 
-const FACTS: u128 = 20;
+const EVENTS: u128 = 20;
 
 const POINTS: [&str; 9] = [
     "consumer.before_apply",
@@ -36,8 +36,8 @@ async fn panic_at(point: &'static str) -> String {
     let (subscription, _) = desk.subscribe(&subscribed);
     desk.service.kill();
     desk.service.start_to_panic_at(&[point]);
-    let facts: Vec<_> = (0..FACTS).map(fact).collect();
-    desk.tell(&facts).await;
+    let events: Vec<_> = (0..EVENTS).map(event).collect();
+    desk.tell(&events).await;
     let panicked = format!("failpoint {point}");
     eventually_within(PATIENCE, &panicked, async || desk.service.log().contains(&panicked).then_some(()))
         .await;
@@ -47,13 +47,13 @@ async fn panic_at(point: &'static str) -> String {
 
     let hits = receiver.hits();
     let ids: BTreeSet<&str> = hits.iter().map(Hit::id).collect();
-    assert_eq!(ids.len(), 20, "{point}: facts that arrived");
-    assert_eq!(desk.count("webhook_deliveries").await, 20, "{point}: each fact has one delivery");
+    assert_eq!(ids.len(), 20, "{point}: events that arrived");
+    assert_eq!(desk.count("webhook_deliveries").await, 20, "{point}: each event has one delivery");
     let failed = desk.count("delivery_attempts WHERE error_class = 'internal' AND attempt = 1").await;
     assert_eq!(failed, i64::from(point == "webhook.attempt"), "{point}: attempts that count as failed");
     let (status, _) = desk.service.get(&format!("/webhooks/{subscription}"));
     assert_eq!(status, 200, "{point}");
     desk.service.terminate();
     assert_eq!(desk.service.until_ended().code(), Some(0), "{point}: it ends when it is asked to, and well");
-    format!("{point:<30} panicked, {} of {FACTS} arrived, {} repeated", ids.len(), hits.len() - ids.len())
+    format!("{point:<30} panicked, {} of {EVENTS} arrived, {} repeated", ids.len(), hits.len() - ids.len())
 }

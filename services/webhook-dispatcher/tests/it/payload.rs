@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-use crate::support::{Desk, Hit, Receiver, fact};
+use crate::support::{Desk, Hit, Receiver, event};
 
 const TIME: &str = "2026-11-21T08:00:00Z";
 
@@ -41,7 +41,7 @@ fn publish(desk: &Desk, data: &str) -> (u16, Value) {
 
 /// An event of our own services with these bytes of data.
 fn envelope(data: &str) -> Envelope {
-    Envelope { data: RawValue::from_string(data.to_owned()).unwrap(), ..fact(1) }
+    Envelope { data: RawValue::from_string(data.to_owned()).unwrap(), ..event(1) }
 }
 
 /// The bytes of the data in a body of this style.

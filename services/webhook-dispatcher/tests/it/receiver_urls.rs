@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::keys::{NEW, OLD, replace, with};
-use crate::support::{Desk, LOCAL, Receiver, fact};
+use crate::support::{Desk, LOCAL, Receiver, event};
 
 const READ: &str = "webhook-dispatcher:read";
 const WRITE: &str = "webhook-dispatcher:write";
@@ -101,7 +101,7 @@ async fn answers_that_repeat_what_is_sealed_are_redacted() {
     let (id, _) = desk.subscribe(&json!({
         "url": url, "events": ["*"], "retry_count": 0, "headers": { "Authorization": "Bearer tajne-slowo" },
     }));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     desk.delivery(&id, "failed").await;
     desk.service.token = desk.service.issue(READ);
     let failed = desk.delivery(&id, "failed").await;
@@ -122,7 +122,7 @@ async fn no_error_of_an_attempt_repeats_path_or_query() {
     let wish =
         json!({ "url": format!("http://{address}/hook?token=tajne"), "events": ["*"], "retry_count": 0 });
     let (id, _) = desk.subscribe(&wish);
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let failed = desk.delivery(&id, "failed").await;
     assert!(!failed.to_string().contains("tajne"), "{failed}");
     assert!(!desk.service.log().contains("tajne"), "{}", desk.service.log());
@@ -140,6 +140,6 @@ async fn a_url_sealed_with_a_rotated_key_is_still_used() {
     assert!(rotated.status.success(), "{rotated:?}");
     replace(&mut desk, NEW);
     assert_eq!(desk.service.get(&format!("/webhooks/{id}")).1["url"], url);
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     assert_eq!(receiver.until_hits(1).await[0].target, "/hooks?token=tajne");
 }

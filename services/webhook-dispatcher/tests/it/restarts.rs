@@ -6,7 +6,7 @@ use domain::events::Envelope;
 use serde_json::json;
 use testkit::eventually;
 
-use crate::support::{Desk, LOCAL, PATIENCE, Receiver, fact};
+use crate::support::{Desk, LOCAL, PATIENCE, Receiver, event};
 
 /// Longer than the test waits for any other condition than the end of a lease.
 const TIMEOUT_SECONDS: u32 = 30;
@@ -17,7 +17,7 @@ async fn leased_deliveries_are_released_at_the_stop() {
     let receiver = Receiver::answering(200);
     receiver.close_gate();
     desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": TIMEOUT_SECONDS }));
-    desk.tell(&(0..100).map(fact).collect::<Vec<Envelope>>()).await;
+    desk.tell(&(0..100).map(event).collect::<Vec<Envelope>>()).await;
     // Eight requests are in flight, and the other deliveries are leased.
     receiver.until_hits(8).await;
     desk.until("webhook_deliveries WHERE status = 'delivering'", 100).await;
@@ -48,8 +48,8 @@ async fn rolling_restart_repeats_nothing() {
     for round in 0..4 {
         let before = receiver.hits().len();
         for _ in 0..10 {
-            let facts: Vec<Envelope> = (0..50).map(|_| fact(1)).collect();
-            desk.tell(&facts).await;
+            let events: Vec<Envelope> = (0..50).map(|_| event(1)).collect();
+            desk.tell(&events).await;
             told += 50;
         }
         receiver.until_hits(before + 1).await;
@@ -67,10 +67,10 @@ async fn kill_repeats_no_more_than_the_window() {
     let mut desk = Desk::open_with(&[&LOCAL[..], &[("WEBHOOK_MAX_WINDOW", "3")]].concat()).await;
     let receiver = Receiver::answering(200);
     desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "timeout_seconds": TIMEOUT_SECONDS }));
-    desk.tell(&(0..20).map(fact).collect::<Vec<Envelope>>()).await;
+    desk.tell(&(0..20).map(event).collect::<Vec<Envelope>>()).await;
     desk.until("webhook_deliveries WHERE status = 'success'", 20).await;
     receiver.close_gate();
-    desk.tell(&(0..100).map(fact).collect::<Vec<Envelope>>()).await;
+    desk.tell(&(0..100).map(event).collect::<Vec<Envelope>>()).await;
     desk.until("webhook_deliveries", 120).await;
     receiver.until_hits(23).await;
     let window =

@@ -6,7 +6,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-use crate::support::{Desk, Receiver, all_to, fact};
+use crate::support::{Desk, Receiver, all_to, event};
 
 /// A certificate of its own making and its key, as PEM.
 fn identity() -> (String, String) {
@@ -52,7 +52,7 @@ async fn everything_set_is_shown_changed_and_taken_away_but_for_what_is_secret()
         (&changed["header_names"], &changed["rate_limit_per_second"]),
         (&shown["header_names"], &json!(500))
     );
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let hit = &receiver.until_hits(1).await[0];
     assert_eq!(
         (&hit.headers["x-tenant"], &hit.headers["authorization"]),
@@ -111,7 +111,7 @@ async fn a_replaced_secret_signs_too_until_its_time_is_over() {
     );
     let third = rotated["secret"].as_str().unwrap().to_owned();
 
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let hit = &receiver.until_hits(1).await[0];
     assert_eq!(hit.headers["webhook-signature"].to_str().unwrap().split(' ').count(), 3);
     for secret in [&first, &second, &third] {
@@ -124,7 +124,7 @@ async fn a_replaced_secret_signs_too_until_its_time_is_over() {
     let fourth = rotated["secret"].as_str().unwrap().to_owned();
     let signs = async |secret: &str| {
         let before = receiver.hits().len();
-        desk.tell(&[fact(2)]).await;
+        desk.tell(&[event(2)]).await;
         let hits = receiver.until_hits(before + 1).await;
         Webhook::new(secret).unwrap().verify(&hits[before].body, &hits[before].headers).is_ok()
     };

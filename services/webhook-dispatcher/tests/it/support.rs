@@ -1,4 +1,4 @@
-//! The service, somebody who tells facts, and receivers.
+//! The service, somebody who tells events, and receivers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl Desk {
         let rabbitmq = Proxy::before(vhost.url().expose_secret());
         let service = start(&postgres, &rabbitmq, settings);
         let stop = CancellationToken::new();
-        // Facts are told as another service would tell them. Nothing is lost before the queue is bound: the
+        // Events are told as another service would tell them. Nothing is lost before the queue is bound: the
         // relay's rows wait.
         let broker = Broker::new(vhost.url(), "teller").unwrap();
         let relay = Relay::new("teller", database.url().clone(), broker);
@@ -76,9 +76,9 @@ impl Desk {
         Self { service, pool, postgres, rabbitmq, database, vhost, _stop: stop.drop_guard() }
     }
 
-    pub(crate) async fn tell(&self, facts: &[Envelope]) {
+    pub(crate) async fn tell(&self, events: &[Envelope]) {
         let told: Result<(), pg::Error> =
-            self.pool.transaction(async |conn| messaging::outbox::push(conn, facts).await).await;
+            self.pool.transaction(async |conn| messaging::outbox::push(conn, events).await).await;
         told.unwrap();
     }
 
@@ -140,8 +140,8 @@ impl Desk {
     }
 }
 
-/// A fact about an account.
-pub(crate) fn fact(number: u128) -> Envelope {
+/// An event about an account.
+pub(crate) fn event(number: u128) -> Envelope {
     let event = AccountConnected {
         token_id: TokenId::from(Uuid::from_u128(number)),
         user_id: "sklep-ząbek".to_owned(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::support::{Desk, PATIENCE, Receiver, fact};
+use crate::support::{Desk, PATIENCE, Receiver, event};
 
 /// Rate of a throttling receiver in requests a second, and the size of its burst.
 const RATE: f64 = 5.0;
@@ -30,8 +30,8 @@ async fn gets_all(retry_after: Option<&'static str>) {
     let receiver = throttling(retry_after);
     // The first attempt used is the last.
     let (id, _) = desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "retry_count": 0 }));
-    let facts: Vec<Envelope> = (0..100).map(fact).collect();
-    desk.tell(&facts).await;
+    let events: Vec<Envelope> = (0..100).map(event).collect();
+    desk.tell(&events).await;
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success' AND attempts = 1", 100).await;
 
     let tries = i64::try_from(receiver.hits().len()).unwrap();
@@ -60,7 +60,7 @@ async fn throttling_uses_no_attempt_until_76_hours_have_passed() {
         let receiver = Receiver::new(move |_| (status, retry_after.map(str::to_owned)));
         let wish = json!({ "url": receiver.url, "events": ["account.*"], "retry_count": 0 });
         let (id, _) = desk.subscribe(&wish);
-        desk.tell(&[fact(1)]).await;
+        desk.tell(&[event(1)]).await;
         let throttled = desk.delivery(&id, "pending").await;
         assert_eq!((&throttled["attempts"], &throttled["response_status"]), (&json!(0), &json!(status)));
         assert_eq!(throttled["tries"][0]["response_status"], status);
@@ -100,7 +100,7 @@ async fn unavailable_receiver_without_retry_after_uses_attempts() {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(503);
     let (id, _) = desk.subscribe(&json!({ "url": receiver.url, "events": ["*"], "retry_count": 0 }));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     assert_eq!(desk.delivery(&id, "failed").await["attempts"], 1);
 }
 
@@ -112,7 +112,7 @@ async fn retry_after_never_shortens_the_schedule() {
         let wish = json!({ "url": receiver.url, "events": ["account.*"], "retry_schedule": [wait] });
         let (id, _) = desk.subscribe(&wish);
         let before = OffsetDateTime::now_utc();
-        desk.tell(&[fact(1)]).await;
+        desk.tell(&[event(1)]).await;
         let waiting = desk.delivery(&id, "pending").await;
         let at = moment(&waiting).unwrap();
         assert!(at >= before + time::Duration::seconds(least), "{at} for {retry_after} and {wait}");
@@ -133,7 +133,7 @@ async fn next_attempt_at_is_the_time_of_the_next_request() {
     let wish =
         json!({ "url": receiver.url, "events": ["*"], "retry_schedule": [3600], "rate_limit_per_second": 1 });
     let (id, _) = desk.subscribe(&wish);
-    desk.tell(&[fact(1), fact(2)]).await;
+    desk.tell(&[event(1), event(2)]).await;
     desk.until("webhook_deliveries WHERE status = 'pending' AND attempts = 1", 2).await;
     let list = || {
         let (_, page) = desk.service.get(&format!("/webhooks/{id}/deliveries"));

@@ -1,9 +1,9 @@
-//! What others are told of webhooks that do not arrive: by facts, and by alerts.
+//! What others are told of webhooks that do not arrive: by events, and by alerts.
 
 use serde_json::{Value, json};
 use testkit::{Telegram, eventually, side_by_side, tell};
 
-use crate::support::{Desk, LOCAL, Receiver, all_to, fact};
+use crate::support::{Desk, LOCAL, Receiver, all_to, event};
 
 const EXHAUSTED: &str = "webhook.delivery_exhausted";
 const DISABLED: &str = "webhook.subscription_disabled";
@@ -20,14 +20,14 @@ const POINTS: [&str; 6] = [
     "consumer.before_acknowledge",
 ];
 
-/// Facts of one type that came to a receiver.
+/// Events of one type that came to a receiver.
 fn heard(receiver: &Receiver, kind: &str) -> Vec<Value> {
     let contents = receiver.hits().into_iter().map(|hit| hit.content());
     contents.filter(|content| content["type"] == kind).map(|content| content["data"].clone()).collect()
 }
 
 async fn until_heard(receiver: &Receiver, kind: &str, number: usize) -> Vec<Value> {
-    eventually(&format!("{number} facts {kind}"), async || {
+    eventually(&format!("{number} events {kind}"), async || {
         let heard = heard(receiver, kind);
         (heard.len() >= number).then_some(heard)
     })
@@ -71,7 +71,7 @@ async fn a_delivery_that_is_given_up_is_told_to_whom_it_concerns_and_there_is_an
     }
     let (id, _) = desk.subscribe(&never_again(&failing, "*"));
     desk.service.token = service;
-    let told = fact(1);
+    let told = event(1);
     desk.tell(std::slice::from_ref(&told)).await;
 
     let data = until_heard(&of_jan, EXHAUSTED, 1).await.remove(0);
@@ -88,10 +88,10 @@ async fn a_delivery_that_is_given_up_is_told_to_whom_it_concerns_and_there_is_an
     desk.until("webhook_deliveries WHERE event_type = 'webhook.test' AND status = 'failed'", 1).await;
 
     // Whatever was told before this one was taken in before it.
-    desk.tell(&[fact(2)]).await;
+    desk.tell(&[event(2)]).await;
     desk.until("webhook_deliveries WHERE event_type = 'account.connected' AND status = 'failed'", 2).await;
     desk.until(&format!("messages WHERE type = '{EXHAUSTED}'"), 2).await;
-    assert_eq!(desk.count("messages WHERE type LIKE 'webhook.%'").await, 3, "two facts and a test");
+    assert_eq!(desk.count("messages WHERE type LIKE 'webhook.%'").await, 3, "two events and a test");
     assert_eq!(heard(&of_anna, EXHAUSTED), Vec::<Value>::new(), "another user's");
     assert_eq!(heard(&failing, EXHAUSTED), Vec::<Value>::new(), "it never hears of itself");
 }
@@ -110,16 +110,16 @@ async fn die_at(point: &'static str) -> String {
     desk.subscribe(&json!({ "url": ear.url, "events": ["webhook.*"], "timeout_seconds": 1 }));
     desk.service.kill();
     desk.service.start_to_die_at(point);
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     eventually(&format!("the death at {point}"), async || desk.service.has_died_at(point).then_some(()))
         .await;
     desk.service.start_again();
     desk.until("webhook_deliveries WHERE status = 'success'", 1).await;
     // What is told after it is taken in after it: a second one would have been there before.
-    desk.tell(&[fact(2)]).await;
+    desk.tell(&[event(2)]).await;
     desk.until("webhook_deliveries WHERE status = 'success'", 2).await;
-    let facts = format!("messages WHERE type = '{EXHAUSTED}'");
-    assert_eq!(desk.count(&facts).await, 2, "{point}: one for each delivery");
+    let events = format!("messages WHERE type = '{EXHAUSTED}'");
+    assert_eq!(desk.count(&events).await, 2, "{point}: one for each delivery");
     assert_eq!(desk.count("webhook_deliveries WHERE status = 'failed'").await, 2, "{point}");
     format!("{point:<30} died, told once")
 }
@@ -141,14 +141,14 @@ async fn five_days_of_nothing_but_failures_disable_a_subscription_and_people_are
         );
         desk.execute(&moved).await;
     };
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     desk.until(failed, 1).await;
     begun("4 days 23 hours").await;
-    desk.tell(&[fact(2)]).await;
+    desk.tell(&[event(2)]).await;
     desk.until(failed, 2).await;
     assert_eq!(desk.service.get(&path).1["is_active"], true);
     begun("5 days").await;
-    desk.tell(&[fact(3)]).await;
+    desk.tell(&[event(3)]).await;
     desk.until(failed, 3).await;
 
     let (_, shown) = desk.service.get(&path);
@@ -163,7 +163,7 @@ async fn five_days_of_nothing_but_failures_disable_a_subscription_and_people_are
     );
     let texts = until_texts(&telegram, 1).await;
     assert!(texts[0].contains("Magazyn") && texts[0].contains("five days"), "{texts:?}");
-    desk.tell(&[fact(4)]).await;
+    desk.tell(&[event(4)]).await;
     assert_eq!(
         desk.delivery(&id, "skipped").await["error_message"],
         "the receiver has only failed for five days"
@@ -174,7 +174,7 @@ async fn five_days_of_nothing_but_failures_disable_a_subscription_and_people_are
     let texts = until_texts(&telegram, 2).await;
     assert!(texts[1].contains("Magazyn"), "{texts:?}");
     desk.until("alerts WHERE kind = 'webhook_disabled' AND cleared_at IS NOT NULL", 1).await;
-    desk.tell(&[fact(5)]).await;
+    desk.tell(&[event(5)]).await;
     desk.until(failed, 4).await;
     assert_eq!(desk.service.get(&path).1["is_active"], true);
 }
@@ -188,7 +188,7 @@ async fn a_receiver_that_is_gone_is_told_of_once_however_many_were_under_way() {
     let url = gone.url.replace("/hooks", "/hooks?token=tajne");
     let (id, _) = desk.subscribe(&json!({ "url": url, "events": ["account.*"] }));
     desk.subscribe(&json!({ "url": ear.url, "events": ["webhook.*"] }));
-    desk.tell(&(0..8).map(fact).collect::<Vec<_>>()).await;
+    desk.tell(&(0..8).map(event).collect::<Vec<_>>()).await;
     gone.until_hits(8).await;
     gone.open_gate();
     assert_eq!(until_heard(&ear, EXHAUSTED, 8).await.len(), 8);
@@ -201,7 +201,7 @@ async fn a_receiver_that_is_gone_is_told_of_once_however_many_were_under_way() {
 
     // A second time is a second time.
     desk.service.patch(&format!("/webhooks/{id}"), &json!({ "is_active": true }));
-    desk.tell(&[fact(9)]).await;
+    desk.tell(&[event(9)]).await;
     assert_eq!(until_heard(&ear, DISABLED, 2).await[1]["number"], 2);
     // Removed, it concerns nobody any more.
     desk.until("alerts WHERE cleared_at IS NULL", 1).await;

@@ -15,12 +15,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use web::{Authenticator, Server};
 
-use crate::support::{Desk, LOCAL, Receiver, all_to, fact};
+use crate::support::{Desk, LOCAL, Receiver, all_to, event};
 
 const CALLER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLERS_SPAN: &str = "00f067aa0ba902b7";
 
-/// The test process is the service that tells facts: its spans go to the collector too.
+/// The test process is the service that tells events: its spans go to the collector too.
 fn trace_this_process(collector: &Collector) {
     let traces = Traces::start(Some(Settings {
         endpoint: collector.url().parse().unwrap(),
@@ -37,11 +37,11 @@ fn trace_this_process(collector: &Collector) {
     tracing_subscriber::registry().with(traces.layer().with_filter(spans)).init();
 }
 
-/// A service with one route that tells `facts` facts in one transaction.
+/// A service with one route that tells `events` events in one transaction.
 fn tell_by_http(pool: pg::Pool, stop: &CancellationToken) -> String {
     let server = Server::new(Authenticator::new("teller").insecure_local(true))
         .routes(move |config| {
-            config.app_data(routes::Data::new(pool.clone())).route("/tell/{facts}", routes::post().to(tell));
+            config.app_data(routes::Data::new(pool.clone())).route("/tell/{events}", routes::post().to(tell));
         })
         .bind((Ipv4Addr::LOCALHOST, 0))
         .unwrap();
@@ -50,9 +50,9 @@ fn tell_by_http(pool: pg::Pool, stop: &CancellationToken) -> String {
     url
 }
 
-async fn tell(pool: routes::Data<pg::Pool>, facts: routes::Path<u32>) -> HttpResponse {
-    let facts: Vec<_> = (0..*facts).map(|number| fact(number.into())).collect();
-    let told: Result<(), pg::Error> = pool.transaction(async |conn| outbox::push(conn, &facts).await).await;
+async fn tell(pool: routes::Data<pg::Pool>, events: routes::Path<u32>) -> HttpResponse {
+    let events: Vec<_> = (0..*events).map(|number| event(number.into())).collect();
+    let told: Result<(), pg::Error> = pool.transaction(async |conn| outbox::push(conn, &events).await).await;
     told.unwrap();
     HttpResponse::NoContent().finish()
 }
@@ -79,18 +79,18 @@ async fn a_request_and_every_webhook_it_causes_are_one_trace() {
     let stop = CancellationToken::new();
     let tell = tell_by_http(desk.pool.clone(), &stop);
 
-    // One fact, then two that the dispatcher may take in one batch.
+    // One event, then two that the dispatcher may take in one batch.
     let (user_agent, timeout) = ("caller".to_owned(), Duration::from_secs(20));
     let client = egress::client(&egress::Settings { user_agent, connect_timeout: timeout, timeout }).unwrap();
-    for facts in [1, 2] {
+    for events in [1, 2] {
         let request = client
-            .post(format!("{tell}/{facts}"))
+            .post(format!("{tell}/{events}"))
             .header("traceparent", format!("00-{CALLER}-{CALLERS_SPAN}-01"))
             .header("tracestate", "shop=1");
         assert_eq!(request.send().await.unwrap().status(), 204);
     }
     let hits = receiver.until_hits(3).await;
-    let requests = until(&collector, "POST /api/v1/tell/{facts}", 2).await;
+    let requests = until(&collector, "POST /api/v1/tell/{events}", 2).await;
     let processed = until(&collector, "process webhook-dispatcher.events", 3).await;
     let posted = until(&collector, "POST webhook", 3).await;
 
@@ -107,8 +107,8 @@ async fn a_request_and_every_webhook_it_causes_are_one_trace() {
         assert!(posted.iter().any(|span| parent == format!("00-{CALLER}-{}-01", span.id)), "{parent}");
         assert_eq!(hit.headers["tracestate"], "shop=1");
     }
-    // A fact that somebody tells without a trace begins one where it is taken in.
-    desk.tell(&[fact(3)]).await;
+    // An event that somebody tells without a trace begins one where it is taken in.
+    desk.tell(&[event(3)]).await;
     let parent = receiver.until_hits(4).await[3].headers["traceparent"].to_str().unwrap().to_owned();
     let (posted, taken_in) = eventually("a trace of its own", async || {
         let spans = collector.spans();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use testkit::tell;
 
-use crate::support::{Desk, Hit, Receiver, all_to, fact};
+use crate::support::{Desk, Hit, Receiver, all_to, event};
 use crate::verify_v1a::is_genuine;
 
 /// The folder the libraries were installed in.
@@ -167,7 +167,7 @@ async fn who_verifies_lets_pass_what_is_sent_and_nothing_else() {
         desk.service.post(&format!("/webhooks/{id}/rotate-secret"), &wish).1
     };
     let (symmetric, last) = (rotate("v1"), rotate("v1a"));
-    desk.tell(&[fact(1)]).await;
+    desk.tell(&[event(1)]).await;
     let retried = rotated.until_hits(2).await;
     let mut asked = cases("the standard's", &plain.until_hits(1).await[0], &[&secret]);
     asked.extend(cases("the first try after a rotation", &retried[0], &[&second, &first]));

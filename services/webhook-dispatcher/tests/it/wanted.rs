@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use testkit::eventually_within;
 
-use crate::support::{Desk, Receiver, all_to, fact};
+use crate::support::{Desk, Receiver, all_to, event};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_filter_leaves_out_is_counted() {
@@ -22,7 +22,7 @@ async fn what_a_filter_leaves_out_is_counted() {
     let (id, _) = desk.subscribe(&json!({ "url": some.url, "events": ["account.*"], "filter": filter }));
     desk.subscribe(&all_to(&all));
     assert_eq!(desk.service.get(&format!("/webhooks/{id}")).1["filter"], filter);
-    desk.tell(&(0..100).map(fact).collect::<Vec<Envelope>>()).await;
+    desk.tell(&(0..100).map(event).collect::<Vec<Envelope>>()).await;
     desk.until("webhook_deliveries WHERE status = 'success'", 108).await;
     let mut sellers: Vec<u32> = some
         .hits()
@@ -130,7 +130,7 @@ async fn data_with_u0000_are_delivered_as_they_are() {
     let receiver = Receiver::answering(200);
     let wish = json!({ "url": receiver.url, "events": ["*"], "ordered": true, "ordering_key": "/user_id" });
     let (id, _) = desk.subscribe(&wish);
-    let mut event = fact(1);
+    let mut event = event(1);
     event.data = RawValue::from_string(r#"{"user_id":"a\u0000b","\u0000":1}"#.to_owned()).unwrap();
     desk.tell(&[event]).await;
     desk.delivery(&id, "success").await;
@@ -145,7 +145,7 @@ async fn what_waits_for_an_earlier_one_of_its_key_is_shown_as_blocked() {
     let receiver = Receiver::answering(500);
     let wish = json!({ "url": receiver.url, "events": ["*"], "ordered": true, "ordering_key": "/user_id" });
     let (id, _) = desk.subscribe(&wish);
-    desk.tell(&(0..3).map(fact).collect::<Vec<Envelope>>()).await;
+    desk.tell(&(0..3).map(event).collect::<Vec<Envelope>>()).await;
     desk.until("webhook_deliveries", 3).await;
     desk.execute(
         "UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now() + interval '1 day'",

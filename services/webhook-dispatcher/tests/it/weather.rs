@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use testkit::{Proxy, eventually_within, tell};
 
-use crate::support::{Desk, Receiver, all_to, fact};
+use crate::support::{Desk, Receiver, all_to, event};
 
 /// Waiting for a free connection may take 10 s, and pauses between tries as long.
 const HEALED: Duration = Duration::from_mins(1);
-const FACTS: i64 = 600;
+const EVENTS: i64 = 600;
 
 async fn weather(name: &str, worsen: impl Fn(&Proxy)) {
     let desk = Desk::open().await;
     let receiver = Receiver::answering(200);
     desk.subscribe(&all_to(&receiver));
     let proxy = if name == "postgres" { &desk.postgres } else { &desk.rabbitmq };
-    let facts: Vec<_> = (0..FACTS.unsigned_abs().into()).map(fact).collect();
-    let (before, after) = facts.split_at(facts.len() / 2);
+    let events: Vec<_> = (0..EVENTS.unsigned_abs().into()).map(event).collect();
+    let (before, after) = events.split_at(events.len() / 2);
     desk.tell(before).await;
     receiver.until_hits(10).await;
 
@@ -32,8 +32,8 @@ async fn weather(name: &str, worsen: impl Fn(&Proxy)) {
     proxy.pass();
     // What was held back may belong to nobody any more.
     proxy.cut();
-    eventually_within(HEALED, "every fact to be delivered", async || {
-        (desk.count("webhook_deliveries WHERE status = 'success'").await == FACTS).then_some(())
+    eventually_within(HEALED, "every event to be delivered", async || {
+        (desk.count("webhook_deliveries WHERE status = 'success'").await == EVENTS).then_some(())
     })
     .await;
     eventually_within(HEALED, "it to be ready again", async || {
@@ -44,10 +44,10 @@ async fn weather(name: &str, worsen: impl Fn(&Proxy)) {
 
     let hits = receiver.hits();
     let ids: BTreeSet<&str> = hits.iter().map(super::support::Hit::id).collect();
-    assert_eq!(ids.len(), facts.len(), "all arrived");
+    assert_eq!(ids.len(), events.len(), "all arrived");
     // A delivery sent and not recorded when the network broke is sent again: so many may be in doubt.
-    assert!(hits.len() <= facts.len() + 128, "{} requests for {} facts", hits.len(), facts.len());
-    tell(&format!("{name}: {} facts, {} requests", ids.len(), hits.len()));
+    assert!(hits.len() <= events.len() + 128, "{} requests for {} events", hits.len(), events.len());
+    tell(&format!("{name}: {} events, {} requests", ids.len(), hits.len()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

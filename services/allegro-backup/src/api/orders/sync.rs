@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use domain::{TaskId, TokenId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, ApiPath, ApiQuery, Caller, Once, Problem, RequestId};
+use web::{Answer, ApiPath, ApiQuery, Caller, Idempotent, Problem, RequestId};
 
 use super::super::problems::{NO_ACCOUNT, connected};
 use super::path::OrderOfUser;
@@ -40,12 +40,12 @@ pub(crate) async fn start(
     state: Data<State>,
     caller: Caller,
     request_id: RequestId,
-    once: Once,
+    idempotent: Idempotent,
     path: ApiPath<OrderOfUser>,
     ApiQuery(account): ApiQuery<Account>,
 ) -> Result<HttpResponse, Problem> {
     // The account may be gone since.
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let order = path.find(&state, &caller, account.token_id).await?;
@@ -53,11 +53,12 @@ pub(crate) async fn start(
         refetch::account(&state, order.token_id()).await.map_err(|error| Problem::database(&error))?;
     let account = account.ok_or_else(|| Problem::new(&NO_ACCOUNT))?;
     connected(&account)?;
-    once.run(async |conn| {
-        let by = (caller.subject.as_str(), request_id.as_str());
-        let task = refetch::start(conn, &state, &account, &order.allegro_order_id, by).await;
-        let task_id = task.map_err(|error| Problem::database(&error))?;
-        Answer::accepted(&Asked { task_id })
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let by = (caller.subject.as_str(), request_id.as_str());
+            let task = refetch::start(conn, &state, &account, &order.allegro_order_id, by).await;
+            let task_id = task.map_err(|error| Problem::database(&error))?;
+            Answer::accepted(&Asked { task_id })
+        })
+        .await
 }

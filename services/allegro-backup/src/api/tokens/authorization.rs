@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tasks::http::{TASK_NOT_FOUND, TaskView};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Once, Problem, RequestId};
+use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Idempotent, Problem, RequestId};
 
 use super::{check_name, read_user_id};
 use crate::api::problems::{self, AUTHORIZATION_NOT_FOUND};
@@ -128,7 +128,7 @@ pub(crate) async fn initialize(
     state: Data<State>,
     caller: Caller,
     request_id: RequestId,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(wish): ApiJson<Initialize>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
@@ -136,7 +136,7 @@ pub(crate) async fn initialize(
     check_name(&mut errors, wish.account_name.as_deref());
     errors.finish()?;
     let user_id = user_id.map_err(|error| Problem::internal(&error))?;
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let code = connect::ask(&state).await.map_err(|error| problems::allegro(&error))?;
@@ -146,12 +146,13 @@ pub(crate) async fn initialize(
         requested_by: &caller.subject,
         correlation_id: request_id.as_str(),
     };
-    once.run(async |conn| {
-        let begun = connect::begin(conn, &state, &wish, code.clone()).await;
-        let begun = begun.map_err(|error| problems::allegro(&error))?;
-        Answer::accepted(&Initialized::from(begun))
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let begun = connect::begin(conn, &state, &wish, code.clone()).await;
+            let begun = begun.map_err(|error| problems::allegro(&error))?;
+            Answer::accepted(&Initialized::from(begun))
+        })
+        .await
 }
 
 /// How connecting goes, by the authorization's id or by Allegro's device code.

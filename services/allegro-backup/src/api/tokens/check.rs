@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use domain::TokenId;
 use serde::Serialize;
 use utoipa::ToSchema;
-use web::{Answer, ApiPath, Caller, Once, Problem};
+use web::{Answer, ApiPath, Caller, Idempotent, Problem};
 
 use super::view::TokenView;
 use super::visible;
@@ -40,15 +40,15 @@ pub(crate) struct ValidationView {
 pub(crate) async fn refresh(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     token_id: ApiPath<TokenId>,
 ) -> Result<HttpResponse, Problem> {
     let found = visible(&state, &caller, *token_id).await?;
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let refreshed = access::refresh_now(&state, &found).await.map_err(|error| problems::allegro(&error))?;
-    once.run(async |_conn| Answer::ok(&TokenView::from(&refreshed))).await
+    idempotent.run(async |_conn| Answer::ok(&TokenView::from(&refreshed))).await
 }
 
 /// Asks Allegro whether it takes the account's token, and refreshes it when it must be.
@@ -60,11 +60,11 @@ pub(crate) async fn refresh(
 pub(crate) async fn validate(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     token_id: ApiPath<TokenId>,
 ) -> Result<HttpResponse, Problem> {
     let found = visible(&state, &caller, *token_id).await?;
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let checked = accounts::validate(&state, &found).await.map_err(|error| problems::allegro(&error))?;
@@ -73,5 +73,5 @@ pub(crate) async fn validate(
         was_refreshed: checked.was_refreshed,
         token: TokenView::from(&checked.account),
     };
-    once.run(async |_conn| Answer::ok(&view)).await
+    idempotent.run(async |_conn| Answer::ok(&view)).await
 }

@@ -6,7 +6,7 @@ use domain::TokenId;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
-use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Once, Problem, RequestId};
+use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Idempotent, Problem, RequestId};
 
 use super::view::TokenView;
 use super::{check_name, read_user_id, visible};
@@ -78,7 +78,7 @@ pub(crate) async fn create(
     state: Data<State>,
     caller: Caller,
     request_id: RequestId,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(wish): ApiJson<NewToken>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
@@ -87,7 +87,7 @@ pub(crate) async fn create(
     check_tokens(&mut errors, Some(&wish.access_token), Some(&wish.refresh_token));
     errors.finish()?;
     let user_id = user_id.map_err(|error| Problem::internal(&error))?;
-    if let Some(answer) = once.answered().await? {
+    if let Some(answer) = idempotent.answered().await? {
         return Ok(answer);
     }
     let NewToken { access_token, refresh_token, expires_in, .. } = wish;
@@ -98,13 +98,14 @@ pub(crate) async fn create(
         allegro_seller_id: &me.id,
         allegro_login: &me.login,
     };
-    once.run(async |conn| {
-        let asked = asked(&caller, &request_id);
-        let account = accounts::connect(conn, &state, &identity, &pair, asked).await;
-        let account = account.map_err(|error| problems::allegro(&error.into()))?;
-        Answer::created(&TokenView::from(&account))
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let asked = asked(&caller, &request_id);
+            let account = accounts::connect(conn, &state, &identity, &pair, asked).await;
+            let account = account.map_err(|error| problems::allegro(&error.into()))?;
+            Answer::created(&TokenView::from(&account))
+        })
+        .await
 }
 
 /// Changes an account: its name, its tokens, or both.

@@ -41,7 +41,7 @@ pub(crate) async fn orders(
     )
     .bind::<Array<Text>, _>(ids.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
-    let rows: Vec<OrderRow> = pg::kept(statement).load(conn).await?;
+    let rows: Vec<OrderRow> = pg::prepared(statement).load(conn).await?;
     let state = |row: OrderRow| {
         let cancelled_for = row.cancelled_for.into_iter().map(TokenId::from).collect();
         let version = if row.is_new { 0 } else { row.version };
@@ -60,7 +60,7 @@ pub(crate) async fn operations(
         OperationRow::columns("o"),
     ))
     .bind::<Array<Text>, _>(orders.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>());
-    let rows: Vec<OperationRow> = pg::kept(statement).load(conn).await?;
+    let rows: Vec<OperationRow> = pg::prepared(statement).load(conn).await?;
     rows.into_iter().map(Operation::try_from).collect()
 }
 
@@ -108,7 +108,7 @@ struct NeverRow {
 pub(crate) async fn never(conn: &mut pg::Connection, lines: &[&str]) -> Result<HashSet<String>, pg::Error> {
     let statement = sql_query("SELECT line_item_id FROM cancelled_lines WHERE line_item_id = ANY ($1)")
         .bind::<Array<Text>, _>(lines);
-    let rows: Vec<NeverRow> = pg::kept(statement).load(conn).await?;
+    let rows: Vec<NeverRow> = pg::prepared(statement).load(conn).await?;
     Ok(rows.into_iter().map(|row| row.line_item_id).collect())
 }
 
@@ -124,7 +124,7 @@ async fn moved(
          WHERE {which} AND s.kind = 'sale'",
     ))
     .bind::<Array<Text>, _>(names);
-    let rows: Vec<SoldRow> = pg::kept(statement).load(conn).await?;
+    let rows: Vec<SoldRow> = pg::prepared(statement).load(conn).await?;
     let sold = |row: SoldRow| {
         let sku = Sku::parse(&row.sku);
         let sku = sku.map_err(|_invalid| pg::Error::corrupt("stock_movements", row.id, "sku"))?;
@@ -170,14 +170,14 @@ pub(crate) async fn levels(
     .bind::<Array<Text>, _>(&skus)
     .bind::<Array<Text>, _>(&warehouses)
     .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     let statement = sql_query(
         "SELECT sku, warehouse, on_hand, allows_negative, low_threshold, is_low, version FROM stock_levels \
          WHERE (sku, warehouse) IN (SELECT * FROM unnest($1, $2)) ORDER BY sku, warehouse FOR UPDATE",
     )
     .bind::<Array<Text>, _>(&skus)
     .bind::<Array<Text>, _>(&warehouses);
-    let rows: Vec<LevelRow> = pg::kept(statement).load(conn).await?;
+    let rows: Vec<LevelRow> = pg::prepared(statement).load(conn).await?;
     let level = |row: LevelRow| {
         let id = || format!("{}/{}", row.sku, row.warehouse);
         let sku = Sku::parse(&row.sku).map_err(|_invalid| pg::Error::corrupt("stock_levels", id(), "sku"))?;

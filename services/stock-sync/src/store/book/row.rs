@@ -75,7 +75,6 @@ impl OperationRow {
     pub(crate) fn columns(alias: &str) -> String {
         COLUMNS.map(|column| format!("{alias}.{column}")).join(", ")
     }
-
 }
 
 impl TryFrom<OperationRow> for Operation {

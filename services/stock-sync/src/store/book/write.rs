@@ -46,7 +46,7 @@ async fn orders(conn: &mut pg::Connection, book: &Book) -> Result<(), pg::Error>
     .bind::<Array<Text>, _>(changed.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(changed.iter().map(|(_, it)| it.version).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(changed.iter().map(|(_, it)| tokens(&it.cancelled_for)).collect::<Vec<_>>());
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -91,7 +91,7 @@ async fn operations(
     .bind::<Array<Timestamptz>, _>(column(changed, |it| it.created_at))
     .bind::<Int4, _>(max_retries)
     .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -116,7 +116,7 @@ async fn levels(conn: &mut pg::Connection, book: &Book, now: OffsetDateTime) -> 
     .bind::<Array<Bool>, _>(changed.iter().map(|(_, it)| it.is_low).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(changed.iter().map(|(_, it)| it.version).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -143,7 +143,7 @@ async fn movements(
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.order_id.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.line_item_id.as_str()).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
-    let written = pg::kept(statement).execute(conn).await.map_err(pg::Error::from);
+    let written = pg::prepared(statement).execute(conn).await.map_err(pg::Error::from);
     // Another order moved the line just now.
     written.map(drop).map_err(|error| error.collides_at("stock_movements_once"))
 }
@@ -160,7 +160,7 @@ async fn never(conn: &mut pg::Connection, book: &Book, now: OffsetDateTime) -> R
     .bind::<Array<Text>, _>(never.keys().map(String::as_str).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(never.values().map(AllegroOrderId::as_str).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     Ok(())
 }
 
@@ -183,6 +183,6 @@ pub(crate) async fn logs(
     .bind::<Array<Jsonb>, _>(logs.iter().map(|it| it.details.clone()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Int4>>, _>(logs.iter().map(|it| it.execution_time_ms).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
-    pg::kept(statement).execute(conn).await?;
+    pg::prepared(statement).execute(conn).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::DeliveryId;
-use web::{Answer, ApiPath, Caller, Once, Problem};
+use web::{Answer, ApiPath, Caller, Idempotent, Problem};
 
 use super::super::problems::{self, DELIVERY_NOT_FOUND};
 use super::view::DeliveryView;
@@ -19,10 +19,10 @@ use crate::state::State;
 pub(crate) async fn retry(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     id: ApiPath<DeliveryId>,
 ) -> Result<HttpResponse, Problem> {
-    act(&state, &caller, once, *id, Action::Retry).await
+    act(&state, &caller, idempotent, *id, Action::Retry).await
 }
 
 /// Calls a delivery off that has not ended. An attempt under way may still arrive; it is the last.
@@ -34,23 +34,23 @@ pub(crate) async fn retry(
 pub(crate) async fn cancel(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     id: ApiPath<DeliveryId>,
 ) -> Result<HttpResponse, Problem> {
-    act(&state, &caller, once, *id, Action::Cancel).await
+    act(&state, &caller, idempotent, *id, Action::Cancel).await
 }
 
 async fn act(
     state: &State,
     caller: &Caller,
-    once: Once,
+    idempotent: Idempotent,
     id: DeliveryId,
     action: Action,
 ) -> Result<HttpResponse, Problem> {
     let found = deliveries::find(state, id).await.map_err(|error| Problem::database(&error))?;
     let found = found.filter(|(_, _, subscription)| caller.may_see(subscription.owner.as_deref()));
     found.ok_or_else(|| Problem::new(&DELIVERY_NOT_FOUND))?;
-    let answer = once
+    let answer = idempotent
         .run(async |conn| {
             let acted = deliveries::act(conn, id, action, state.now()).await;
             let acted = acted.map_err(|error| Problem::database(&error))?;

@@ -11,7 +11,9 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::SubscriptionId;
 use secrecy::ExposeSecret;
-use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Once, Page, Paging, Problem};
+use web::{
+    Answer, ApiJson, ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Idempotent, Page, Paging, Problem,
+};
 
 use self::view::{CreatedWebhook, WebhookPage, WebhookView};
 use self::wish::ChangeWebhook;
@@ -25,7 +27,7 @@ use crate::state::State;
 pub(crate) async fn create(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     ApiJson(mut settings): ApiJson<Settings>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = FieldErrors::default();
@@ -37,7 +39,7 @@ pub(crate) async fn create(
     errors.finish()?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
     let created = Cell::new(None);
-    let answered = once.run(async |conn| {
+    let answered = idempotent.run(async |conn| {
         let made =
             subscriptions::create(conn, &state, caller.user_id.as_deref(), settings.clone(), &key).await;
         let (webhook, secret) = made.map_err(problems::of_write(|()| Problem::new(&WEBHOOK_NOT_FOUND)))?;

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
-use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Once, Problem};
+use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Idempotent, Problem};
 
 use super::super::problems::{self, SECRET_KNOWN, TOO_MANY_SECRETS};
 use super::rules::{self, NEEDS_V1};
@@ -79,7 +79,7 @@ pub(crate) struct RotatedSecret {
 pub(crate) async fn rotate(
     state: Data<State>,
     caller: Caller,
-    once: Once,
+    idempotent: Idempotent,
     id: ApiPath<SubscriptionId>,
     ApiJson(wish): ApiJson<RotateSecret>,
 ) -> Result<HttpResponse, Problem> {
@@ -92,20 +92,26 @@ pub(crate) async fn rotate(
     errors.finish()?;
     visible(&state, &caller, *id).await?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
-    once.run(async |conn| {
-        let rotated = subscriptions::rotate(conn, &state, *id, key.clone(), Duration::seconds(overlap)).await;
-        let (webhook, previous_expires_at, secret) =
-            rotated.map_err(problems::of_write(|refusal| match refusal {
-                RotateRefusal::TooMany => Problem::new(&TOO_MANY_SECRETS),
-                RotateRefusal::Known => Problem::new(&SECRET_KNOWN),
-                RotateRefusal::SeedSignature => {
-                    let message = "signs v1a; while seed_signature is true the secret has to sign v1";
-                    Problem::new(&web::problem::INVALID_CONTENT).error(wish.said_kind(), NEEDS_V1, message)
-                }
-            }))?;
-        let Signing { signature, public_key, public_keys } = Signing::of(&state, &webhook)?;
-        let secret = secret.expose_secret().to_owned();
-        Answer::ok(&RotatedSecret { secret, signature, public_key, public_keys, previous_expires_at })
-    })
-    .await
+    idempotent
+        .run(async |conn| {
+            let rotated =
+                subscriptions::rotate(conn, &state, *id, key.clone(), Duration::seconds(overlap)).await;
+            let (webhook, previous_expires_at, secret) =
+                rotated.map_err(problems::of_write(|refusal| match refusal {
+                    RotateRefusal::TooMany => Problem::new(&TOO_MANY_SECRETS),
+                    RotateRefusal::Known => Problem::new(&SECRET_KNOWN),
+                    RotateRefusal::SeedSignature => {
+                        let message = "signs v1a; while seed_signature is true the secret has to sign v1";
+                        Problem::new(&web::problem::INVALID_CONTENT).error(
+                            wish.said_kind(),
+                            NEEDS_V1,
+                            message,
+                        )
+                    }
+                }))?;
+            let Signing { signature, public_key, public_keys } = Signing::of(&state, &webhook)?;
+            let secret = secret.expose_secret().to_owned();
+            Answer::ok(&RotatedSecret { secret, signature, public_key, public_keys, previous_expires_at })
+        })
+        .await
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
-use pg::Forget;
+use pg::RetentionPolicy;
 use testkit::Database;
 use tokio_util::sync::CancellationToken;
 
 const TABLE: &str = "CREATE TABLE visits (at timestamptz NOT NULL)";
-const FORGET: Forget = Forget {
+const RETENTION: RetentionPolicy = RetentionPolicy {
     what: "visits",
     sql: "DELETE FROM visits WHERE ctid IN ( \
               SELECT ctid FROM visits WHERE at < now() - $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
@@ -31,14 +31,14 @@ async fn what_is_too_old_is_deleted_once_and_nothing_else() {
     sql_query("SELECT FROM visits ORDER BY at LIMIT 1 FOR UPDATE").execute(&mut *conn).await.unwrap();
     let stopped = CancellationToken::new();
     stopped.cancel();
-    assert_eq!(FORGET.once(&pool, &stopped).await.unwrap(), 0);
+    assert_eq!(RETENTION.once(&pool, &stopped).await.unwrap(), 0);
     let stop = CancellationToken::new();
-    let replicas = [(); 3].map(|()| FORGET.once(&pool, &stop));
+    let replicas = [(); 3].map(|()| RETENTION.once(&pool, &stop));
     let deleted: u64 = futures_util::future::join_all(replicas).await.into_iter().map(Result::unwrap).sum();
     // Where they met, each may have ended with a step that was not full.
-    let rest = FORGET.once(&pool, &stop).await.unwrap();
+    let rest = RETENTION.once(&pool, &stop).await.unwrap();
     sql_query("COMMIT").execute(&mut *conn).await.unwrap();
-    assert_eq!((deleted + rest, FORGET.once(&pool, &stop).await.unwrap()), (5_499, 1));
+    assert_eq!((deleted + rest, RETENTION.once(&pool, &stop).await.unwrap()), (5_499, 1));
     let left = sql_query("SELECT FROM visits").execute(&mut *conn).await.unwrap();
     assert_eq!(left, 10);
 }

@@ -10,25 +10,25 @@ use crate::store;
 
 /// Tries under way in this process.
 #[derive(Default)]
-pub(crate) struct Hearts(Mutex<HashMap<TaskId, (i32, CancellationToken)>>);
+pub(crate) struct Heartbeats(Mutex<HashMap<TaskId, (i32, CancellationToken)>>);
 
 /// One try under way; gone when dropped.
-pub(crate) struct Heart<'a> {
-    hearts: &'a Hearts,
+pub(crate) struct Heartbeat<'a> {
+    heartbeats: &'a Heartbeats,
     id: TaskId,
     attempt: i32,
     /// Cancelled when the task is another attempt's, or was called off.
     pub(crate) lost: CancellationToken,
 }
 
-impl Hearts {
+impl Heartbeats {
     /// A try begins. An earlier try of the same task that is still under way here has lost it.
-    pub(crate) fn begin(&self, id: TaskId, attempt: i32) -> Heart<'_> {
+    pub(crate) fn begin(&self, id: TaskId, attempt: i32) -> Heartbeat<'_> {
         let lost = CancellationToken::new();
         if let Some((_, earlier)) = self.tries().insert(id, (attempt, lost.clone())) {
             earlier.cancel();
         }
-        Heart { hearts: self, id, attempt, lost }
+        Heartbeat { heartbeats: self, id, attempt, lost }
     }
 
     /// Beats once for all, and tells those that lost their task.
@@ -54,9 +54,9 @@ impl Hearts {
     }
 }
 
-impl Drop for Heart<'_> {
+impl Drop for Heartbeat<'_> {
     fn drop(&mut self) {
-        let mut tries = self.hearts.tries();
+        let mut tries = self.heartbeats.tries();
         // A later try's heart beats on.
         if tries.get(&self.id).is_some_and(|(attempt, _)| *attempt == self.attempt) {
             tries.remove(&self.id);

@@ -1,4 +1,4 @@
-//! What is old is forgotten: one mechanism for every table that would grow for ever.
+//! Deletes old rows of tables that would grow for ever.
 
 use std::time::Duration;
 
@@ -11,28 +11,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Pool};
 
-/// Rows deleted in one statement, at most: none holds locks for long.
+/// Maximum number of rows that one statement deletes, so that it does not hold locks for long.
 const BATCH: i64 = 1000;
-/// How often old rows are looked for.
+/// Time between two searches for old rows.
 const PERIOD: Duration = Duration::from_hours(1);
 
-/// Rows nobody needs once they are old. The crate that owns a table says so of it.
+/// How long the rows of one table are retained. The crate that owns the table declares it.
 #[derive(Debug, Clone, Copy)]
-pub struct Forget {
-    /// What they are, in a word: a label of the metric.
+pub struct RetentionPolicy {
+    /// A word for the rows: the label `what` of the metric.
     pub what: &'static str,
     /// Deletes rows that are older than `$1`, an interval, by the database's clock: at most `$2` of them, the oldest
     /// first, without waiting for rows that others hold.
     pub sql: &'static str,
-    /// How old they get.
+    /// The age at which rows are deleted.
     pub keep: Duration,
 }
 
-impl Forget {
-    /// Deletes all rows that are too old, in small steps, and returns how many it were. Ends early at `stop`.
+impl RetentionPolicy {
+    /// Deletes all rows that are too old, in batches, and returns their number. Ends early at `stop`.
     ///
     /// # Errors
-    /// The database's; what was deleted before stays deleted.
+    /// When the database fails. Earlier batches stay deleted.
     pub async fn once(&self, pool: &Pool, stop: &CancellationToken) -> Result<u64, Error> {
         let keep = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
         let (limit, mut all) = (u64::try_from(BATCH).unwrap_or_default(), 0);
@@ -54,20 +54,18 @@ impl Forget {
     }
 }
 
-/// Forgets what is old, at once and then every hour until `stop`. Any number of replicas may do so side by side: each row
-/// is deleted by one of them.
-pub async fn housekeeping(pool: Pool, forgets: Vec<Forget>, stop: CancellationToken) {
+/// Applies the policies now and then every hour, until `stop`. Any number of replicas may run it: one of them deletes each row.
+pub async fn housekeeping(pool: Pool, policies: Vec<RetentionPolicy>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        for forget in &forgets {
-            match panic_as_error(forget.once(&pool, &stop)).await {
+        for policy in &policies {
+            match panic_as_error(policy.once(&pool, &stop)).await {
                 Ok(0) => {}
-                Ok(rows) => tracing::info!(what = forget.what, rows, "old rows were deleted"),
+                Ok(rows) => tracing::info!(what = policy.what, rows, "deleted old rows"),
                 Err(error) => {
-                    tracing::warn!(what = forget.what, error = %Chain(&error), "old rows stay for now");
+                    tracing::warn!(what = policy.what, error = %Chain(&error), "retention batch failed; will retry");
                 }
             }
         }
-        // What was told to stop needs no rest.
         let _stopped = stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await;
     }
 }
