@@ -236,10 +236,10 @@ impl Shop {
         self.ended(started["task_id"].as_str().unwrap()).await
     }
 
-    /// The task, once it has ended well.
+    /// The task, once it has ended well. A slow machine takes long to read an account.
     pub(crate) async fn ended(&self, task_id: &str) -> Value {
         let path = format!("/sync/tasks/{task_id}");
-        eventually("the task to end", async || {
+        eventually_within(Duration::from_mins(1), "the task to end", async || {
             let (_, task) = self.service.get(&path);
             (task["status"] == "SUCCESS").then_some(task)
         })
