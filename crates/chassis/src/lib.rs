@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 pub mod config;
+pub mod jwt;
 mod lifecycle;
 mod observe;
 mod probe;

@@ -43,6 +43,7 @@ pub(crate) fn issue(claims: &Claims, secret: &SecretString) -> anyhow::Result<St
     if let (Some(user_id), Some(fields)) = (&claims.user_id, content.as_object_mut()) {
         fields.insert("user_id".to_owned(), user_id.as_str().into());
     }
+    crate::jwt::install();
     let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
     Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &content, &key)?)
 }

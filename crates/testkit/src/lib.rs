@@ -20,6 +20,7 @@ mod program;
 mod proxy;
 mod side_by_side;
 mod telegram;
+pub mod token;
 mod vhost;
 mod wait;
 

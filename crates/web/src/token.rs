@@ -53,6 +53,7 @@ pub(crate) struct Verifiers {
 
 impl Key {
     pub(crate) fn new(algorithm: Algorithm, key: DecodingKey) -> Self {
+        chassis::jwt::install();
         let mut rules = Validation::new(algorithm);
         rules.set_audience(&[AUDIENCE]);
         rules.set_required_spec_claims(&["exp", "aud", "sub"]);

@@ -240,6 +240,7 @@ fn a_token_is_all_that_token_issue_prints() {
         "60",
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    chassis::jwt::install();
     let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
     rules.set_audience(&["zaplecze"]);
     let key = jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes());

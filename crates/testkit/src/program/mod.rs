@@ -8,7 +8,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use secrecy::{ExposeSecret, SecretString};
@@ -19,6 +18,7 @@ use process::Process;
 pub use running::Running;
 
 use crate::database;
+use crate::token;
 use crate::wait::until;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -386,12 +386,11 @@ impl Program {
 /// The claims with `aud`, `iat` and `exp`, signed with the secret of the tests. It is valid as long as one that
 /// `token issue` prints.
 fn sign(mut claims: Value) -> String {
-    let now = jsonwebtoken::get_current_timestamp();
+    let now = token::now();
     claims["aud"] = "zaplecze".into();
     claims["iat"] = now.into();
     claims["exp"] = (now + 3600).into();
-    let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token")
+    token::hs256(&claims, JWT_SECRET.as_bytes())
 }
 
 fn environment(

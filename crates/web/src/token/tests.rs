@@ -8,12 +8,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{EncodingKey, Header};
-use rsa::RsaPrivateKey;
-use rsa::pkcs1::EncodeRsaPrivateKey;
-use rsa::rand_core::{OsRng, RngCore};
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RSA_PKCS1_SHA512, RsaKeyPair,
+};
 use serde_json::{Value, json};
+use testkit::token::{hmac_sha256, now, token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -23,37 +25,49 @@ use super::*;
 const SECRET: &str = "a secret of the tests, 32 bytes long";
 const NEVER: Duration = Duration::from_hours(1);
 
+enum Private {
+    Secret(Vec<u8>),
+    Rsa(RsaKeyPair),
+    Ec(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
+}
+
 /// A key of an issuer, both halves.
 struct Pair {
     algorithm: Algorithm,
-    private: EncodingKey,
+    private: Private,
     public: Value,
 }
 
 impl Pair {
     fn new(id: &str, algorithm: Algorithm) -> Self {
-        let private = match algorithm {
+        let random = SystemRandom::new();
+        let (private, mut public) = match algorithm {
             // Generating a key takes too long without optimisations.
-            Algorithm::RS256 => EncodingKey::from_rsa_der(include_bytes!("rsa_2048_of_tests.der")),
+            Algorithm::RS256 => {
+                let pair = RsaKeyPair::from_der(include_bytes!("rsa_2048_of_tests.der")).unwrap();
+                let PublicKeyComponents::<Vec<u8>> { n, e } = pair.public().into();
+                (Private::Rsa(pair), json!({ "kty": "RSA", "n": base64(&n), "e": base64(&e) }))
+            }
             Algorithm::ES256 => {
-                let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-                EncodingKey::from_ec_der(key.serialized_der())
+                let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref(), &random)
+                    .unwrap();
+                // An uncompressed point (SEC 1 §2.3.3).
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+                let public = json!({ "kty": "EC", "crv": "P-256", "x": base64(x), "y": base64(y) });
+                (Private::Ec(pair), public)
             }
             _ => {
-                // RFC 8410 §7: a fixed head and the seed.
-                let mut der = [0; 48];
-                OsRng.fill_bytes(&mut der);
-                der[..16]
-                    .copy_from_slice(b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20");
-                EncodingKey::from_ed_der(&der)
+                let der = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
+                let pair = Ed25519KeyPair::from_pkcs8(der.as_ref()).unwrap();
+                let public =
+                    json!({ "kty": "OKP", "crv": "Ed25519", "x": base64(pair.public_key().as_ref()) });
+                (Private::Ed(pair), public)
             }
         };
-        Self::of(id, algorithm, private)
-    }
-
-    fn of(id: &str, algorithm: Algorithm, private: EncodingKey) -> Self {
-        let mut public = serde_json::to_value(Jwk::from_encoding_key(&private, algorithm).unwrap()).unwrap();
         public["kid"] = id.into();
+        public["alg"] = format!("{algorithm:?}").into();
         Self { algorithm, private, public }
     }
 
@@ -62,12 +76,38 @@ impl Pair {
     }
 }
 
-fn sign(algorithm: Algorithm, id: Option<&str>, key: &EncodingKey) -> String {
-    let mut header = Header::new(algorithm);
-    header.kid = id.map(str::to_owned);
-    let claims =
-        json!({ "aud": "zaplecze", "sub": "anna", "exp": jsonwebtoken::get_current_timestamp() + 600 });
-    jsonwebtoken::encode(&header, &claims, key).unwrap()
+fn base64(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn sign(algorithm: Algorithm, id: Option<&str>, key: &Private) -> String {
+    let mut header = json!({ "typ": "JWT", "alg": format!("{algorithm:?}") });
+    if let Some(id) = id {
+        header["kid"] = id.into();
+    }
+    token(&header, &claims(), |message| signature(algorithm, key, message))
+}
+
+fn claims() -> Value {
+    json!({ "aud": "zaplecze", "sub": "anna", "exp": now() + 600 })
+}
+
+fn signature(algorithm: Algorithm, key: &Private, message: &[u8]) -> Vec<u8> {
+    let random = SystemRandom::new();
+    match key {
+        Private::Secret(secret) => hmac_sha256(secret, message),
+        Private::Ec(pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
+        Private::Ed(pair) => pair.sign(message).as_ref().to_vec(),
+        Private::Rsa(pair) => {
+            let mut signature = vec![0; pair.public().modulus_len()];
+            match algorithm {
+                Algorithm::RS512 => pair.sign(&RSA_PKCS1_SHA512, &random, message, &mut signature),
+                _ => pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature),
+            }
+            .unwrap();
+            signature
+        }
+    }
 }
 
 /// Publishes keys and counts who asks.
@@ -132,11 +172,11 @@ async fn every_algorithm_verifies_with_its_own_kind_of_key_only() {
 
     // A forger knows the public key; taken as the secret of an HMAC it would sign anything.
     let public = URL_SAFE_NO_PAD.decode(pairs[0].public["n"].as_str().unwrap()).unwrap();
-    let forged = sign(Algorithm::HS256, Some("r"), &EncodingKey::from_secret(&public));
+    let forged = sign(Algorithm::HS256, Some("r"), &Private::Secret(public));
     assert_eq!(why(&verifiers, &forged).await, "the token must be signed with RS256, ES256 or EdDSA");
     verifiers.set_secret(Some(&SecretString::from(SECRET)));
     assert_eq!(why(&verifiers, &forged).await, "the signature of the token is wrong");
-    let ours = sign(Algorithm::HS256, None, &EncodingKey::from_secret(SECRET.as_bytes()));
+    let ours = sign(Algorithm::HS256, None, &Private::Secret(SECRET.into()));
     assert!(verifiers.check(&ours).await.is_ok(), "secret and issuer go together");
 
     let crossed = sign(Algorithm::ES256, Some("r"), &pairs[1].private);
@@ -171,9 +211,9 @@ async fn keys_that_are_not_for_signatures_we_take_are_left_out() {
 
 #[tokio::test]
 async fn rsa_keys_below_2048_bits_are_refused() {
-    let short = RsaPrivateKey::new(&mut OsRng, 1024).unwrap();
-    let short = EncodingKey::from_rsa_der(short.to_pkcs1_der().unwrap().as_bytes());
-    let short = Pair::of("short", Algorithm::RS256, short);
+    let mut short = Pair::new("short", Algorithm::RS256);
+    let modulus = URL_SAFE_NO_PAD.decode(short.public["n"].as_str().unwrap()).unwrap();
+    short.public["n"] = base64(&modulus[..1024 / 8]).into();
     let long = Pair::new("long", Algorithm::RS256);
     let issuer = Issuer::publish(&[&short, &long]).await;
     let verifiers = issuer.verifiers(NEVER);
@@ -202,13 +242,9 @@ async fn an_empty_key_set_keeps_the_last_good_one() {
 async fn a_token_with_critical_extensions_is_refused() {
     let mut verifiers = Verifiers::default();
     verifiers.set_secret(Some(&SecretString::from(SECRET)));
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
     for named in [vec![], vec!["exp".to_owned()], vec!["urn:example:bound".to_owned()]] {
-        let mut header = Header::new(Algorithm::HS256);
-        header.crit = Some(named);
-        let claims =
-            json!({ "aud": "zaplecze", "sub": "anna", "exp": jsonwebtoken::get_current_timestamp() + 600 });
-        let token = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+        let header = json!({ "typ": "JWT", "alg": "HS256", "crit": named });
+        let token = token(&header, &claims(), |message| hmac_sha256(SECRET.as_bytes(), message));
         let expected = "the token needs extensions (crit) that this service does not know";
         assert_eq!(why(&verifiers, &token).await, expected);
     }
