@@ -55,8 +55,8 @@ impl Kind {
 }
 
 /// Shows the progress of a `cargo build` with these arguments until it has ended. Its messages are JSON on standard output.
-pub(crate) fn show(build: &mut Child, words: &[&str]) -> Result<()> {
-    let output = BufReader::new(build.stdout.take().context("cargo has no output")?);
+pub(crate) fn show(cargo: &mut Child, words: &[&str]) -> Result<()> {
+    let output = BufReader::new(cargo.stdout.take().context("cargo has no output")?);
     let (sender, messages) = channel();
     spawn(move || {
         for line in output.lines().map_while(Result::ok) {
