@@ -22,8 +22,8 @@ impl Platform {
         Self {
             database: reader.database(),
             amqp: reader.amqp(),
-            encryption: reader.encryption(),
             alerts: reader.alerts(),
+            encryption: reader.encryption(),
         }
     }
 }
