@@ -22,7 +22,7 @@ fn read_user_id(errors: &mut FieldErrors, caller: &Caller, text: &str) -> Result
     let user_id = UserId::parse(text);
     match &user_id {
         Ok(user_id) => {
-            errors.check(caller.may_see(Some(user_id)), "/user_id", "foreign_user", "is another user")
+            errors.check(caller.may_see(Some(user_id)), "/user_id", "foreign_user", "is another user");
         }
         Err(error) => errors.push("/user_id", error.code(), error.to_string()),
     }
