@@ -49,7 +49,7 @@ async fn a_scheduled_task_and_a_retried_one_wake_a_worker() {
     assert_eq!(ended(&pool, first).await.status, Status::Failed);
     tasks::retry(&mut conn, first).await.unwrap().unwrap();
     testkit::eventually("the retried task", async || {
-        let task = tasks::find(&mut *pool.get().await.unwrap(), first).await.unwrap().unwrap();
+        let task = tasks::find(&mut pool.get().await.unwrap(), first).await.unwrap().unwrap();
         (task.status == Status::Succeeded).then_some(())
     })
     .await;
@@ -64,7 +64,7 @@ async fn a_scheduled_task_and_a_retried_one_wake_a_worker() {
     let end = CancellationToken::new();
     tokio::spawn(scheduler.run(end.clone()));
     testkit::eventually("the scheduled task", async || {
-        let found = schedules::find(&mut *pool.get().await.unwrap(), "gated").await.unwrap().unwrap();
+        let found = schedules::find(&mut pool.get().await.unwrap(), "gated").await.unwrap().unwrap();
         found.last_success_at.map(drop)
     })
     .await;
