@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run::<allegro_backup::AllegroBackup>()
+    runtime::run::<allegro_backup::AllegroBackup>()
 }

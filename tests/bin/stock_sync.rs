@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run::<stock_sync::StockSync>()
+    runtime::run::<stock_sync::StockSync>()
 }

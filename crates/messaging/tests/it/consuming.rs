@@ -205,7 +205,7 @@ impl Handler for Contended {
     type Effect = usize;
 
     async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<usize, Failure> {
-        if events.iter().any(|event| event.subject == event(37).subject) {
+        if events.iter().any(|it| it.subject == event(37).subject) {
             return Err(pg::Error::contended().into());
         }
         Notes.handle(conn, events).await
@@ -226,7 +226,7 @@ async fn a_batch_that_keeps_colliding_is_split_down_to_the_event_at_fault() {
         channel.basic_get("notes.events.retry.5s".into(), BasicGetOptions { no_ack: true }).await.unwrap()
     })
     .await;
-    let event = Envelope::parse(&waiting.data).unwrap();
-    assert_eq!(event.subject, event(37).subject);
+    let retried = Envelope::parse(&waiting.data).unwrap();
+    assert_eq!(retried.subject, event(37).subject);
     bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
 }

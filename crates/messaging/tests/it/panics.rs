@@ -22,7 +22,7 @@ impl Handler for Fragile {
 
     async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<bool, Failure> {
         Notes.handle(conn, events).await?;
-        let has = |number| events.iter().any(|event| event.subject == event(number).subject);
+        let has = |number| events.iter().any(|it| it.subject == event(number).subject);
         assert!(!has(POISON), "no room for {POISON}");
         Ok(has(LATE_POISON))
     }
