@@ -1,6 +1,6 @@
 //! Raises an alert for each stored row that this process could not read.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::{Chain, Language, panic_as_error};
 use pg::CorruptRow;
@@ -49,28 +49,31 @@ impl Alert for CorruptRow {
     }
 }
 
-/// Raises a critical alert for each corrupt row that this process reads, until `stop`. Clears an alert whose row was not read
-/// as corrupt for a day. Every process of a service runs it, whatever its roles.
+/// Raises a critical alert for each corrupt row that this process reads, until `stop`. Every process of a service runs it,
+/// whatever its roles. It uses a connection only when there is something to raise.
 pub async fn report_corrupt_rows(pool: pg::Pool, stop: CancellationToken) {
-    let mut cleared = None::<Instant>;
     while !stop.is_cancelled() {
         let rows = pg::take_corrupt_rows();
         if let Err(error) = panic_as_error(raise(&pool, &rows)).await {
             tracing::warn!(error = %Chain(&error), rows = rows.len(), "corrupt rows not reported; will retry");
             pg::restore_corrupt_rows(rows);
         }
-        if cleared.is_none_or(|at| at.elapsed() >= CLEAR_PERIOD) {
-            match panic_as_error(clear(&pool)).await {
-                Ok(()) => cleared = Some(Instant::now()),
-                Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "alerts of corrupt rows not cleared; will retry");
-                }
+        let _stopped = stop.run_until_cancelled(tokio::time::sleep(POLL)).await;
+    }
+}
+
+/// Clears the alerts of rows that no process has read as corrupt for a day: now and then every hour, until `stop`. Processes
+/// with workers run it.
+pub async fn clear_corrupt_rows(pool: pg::Pool, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let pause = match panic_as_error(clear(&pool)).await {
+            Ok(()) => CLEAR_PERIOD,
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "alerts of corrupt rows not cleared; will retry");
+                POLL
             }
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(POLL) => {}
-        }
+        };
+        let _stopped = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
 }
 

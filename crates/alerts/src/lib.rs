@@ -18,7 +18,7 @@ mod sender;
 mod store;
 mod telegram;
 
-pub use corrupt_rows::report_corrupt_rows;
+pub use corrupt_rows::{clear_corrupt_rows, report_corrupt_rows};
 pub use daily::Daily;
 pub use model::{Alert, Severity, Text};
 pub use sender::{Sender, Settings};

@@ -46,6 +46,7 @@ pub(crate) async fn serve<S: Service>(
         life.spawn("tasks", Runner::new(pool.clone(), handlers, settings).run(life.stopping()));
         let sender = Sender::new(pool.clone(), alert_settings(S::NAME, alerts))?;
         life.spawn("alerts", sender.run(life.stopping()));
+        life.spawn("corrupt rows cleared", alerts::clear_corrupt_rows(pool.clone(), life.stopping()));
         let relay = Relay::new(S::NAME, database.url, broker.clone());
         life.spawn("relay", relay.run(life.stopping()));
         life.spawn("housekeeping", pg::housekeeping(pool.clone(), policies, life.stopping()));
