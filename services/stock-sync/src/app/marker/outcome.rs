@@ -73,7 +73,10 @@ async fn record(state: &State, batch: &[Ended], retries: u32) -> Result<(), pg::
 async fn write(state: &State, batch: &[Ended]) -> Result<(), pg::Error> {
     failpoint::hit("stock.record_marks");
     let now = state.now();
-    let told: Vec<Told> = batch.iter().flat_map(|ended| told(state, ended, now)).collect();
+    let by_order: Vec<Vec<Told>> = batch.iter().map(|ended| told(state, ended, now)).collect();
+    let delays: Vec<Duration> =
+        batch.iter().zip(&by_order).filter_map(|(ended, told)| retry_delay(ended, told, now)).collect();
+    let told: Vec<Told> = by_order.into_iter().flatten().collect();
     let took = batch.iter().flat_map(|ended| ended.order.operations.iter().map(move |id| (*id, ended)));
     let by_id: HashMap<Uuid, &Ended> = took.collect();
     let orders: Vec<&str> = batch.iter().map(|ended| ended.order.order_id.as_str()).collect();
@@ -109,11 +112,20 @@ async fn write(state: &State, batch: &[Ended]) -> Result<(), pg::Error> {
         state.to_mark.notify_one();
     }
     count(batch);
-    let retries = told.iter().filter(|it| it.status == Status::Pending && it.retry_count > 0);
-    for delay in retries.filter_map(|it| Some(it.next_retry_at? - now)) {
-        metrics::histogram!("stock_retry_delay_seconds").record(delay.as_seconds_f64());
+    for delay in delays {
+        metrics::histogram!("stock_retry_delay_seconds").record(delay.as_secs_f64());
     }
     Ok(())
+}
+
+/// The time until an order that failed is flagged again; none when it is not, or when it did not fail itself.
+fn retry_delay(ended: &Ended, told: &[Told], now: OffsetDateTime) -> Option<Duration> {
+    match ended.told {
+        Ok(()) | Err(Error::Away { .. } | Error::Refused { .. }) => None,
+        Err(Error::Trouble { .. } | Error::Panicked(_)) => {
+            (told.first()?.next_retry_at? - now).try_into().ok()
+        }
+    }
 }
 
 /// Tells how a pass went.
