@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Digits that a number has at most.
-const MAX_DIGITS: usize = 9;
+const MAX_DIGITS: usize = 10;
 
 /// A content of an order. As text a number, or `late-` and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -163,10 +163,10 @@ pub(crate) struct Two {
     #[param(example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     token_id: Option<TokenId>,
     /// The version to begin with: its `key`.
-    #[param(value_type = String, pattern = "^(late-)?[0-9]{1,9}$", example = "1")]
+    #[param(value_type = String, pattern = "^(late-)?[0-9]{1,10}$", example = "1")]
     from: VersionKey,
     /// The version to end with.
-    #[param(value_type = String, pattern = "^(late-)?[0-9]{1,9}$", example = "2")]
+    #[param(value_type = String, pattern = "^(late-)?[0-9]{1,10}$", example = "2")]
     to: VersionKey,
 }
 

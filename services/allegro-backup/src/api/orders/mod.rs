@@ -136,7 +136,7 @@ pub(crate) struct Content {
     #[param(example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     token_id: Option<TokenId>,
     /// Another content of it, by the `key` its list of versions gives; how it stands now unless told.
-    #[param(value_type = Option<String>, pattern = "^(late-)?[0-9]{1,9}$", example = "1")]
+    #[param(value_type = Option<String>, pattern = "^(late-)?[0-9]{1,10}$", example = "1")]
     version: Option<VersionKey>,
 }
 
