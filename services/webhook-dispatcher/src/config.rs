@@ -8,7 +8,6 @@ use chassis::config::{Reader, Redis};
 use egress::ssrf::{Rules, USUAL_PORTS};
 
 use crate::domain::pattern::is_type;
-use crate::tasks::Keep;
 
 /// The service's settings.
 #[derive(Debug)]
@@ -24,6 +23,14 @@ pub struct Config {
     pub(crate) workers: usize,
     /// The most deliveries of one endpoint that are sent and not yet recorded.
     pub(crate) max_window: usize,
+}
+
+/// The ages at which rows are deleted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    pub(crate) payloads: Duration,
+    pub(crate) attempts: Duration,
+    pub(crate) deliveries: Duration,
 }
 
 impl Config {

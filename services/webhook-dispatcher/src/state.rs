@@ -6,8 +6,8 @@ use std::sync::Arc;
 use egress::ssrf::Guard;
 use runtime::Infra;
 
+use crate::config::Keep;
 use crate::dispatch::Load;
-use crate::tasks::Keep;
 
 /// The state of the service. Cheap to clone.
 #[derive(Debug, Clone)]

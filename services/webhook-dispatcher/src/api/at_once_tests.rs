@@ -15,9 +15,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use web::{Authenticator, Idempotency, Server};
 
+use crate::config::Keep;
 use crate::dispatch::{self, Dispatcher, Job, Load};
 use crate::state::State;
-use crate::tasks::Keep;
 
 /// The service without what sends: jobs are only handed over. Ends with the value.
 struct Desk {

@@ -1,7 +1,5 @@
 //! `apply_retention`
 
-use std::time::Duration;
-
 use ::tasks::{Outcome, Task, TaskContext, TaskError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,14 +9,6 @@ use super::STEP;
 use crate::state::State;
 use crate::store::again::FIRST;
 use crate::store::retention;
-
-/// How long things are kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Keep {
-    pub(crate) payloads: Duration,
-    pub(crate) attempts: Duration,
-    pub(crate) deliveries: Duration,
-}
 
 /// Deletes what is older than the configured periods, in small steps.
 #[derive(Debug, Serialize, Deserialize)]
