@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lab", &["stack"]),
     ("testkit", &["domain", "messaging", "pg", "tasks"]),
     // Services as programs of the tests in which they work together.
-    ("e2e", &["allegro-backup", "chassis", "stock-sync"]),
+    ("e2e", &["allegro-backup", "runtime", "stock-sync"]),
 ];
 
 /// The crate that only names features of others' crates (ADR 0118).
