@@ -24,6 +24,7 @@ pub fn install() {
     let _installed_before = PROVIDER.install_default();
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the library's")]
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     match (algorithm, key.family()) {
         (Algorithm::HS256, AlgorithmFamily::Hmac) => {
@@ -33,6 +34,7 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the library's")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let bytes = || Ok::<_, Error>(key.try_get_as_bytes()?.to_vec());
     match (algorithm, key.family()) {

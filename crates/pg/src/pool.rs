@@ -127,8 +127,8 @@ impl Pool {
         Self::with(PLANNING, url, size, application_name)
     }
 
-    /// The same for a service whose statements are kept ([`crate::kept`]) and all find their rows by an index: none looks
-    /// at a whole table where an index will do, however small the table is.
+    /// The same for a service whose statements are prepared ([`crate::prepared`]) and all find their rows by an index. No
+    /// plan scans a whole table where an index exists, however small the table is.
     ///
     /// # Errors
     /// When the URL is malformed.

@@ -175,7 +175,7 @@ fn a_corrupt_row_is_counted_and_listed_until_it_is_taken() {
     let counted = recorder.handle().render();
     assert!(counted.contains(r#"db_corrupt_rows_total{table="levels",column="quantity"} 1"#), "{counted}");
     let row = CorruptRow { table: "levels", id: "AH-1".to_owned(), column: "quantity" };
-    assert_eq!(pg::take_corrupt_rows(), [row.clone()]);
+    assert_eq!(pg::take_corrupt_rows(), std::slice::from_ref(&row));
     assert_eq!(pg::take_corrupt_rows(), []);
     pg::restore_corrupt_rows([row.clone(), row.clone()]);
     assert_eq!(pg::take_corrupt_rows(), [row]);

@@ -1,4 +1,4 @@
-//! The tasks that use cases enqueue. `crate::tasks` says how each of them runs. Tasks of one account share a queue and run one
+//! The tasks that use cases enqueue. The files of `src/tasks` say how each of them runs. Tasks of one account share a queue and run one
 //! at a time.
 
 use domain::{AuthorizationId, TaskId, TokenId};

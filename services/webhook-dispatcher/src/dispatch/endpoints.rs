@@ -181,7 +181,7 @@ mod tests {
     fn one_malformed_header_is_not_left_out() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let good = pair("x-tenant", "zielony");
-        assert_eq!(headers(&[good.clone()]).map(|headers| headers.len()), Some(1));
+        assert_eq!(headers(std::slice::from_ref(&good)).map(|headers| headers.len()), Some(1));
         assert_eq!(headers(&[good.clone(), pair("x tenant", "zielony")]), None);
         assert_eq!(headers(&[good, pair("authorization", "Bearer\n1")]), None);
     }
