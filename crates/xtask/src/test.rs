@@ -25,8 +25,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         command.args(["--profile", "ci"]);
     }
     if !is_given(arguments, &["-p", "--package"]) {
-        // Of the examples only the one that tests start: each of the others links a whole program.
-        command.args(["--workspace", "--tests", "--example", "minimal"]);
+        command.arg("--workspace");
     }
     // Tests wait for each other's processes more than they compute.
     if has_nextest && !is_given(arguments, &["-j", "--jobs", "--test-threads"]) {
