@@ -113,6 +113,20 @@ impl Idempotent {
         self,
         work: impl AsyncFn(&mut pg::Connection) -> Result<Answer, Problem>,
     ) -> Result<HttpResponse, Problem> {
+        let (response, _no_effects) =
+            self.run_with_effects(async |conn: &mut pg::Connection| Ok((work(conn).await?, ()))).await?;
+        Ok(response)
+    }
+
+    /// As [`Idempotent::run`]. Also returns what `work` returned beside its answer, after the commit: for logs, metrics and
+    /// notifications. `None` where the answer was stored before. What a try returned that was rolled back is dropped.
+    ///
+    /// # Errors
+    /// As [`Idempotent::run`].
+    pub async fn run_with_effects<T>(
+        self,
+        work: impl AsyncFn(&mut pg::Connection) -> Result<(Answer, T), Problem>,
+    ) -> Result<(HttpResponse, Option<T>), Problem> {
         let mut tries = 1;
         loop {
             match self.run_once(&work).await {
@@ -122,10 +136,10 @@ impl Idempotent {
         }
     }
 
-    async fn run_once(
+    async fn run_once<T>(
         &self,
-        work: &impl AsyncFn(&mut pg::Connection) -> Result<Answer, Problem>,
-    ) -> Result<HttpResponse, Problem> {
+        work: &impl AsyncFn(&mut pg::Connection) -> Result<(Answer, T), Problem>,
+    ) -> Result<(HttpResponse, Option<T>), Problem> {
         let begun = self.answers.pool.begin().await;
         let mut transaction = begun.map_err(|error| Problem::database(&error))?;
         match self.within(&mut transaction, work).await {
@@ -140,25 +154,28 @@ impl Idempotent {
         }
     }
 
-    async fn within(
+    async fn within<T>(
         &self,
         conn: &mut pg::Connection,
-        work: &impl AsyncFn(&mut pg::Connection) -> Result<Answer, Problem>,
-    ) -> Result<HttpResponse, Problem> {
-        let Some(request) = &self.request else { return Ok(work(conn).await?.into()) };
+        work: &impl AsyncFn(&mut pg::Connection) -> Result<(Answer, T), Problem>,
+    ) -> Result<(HttpResponse, Option<T>), Problem> {
+        let Some(request) = &self.request else {
+            let (answer, effects) = work(conn).await?;
+            return Ok((answer.into(), Some(effects)));
+        };
         // What is finished needs no lock; only who finds nothing takes it, and looks again under it.
         if let Some(answer) = self.answers.find(conn, request).await? {
-            return Ok(answer);
+            return Ok((answer, None));
         }
         let locked = store::try_lock(conn, request.id).await;
         if !locked.map_err(|error| Problem::database(&error))? {
             return Err(Problem::new(&REQUEST_RUNNING).retry_after(ASK_AGAIN));
         }
         if let Some(answer) = self.answers.find(conn, request).await? {
-            return Ok(answer);
+            return Ok((answer, None));
         }
-        let answer = work(conn).await?;
+        let (answer, effects) = work(conn).await?;
         self.answers.keep(conn, request, &answer).await?;
-        Ok(answer.into())
+        Ok((answer.into(), Some(effects)))
     }
 }

@@ -9,3 +9,6 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER collide BEFORE INSERT ON effects FOR EACH ROW WHEN (NEW.name LIKE 'collides%') EXECUTE FUNCTION collide();
+-- As above, when the transaction commits.
+CREATE CONSTRAINT TRIGGER collide_at_commit AFTER INSERT ON effects DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.name LIKE 'commits%') EXECUTE FUNCTION collide();

@@ -1,6 +1,7 @@
 //! A request sent again has no second effect.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -41,8 +42,8 @@ struct Wish {
     fail: bool,
 }
 
-/// Closed, effects that were written wait before they are committed.
-struct Gate(watch::Sender<bool>);
+/// Closed, effects that were written wait before they are committed. Counts the effects that were returned after a commit.
+struct Gate(watch::Sender<bool>, AtomicUsize);
 
 /// A service whose one route writes a row and shows a secret.
 struct Bench {
@@ -73,17 +74,19 @@ async fn make(
     gate: Data<Gate>,
     wish: ApiJson<Wish>,
 ) -> Result<HttpResponse, Problem> {
-    idempotent
-        .run(async |conn| {
+    let (response, effects) = idempotent
+        .run_with_effects(async |conn| {
             let statement = sql_query("INSERT INTO effects VALUES ($1)").bind::<Text, _>(&wish.name);
             statement.execute(conn).await.map_err(|error| Problem::database(&error.into()))?;
             gate.0.subscribe().wait_for(|open| *open).await.unwrap();
             if wish.fail {
                 return Err(Problem::new(&web::problem::DEPENDENCY_UNAVAILABLE));
             }
-            Answer::created(&json!({ "name": wish.name, "secret": uuid::Uuid::now_v7() }))
+            Ok((Answer::created(&json!({ "name": wish.name, "secret": uuid::Uuid::now_v7() }))?, 1))
         })
-        .await
+        .await?;
+    gate.1.fetch_add(effects.unwrap_or_default(), Ordering::SeqCst);
+    Ok(response)
 }
 
 impl Bench {
@@ -96,7 +99,7 @@ impl Bench {
         let database = runtime.block_on(Database::create("web", TABLES));
         runtime.block_on(database.stop_clock(OffsetDateTime::UNIX_EPOCH));
         let clock = Arc::new(Hands(Mutex::new(OffsetDateTime::UNIX_EPOCH)));
-        let gate = Arc::new(Gate(watch::Sender::new(true)));
+        let gate = Arc::new(Gate(watch::Sender::new(true), AtomicUsize::new(0)));
         let keyring = Keyring::new([("k1".to_owned(), zeroize::Zeroizing::new([1; 32]))]).unwrap();
         let shared: Arc<dyn Clock> = clock.clone();
         let answers = Idempotency::new(database.pool(), keyring, shared);
@@ -161,6 +164,23 @@ fn work_that_collided_is_done_again_a_few_times() {
     assert_eq!(refused.body["detail"], "others change the same at this moment");
     assert_eq!(bench.count("generate_series(1, (SELECT last_value FROM tries))") - before, 4);
     assert_eq!(bench.count("effects"), 1);
+}
+
+#[test]
+fn effects_are_returned_once_and_not_with_a_stored_answer() {
+    let bench = Bench::open();
+    let reported = || AtomicUsize::load(&bench.gate.1, Ordering::SeqCst);
+    for _ in 0..2 {
+        assert_eq!(
+            bench.post("/api/v1/things", "one", &json!({ "name": "commits in the third try" })).status,
+            201
+        );
+        assert_eq!(reported(), 1);
+    }
+    for wish in [json!({ "name": "collides always" }), json!({ "name": "a", "fail": true })] {
+        assert_eq!(bench.post("/api/v1/things", "two", &wish).status, 503, "{wish}");
+    }
+    assert_eq!(reported(), 1);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! What the plant's names of things mean on the shelf.
 
-use std::cell::RefCell;
-
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::{Sku, WarehouseName};
@@ -122,15 +120,14 @@ pub(crate) async fn add(
     let sku = sku.map_err(|error| Problem::internal(&error))?;
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
     let wish = NewGood { nomenclature, ekn_code, sku, warehouse: wanted.warehouse.map(String::from) };
-    let after = RefCell::new(AfterCommit::default());
-    let answered = idempotent.run(async |conn| {
+    let answered = idempotent.run_with_effects(async |conn| {
         let added = goods::add(&state, conn, wish.clone()).await.map_err(problem)?;
         let (good, batches_received, refused_batches) = added;
-        *after.borrow_mut() = AfterCommit { refused_batches, ..AfterCommit::default() };
-        Answer::created(&AddedGood { good: good.into(), batches_received })
+        let answer = Answer::created(&AddedGood { good: good.into(), batches_received })?;
+        Ok((answer, AfterCommit { refused_batches, ..AfterCommit::default() }))
     });
-    let answer = answered.await?;
-    after.take().report();
+    let (answer, after) = answered.await?;
+    after.into_iter().for_each(AfterCommit::report);
     Ok(answer)
 }
 

@@ -1,7 +1,5 @@
 //! Operations: how far each line of an order is.
 
-use std::cell::RefCell;
-
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
@@ -206,15 +204,13 @@ pub(crate) async fn retry(
     idempotent: Idempotent,
     id: ApiPath<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    let after = RefCell::new(AfterCommit::default());
-    let answered = idempotent.run(async |conn| {
+    let answered = idempotent.run_with_effects(async |conn| {
         let may_see = |user_id: Option<&str>| caller.may_see(user_id);
-        let effects = operations::act(&state, conn, *id, Action::Retry, may_see).await.map_err(problem)?;
-        *after.borrow_mut() = effects;
-        Answer::ok(&Done { message: "Operation queued for retry", operation_id: *id })
+        let after = operations::act(&state, conn, *id, Action::Retry, may_see).await.map_err(problem)?;
+        Ok((Answer::ok(&Done { message: "Operation queued for retry", operation_id: *id })?, after))
     });
-    let answer = answered.await?;
-    after.take().report();
+    let (answer, after) = answered.await?;
+    after.into_iter().for_each(AfterCommit::report);
     state.to_mark.notify_one();
     Ok(answer)
 }

@@ -1,7 +1,5 @@
 //! Orders handed in by hand.
 
-use std::cell::RefCell;
-
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::{Sku, TokenId};
@@ -113,27 +111,26 @@ pub(crate) async fn process(
         shop(&caller)?;
     }
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
-    let after = RefCell::new(AfterCommit::default());
-    let answered = idempotent.run(async |conn| {
+    let answered = idempotent.run_with_effects(async |conn| {
         let sale = Sale { user_id: owner(conn, &caller, sale.token_id).await?, ..sale.clone() };
         let applied = ledger::apply(&state, conn, &[Deed::Sell(sale.clone())]).await;
-        let (outcomes, effects) = applied.map_err(|error| Problem::database(&error))?;
-        *after.borrow_mut() = effects;
+        let (outcomes, after) = applied.map_err(|error| Problem::database(&error))?;
         let outcome = outcomes.into_iter().next();
         let found = operations::of_order(conn, &sale.order_id, sale.token_id).await;
         let found = found.map_err(|error| Problem::database(&error))?;
         let (outcome, reason) = words(outcome.unwrap_or(Outcome::AlreadyDone));
-        Answer::ok(&Processed {
+        let answer = Answer::ok(&Processed {
             order_id: sale.order_id.to_string(),
             token_id: sale.token_id.map(TokenId::as_uuid),
             outcome,
             reason,
             marked_remotely: sale.token_id.is_some(),
             operations: found.into_iter().map(OperationView::from).collect(),
-        })
+        })?;
+        Ok((answer, after))
     });
-    let answer = answered.await?;
-    after.take().report();
+    let (answer, after) = answered.await?;
+    after.into_iter().for_each(AfterCommit::report);
     state.to_mark.notify_one();
     Ok(answer)
 }

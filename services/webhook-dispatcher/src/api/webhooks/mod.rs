@@ -5,8 +5,6 @@ mod rules;
 mod view;
 mod wish;
 
-use std::cell::Cell;
-
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use domain::SubscriptionId;
@@ -38,17 +36,16 @@ pub(crate) async fn create(
     rules::check(&mut errors, &state, &mut settings, scheme);
     errors.finish()?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
-    let created = Cell::new(None);
-    let answered = idempotent.run(async |conn| {
+    let answered = idempotent.run_with_effects(async |conn| {
         let made =
             subscriptions::create(conn, &state, caller.user_id.as_deref(), settings.clone(), &key).await;
         let (webhook, secret) = made.map_err(problems::of_write(|()| Problem::new(&WEBHOOK_NOT_FOUND)))?;
-        created.set(Some(webhook.id()));
-        let secret = secret.expose_secret().to_owned();
-        Answer::created(&CreatedWebhook { webhook: WebhookView::of(&state, &caller, webhook)?, secret })
+        let (id, secret) = (webhook.id(), secret.expose_secret().to_owned());
+        let webhook = WebhookView::of(&state, &caller, webhook)?;
+        Ok((Answer::created(&CreatedWebhook { webhook, secret })?, id))
     });
-    let answer = answered.await?;
-    if let Some(webhook) = created.get() {
+    let (answer, created) = answered.await?;
+    if let Some(webhook) = created {
         tracing::info!(%webhook, "subscription created");
     }
     Ok(answer)
