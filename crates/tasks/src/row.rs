@@ -29,7 +29,7 @@ pub(crate) struct TaskRow {
     #[diesel(sql_type = Nullable<Jsonb>)]
     progress: Option<Value>,
     #[diesel(sql_type = Int4)]
-    attempt: i32,
+    pub(crate) attempt: i32,
     #[diesel(sql_type = Int4)]
     max_attempts: i32,
     #[diesel(sql_type = Timestamptz)]

@@ -38,29 +38,23 @@ pub(crate) async fn claim(
     .await
     .optional()?;
     let Some(row) = row else { return Ok(None) };
-    let id = row.id;
+    let (id, attempt) = (row.id.into(), row.attempt);
     match TaskRecord::try_from(row) {
         Ok(task) => Ok(Some(task)),
         Err(error) => {
             // Claimed again, it would stop its queue for ever.
-            fail(conn, id, &error.to_string()).await?;
+            let reason = error.to_string();
+            let failed = Ending {
+                status: Status::Failed,
+                result: None,
+                error: Some(&reason),
+                again_after: None,
+                uncounted: false,
+            };
+            end(conn, id, attempt, &failed).await?;
             Err(error)
         }
     }
-}
-
-/// Fails a task that was claimed and cannot be read.
-async fn fail(conn: &mut pg::Connection, id: Uuid, reason: &str) -> Result<(), pg::Error> {
-    sql_query(
-        "UPDATE task_history SET status = 'failed', error = $2, finished_at = now(), updated_at = now(), \
-             heartbeat_at = NULL \
-         WHERE id = $1 AND status = 'running'",
-    )
-    .bind::<SqlUuid, _>(id)
-    .bind::<Text, _>(reason)
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 /// Gives back tasks whose worker has not been heard of for `silence`; they run again with the next attempt.
