@@ -61,7 +61,11 @@ impl Payload {
         self.kind
     }
 
-    pub(crate) fn json(&self) -> Result<&Value, pg::Error> {
+    /// The task as JSON.
+    ///
+    /// # Errors
+    /// [`pg::Error`] when it cannot be written as JSON.
+    pub fn json(&self) -> Result<&Value, pg::Error> {
         self.json.as_ref().map_err(|error| pg::Error::unwritable(error.clone()))
     }
 }

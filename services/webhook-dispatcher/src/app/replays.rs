@@ -33,13 +33,13 @@ pub(crate) async fn ask(
     requested_by: &str,
     replay: &ReplayDeliveries,
 ) -> Result<TaskId, pg::Error> {
-    let written = serde_json::to_value(replay).map_err(pg::Error::unwritable)?;
-    let digest = hex::encode(Sha256::digest(written.to_string()));
+    let new = NewTask::new(replay, queue(replay.webhook_id));
+    let digest = hex::encode(Sha256::digest(new.payload.json()?.to_string()));
     let task = NewTask {
         unique_key: Some(format!("replay:{digest}")),
         requested_by: Some(requested_by.to_owned()),
         user_id: owner,
-        ..NewTask::new(replay, queue(replay.webhook_id))
+        ..new
     };
     ::tasks::enqueue(conn, state.ids.next_id().into(), state.now(), &task).await
 }
