@@ -20,8 +20,7 @@ type StartWorker = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyho
 
 /// The state of a service and everything of its own that runs.
 pub struct Parts<S> {
-    pub(crate) state: S,
-    pub(crate) task_state: Arc<S>,
+    pub(crate) state: Arc<S>,
     pub(crate) consumer: Option<StartConsumer>,
     pub(crate) workers: Vec<(&'static str, StartWorker)>,
     pub(crate) everywhere: Vec<(&'static str, StartWorker)>,
@@ -43,8 +42,7 @@ impl<S: Clone + Send + Sync + 'static> Parts<S> {
     /// A service with this state and nothing else. A process runs at most `tasks_at_once` tasks at once.
     pub fn new(state: S, tasks_at_once: usize) -> Self {
         Self {
-            task_state: Arc::new(state.clone()),
-            state,
+            state: Arc::new(state),
             consumer: None,
             workers: Vec::new(),
             everywhere: Vec::new(),
@@ -115,7 +113,7 @@ impl<S: Clone + Send + Sync + 'static> Parts<S> {
     /// Runs the tasks of one type.
     #[must_use]
     pub fn task<T: Task<State = S>>(mut self) -> Self {
-        self.handlers = self.handlers.with::<T>(Arc::clone(&self.task_state));
+        self.handlers = self.handlers.with::<T>(Arc::clone(&self.state));
         self
     }
 

@@ -65,7 +65,7 @@ pub(crate) async fn serve<S: Service>(
         |broker| async move { broker.ping().await },
     );
     Ok(web::listen::<Assembled<S>>(context, redis.as_ref(), |server| {
-        server.health(health).state(state).state(idempotency).routes(move |routes| {
+        server.health(health).state(Arc::unwrap_or_clone(state)).state(idempotency).routes(move |routes| {
             tasks::http::routes(routes, S::TASKS_AT, &pool);
             (S::ROUTES.register)(routes);
         })
