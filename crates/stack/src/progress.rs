@@ -27,9 +27,9 @@ impl Work {
     fn add(&mut self, kind: Kind) {
         self.crates += 1;
         self.seconds += match kind {
-            Kind::Other => 0.7,
-            Kind::Ours => 8.0,
-            Kind::Service => 50.0,
+            Kind::Other => 1.0,
+            Kind::Ours => 2.0,
+            Kind::Service => 17.0,
         };
     }
 }
