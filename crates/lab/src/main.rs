@@ -94,7 +94,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    stack::exit_code(match Arguments::parse().command {
         Command::Contracts { name, examples, seconds } => {
             contracts::run(name, &contracts::Bounds { examples, seconds })
         }
@@ -109,12 +109,5 @@ fn main() -> ExitCode {
         }
         Command::Nightly { steps } => nightly::run(&steps),
         Command::Reaper { lock } => reaper::serve(&lock),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }

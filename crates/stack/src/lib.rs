@@ -3,7 +3,11 @@
 //! Blocking code with few dependencies, so that it builds in seconds. Servers it starts are private: own data
 //! folder, free ports, loopback only, ended with the command whatever ends it (see [`reaper`]).
 
-#![expect(clippy::print_stdout, reason = "it is part of a command line, which talks to its user")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it is part of a command line, which talks to its user"
+)]
 #![expect(
     clippy::missing_errors_doc,
     reason = "every error is a text for the user of the command; no caller tells them apart"
@@ -21,6 +25,9 @@ mod services;
 mod whole;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
 
 pub use database::{database_of, psql};
 pub use services::{SERVICES, Service};
@@ -30,6 +37,14 @@ pub use whole::Stack;
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// The exit code of a command. Prints the error of one that failed.
+pub fn exit_code(result: Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// True when a GET of this URL is answered with success.

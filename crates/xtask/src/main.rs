@@ -3,7 +3,7 @@
 //! Few dependencies and little code, so that it builds in seconds. What tries, measures and breaks the services is the
 //! crate `lab`, which is built when it is asked for.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
+#![expect(clippy::print_stdout, reason = "a command line talks to its user")]
 
 mod check;
 mod commands;
@@ -100,7 +100,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    stack::exit_code(match Arguments::parse().command {
         Command::Test { arguments } => test::run(&arguments),
         Command::Check => check::run(),
         Command::Demo(arguments) => lab::run("demo", &arguments),
@@ -116,12 +116,5 @@ fn main() -> ExitCode {
         Command::Psql { name, arguments } => commands::sql(&name, &arguments),
         Command::NewService { name, port } => new_service::run(&root(), &name, port),
         Command::Reaper { lock } => reaper::serve(&lock),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
