@@ -239,9 +239,10 @@ fn template_of(schema: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(schema);
     let mut hasher = DefaultHasher::new();
     let mut migrations: Vec<_> = std::fs::read_dir(&folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("up.sql")).ok())
+        .expect("a folder of migrations")
+        .map(|entry| entry.expect("an entry").path().join("up.sql"))
+        .filter(|file| file.exists())
+        .map(|file| std::fs::read(file).expect("a migration"))
         .collect();
     migrations.sort();
     migrations.hash(&mut hasher);
