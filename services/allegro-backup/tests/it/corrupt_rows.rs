@@ -6,6 +6,17 @@ use testkit::eventually;
 use crate::support::{Shop, USER_PATH};
 
 impl Shop {
+    /// A shop with two orders, and their ids.
+    async fn with_two_orders() -> (Self, Vec<Value>) {
+        let shop = Self::open().await;
+        shop.connect().await;
+        shop.until_read().await;
+        shop.admin("POST", "/live", &json!({ "count": 2, "rate_per_second": 1000 }));
+        shop.until("orders", 2).await;
+        let ids = shop.journal().iter().map(|order| order["order_id"].clone()).collect();
+        (shop, ids)
+    }
+
     async fn until_reported(&self, column: &str) {
         let cause =
             format!("alerts WHERE severity = 'critical' AND cause LIKE 'corrupt_row/orders/%/{column}'");
@@ -17,12 +28,7 @@ impl Shop {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_cannot_be_read_is_not_merged_and_stops_no_other() {
-    let shop = Shop::open().await;
-    shop.connect().await;
-    shop.until_read().await;
-    shop.admin("POST", "/live", &json!({ "count": 2, "rate_per_second": 1000 }));
-    shop.until("orders", 2).await;
-    let ids: Vec<Value> = shop.journal().iter().map(|order| order["order_id"].clone()).collect();
+    let (shop, ids) = Shop::with_two_orders().await;
     let corrupt = ids[0].as_str().unwrap();
     shop.run(&format!(
         "CREATE TABLE readable AS SELECT id, order_data FROM orders WHERE allegro_order_id = '{corrupt}'; \
@@ -38,7 +44,7 @@ async fn an_order_that_cannot_be_read_is_not_merged_and_stops_no_other() {
     shop.until(&quarantined, 1).await;
     shop.until_reported("order_data").await;
 
-    // Idempotent it is repaired, the next try merges it and publishes that.
+    // Once it is repaired, the next try merges it and publishes that.
     shop.run(
         "UPDATE orders o SET order_data = r.order_data FROM readable r WHERE r.id = o.id; \
          UPDATE failed_orders SET next_retry_at = now()",
@@ -53,12 +59,7 @@ async fn an_order_that_cannot_be_read_is_not_merged_and_stops_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_total_that_cannot_be_read_is_not_left_out() {
-    let shop = Shop::open().await;
-    shop.connect().await;
-    shop.until_read().await;
-    shop.admin("POST", "/live", &json!({ "count": 2, "rate_per_second": 1000 }));
-    shop.until("orders", 2).await;
-    let ids: Vec<Value> = shop.journal().iter().map(|order| order["order_id"].clone()).collect();
+    let (shop, ids) = Shop::with_two_orders().await;
     let path = |at: usize| format!("/orders/{USER_PATH}/{}", ids[at].as_str().unwrap());
     let total = shop.service.get(&path(0)).1["total"].clone();
     assert!(total.is_object(), "{total}");
