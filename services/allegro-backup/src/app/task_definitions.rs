@@ -1,5 +1,5 @@
-//! The tasks that use cases enqueue. The files of `src/tasks` say how each of them runs. Tasks of one account share a queue and run one
-//! at a time.
+//! The tasks that use cases enqueue. The files of `src/tasks` say how each of them runs. Tasks of one account share a queue
+//! and run one at a time.
 
 use domain::{AuthorizationId, TaskId, TokenId};
 use serde::{Deserialize, Serialize};

@@ -53,7 +53,7 @@ async fn every_refusal_ends_the_flow_and_is_told() {
     let task = format!("/sync/tasks/{}/stop", begun["task_id"].as_str().unwrap());
     assert_eq!(shop.service.post(&task, &json!({})).0, 200);
     shop.run("UPDATE authorizations SET expires_at = now() WHERE status = 'pending'").await;
-    // Idempotent a minute somebody looks, and first of all at the start.
+    // Once a minute somebody looks, and first of all at the start.
     shop.service.kill();
     shop.start_again().await;
     assert_eq!(ended(&shop, &begun).await["status"], "expired");

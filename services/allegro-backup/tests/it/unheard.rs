@@ -21,7 +21,7 @@ async fn read_once(orders: &Value) -> (Shop, String) {
     shop.admin("POST", "/orders", orders);
     let token_id = shop.connect().await;
     shop.until_read().await;
-    // Idempotent more now, and then tomorrow.
+    // Once more now, and then tomorrow.
     let rarely = json!({ "token_id": token_id, "interval_minutes": 1440 });
     assert_eq!(shop.service.post("/sync/activate", &rarely).0, 200);
     let name = format!("sync_order_events:{token_id}");
