@@ -52,10 +52,10 @@ pub enum Failure {
     /// collides alone is retried later, as after [`Failure::Retry`].
     #[error("{0}")]
     Collision(String),
-    /// Did not work this time: the event comes again after 5 s, 1 min, 10 min; then it is set aside.
+    /// Did not work this time: the event comes again after 5 s, 1 min, 10 min; then it is dead-lettered.
     #[error("{0}")]
     Retry(String),
-    /// Will never work: the event is set aside with this reason.
+    /// Will never work: the event is dead-lettered with this reason.
     #[error("{0}")]
     Reject(String),
 }

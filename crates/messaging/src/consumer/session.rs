@@ -1,4 +1,4 @@
-//! One life of the consumer's channel: collect a batch, apply it, set aside what failed, acknowledge.
+//! One life of the consumer's channel: collect a batch, apply it, dead-letter what failed, acknowledge.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use super::apply::apply;
 use super::{Consumer, Failure, Handler};
 use crate::{Broker, Error, broker, headers, properties, topology, trace};
 
-/// After the three delays, the longest once and again; then an event is set aside.
+/// After the three delays, the longest once and again; then an event is dead-lettered.
 const MAX_ATTEMPTS: u32 = 5;
 /// How long a batch may take to fill while events come in a crowd.
 const LINGER: Duration = Duration::from_millis(5);

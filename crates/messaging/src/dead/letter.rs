@@ -1,4 +1,4 @@
-//! One message set aside.
+//! One dead-lettered message.
 
 use domain::Instant;
 use domain::events::Envelope;
@@ -17,7 +17,7 @@ use crate::properties::{self, ORIGINAL};
 /// Bytes of a hash that stand for a message without an id.
 const SHORT_HASH: usize = 8;
 
-/// A message set aside, and why.
+/// A dead-lettered message, and the reason.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
     /// The event's id; of a message that has none, a name made of its content.
@@ -26,11 +26,11 @@ pub struct DeadLetter {
     pub kind: Option<String>,
     /// What the event is about, where it can be told.
     pub subject: Option<String>,
-    /// Why it was set aside.
+    /// Why it was dead-lettered.
     pub reason: String,
     /// How often it failed.
     pub attempts: u32,
-    /// When it was set aside, in UTC.
+    /// When it was dead-lettered, in UTC.
     pub set_aside_at: Option<OffsetDateTime>,
     /// The queue it was taken from.
     pub from: String,
