@@ -33,7 +33,9 @@ BEYOND_JSON_SCHEMA = {
     "duplicate",
     # The first moment of a span comes before its last.
     "invalid_range",
+    # A moment lies within bounds that move with the time of the request.
     "in_the_future",
+    "too_old",
     # Secrets are base64 of a number of bytes.
     "weak_secret",
     "halves_differ",

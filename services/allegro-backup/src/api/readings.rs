@@ -107,7 +107,7 @@ pub(crate) struct ReadingPage {
 /// What the readings of a user's accounts came to, newest first. Following the journal leaves a row where it found
 /// something.
 #[utoipa::path(get, path = "/api/v1/sync/history/{user_id}", tag = "sync", operation_id = "list_sync_history",
-    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Wanted),
+    params(("user_id" = inline(UserId), Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Wanted),
     responses((status = 200, description = "A page", body = ReadingPage)))]
 pub(crate) async fn list(
     state: Data<State>,

@@ -134,7 +134,7 @@ pub(crate) struct StandingList {
 
 /// Reads an account's list. Asking for the same again while it runs gives the same task.
 #[utoipa::path(post, path = "/api/v1/sync/manual/{user_id}", tag = "sync", operation_id = "start_sync",
-    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
+    params(("user_id" = inline(UserId), Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
     request_body = Start,
     responses((status = 202, description = "Asked for", body = Started),
               (status = 404, description = "no_account, token_not_found"),
@@ -172,7 +172,7 @@ pub(crate) async fn start(
 
 /// Reads the journals of a user's accounts now: the task's result names those that read, one for each account.
 #[utoipa::path(post, path = "/api/v1/sync/events/{user_id}", tag = "sync", operation_id = "start_events",
-    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
+    params(("user_id" = inline(UserId), Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
     request_body = StartEvents,
     responses((status = 202, description = "Asked for", body = Started),
               (status = 404, description = "no_account, token_not_found"),
@@ -226,7 +226,7 @@ async fn accounts_of(state: &State, caller: &Caller, user_id: &str) -> Result<Ve
 
 /// How the syncs of a user's accounts go.
 #[utoipa::path(get, path = "/api/v1/sync/status/{user_id}", tag = "sync", operation_id = "get_sync_status",
-    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
+    params(("user_id" = inline(UserId), Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
     responses((status = 200, description = "How they go", body = StandingList)))]
 pub(crate) async fn status(
     state: Data<State>,

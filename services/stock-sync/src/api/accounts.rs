@@ -48,7 +48,7 @@ pub(crate) struct AccountChange {
     stock_from: Option<OffsetDateTime>,
     /// As it was when absent; null for the default warehouse.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<WarehouseName>)]
     warehouse: Wish<WarehouseName>,
 }
 

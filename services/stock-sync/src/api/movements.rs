@@ -31,7 +31,7 @@ pub(crate) struct Wanted {
     #[param(example = "AH-129834")]
     sku: Option<String>,
     /// Only in this warehouse.
-    #[param(value_type = Option<String>, example = "Ирина")]
+    #[param(inline, example = "Ирина")]
     warehouse: Option<WarehouseName>,
     /// Only of this order.
     #[param(example = "29738e61-7f6a-11e8-ac45-09db60ede9d6")]

@@ -44,7 +44,7 @@ pub(crate) struct Wanted {
     #[param(value_type = Option<String>, example = "AH-129834")]
     sku: Option<String>,
     /// Only in this warehouse.
-    #[param(value_type = Option<String>, example = "Ирина")]
+    #[param(inline, example = "Ирина")]
     warehouse: Option<WarehouseName>,
     /// Only where there are fewer units.
     #[param(example = 5)]
@@ -120,7 +120,7 @@ pub(crate) async fn explain(
 /// Says how much there is, whatever was thought before. With `If-Match` only if nobody changed it since that version.
 #[utoipa::path(put, path = "/api/v1/stock/{sku}/{warehouse}", tag = "stock", operation_id = "set_stock",
     params(("sku" = String, Path, description = "The seller's name of the thing", example = "AH-129834"),
-           ("warehouse" = String, Path, description = "Where it lies", example = "Warszawa"),
+           ("warehouse" = inline(WarehouseName), Path, description = "Where it lies", example = "Warszawa"),
            ("If-Match" = Option<String>, Header, description = "The level's version, quoted", example = "\"3\"",
                pattern = r#"^"?[0-9]{1,18}"?$"#)),
     request_body = Counted,

@@ -107,7 +107,7 @@ pub(crate) async fn add(
 
 /// Puts a warehouse out of use or back, or changes its rule.
 #[utoipa::path(patch, path = "/api/v1/warehouses/{name}", tag = "warehouses", operation_id = "change_warehouse",
-    params(("name" = String, Path, description = "Its name", example = "Warszawa")), request_body = WarehouseChange,
+    params(("name" = inline(WarehouseName), Path, description = "Its name", example = "Warszawa")), request_body = WarehouseChange,
     responses((status = 200, description = "As it is now", body = WarehouseView),
               (status = 403, description = "not_of_one_user"), (status = 404, description = "warehouse_not_found"),
               (status = 409, description = "warehouse_in_use")))]
@@ -126,7 +126,7 @@ pub(crate) async fn change(
 
 /// Removes a warehouse nothing ever was in.
 #[utoipa::path(delete, path = "/api/v1/warehouses/{name}", tag = "warehouses", operation_id = "remove_warehouse",
-    params(("name" = String, Path, description = "Its name", example = "Warszawa")),
+    params(("name" = inline(WarehouseName), Path, description = "Its name", example = "Warszawa")),
     responses((status = 204, description = "It is gone"),
               (status = 403, description = "not_of_one_user"), (status = 404, description = "warehouse_not_found"),
               (status = 409, description = "warehouse_in_use")))]

@@ -59,7 +59,7 @@ pub(crate) struct Asked {
 /// trailer with the number of orders and the SHA-256 of the lines before it. An answer that breaks off (a chunked body
 /// without its end) is not whole.
 #[utoipa::path(get, path = "/api/v1/orders/{user_id}/export", tag = "orders", operation_id = "export_orders",
-    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Asked),
+    params(("user_id" = inline(UserId), Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Asked),
     responses((status = 200, description = "The orders", content(
                 (String = "application/x-ndjson", example = "{\"account\":{\"format\":1,\"id\":\"0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f\"}}\n{\"trailer\":{\"orders\":0,\"sha256\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}}\n"),
                 (String = "text/csv", example = "token_id,allegro_order_id,order_date\r\n"))),

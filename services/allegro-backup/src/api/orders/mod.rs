@@ -106,7 +106,7 @@ fn searched(text: &str) -> Result<String, Problem> {
 
 /// The orders of a user's accounts, newest first.
 #[utoipa::path(get, path = "/api/v1/orders/{user_id}", tag = "orders", operation_id = "list_orders",
-    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Wanted),
+    params(("user_id" = inline(UserId), Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Wanted),
     responses((status = 200, description = "A page", body = OrderPage)))]
 pub(crate) async fn list(
     state: Data<State>,

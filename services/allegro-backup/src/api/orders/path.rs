@@ -14,7 +14,7 @@ use crate::state::State;
 #[into_params(parameter_in = Path)]
 pub(crate) struct OrderOfUser {
     /// The user whose accounts are meant.
-    #[param(value_type = String, example = "sklep-zielony")]
+    #[param(inline, example = "sklep-zielony")]
     pub(super) user_id: UserId,
     /// Allegro's id of the order.
     #[param(example = "29738e61-7f6a-11e8-ac45-09db60ede9d6")]

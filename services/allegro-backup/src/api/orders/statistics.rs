@@ -113,7 +113,7 @@ fn day(name: &str, text: &str) -> Result<Date, Problem> {
 /// another count there.
 #[utoipa::path(get, path = "/api/v1/orders/{user_id}/statistics", tag = "orders",
     operation_id = "get_order_statistics",
-    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Asked),
+    params(("user_id" = inline(UserId), Path, description = "The user whose accounts are meant", example = "sklep-zielony"), Asked),
     responses((status = 200, description = "Counts and sums", body = StatisticsView)))]
 pub(crate) async fn get(
     state: Data<State>,

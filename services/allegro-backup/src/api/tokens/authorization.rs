@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::{AuthorizationId, TaskId, TokenId};
+use domain::{AuthorizationId, TaskId, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 use tasks::http::{TASK_NOT_FOUND, TaskView};
 use time::OffsetDateTime;
@@ -21,7 +21,7 @@ use crate::state::State;
 #[schema(example = json!({ "user_id": "sklep-zielony", "account_name": "Świece" }))]
 pub(crate) struct Initialize {
     /// The user the account will belong to; 1 to 255 characters.
-    #[schema(example = "sklep-zielony", min_length = 1, max_length = 255)]
+    #[schema(value_type = UserId)]
     user_id: String,
     /// How the user calls the account.
     #[schema(min_length = 1, max_length = 255)]

@@ -44,7 +44,7 @@ pub(crate) async fn list(state: Data<State>, caller: Caller) -> Result<HttpRespo
 
 /// The connected accounts of one user.
 #[utoipa::path(get, path = "/api/v1/tokens/user/{user_id}", tag = "tokens", operation_id = "list_accounts_of_user",
-    params(("user_id" = String, Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
+    params(("user_id" = inline(UserId), Path, description = "The user whose accounts are meant", example = "sklep-zielony")),
     responses((status = 200, description = "The accounts", body = TokenList)))]
 pub(crate) async fn of_user(
     state: Data<State>,

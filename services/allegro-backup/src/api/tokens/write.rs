@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use domain::TokenId;
+use domain::{TokenId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
@@ -29,7 +29,7 @@ const MAX_TOKEN: usize = 16 * 1024;
 }))]
 pub(crate) struct NewToken {
     /// The user the account will belong to; 1 to 255 characters.
-    #[schema(example = "sklep-zielony", min_length = 1, max_length = 255)]
+    #[schema(value_type = UserId)]
     user_id: String,
     /// How the user calls the account.
     #[schema(min_length = 1, max_length = 255)]
