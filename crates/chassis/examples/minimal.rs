@@ -1,4 +1,4 @@
-//! The smallest service there is: one setting, one background task, an answer to probes.
+//! The smallest service: one setting, one background task, answers to probes.
 //!
 //! `cargo run -p chassis --example minimal -- serve --insecure-local`
 
@@ -17,11 +17,11 @@ struct Minimal;
 struct Config {
     /// How its task ends.
     end: String,
-    /// Its database, so to speak: there once this file is.
+    /// In place of a database: available once this file exists.
     database: Option<String>,
 }
 
-/// Tell how the task ends
+/// Print how the task ends
 #[derive(clap::Args)]
 struct End {}
 
@@ -80,7 +80,7 @@ async fn answer_probes(listener: TcpListener, life: Lifecycle) {
     let stop = life.stopping();
     while let Some(Ok((mut peer, _))) = stop.run_until_cancelled(listener.accept()).await {
         let mut head = [0; 1024];
-        // Who asks and goes away needs no answer.
+        // A client that closes the connection needs no answer.
         let _ = peer.read(&mut head).await;
         let _ = peer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     }

@@ -23,44 +23,44 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the service until SIGTERM or Ctrl-C
     Serve(Serve),
-    /// Bring the database schema up to date and end
+    /// Apply the database migrations and exit
     Migrate,
-    /// Ask the service on this machine whether it is ready: exit 0 or 1
+    /// Check whether the service on this machine is ready: exit code 0 or 1
     HealthCheck,
-    /// About the configuration
+    /// Inspect the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print the OpenAPI document
     Openapi,
-    /// About credentials
+    /// Create credentials
     #[command(subcommand)]
     Token(TokenCommand),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// What this process does
+    /// Roles of this process
     #[arg(long, value_enum, value_delimiter = ',', default_value = "api,worker,scheduler")]
     pub(crate) role: Vec<Role>,
-    /// Only tasks of queues that match one of these patterns; `*` stands for anything, e.g. `sync_*`
+    /// Run only tasks of queues that match one of these patterns; `*` matches any characters, e.g. `sync_*`
     #[arg(long, value_delimiter = ',', default_value = "*")]
     pub(crate) queues: Vec<String>,
-    /// Bring the database schema up to date first
+    /// Apply the database migrations first
     #[arg(long)]
     pub(crate) migrate: bool,
-    /// Let anybody in, on the loopback interface only; for trying out
+    /// Accept requests without credentials, on the loopback interface only; for local trials
     #[arg(long)]
     pub(crate) insecure_local: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print the settings in effect, secrets masked; exit 2 if any is wrong
+    /// Print the effective settings with secrets masked; exit 2 if any is invalid
     Check {
         /// List every setting with type, default and meaning instead
         #[arg(long)]
         list: bool,
-        /// The list as JSON
+        /// Print the list as JSON
         #[arg(long, requires = "list")]
         json: bool,
     },

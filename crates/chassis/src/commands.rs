@@ -1,4 +1,4 @@
-//! Commands a service adds to those every service has.
+//! Commands of one service, in addition to those of every service.
 
 use std::future::Future;
 
@@ -6,13 +6,13 @@ use clap::{ArgMatches, Args, Command};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-/// A command with its arguments read, waiting for the settings.
+/// A command whose arguments are parsed. It runs when the settings are read.
 pub(crate) type Work<C> = Box<dyn FnOnce(C) -> LocalBoxFuture<'static, anyhow::Result<()>>>;
 
-/// Reads a command's arguments.
+/// Parses a command's arguments.
 type Read<C> = Box<dyn Fn(&ArgMatches) -> Result<Work<C>, clap::Error>>;
 
-/// The commands of one service, which get its settings `C`.
+/// The commands of one service. `C` is the type of its settings.
 pub struct Commands<C>(Vec<(Command, Read<C>)>);
 
 impl<C> Default for Commands<C> {
@@ -22,8 +22,8 @@ impl<C> Default for Commands<C> {
 }
 
 impl<C: 'static> Commands<C> {
-    /// Adds the command `name`. What it takes, and its line in `--help`, come from `A`; `work` does it, with the
-    /// settings and the arguments. Its error ends the process with exit code 1.
+    /// Adds the command `name`. `A` defines its arguments and its line in `--help`. `work` runs with the settings and
+    /// the arguments. Its error ends the process with exit code 1.
     pub fn add<A, F, Fut>(&mut self, name: &'static str, work: F)
     where
         A: Args + 'static,
@@ -38,12 +38,12 @@ impl<C: 'static> Commands<C> {
         self.0.push((A::augment_args(Command::new(name)), Box::new(read)));
     }
 
-    /// The command line with these commands in it.
+    /// The command line with these commands added.
     pub(crate) fn describe(&self, command: Command) -> Command {
         command.subcommands(self.0.iter().map(|(own, _)| own.clone()))
     }
 
-    /// The one that was called, if it is one of these.
+    /// The command that was called, if it is one of these.
     pub(crate) fn chosen(&self, matches: &ArgMatches) -> Option<Work<C>> {
         let (called, matches) = matches.subcommand()?;
         let (_, read) = self.0.iter().find(|(own, _)| own.get_name() == called)?;

@@ -1,5 +1,5 @@
-//! Signatures of tokens, made and verified by ring: the crates that `jsonwebtoken` brings for them take as long to build
-//! as a service (ADR 0119).
+//! Signs and verifies tokens with ring. The crates that `jsonwebtoken` uses for it take as long to build as a service
+//! (ADR 0119).
 //!
 //! A token is signed with HS256 and verified with HS256, RS256, ES256 or EdDSA (RFC 7518 §3.1, RFC 8037).
 
@@ -19,7 +19,8 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Lets `jsonwebtoken` use ring in this process. To be called before a token is signed or verified; once is enough.
+/// Makes `jsonwebtoken` use ring in this process. Call it before a token is signed or verified. Further calls have no
+/// effect.
 pub fn install() {
     let _installed_before = PROVIDER.install_default();
 }
@@ -57,7 +58,7 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     }
 }
 
-/// A big-endian number without leading zeros: ring refuses them, and some issuers publish them.
+/// A big-endian number without leading zeros: ring rejects them, and some issuers publish them.
 fn trimmed(number: &[u8]) -> Vec<u8> {
     number.iter().copied().skip_while(|byte| *byte == 0).collect()
 }
@@ -79,7 +80,7 @@ impl JwtSigner for Hs256 {
     }
 }
 
-/// Implements both traits of a verifier: its algorithm, and how ring verifies.
+/// Implements both traits of a verifier, given its algorithm and ring's verification.
 macro_rules! verifier {
     ($name:ident, $algorithm:expr, |$key:ident, $message:ident, $signature:ident| $verified:expr) => {
         impl Verifier<Vec<u8>> for $name {

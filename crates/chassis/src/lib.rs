@@ -1,6 +1,7 @@
-//! What a binary needs to exist: configuration, logs, a life from start to stop, a command line.
+//! The frame of a binary: configuration, log and traces, lifecycle, command line.
 //!
-//! A service's `main` is one line, [`run`]; what makes it itself is its [`Service`] implementation.
+//! A service's `main` is one line, [`run`]. Its [`Service`] implementation holds everything that differs between
+//! services.
 
 mod cli;
 mod commands;
@@ -18,8 +19,8 @@ compile_error!(
     "an optimized service allocates with jemalloc: add `--features chassis/jemalloc` (docs/adr/0095)"
 );
 
-/// Memory is often allocated on one thread and freed on another. In the system's allocator these threads wait for each
-/// other, and each keeps the memory it once had (ADR 0095).
+/// Memory is often allocated on one thread and freed on another. With the system's allocator these threads wait for
+/// each other, and each retains the memory that it once used (ADR 0095).
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

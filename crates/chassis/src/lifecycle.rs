@@ -1,9 +1,11 @@
-//! From start to stop.
+//! The lifecycle of a process: start, background tasks, stop.
 //!
-//! Invariants: a background task never dies silently — when one ends before a stop was asked for, the
-//! process ends with a failure, so that the orchestrator starts it anew; and a stop asked for once lets
-//! work in flight finish, within a limit. A panic in one unit of a task's work is caught by the task itself
-//! ([`domain::catch_panic`]) and does not end it.
+//! Invariants:
+//!
+//! - When a background task ends before a stop is requested, the process ends with a failure, so that the orchestrator
+//!   restarts it.
+//! - After a stop is requested once, work in flight finishes, within a limit.
+//! - A task catches panics in its units of work ([`domain::catch_panic`]). They do not end the task.
 //!
 //! A stop has three phases:
 //!
@@ -25,14 +27,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long the tasks of [`Lifecycle::spawn_beside`] may take to finish.
+/// Time limit of the tasks of [`Lifecycle::spawn_beside`] to finish.
 const LAST: Duration = Duration::from_secs(2);
 
-/// Exit codes of a process that failed.
+/// Exit code of a process that failed.
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 
-/// The life of the process, shared by all who work in it.
+/// The lifecycle of the process, shared by all its parts.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle(Arc<Inner>);
 
@@ -46,9 +48,9 @@ struct Inner {
     exit_code: AtomicU8,
 }
 
-/// What a background task may end with.
+/// Result of a background task.
 pub trait Outcome {
-    /// The error, if it ended with one.
+    /// The error, if the task failed.
     fn error(self) -> Option<anyhow::Error>;
 }
 
@@ -65,23 +67,24 @@ impl<E: Into<anyhow::Error>> Outcome for Result<(), E> {
 }
 
 impl Lifecycle {
-    /// Cancelled when a stop is requested: the process is not ready any more, and continues until [`Lifecycle::stopping`].
+    /// Cancelled when a stop is requested. From then on the process is not ready. It continues to work until
+    /// [`Lifecycle::stopping`].
     pub fn stop_announced(&self) -> CancellationToken {
         self.0.announced.clone()
     }
 
-    /// Cancelled when no new work is to be taken.
+    /// Cancelled when no new work may begin.
     pub fn stopping(&self) -> CancellationToken {
         self.0.stopping.clone()
     }
 
-    /// Whether a stop was asked for.
+    /// Whether a stop is requested.
     pub fn is_stopping(&self) -> bool {
         self.0.stopping.is_cancelled()
     }
 
-    /// Runs a task for as long as the process lives. It ends by itself after [`Lifecycle::stopping`]; when it
-    /// ends earlier, fails or panics, the process stops and exits with a failure.
+    /// Runs a task for the life of the process. It must end after [`Lifecycle::stopping`]. If it ends earlier, fails or
+    /// panics, the process stops and exits with a failure.
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future + Send + 'static,
@@ -90,8 +93,8 @@ impl Lifecycle {
         self.0.tasks.spawn(self.clone().watch(name, task));
     }
 
-    /// Runs a task as [`Lifecycle::spawn`] does, but until all other tasks have ended. `task` gets a token that is cancelled
-    /// then, and has two seconds to end.
+    /// Runs a task as [`Lifecycle::spawn`] does, until all other tasks have ended. Then the token of `task` is
+    /// cancelled, and it has two seconds to end.
     pub fn spawn_beside<F>(&self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
     where
         F: Future + Send + 'static,
@@ -100,7 +103,7 @@ impl Lifecycle {
         self.0.beside.spawn(self.clone().watch(name, task(self.0.ended.clone())));
     }
 
-    /// Stops the process when the task ends before a stop.
+    /// Stops the process if the task ends before a stop.
     async fn watch<F>(self, name: &'static str, task: F)
     where
         F: Future + Send,
@@ -115,21 +118,21 @@ impl Lifecycle {
             }
             Err(panic) => (panic.to_string(), FAILED),
         };
-        tracing::error!(critical = true, task = name, trouble, "a background task is lost, stopping");
+        tracing::error!(critical = true, task = name, trouble, "background task ended; stopping");
         self.0.exit_code.fetch_max(exit_code, Ordering::Relaxed);
         self.stop();
     }
 
-    /// Stops without an announcement.
+    /// Stops without the announcement.
     pub(crate) fn stop(&self) {
         self.0.announced.cancel();
         self.0.stopping.cancel();
     }
 
-    /// Waits for the stop, then for the work in flight, and then for the tasks of [`Lifecycle::spawn_beside`].
+    /// Waits for the stop, then for work in flight, and then for the tasks of [`Lifecycle::spawn_beside`].
     pub(crate) async fn wait(&self, signals: &mut Signals, limits: Limits) -> ExitCode {
         if let Some(signal) = self.end_work(signals, limits).await {
-            tracing::warn!(signal, "asked twice: stopping at once");
+            tracing::warn!(signal, "second signal; stopping at once");
             self.0.exit_code.fetch_max(FAILED, Ordering::Relaxed);
         } else {
             self.0.ended.cancel();
@@ -140,7 +143,7 @@ impl Lifecycle {
         ExitCode::from(self.0.exit_code.load(Ordering::Relaxed))
     }
 
-    /// Returns the second signal if one came.
+    /// Returns the second signal if one arrived.
     async fn end_work(&self, signals: &mut Signals, limits: Limits) -> Option<&'static str> {
         tokio::select! {
             () = self.0.stopping.cancelled() => {}
@@ -161,7 +164,7 @@ impl Lifecycle {
         tokio::select! {
             () = self.0.tasks.wait() => None,
             () = tokio::time::sleep(limits.drain) => {
-                tracing::warn!(tasks = self.0.tasks.len(), "work in flight is given back: it took too long");
+                tracing::warn!(tasks = self.0.tasks.len(), "work in flight exceeded the drain period; it is released");
                 None
             }
             second = signals.next() => Some(second),
@@ -169,18 +172,18 @@ impl Lifecycle {
     }
 }
 
-/// How long a stop may take.
+/// Time limits of a stop.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How long the process continues after the stop was announced.
+    /// How long the process continues after the stop is announced.
     pub(crate) delay: Duration,
-    /// How long work in flight may take to end.
+    /// How long work in flight may take to finish.
     pub(crate) drain: Duration,
 }
 
 const SIGTERM: &str = "SIGTERM";
 
-/// The signals that ask for a stop: SIGTERM of orchestrators, SIGINT of a person at a terminal.
+/// The signals that request a stop: SIGTERM of orchestrators, SIGINT of a person at a terminal.
 #[derive(Debug)]
 pub struct Signals {
     term: Signal,
@@ -188,7 +191,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Receives the signals from now on, so that they no longer end the process by default.
+    /// Receives the signals from now on, so that they do not end the process by default.
     ///
     /// # Errors
     /// The signal handlers cannot be installed.
@@ -196,7 +199,7 @@ impl Signals {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next signal and returns its name; cancel-safe.
+    /// Waits for the next signal and returns its name. It is cancel-safe.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.term.recv() => SIGTERM,

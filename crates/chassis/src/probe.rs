@@ -13,14 +13,14 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 
 use crate::config::Http;
 
-/// Longer than the service itself waits for its dependencies.
+/// Longer than the service's own checks of its dependencies may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An answer to a probe is short.
+/// Maximum size of an answer in bytes.
 const MAX_ANSWER: u64 = 64 * 1024;
 
 /// # Errors
-/// The service does not answer, or says it is not ready; the text says why.
+/// The service does not answer, or is not ready. The error states the reason.
 pub(crate) fn check(http: &Http) -> anyhow::Result<()> {
     let host = match http.host {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -57,20 +57,20 @@ fn ask(address: SocketAddr, is_tls: bool) -> anyhow::Result<String> {
 }
 
 fn converse(mut stream: impl Read + Write, address: SocketAddr) -> io::Result<String> {
-    // In one piece: formatting straight into a socket sends many small ones.
+    // One write: formatting into a socket sends many small segments.
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     match stream.take(MAX_ANSWER).read_to_end(&mut answer) {
-        // A server that closes TLS without saying goodbye has answered all the same.
+        // A server that closes TLS without `close_notify` has answered completely.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !answer.is_empty() => {}
         read => drop(read?),
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Any certificate will do: the question goes to this very machine, holds no secret, and the certificate names the
-/// address callers use, not this one.
+/// Accepts any certificate: the request stays on this machine and holds no secret, and the certificate names the
+/// address that callers use, not the loopback address.
 #[derive(Debug)]
 struct AnyCertificate;
 

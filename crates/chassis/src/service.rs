@@ -1,4 +1,4 @@
-//! A service, and what its commands do.
+//! The `Service` trait, and the commands of a service.
 
 use std::error::Error;
 use std::future::Future;
@@ -20,71 +20,71 @@ use crate::observe::{self, Observing};
 use crate::waiting::Waiting;
 use crate::{probe, token};
 
-/// After the drain, blocking threads get so long before the process ends without them.
+/// After the drain, blocking threads have this long before the process ends without them.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// What makes a service itself.
+/// The parts of a binary that differ between services.
 pub trait Service: Sized + Send + Sync + 'static {
     /// Its name, e.g. "allegro-backup": its settings begin with `ALLEGRO_BACKUP_`, its binary is
     /// `zaplecze-allegro-backup`.
     const NAME: &'static str;
     /// One line for `--help`.
     const ABOUT: &'static str;
-    /// Where it listens unless `API_PORT` says otherwise.
+    /// Default of `API_PORT`.
     const DEFAULT_PORT: u16;
     /// Its settings.
     type Config: Send + Sync + 'static;
 
-    /// Reads its own settings and the ready sections it needs. Log, HTTP and credentials are read for it
-    /// and come in [`ServeContext`].
+    /// Reads its own settings and the common sections that it needs. Settings of the log, HTTP and credentials are read
+    /// by the chassis and passed in [`ServeContext`].
     fn read_config(reader: &mut Reader) -> Self::Config;
 
     /// Its OpenAPI document as pretty JSON.
     fn openapi() -> String;
 
-    /// Brings its schema up to date.
+    /// Applies its migrations.
     ///
     /// # Errors
-    /// The database does not answer, or refuses. `serve --migrate` tries again, unless [`domain::PermanentError`] is among the
-    /// causes.
+    /// The database does not answer, or rejects a statement. `serve --migrate` retries, unless
+    /// [`domain::PermanentError`] is among the causes.
     fn migrate(config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// Adds commands of its own to those every service has.
+    /// Adds the service's own commands.
     fn commands(_commands: &mut Commands<Self::Config>) {}
 
-    /// Starts it: returns when the HTTP server is bound and everything is handed to
-    /// [`Lifecycle::spawn`]. A dependency that is down is no error here: it is retried in the background.
+    /// Starts the service. It returns when the HTTP server is bound and everything is passed to [`Lifecycle::spawn`].
+    /// An unavailable dependency is not an error: it is retried in the background.
     ///
     /// # Errors
-    /// It cannot start, and trying again would not help.
+    /// The service cannot start, and a retry would not help.
     fn serve(config: Self::Config, context: ServeContext) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// What a service is given to start with.
+/// Everything that a service gets to start.
 #[derive(Debug)]
 pub struct ServeContext {
-    /// Tells of the stop; runs background tasks.
+    /// Announces the stop and runs background tasks.
     pub lifecycle: Lifecycle,
-    /// What this process does.
+    /// The roles of this process.
     pub roles: Roles,
-    /// Patterns of the queues whose tasks this process runs; `*` stands for anything.
+    /// Patterns of the queues whose tasks this process runs. `*` matches any characters.
     pub queues: Vec<String>,
-    /// Let anybody in; `http.host` is a loopback address then.
+    /// Accept requests without credentials. `http.host` is a loopback address then.
     pub insecure_local: bool,
-    /// Where to listen.
+    /// Settings of the HTTP server.
     pub http: Http,
-    /// Whom to let in.
+    /// The credentials that are accepted.
     pub auth: Auth,
 }
 
-/// The parts of a service a process may play.
+/// The roles of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Roles {
-    /// Answers HTTP requests. Probes are answered by every role.
+    /// Answers HTTP requests. Every role answers probes.
     pub api: bool,
     /// Consumes events and runs tasks.
     pub worker: bool,
-    /// Starts what is due.
+    /// Starts due schedules.
     pub scheduler: bool,
 }
 
@@ -95,7 +95,7 @@ impl Roles {
     }
 }
 
-/// Why a command did not do its work.
+/// The reason why a command failed.
 enum Failure {
     Configuration(Vec<Mistake>),
     Other(anyhow::Error),
@@ -122,9 +122,9 @@ struct Settings<C> {
     auth: Auth,
 }
 
-/// The program: reads the command line and does what it says.
+/// The program: parses the command line and runs the command.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.
+/// Exit codes: 0 success, 1 failure, 2 invalid command line or configuration.
 pub fn run<S: Service>() -> ExitCode {
     let program = program::<S>();
     let command = Cli::command()
@@ -148,7 +148,7 @@ pub fn run<S: Service>() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Other(error)) => {
-            // With stderr gone there is nobody to tell; the exit code still does.
+            // A closed stderr is ignored. The exit code reports the failure.
             let _ = writeln!(io::stderr(), "{program}: {error:#}");
             ExitCode::FAILURE
         }
@@ -202,11 +202,11 @@ fn execute<S: Service>(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Standard output is the command's own: the log tells of troubles only.
+/// Standard output belongs to the command. The log contains warnings and errors only.
 fn own_command<S: Service>(work: Work<S::Config>) -> Result<ExitCode, Failure> {
     let mut reader = Reader::of_process(S::NAME);
     let mut settings = read::<S>(&mut reader);
-    // On stderr, because the log shares standard output.
+    // On stderr, because the log uses standard output.
     config::print_near_misses(&program::<S>(), &reader.near_misses());
     reader.finish().map_err(Failure::Configuration)?;
     settings.log.level = settings.log.level.min(Level::WARN);
@@ -229,7 +229,7 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     reader.finish().map_err(Failure::Configuration)?;
     let _until_the_end = observing::<S>(log, traces)?;
     log_near_misses(&near_misses);
-    // Before anything is measured: some figures come once a minute.
+    // First of all: some metrics are reported once a minute.
     telemetry::metrics::handle()?;
     metrics::counter!(observe::PANICS).increment(0);
 
@@ -268,10 +268,10 @@ fn serve<S: Service>(options: &Serve) -> Result<ExitCode, Failure> {
     Ok(code?)
 }
 
-/// A database that is not up yet is no reason to die: tries until it is, and tells probes meanwhile.
+/// Migrates as soon as the database is available. Until then probes get the reason.
 ///
 /// # Errors
-/// What trying again does not heal.
+/// Whether a retry cannot help.
 async fn migrate_at_last<S: Service>(config: &S::Config, http: &Http) -> anyhow::Result<()> {
     let (base, cap) = (Duration::from_millis(500), Duration::from_secs(15));
     let mut attempt = 0;
@@ -288,7 +288,7 @@ async fn migrate_at_last<S: Service>(config: &S::Config, http: &Http) -> anyhow:
             None => waiting.insert(Waiting::begin(http).await?),
         };
         told.because(format!("migrations: {error}"));
-        tracing::warn!(attempt, ?wait, error, "cannot migrate yet");
+        tracing::warn!(attempt, ?wait, error, "migration failed; will retry");
         tokio::time::sleep(wait).await;
     }
     if let Some(told) = waiting {
@@ -327,12 +327,12 @@ fn require_credential(reader: &mut Reader, auth: &Auth) {
     if auth.jwt_secret.is_none() && auth.jwks_url.is_none() && auth.api_keys.is_empty() && !tried {
         reader.mistake(
             "AUTH_JWT_SECRET",
-            "set it, AUTH_JWKS_URL or AUTH_API_KEYS, or nobody could be let in (`serve --insecure-local` lets everybody in, on loopback)",
+            "set it, AUTH_JWKS_URL or AUTH_API_KEYS, because without one every request is rejected (`serve --insecure-local` accepts all, on loopback only)",
         );
     }
 }
 
-/// A reader that was asked for everything.
+/// A reader that has read every setting.
 fn declared<S: Service>() -> Reader {
     let mut reader = Reader::of_variables(S::NAME, []);
     read::<S>(&mut reader);

@@ -1,33 +1,33 @@
-//! `token issue`: a signed token for trying things out.
+//! `token issue`: creates a signed token for trials.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use time::OffsetDateTime;
 
-/// What the token says.
+/// Claims of the token.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Claims {
-    /// Who it is for (`sub`)
+    /// Subject (`sub`)
     #[arg(long, value_parser = filled)]
     sub: String,
-    /// What it allows, separated by spaces, e.g. "allegro-backup:read allegro-backup:write"
+    /// Scopes, separated by spaces, e.g. "allegro-backup:read allegro-backup:write"
     #[arg(long, value_parser = filled)]
     scope: String,
-    /// Restricts it to this user's data
+    /// Restrict the token to this user's data
     #[arg(long, value_parser = filled)]
     user_id: Option<String>,
-    /// Seconds until it expires
+    /// Lifetime in seconds
     #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=31_536_000))]
     ttl: i64,
 }
 
-/// Services refuse a token whose claim is empty.
+/// Services reject a token with an empty claim.
 fn filled(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// An HS256 token with `aud` zaplecze.
+/// Creates an HS256 token with `aud` zaplecze.
 ///
 /// # Errors
 /// The token cannot be signed.

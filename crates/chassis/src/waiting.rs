@@ -1,4 +1,4 @@
-//! What probes are told while the service cannot start yet: the process lives, and is not ready because of this.
+//! Answers probes while the service cannot start yet: the process is alive, and not ready for a stated reason.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,20 +16,20 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Http, Tls};
 
-/// Who says nothing for so long is not answered.
+/// A client that sends nothing for so long gets no answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Answers probes in the service's place.
+/// Answers probes in place of the service.
 pub(crate) struct Waiting {
     reason: Arc<Mutex<String>>,
     answering: AbortOnDropHandle<()>,
 }
 
 impl Waiting {
-    /// Begins to answer where the service will answer probes, and as it will: by HTTPS where it speaks that there.
+    /// Begins to answer at the address of the service's probes, by HTTPS if the service uses it there.
     ///
     /// # Errors
-    /// The port or the certificate cannot be had: the service could not have it either.
+    /// The port or the certificate cannot be used. The service could not use it either.
     pub(crate) async fn begin(http: &Http) -> anyhow::Result<Self> {
         let tls = http.tls.as_ref().filter(|_| http.internal_port.is_none()).map(acceptor).transpose()?;
         let port = http.internal_port.unwrap_or(http.port);
@@ -38,7 +38,7 @@ impl Waiting {
         let told = Arc::clone(&reason);
         let answering = tokio::spawn(async move {
             loop {
-                // An error is of one connection, or passes when others end.
+                // An error concerns one connection, or is temporary.
                 let Ok((peer, _)) = listener.accept().await else { continue };
                 let reason = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 tokio::spawn(tokio::time::timeout(PATIENCE, greet(peer, tls.clone(), reason)));
@@ -47,14 +47,14 @@ impl Waiting {
         Ok(Self { reason, answering: AbortOnDropHandle::new(answering) })
     }
 
-    /// Leaves the port to the service.
+    /// Releases the port for the service.
     pub(crate) async fn end(self) {
         self.answering.abort();
-        // Only a task that has ended has closed its socket.
+        // The socket is closed when the task has ended.
         let _aborted = self.answering.await;
     }
 
-    /// Why it cannot start.
+    /// Sets the reason why the service cannot start.
     pub(crate) fn because(&self, reason: String) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }

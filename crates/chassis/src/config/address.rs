@@ -1,6 +1,7 @@
-//! Addresses of dependencies, as their drivers understand them: what is wrong with one is told before anything starts.
+//! Checks addresses of dependencies by the rules of their drivers, so that an invalid address is reported before
+//! anything starts.
 //!
-//! A mistake never repeats a part of the address: a password that was not percent-encoded may stand anywhere in it.
+//! A mistake never contains a part of the address: a password that is not percent-encoded may be anywhere in it.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -8,31 +9,31 @@ use url::{ParseError, Url, form_urlencoded};
 
 const NO_HOST: &str = "must name a host";
 
-/// What may stand in an address of one kind of server.
+/// The allowed form of the address of one kind of server.
 pub(super) struct Grammar {
     schemes: &'static [&'static str],
     path: Path,
     parameters: &'static [(&'static str, Value)],
 }
 
-/// What the path is.
+/// Meaning of the path.
 enum Path {
-    /// A database's or a virtual host's.
+    /// Name of a database or virtual host.
     Name,
-    /// A database's in Redis.
+    /// Number of a Redis database.
     Number,
 }
 
-/// What a parameter may be.
+/// Allowed values of a parameter.
 enum Value {
     Text,
     Number,
     OneOf(&'static [&'static str]),
-    /// A file of certificates, or `system`.
+    /// Path of a file of certificates, or `system`.
     Roots,
 }
 
-/// Of tokio-postgres' parameters those a service has a use for, and libpq's for TLS.
+/// The parameters of tokio-postgres that a service uses, and libpq's for TLS.
 pub(super) const POSTGRES: Grammar = Grammar {
     schemes: &["postgres", "postgresql"],
     path: Path::Name,
@@ -52,7 +53,7 @@ pub(super) const REDIS: Grammar = Grammar {
     parameters: &[("protocol", Value::OneOf(&["resp2", "resp3"]))],
 };
 
-/// Of lapin's parameters those a service has a use for.
+/// The parameters of lapin that a service uses.
 pub(super) const AMQP: Grammar = Grammar {
     schemes: &["amqp", "amqps"],
     path: Path::Name,
@@ -81,13 +82,14 @@ impl Grammar {
             ParseError::EmptyHost => NO_HOST.to_owned(),
             _ => format!("is no address ({error}); a user and a password must be percent-encoded"),
         })?;
-        // The part with the password ends at `/`, `?` or `#`: what comes after one of them was meant to be in it.
+        // A password ends at `/`, `?` or `#`. An `@` after one of them shows that the character belongs to the
+        // password.
         if [Some(url.path()), url.query(), url.fragment()]
             .into_iter()
             .flatten()
             .any(|part| part.contains('@'))
         {
-            return Err("must have its password percent-encoded: an @ stands where none may".to_owned());
+            return Err("must have its password percent-encoded: it contains an @ after /, ? or #".to_owned());
         }
         if url.host_str().is_none_or(str::is_empty) {
             return Err(NO_HOST.to_owned());

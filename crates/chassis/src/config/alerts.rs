@@ -1,4 +1,4 @@
-//! Whom to tell when something is wrong, and how.
+//! Settings of alerts: recipients, language, quiet hours.
 
 use std::collections::HashSet;
 
@@ -8,23 +8,23 @@ use url::Url;
 
 use super::reader::{Absent, Ask, Reader};
 
-/// Telegram lets a bot send thirty messages a second; with one a second to each chat these stay below.
+/// Telegram limits a bot to 30 messages a second. One message a second to each of these chats stays below the limit.
 const MOST_CHATS: usize = 25;
 
-/// How people are told of what needs them.
+/// Where and how alerts are sent.
 #[derive(Debug)]
 pub struct Alerts {
-    /// Where to; without it alerts stand in the log only.
+    /// The recipients. Without them alerts are only logged.
     pub telegram: Option<Telegram>,
     /// The language of the texts.
     pub language: Language,
     /// When only critical alerts are sent.
     pub quiet_hours: Option<QuietHours>,
-    /// The zone of quiet hours and of times in texts.
+    /// The time zone of quiet hours and of times in texts.
     pub time_zone: TimeZone,
 }
 
-/// A bot of Telegram and those it writes to.
+/// A Telegram bot and its chats.
 #[derive(Debug)]
 pub struct Telegram {
     /// The Bot API's address.
@@ -42,7 +42,7 @@ impl Reader {
             name: "ALERTS_TELEGRAM_TOKEN",
             kind: "secret".to_owned(),
             absent: Absent::Optional,
-            meaning: "Token of the Telegram bot that sends alerts; without it they stand in the log only.",
+            meaning: "Token of the Telegram bot that sends alerts; without it alerts are only logged.",
             is_secret: true,
         };
         let token = self.ask(ask, bot_token);
@@ -90,10 +90,10 @@ impl Reader {
         Alerts { telegram, language, quiet_hours, time_zone }
     }
 
-    /// A time zone by its IANA name; `Europe/Warsaw` unless told.
+    /// Time zone by its IANA name. The default is `Europe/Warsaw`.
     ///
     /// # Panics
-    /// Never: the default stands in every tz database.
+    /// Never: the default exists in every tz database.
     pub fn time_zone(&mut self, name: &'static str, meaning: &'static str) -> TimeZone {
         let parse =
             |text: &str| text.parse::<TimeZone>().map_err(|error: domain::NoTimeZone| error.to_string());
@@ -103,7 +103,7 @@ impl Reader {
     }
 }
 
-/// As @BotFather gives it: the bot's id, a colon, and letters.
+/// The format of @BotFather: the bot's id, a colon, and letters.
 fn bot_token(text: &str) -> Result<SecretString, String> {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     text.split_once(':')

@@ -6,32 +6,32 @@ use std::time::Duration;
 use super::reader::Reader;
 use super::tls::Tls;
 
-/// Where the server listens unless told.
+/// Default address of the server.
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// No quota or bucket is larger.
+/// Upper limit of all quotas and bursts.
 const MAX_RATE: u32 = 1_000_000;
 
 /// The HTTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
-    /// The address of the interface.
+    /// The address the server binds to.
     pub host: IpAddr,
-    /// 0 is any free port.
+    /// 0 selects a free port.
     pub port: u16,
-    /// Probes and metrics live on this port only; none: they live beside the rest.
+    /// The port that alone serves probes and metrics. `None`: `port` serves them too.
     pub internal_port: Option<u16>,
-    /// How often callers may ask.
+    /// The rate limit of callers.
     pub rate_limit: RateLimit,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
     /// How long the process continues after SIGTERM while `/readyz` answers 503.
     pub shutdown_delay: Duration,
-    /// How long work in flight may take to end after that.
+    /// How long work in flight may take to finish after that.
     pub shutdown_drain: Duration,
 }
 
-/// How often one caller may ask; 0 is no limit.
+/// The rate limit of one caller. 0 disables it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// Requests a minute.

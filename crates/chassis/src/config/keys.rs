@@ -7,20 +7,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-/// What we know of an API key `zk_<id>_<secret>`.
+/// The stored part of an API key `zk_<id>_<secret>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// Its id: `[a-z0-9-]{1,32}`.
     pub id: String,
     /// SHA-256 of the whole key.
     pub sha256: [u8; 32],
-    /// What it may do.
+    /// The scopes it grants.
     pub scopes: Vec<String>,
 }
 
 /// A key for secrets at rest.
 pub struct EncryptionKey {
-    /// Its id, written in front of what it sealed: `[a-z0-9_-]{1,32}`.
+    /// Its id, the prefix of all values that it sealed: `[a-z0-9_-]{1,32}`.
     pub id: String,
     /// The key.
     pub key: Zeroizing<[u8; 32]>,
@@ -37,7 +37,8 @@ fn is_id(id: &str, extra: &[u8]) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || extra.contains(&byte))
 }
 
-/// `id:base64,…`. The rules name a key by its place and drop the decoder's words: either would show a part of the key.
+/// Parses `id:base64,…`. A mistake names a key by its position and omits the decoder's message: both id and message
+/// could contain a part of the key.
 pub(super) fn parse_encryption_keys(text: &str) -> Result<Vec<EncryptionKey>, String> {
     let mut ids = HashSet::new();
     let keys = text.split(',').enumerate().map(|(index, entry)| {
@@ -47,7 +48,7 @@ pub(super) fn parse_encryption_keys(text: &str) -> Result<Vec<EncryptionKey>, St
             return Err(rule("its id must be 1 to 32 of a-z, 0-9, _ and -"));
         }
         if !ids.insert(id) {
-            return Err(rule("its id stands there twice"));
+            return Err(rule("its id is used twice"));
         }
         let bytes =
             Zeroizing::new(STANDARD.decode(encoded).ok().ok_or_else(|| rule("must be standard base64"))?);
@@ -58,7 +59,7 @@ pub(super) fn parse_encryption_keys(text: &str) -> Result<Vec<EncryptionKey>, St
     keys.collect()
 }
 
-/// `id:sha256:scope scope;…`
+/// Parses `id:sha256:scope scope;…`.
 pub(super) fn parse_api_keys(text: &str) -> Result<Vec<ApiKey>, String> {
     let mut ids = HashSet::new();
     let entries = text.split(';').map(str::trim).filter(|entry| !entry.is_empty());
@@ -72,7 +73,7 @@ pub(super) fn parse_api_keys(text: &str) -> Result<Vec<ApiKey>, String> {
             return Err(rule("its id must be 1 to 32 of a-z, 0-9 and -"));
         }
         if !ids.insert(id) {
-            return Err(rule("its id stands there twice"));
+            return Err(rule("its id is used twice"));
         }
         let mut sha256 = [0; 32];
         hex::decode_to_slice(hash, &mut sha256)

@@ -1,7 +1,7 @@
 //! Settings from the environment, checked in one pass.
 //!
-//! Invariant: a [`Reader`] never stops at a mistake. It notes it, hands back a harmless placeholder, and
-//! [`Reader::finish`] refuses with all mistakes at once, so that no placeholder is ever used.
+//! Invariant: a [`Reader`] does not stop at a mistake. It records the mistake and returns a placeholder.
+//! [`Reader::finish`] returns all mistakes together as its error, so that no placeholder is ever used.
 
 mod address;
 mod alerts;

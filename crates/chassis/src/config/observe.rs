@@ -1,4 +1,4 @@
-//! Settings of what a process tells about itself: its log and its traces.
+//! Settings of the log and the traces.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,31 +15,31 @@ use super::reader::{Absent, Ask, Reader};
 /// How to log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Log {
-    /// Less important lines are left out.
+    /// Lines of a lower level are omitted.
     pub(crate) level: Level,
-    /// For machines or for people.
+    /// Format of the lines on stdout.
     pub(crate) format: LogFormat,
-    /// Where else the lines go.
+    /// A file that receives the lines too.
     pub(crate) file: Option<LogFile>,
 }
 
-/// The shape of a line of the log on stdout.
+/// Format of a log line on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line, for log collectors.
     Json,
-    /// Coloured text.
+    /// Coloured text, for people.
     Pretty,
 }
 
-/// A log in a file, cut when it is full.
+/// A log file that is rotated at a size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogFile {
-    /// The file written now; older ones are beside it with `.1`, `.2` … appended.
+    /// The current file. Older ones have `.1`, `.2` … appended to its name.
     pub(crate) path: PathBuf,
-    /// Its size at most.
+    /// Maximum size in bytes.
     pub(crate) max_bytes: u64,
-    /// Older files kept.
+    /// How many older files are kept.
     pub(crate) backups: u32,
 }
 
@@ -59,7 +59,7 @@ impl Reader {
             "LOG_LEVEL",
             "trace, debug, info, warning, error or critical",
             Level::INFO,
-            "Less important lines are left out.",
+            "Lines of a lower level are omitted.",
             |text| match text.to_ascii_lowercase().as_str() {
                 "trace" => Ok(Level::TRACE),
                 "debug" => Ok(Level::DEBUG),
@@ -73,34 +73,34 @@ impl Reader {
             "LOG_FORMAT",
             "json or pretty",
             LogFormat::Json,
-            "One JSON object a line, or text for people.",
+            "One JSON object per line, or text for people.",
             |text| match text {
                 "json" => Ok(LogFormat::Json),
                 "pretty" => Ok(LogFormat::Pretty),
                 _ => Err("must be json or pretty".to_owned()),
             },
         );
-        // `Level` orders by verbosity: the greater one says more.
-        let debug = self.flag("DEBUG", false, "Lowers the log's level to debug.");
+        // `Level` orders by verbosity: the greater level is the more verbose one.
+        let debug = self.flag("DEBUG", false, "Lowers the log level to debug.");
         let path =
-            self.optional_text("LOG_FILE_PATH", "A file the log is written to as well, as JSON lines.");
+            self.optional_text("LOG_FILE_PATH", "A file that receives the log too, as JSON lines.");
         let max_bytes = self.number(
             "LOG_MAX_BYTES",
             5_000_000,
             1_000..=1_000_000_000,
-            "Size in bytes at which the log's file is cut.",
+            "Size in bytes at which the log file is rotated.",
         );
         let backups = self.number(
             "LOG_BACKUP_COUNT",
             3,
             1..=100,
-            "Older files kept beside the log's: name.1, name.2 …",
+            "How many rotated log files are kept: name.1, name.2 …",
         );
         let file = path.map(|path| LogFile { path: path.into(), max_bytes, backups });
         Log { level: if debug { level.max(Level::DEBUG) } else { level }, format, file }
     }
 
-    /// `OTEL_…`; `None` where nobody collects traces.
+    /// `OTEL_…`. `None` without an endpoint.
     pub(crate) fn traces(&mut self, service: &str) -> Option<telemetry::Settings> {
         let ask = |name, kind: &str, meaning, is_secret| Ask {
             name,
@@ -109,26 +109,26 @@ impl Reader {
             meaning,
             is_secret,
         };
-        let meaning = "Where traces go by OTLP (http/protobuf), e.g. http://collector:4318; off when absent.";
+        let meaning = "Endpoint of traces, by OTLP (http/protobuf), e.g. http://collector:4318; no traces when absent.";
         let endpoint =
             self.ask(ask("OTEL_EXPORTER_OTLP_ENDPOINT", "http(s) address", meaning, false), collector);
-        let meaning = "Sent with every export, e.g. a credential.";
+        let meaning = "Headers of every export, e.g. a credential.";
         let headers =
             self.ask(ask("OTEL_EXPORTER_OTLP_HEADERS", "name=value,name=value…", meaning, true), pairs);
         let name =
-            self.optional_text("OTEL_SERVICE_NAME", "The service's name in traces, where its own is not it.");
-        let meaning = "What else is said of this process, e.g. deployment.environment.name=prod.";
+            self.optional_text("OTEL_SERVICE_NAME", "Name of the service in traces, instead of its own.");
+        let meaning = "Further attributes of this process, e.g. deployment.environment.name=prod.";
         let given =
             self.ask(ask("OTEL_RESOURCE_ATTRIBUTES", "name=value,name=value…", meaning, false), pairs);
         let sampler = self.parsed(
             "OTEL_TRACES_SAMPLER",
             "always_on, always_off or traceidratio, or parentbased_ and one of them",
             Sampler::default(),
-            "Which traces are kept.",
+            "Which traces are sampled.",
             |text| text.parse::<Sampler>().map_err(str::to_owned),
         );
         let ratio =
-            self.parsed("OTEL_TRACES_SAMPLER_ARG", "0 to 1", 1.0, "The share traceidratio keeps.", |text| {
+            self.parsed("OTEL_TRACES_SAMPLER_ARG", "0 to 1", 1.0, "The share of traces that traceidratio samples.", |text| {
                 let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
                 ratio.ok_or_else(|| "must be a number from 0 to 1".to_owned())
             });
@@ -136,13 +136,13 @@ impl Reader {
             "OTEL_BSP_MAX_QUEUE_SIZE",
             2048,
             1..=1_000_000,
-            "Spans that wait to be sent, at most; more are dropped and counted.",
+            "Maximum number of spans that wait to be sent; further ones are dropped and counted.",
         );
         let delay = self.number(
             "OTEL_BSP_SCHEDULE_DELAY",
             5000,
             10..=600_000,
-            "Milliseconds for which spans are collected before they are sent.",
+            "Milliseconds between exports of spans.",
         );
 
         let given = given.unwrap_or_default();
@@ -157,7 +157,7 @@ impl Reader {
                 .map(|(name, value)| (name, value.into()))
                 .collect::<Vec<(_, SecretString)>>(),
             service_name: name.or(named).unwrap_or_else(|| service.to_owned()),
-            // What is said later wins.
+            // A later pair replaces an earlier one.
             attributes: own.into_iter().chain(given).collect(),
             sampler: sampler.with_ratio(ratio),
             queue,
@@ -172,9 +172,9 @@ fn collector(text: &str) -> Result<Url, String> {
         .ok_or_else(|| "must be an http or https address without a password".to_owned())
 }
 
-/// OpenTelemetry's lists: `name=value` with commas between, values percent-encoded.
+/// Parses OpenTelemetry's lists: `name=value` separated by commas, values percent-encoded.
 fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
-    let rule = "must be name=value pairs with commas between, values percent-encoded";
+    let rule = "must be name=value pairs separated by commas, values percent-encoded";
     text.split(',')
         .map(|pair| {
             let (name, value) = pair.split_once('=')?;

@@ -1,4 +1,4 @@
-//! Reads settings and remembers what it was asked for.
+//! Reads settings and records which settings were read.
 
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
@@ -10,12 +10,12 @@ use url::Url;
 
 use super::source::{Lookup, Source};
 
-/// One thing that is wrong with the configuration.
+/// An invalid setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// The variable, or the file `.env`.
     pub name: String,
-    /// The rule it breaks and, unless secret, its value.
+    /// The rule that it breaks and, unless it is secret, its value.
     pub text: String,
 }
 
@@ -25,7 +25,7 @@ impl Display for Mistake {
     }
 }
 
-/// An environment variable that is no setting, whose name is close to that of one.
+/// An environment variable that is not a setting, whose name is similar to that of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NearMiss {
     pub(crate) name: String,
@@ -39,7 +39,7 @@ impl Display for NearMiss {
     }
 }
 
-/// A setting somebody asked for.
+/// A setting that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Declared {
     pub(crate) name: &'static str,
@@ -47,22 +47,22 @@ pub(crate) struct Declared {
     pub(crate) absent: Absent,
     pub(crate) meaning: &'static str,
     pub(crate) is_secret: bool,
-    /// The text that was given, if any was.
+    /// The text of the variable, if it is set.
     pub(crate) given: Option<String>,
 }
 
-/// What holds when a setting is absent.
+/// The value of an absent setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Absent {
-    /// The service cannot start.
+    /// None: the service cannot start without it.
     Required,
-    /// It does without.
+    /// None: the setting is optional.
     Optional,
-    /// This value.
+    /// The default.
     Default(String),
 }
 
-/// What is being asked for.
+/// Declaration of a setting.
 pub(super) struct Ask {
     pub(super) name: &'static str,
     pub(super) kind: String,
@@ -71,7 +71,7 @@ pub(super) struct Ask {
     pub(super) is_secret: bool,
 }
 
-/// Reads settings one by one; see the module for its promise.
+/// Reads settings one by one. See the module for its invariant.
 #[derive(Debug)]
 pub struct Reader {
     prefix: String,
@@ -91,7 +91,7 @@ impl Reader {
         reader
     }
 
-    /// Reads the given variables only, for tests and for listing what a service understands.
+    /// Reads the given variables only, for tests and for lists of settings.
     pub fn of_variables<'a>(service: &str, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self::over(service, Source::of(variables))
     }
@@ -106,25 +106,25 @@ impl Reader {
         self.parsed(name, "text", default.to_owned(), meaning, |text| Ok(text.to_owned()))
     }
 
-    /// Any text; the service cannot start without it.
+    /// Any text. It is required.
     pub fn required_text(&mut self, name: &'static str, meaning: &'static str) -> String {
         let ask = Ask { name, kind: "text".to_owned(), absent: Absent::Required, meaning, is_secret: false };
         self.ask(ask, |text| Ok(text.to_owned())).unwrap_or_default()
     }
 
-    /// Any text, or none.
+    /// Any text. It is optional.
     pub fn optional_text(&mut self, name: &'static str, meaning: &'static str) -> Option<String> {
         let ask = Ask { name, kind: "text".to_owned(), absent: Absent::Optional, meaning, is_secret: false };
         self.ask(ask, |text| Ok(text.to_owned()))
     }
 
-    /// A secret the service cannot start without.
+    /// A secret. It is required.
     pub fn required_secret(&mut self, name: &'static str, meaning: &'static str) -> SecretString {
         let ask = Ask { name, kind: "secret".to_owned(), absent: Absent::Required, meaning, is_secret: true };
         self.ask(ask, |text| Ok(text.into())).unwrap_or_default()
     }
 
-    /// A secret, or none.
+    /// A secret. It is optional.
     pub fn optional_secret(&mut self, name: &'static str, meaning: &'static str) -> Option<SecretString> {
         let ask = Ask { name, kind: "secret".to_owned(), absent: Absent::Optional, meaning, is_secret: true };
         self.ask(ask, |text| Ok(text.into()))
@@ -145,7 +145,7 @@ impl Reader {
         self.parsed(name, kind, default, meaning, |text| within(&range, text))
     }
 
-    /// A whole number within `range`, or none.
+    /// An optional whole number within `range`.
     pub fn optional_number<N>(
         &mut self,
         name: &'static str,
@@ -172,7 +172,7 @@ impl Reader {
         Duration::from_secs(self.parsed(name, kind, default, meaning, |text| within(&range, text)))
     }
 
-    /// Yes or no.
+    /// A boolean.
     pub fn flag(&mut self, name: &'static str, default: bool, meaning: &'static str) -> bool {
         self.parsed(name, "true or false", default, meaning, |text| {
             match text.to_ascii_lowercase().as_str() {
@@ -183,10 +183,10 @@ impl Reader {
         })
     }
 
-    /// An absolute `http` or `https` address. It must not carry a password: it is shown.
+    /// An absolute `http` or `https` address. It must not contain a password, because settings are printed.
     ///
     /// # Panics
-    /// When `default` is no such address, which the first `config check --list` of the service shows.
+    /// `default` is not such an address. The first `config check --list` of the service shows it.
     pub fn url(&mut self, name: &'static str, default: &'static str, meaning: &'static str) -> Url {
         #[expect(
             clippy::expect_used,
@@ -203,8 +203,8 @@ impl Reader {
         self.ask(ask, http_url).unwrap_or(address)
     }
 
-    /// Anything else: `parse` returns the value, or the rule that is broken ("must be a, b or c"); `kind` is
-    /// the type as people read it ("a, b or c").
+    /// Any other type. `parse` returns the value, or the rule that is broken ("must be a, b or c"). `kind` names the
+    /// type for people ("a, b or c").
     pub fn parsed<T: Display>(
         &mut self,
         name: &'static str,
@@ -218,22 +218,22 @@ impl Reader {
         self.ask(ask, parse).unwrap_or(default)
     }
 
-    /// Notes a mistake that only several settings together show.
+    /// Records a mistake that depends on several settings.
     pub fn mistake(&mut self, name: &'static str, text: impl Into<String>) {
         self.mistakes.push(Mistake { name: name.to_owned(), text: text.into() });
     }
 
-    /// Notes a mistake somebody else has found.
+    /// Records a mistake that was found elsewhere.
     pub(super) fn note(&mut self, mistake: Mistake) {
         self.mistakes.push(mistake);
     }
 
-    /// Whether something is wrong with this setting already.
+    /// Whether a mistake of this setting is recorded.
     pub(crate) fn has_mistake(&self, name: &str) -> bool {
         self.mistakes.iter().any(|mistake| mistake.name == name)
     }
 
-    /// The one way in: declares the setting, looks it up, parses it, notes what is wrong.
+    /// Declares a setting, looks it up, parses it, and records a mistake. All other methods call this one.
     pub(super) fn ask<T>(&mut self, ask: Ask, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let Ask { name, kind, absent, meaning, is_secret } = ask;
         let (given, value) = match self.source.lookup(name) {
@@ -259,29 +259,30 @@ impl Reader {
         value
     }
 
-    /// Everything that was asked for, in that order.
+    /// All settings that were read, in that order.
     pub(crate) fn declared(&self) -> &[Declared] {
         &self.declared
     }
 
     /// # Errors
-    /// All mistakes, if any was made; among them variables with the service's prefix nobody asked for.
+    /// All mistakes, if there are any. A variable with the service's prefix that no setting read is one of them.
     pub fn finish(mut self) -> Result<(), Vec<Mistake>> {
         let unknown: Vec<Mistake> = self.source.names().filter_map(|name| self.unknown(name)).collect();
         self.mistakes.extend(unknown);
         self.finish_own()
     }
 
-    /// As [`Reader::finish`], but of the settings asked for only: for commands that need but a few.
+    /// As [`Reader::finish`], but ignores variables that were not read: for commands that need few settings.
     ///
     /// # Errors
-    /// All mistakes, if any was made.
+    /// All mistakes, if there are any.
     pub(crate) fn finish_own(self) -> Result<(), Vec<Mistake>> {
         if self.mistakes.is_empty() { Ok(()) } else { Err(self.mistakes) }
     }
 
-    /// Variables without the service's prefix that are probably misspelt settings. The environment holds many variables of
-    /// other programs, so a name must be very close: equal but for case, one edit from eight characters on, two from sixteen.
+    /// Variables without the service's prefix that are probably misspelt settings. The environment holds many variables
+    /// of other programs, so a name must be very similar: equal except for case, one edit from eight characters on, two
+    /// from sixteen.
     pub(crate) fn near_misses(&self) -> Vec<NearMiss> {
         self.source.names().filter_map(|name| self.near_miss(name)).collect()
     }
@@ -295,7 +296,7 @@ impl Reader {
         let (distance, setting) = self
             .declared
             .iter()
-            // A difference in length is a number of edits. To count costs far less than to compare.
+            // The difference in length is the least number of edits. It costs far less to compute.
             .filter(|one| one.name.len().abs_diff(length) <= 2)
             .map(|one| (strsim::damerau_levenshtein(one.name, &upper), one.name))
             .min()?;
@@ -324,13 +325,13 @@ impl Reader {
     }
 }
 
-/// The setting's own name where a file holds its value.
+/// Name of the setting whose value the variable's file contains.
 fn base(name: &str) -> &str {
     name.strip_suffix("_FILE").unwrap_or(name)
 }
 
-/// Variables others set to tell *their* processes where this service is: Kubernetes' service links
-/// (`X_SERVICE_HOST`, `X_PORT_8001_TCP_ADDR`, …) and our own `X_URL`. They reach the service itself too.
+/// Variables by which orchestrators tell other processes where this service is: service links of Kubernetes
+/// (`X_SERVICE_HOST`, `X_PORT_8001_TCP_ADDR`, …) and our own `X_URL`. The service's own process receives them too.
 fn is_address_of_service(rest: &str) -> bool {
     let numbered =
         rest.strip_prefix("PORT_").is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()));

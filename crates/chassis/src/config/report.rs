@@ -1,4 +1,4 @@
-//! Settings and mistakes as people read them.
+//! Prints settings and mistakes for people.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -9,7 +9,7 @@ use super::reader::{Absent, Declared, Mistake, NearMiss, Reader};
 
 const MASK: &str = "••••";
 
-/// What a service understands: name, type, what holds when absent, meaning.
+/// The settings of a service: name, type, default, meaning.
 pub(crate) fn list(reader: &Reader) -> String {
     let mut text = String::from("Settings (each may come from a file instead: NAME_FILE=/path):\n");
     for Declared { name, kind, absent, meaning, .. } in reader.declared() {
@@ -23,7 +23,7 @@ pub(crate) fn list(reader: &Reader) -> String {
     text
 }
 
-/// A setting as programs read it.
+/// A setting in the JSON list.
 #[derive(Serialize)]
 struct Listed<'a> {
     name: &'a str,
@@ -34,10 +34,10 @@ struct Listed<'a> {
     meaning: &'a str,
 }
 
-/// The same as JSON, one object for each setting.
+/// As [`list`], as JSON: one object per setting.
 ///
 /// # Errors
-/// Never: texts and truths can be written.
+/// Never: strings and booleans can be serialized.
 pub(crate) fn list_json(reader: &Reader) -> serde_json::Result<String> {
     let listed: Vec<Listed<'_>> = reader
         .declared()
@@ -54,7 +54,7 @@ pub(crate) fn list_json(reader: &Reader) -> serde_json::Result<String> {
     serde_json::to_string(&listed)
 }
 
-/// `NAME=value` for every setting, secrets masked.
+/// `NAME=value` for every setting, with secrets masked.
 pub(crate) fn print_effective(reader: &Reader) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for one in reader.declared() {
@@ -69,21 +69,21 @@ pub(crate) fn print_effective(reader: &Reader) -> io::Result<()> {
     Ok(())
 }
 
-/// All mistakes, on stderr.
+/// Prints all mistakes on stderr.
 pub(crate) fn print_mistakes(program: &str, mistakes: &[Mistake]) {
     let mut out = io::stderr().lock();
     let count = match mistakes.len() {
         1 => "1 mistake".to_owned(),
         many => format!("{many} mistakes"),
     };
-    // With stderr gone there is nobody to tell; the exit code still does.
+    // A closed stderr is ignored. The exit code reports the failure.
     let _ = writeln!(out, "{program}: {count} in the configuration");
     for mistake in mistakes {
         let _ = writeln!(out, "  {mistake}");
     }
 }
 
-/// Variables that are probably misspelt settings, on stderr.
+/// Prints variables that are probably misspelt settings on stderr.
 pub(crate) fn print_near_misses(program: &str, near_misses: &[NearMiss]) {
     let mut out = io::stderr().lock();
     for near_miss in near_misses {

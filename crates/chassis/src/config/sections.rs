@@ -1,4 +1,4 @@
-//! Credentials and keys, which mean the same in every service.
+//! Settings of credentials and keys, which are the same in every service.
 
 use secrecy::SecretString;
 use url::{Host, Url};
@@ -10,33 +10,33 @@ use super::reader::{Absent, Ask, Reader, http_url};
 /// RFC 7518 §3.2: an HS256 key has at least the size of the hash.
 const JWT_SECRET_BYTES: usize = 32;
 
-/// Whom to let in.
+/// The credentials that are accepted.
 #[derive(Debug)]
 pub struct Auth {
-    /// Tokens signed with it (HS256) are accepted.
+    /// Secret of tokens signed with HS256.
     pub jwt_secret: Option<SecretString>,
-    /// Tokens signed with the keys published there (RS256, ES256, EdDSA) are accepted.
+    /// JWKS URL of the keys of tokens signed with RS256, ES256 or EdDSA.
     pub jwks_url: Option<Url>,
-    /// Keys that are accepted.
+    /// API keys.
     pub api_keys: Vec<ApiKey>,
 }
 
 /// Keys for secrets at rest.
 #[derive(Debug)]
 pub struct Encryption {
-    /// At least one; the first seals, all open.
+    /// At least one. The first one seals, all of them open.
     pub keys: Vec<EncryptionKey>,
 }
 
 impl Encryption {
-    /// Each key with its id, as a keyring takes them.
+    /// The keys with their ids, in the form that a keyring takes.
     pub fn into_keys(self) -> impl Iterator<Item = (String, Zeroizing<[u8; 32]>)> {
         self.keys.into_iter().map(|EncryptionKey { id, key }| (id, key))
     }
 }
 
 impl Auth {
-    /// Each API key as id, SHA-256 and scopes, as an authenticator takes them.
+    /// The API keys as id, SHA-256 and scopes, in the form that an authenticator takes.
     pub fn into_api_keys(self) -> impl Iterator<Item = (String, [u8; 32], Vec<String>)> {
         self.api_keys.into_iter().map(|ApiKey { id, sha256, scopes }| (id, sha256, scopes))
     }
@@ -49,7 +49,7 @@ impl Reader {
             name: "ENCRYPTION_KEYS",
             kind: "id:base64,id:base64…".to_owned(),
             absent: Absent::Required,
-            meaning: "Keys of 32 bytes that seal secrets in the database; the first seals, all open.",
+            meaning: "Keys of 32 bytes that seal secrets in the database; the first one seals, all of them open.",
             is_secret: true,
         };
         Encryption { keys: self.ask(ask, parse_encryption_keys).unwrap_or_default() }
@@ -76,7 +76,7 @@ impl Reader {
             meaning: "Tokens (RS256, ES256, EdDSA; aud zaplecze) signed with the keys published there are accepted.",
             is_secret: false,
         };
-        // Who could change the keys on their way could let anybody in.
+        // An attacker who changed the keys on their way could sign valid tokens.
         self.ask(ask, |text| {
             http_url(text).ok().filter(|url| url.scheme() == "https" || is_loopback(url)).ok_or_else(|| {
                 "must be an https address without a password (http on this machine only)".to_owned()
@@ -84,7 +84,7 @@ impl Reader {
         })
     }
 
-    /// `AUTH_JWT_SECRET` alone.
+    /// Only `AUTH_JWT_SECRET`.
     pub(crate) fn jwt_secret(&mut self, absent: Absent) -> Option<SecretString> {
         let ask = Ask {
             name: "AUTH_JWT_SECRET",

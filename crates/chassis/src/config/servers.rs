@@ -1,4 +1,4 @@
-//! Where Postgres, Redis and RabbitMQ are: an address, or its parts.
+//! Settings of Postgres, Redis and RabbitMQ: an address, or its parts.
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -11,7 +11,7 @@ use super::reader::{Absent, Ask, Reader};
 pub struct Database {
     /// `postgres://user:password@host:port/name?…`
     pub url: SecretString,
-    /// Connections this process opens at most.
+    /// Maximum number of connections of this process.
     pub pool_size: usize,
 }
 
@@ -30,7 +30,7 @@ pub struct Amqp {
 }
 
 impl Reader {
-    /// `DATABASE_URL`, or `DATABASE_HOST`, `_PORT`, `_NAME`, `_USER`, `_PASSWORD`; the URL wins.
+    /// Reads `DATABASE_URL`, or `DATABASE_HOST`, `_PORT`, `_NAME`, `_USER`, `_PASSWORD`. The URL has precedence.
     pub fn database(&mut self) -> Database {
         let url = self.address(
             "DATABASE_URL",
@@ -39,13 +39,13 @@ impl Reader {
             "Postgres, as postgres://user:password@host:port/name; or the five DATABASE_… below. For TLS with \
              ?sslmode=… and &sslrootcert=… as libpq has them.",
         );
-        let host = self.optional_text("DATABASE_HOST", "Host of Postgres, where DATABASE_URL is not set.");
+        let host = self.optional_text("DATABASE_HOST", "Host of Postgres, when DATABASE_URL is not set.");
         let port = self.number("DATABASE_PORT", 5432, 1..=u16::MAX, "Port of Postgres.");
         let name = self.optional_text("DATABASE_NAME", "The database's name.");
         let user = self.optional_text("DATABASE_USER", "The service's role.");
         let password = self.optional_secret("DATABASE_PASSWORD", "The role's password.");
         let pool_size =
-            self.number("DATABASE_POOL_SIZE", 10, 1..=200, "Connections this process opens at most.");
+            self.number("DATABASE_POOL_SIZE", 10, 1..=200, "Maximum number of connections of this process.");
 
         let url = url.or_else(|| {
             let server = Server { scheme: "postgres", host: &host?, port, user: &user?, password };
@@ -60,7 +60,7 @@ impl Reader {
         Database { url: url.unwrap_or_default(), pool_size }
     }
 
-    /// `REDIS_URL`, or `REDIS_HOST`, `_PORT`, `_DB`, `_PASSWORD`; the URL wins.
+    /// Reads `REDIS_URL`, or `REDIS_HOST`, `_PORT`, `_DB`, `_PASSWORD`. The URL has precedence.
     pub fn redis(&mut self) -> Redis {
         let redis = self.optional_redis();
         if redis.is_none() && !self.has_mistake("REDIS_URL") {
@@ -69,7 +69,7 @@ impl Reader {
         redis.unwrap_or(Redis { url: SecretString::default() })
     }
 
-    /// The same, for a service that does without.
+    /// As [`Reader::redis`], but optional.
     pub fn optional_redis(&mut self) -> Option<Redis> {
         let url = self.address(
             "REDIS_URL",
@@ -77,7 +77,7 @@ impl Reader {
             &REDIS,
             "Redis, as redis://user:password@host:port/db, or rediss://… for TLS; or the four REDIS_… below.",
         );
-        let host = self.optional_text("REDIS_HOST", "Host of Redis, where REDIS_URL is not set.");
+        let host = self.optional_text("REDIS_HOST", "Host of Redis, when REDIS_URL is not set.");
         let port = self.number("REDIS_PORT", 6379, 1..=u16::MAX, "Port of Redis.");
         let database = self.number("REDIS_DB", 0, 0..=u16::MAX, "Number of the database in Redis.");
         let password = self.optional_secret("REDIS_PASSWORD", "Redis' password.");
@@ -107,7 +107,7 @@ impl Reader {
         self.ask(ask, |text| grammar.check(text).map(|()| text.into()))
     }
 
-    /// The address of a server told in parts.
+    /// Builds the address of a server from its parts.
     fn built(&mut self, host: &'static str, server: &Server<'_>, path: &str) -> SecretString {
         server.url(path).unwrap_or_else(|| {
             self.mistake(host, "must be the name or address of a host");
@@ -116,7 +116,7 @@ impl Reader {
     }
 }
 
-/// A server told in parts.
+/// The parts of a server's address.
 struct Server<'a> {
     scheme: &'static str,
     host: &'a str,
@@ -126,7 +126,7 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    /// None: the host is none.
+    /// `None` when the host is invalid.
     fn url(&self, path: &str) -> Option<SecretString> {
         let mut url = Url::parse(&format!("{}://host", self.scheme)).ok()?;
         url.set_host(Some(self.host)).ok()?;

@@ -1,26 +1,26 @@
-//! Where values come from: the environment, a `.env` file, and the files `NAME_FILE` points at.
+//! Sources of values: the environment, a `.env` file, and the files that `NAME_FILE` names.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// What is said of a variable.
+/// Result of looking up a variable.
 pub(super) enum Lookup {
-    /// Nothing, or an empty text, which is how compose files write "nothing".
+    /// Not set, or an empty text, which compose files write for "not set".
     Absent,
     /// A value.
     Present(String),
-    /// Something that cannot be used; the rule that is broken, never the value.
+    /// Not usable. Contains the rule that is broken, never the value.
     Unusable(String),
 }
 
-/// The variables as they were when the process started.
+/// The variables at the start of the process.
 #[derive(Debug, Default)]
 pub(super) struct Source(BTreeMap<String, OsString>);
 
 impl Source {
-    /// The process's environment over the `.env` file of the working directory. The error says what is
-    /// wrong with that file, never what stands in it.
+    /// The process's environment, and for variables that it lacks the `.env` file of the working directory. The error
+    /// states what is wrong with that file, never its contents.
     pub(super) fn process() -> (Self, Option<String>) {
         let (mut variables, trouble) = dotenv(Path::new(".env"));
         variables
@@ -46,7 +46,7 @@ impl Source {
                 None => Lookup::Unusable("must be UTF-8".to_owned()),
             },
             (None, Some(path)) => match std::fs::read_to_string(path) {
-                // Editors and `echo` end a file with a line break that is no part of the secret.
+                // Editors and `echo` end a file with a line break that is not part of the secret.
                 Ok(text) => Lookup::Present(text.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => Lookup::Unusable(format!("{name}_FILE={}: {error}", Path::new(path).display())),
             },
@@ -64,7 +64,7 @@ fn dotenv(path: &Path) -> (BTreeMap<String, OsString>, Option<String>) {
         Err(_) => return (variables, Some("cannot be read".to_owned())),
     };
     for line in lines {
-        // The error's own text would repeat the line, which may hold a secret.
+        // The error's own message would contain the line, which may hold a secret.
         let Ok((name, value)) = line else {
             let last = variables.len();
             return (variables, Some(format!("the line after setting number {last} is not NAME=value")));

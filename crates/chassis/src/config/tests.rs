@@ -16,7 +16,7 @@ fn reader<'a>(variables: &[(&'a str, &'a str)]) -> Reader {
     Reader::of_variables("stock-sync", variables.iter().copied())
 }
 
-/// What is wrong, as a person reads it.
+/// The mistakes as text.
 fn mistakes(reader: Reader) -> Vec<String> {
     reader.finish().unwrap_err().iter().map(Mistake::to_string).collect()
 }
@@ -222,7 +222,7 @@ fn encryption_keys_have_ids_and_exactly_32_bytes() {
     let upper = format!("K1:{KEY}");
     for (given, rule) in [
         (KEY, "key 1: must be id:base64"),
-        (twice.as_str(), "key 2: its id stands there twice"),
+        (twice.as_str(), "key 2: its id is used twice"),
         (upper.as_str(), "key 1: its id must be 1 to 32 of a-z, 0-9, _ and -"),
         ("k1:AAAA", "key 1: must be exactly 32 bytes"),
         ("k1:####", "key 1: must be standard base64"),
@@ -246,7 +246,7 @@ fn api_keys_have_an_id_a_hash_and_scopes() {
     for (given, rule) in [
         ("robot".to_owned(), "key 1: must be id:sha256:scopes"),
         (format!("ro_bot:{SHA256}:a:read"), "key 1: its id must be 1 to 32 of a-z, 0-9 and -"),
-        (format!("a:{SHA256}:x;a:{SHA256}:x"), "key 2: its id stands there twice"),
+        (format!("a:{SHA256}:x;a:{SHA256}:x"), "key 2: its id is used twice"),
         (format!("a:{SHA256}: "), "key 1: needs at least one scope"),
     ] {
         let mut bad = reader(&[("AUTH_API_KEYS", &given)]);

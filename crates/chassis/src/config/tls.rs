@@ -1,4 +1,4 @@
-//! The server's certificate.
+//! The server's TLS certificate.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -16,17 +16,17 @@ const KEY: &str = "API_TLS_KEY";
 /// The files of the server's certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// PEM: the certificate, then those that lead to its root.
+    /// PEM: the certificate, then the intermediate certificates.
     pub certificate: PathBuf,
     /// PEM: the private key.
     pub key: PathBuf,
 }
 
 impl Tls {
-    /// Reads both files as they are now.
+    /// Reads the current content of both files.
     ///
     /// # Errors
-    /// A file cannot be read, is no PEM, or the key does not belong to the certificate; names the setting.
+    /// A file cannot be read or is not PEM, or the key does not match the certificate. The error names the setting.
     pub fn load(&self) -> Result<CertifiedKey, Mistake> {
         let broken = |name: &str, file: &PathBuf, error: &dyn Display| Mistake {
             name: name.to_owned(),
@@ -40,12 +40,12 @@ impl Tls {
         }
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| broken(KEY, &self.key, &error))?;
         CertifiedKey::from_der(chain, key, &ring::default_provider())
-            .map_err(|error| broken(KEY, &self.key, &format!("does not suit the certificate: {error}")))
+            .map_err(|error| broken(KEY, &self.key, &format!("does not match the certificate: {error}")))
     }
 }
 
 impl Reader {
-    /// `API_TLS_CERT`, `API_TLS_KEY`: both or neither.
+    /// Reads `API_TLS_CERT` and `API_TLS_KEY`: both or neither.
     pub(super) fn tls(&mut self) -> Option<Tls> {
         let certificate = self.optional_text(
             CERTIFICATE,

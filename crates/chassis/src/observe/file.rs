@@ -1,7 +1,8 @@
-//! The log in a file: cut when it is full, the older ones kept beside it as `name.1`, `name.2` … (the way of Python's
-//! `RotatingFileHandler`, which the tools around such files know).
+//! The log file, rotated at a size. Older files have the names `name.1`, `name.2` … (the convention of Python's
+//! `RotatingFileHandler`, which log tools know).
 //!
-//! It must be this process's alone. A disk that is full stops no work: lines are lost and counted until it has room.
+//! No other process may write the file. A full disk does not stop the work: lines are dropped and counted until there
+//! is space.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -10,17 +11,17 @@ use std::path::PathBuf;
 
 use crate::config::LogFile;
 
-/// A file that never outgrows its limit.
+/// A file that never exceeds its limit.
 pub(super) struct RotatedFile {
     settings: LogFile,
     file: Option<File>,
     size: u64,
-    /// The last line was lost, perhaps in its middle.
+    /// The last line was not written completely.
     is_failing: bool,
 }
 
 impl RotatedFile {
-    /// Opens the file, going on where it ends.
+    /// Opens the file to append to it.
     ///
     /// # Errors
     /// When it cannot be opened for writing.
@@ -47,7 +48,7 @@ impl RotatedFile {
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         if self.is_failing && self.size > 0 {
-            // Half a line may stand there.
+            // An incomplete line may precede.
             file.write_all(b"\n")?;
         }
         file.write_all(line)?;
@@ -77,7 +78,7 @@ impl RotatedFile {
 }
 
 impl Write for RotatedFile {
-    /// Takes a whole line, always: an error would end the thread's work for the lines behind it.
+    /// Accepts every line. An error would end the thread's work for the lines after it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match self.put(line) {
             Ok(()) => self.is_failing = false,
@@ -86,10 +87,10 @@ impl Write for RotatedFile {
                 self.file = None;
                 if !self.is_failing {
                     self.is_failing = true;
-                    // Once, and not to the log: it is the log that fails.
+                    // Reported once, and on stderr, because the log itself fails.
                     let path = self.settings.path.display();
                     let _nobody_there =
-                        writeln!(io::stderr(), "the log's file {path} cannot be written: {error}");
+                        writeln!(io::stderr(), "log file {path} cannot be written: {error}");
                 }
             }
         }
@@ -121,7 +122,7 @@ mod tests {
         for number in 1..=7 {
             file.write_all(format!("line {number:04}\n").as_bytes()).unwrap();
         }
-        // A process that starts again goes on where the last one ended.
+        // A restarted process appends to the file.
         drop(file);
         RotatedFile::open(settings).unwrap().write_all(b"line 0008\n").unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();

@@ -1,7 +1,7 @@
-//! The log for machines: one JSON object a line.
+//! The log for machines: one JSON object per line.
 //!
-//! Keys: `timestamp` (RFC 3339, UTC), `level` (of Python's words, as `WARNING`), `logger`, `message`, `correlation_id`
-//! and `user_id` where the event or a span around it knows them, everything else in `extra`, with the trace's id.
+//! Keys: `timestamp` (RFC 3339, UTC), `level` (Python's names, e.g. `WARNING`), `logger`, `message`, `correlation_id`
+//! and `user_id` when the event or an enclosing span has them, and `extra` with all other fields and the trace's id.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -20,12 +20,12 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::{count_dropped, mask};
 
-/// Writes events as lines of JSON.
+/// Writes events as JSON lines.
 pub(super) struct JsonLines {
     writers: Vec<NonBlocking>,
 }
 
-/// A line, its keys in this order.
+/// A line, with its keys in this order.
 #[derive(Serialize)]
 struct Line {
     timestamp: String,
@@ -40,17 +40,17 @@ struct Line {
 }
 
 impl JsonLines {
-    /// A log that goes to each of these.
+    /// A log that writes to each of these.
     pub(super) const fn over(writers: Vec<NonBlocking>) -> Self {
         Self { writers }
     }
 }
 
-/// The fields a span carries for the events inside it.
+/// The fields of a span that its events inherit.
 #[derive(Default)]
 struct Fields {
     message: String,
-    /// The target of a record that came from the `log` crate.
+    /// The target of a record of the `log` crate.
     target: Option<String>,
     values: Map<String, Value>,
 }
@@ -77,7 +77,7 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
-        // From the outermost span inwards: what is nearer to the event wins.
+        // From the outermost span inwards: an inner value replaces an outer one.
         for span in
             context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root)
         {
@@ -104,14 +104,15 @@ where
         let Ok(mut line) = serde_json::to_vec(&line) else { return };
         line.push(b'\n');
         for writer in &self.writers {
-            // One write for one line, so that lines of several threads do not mix. What finds no room is counted.
+            // One write per line, so that lines of several threads do not mix. A line without room in the queue is
+            // counted.
             let _always_taken = writer.clone().write_all(&line);
         }
         count_dropped(&self.writers);
     }
 }
 
-/// The level in the words log collectors know from Python.
+/// The level by Python's names, which log collectors know.
 fn shown(level: Level) -> &'static str {
     match level {
         Level::WARN => "WARNING",
@@ -121,7 +122,7 @@ fn shown(level: Level) -> &'static str {
 
 impl Fields {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        // For the trace only.
+        // Only for the trace.
         if field.name().starts_with("otel.") {
             return;
         }
@@ -160,7 +161,7 @@ impl Visit for Fields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
-        // Writing to a String cannot fail; a Debug that does leaves what it wrote.
+        // Writing to a String cannot fail. A failing `Debug` leaves its output so far.
         let _ = write!(text, "{value:?}");
         self.record_str(field, &text);
     }

@@ -1,12 +1,12 @@
-//! The last line of defence against a secret in the log: secrets are `secrecy` types, which do not print, but texts of
-//! others (an error that shows an address with its password) may hold one.
+//! The last defence against secrets in the log. Secrets are `secrecy` types, which do not print. Texts of libraries may
+//! still contain one, e.g. an error with an address and its password.
 
 use std::borrow::Cow;
 
-/// What a secret is replaced by.
+/// Replacement of a secret.
 pub(super) const MASK: &str = "••••";
 
-/// Fields that are secrets by their name, or by how it ends.
+/// Fields that are secret by their name or its suffix.
 const SECRETS: [&str; 9] = [
     "password",
     "secret",
@@ -19,10 +19,10 @@ const SECRETS: [&str; 9] = [
     "credential",
 ];
 
-/// What is said before a credential in a header.
+/// Words that precede a credential in a header.
 const SCHEMES: [&str; 2] = ["Bearer ", "Basic "];
 
-/// Whether nothing of the field may be shown.
+/// Whether the field's whole value is masked.
 pub(super) fn is_secret(field: &str) -> bool {
     SECRETS.iter().any(|name| {
         field.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with(['_', '.']))

@@ -1,8 +1,7 @@
-//! What a process tells about itself: its log, and its traces.
+//! The log and the traces of a process.
 //!
-//! Invariants: telling never holds up the work (lines and spans wait in bounded queues, and what finds no room is
-//! dropped and counted); what waits is written at the end of the process. A process that is killed takes what had not
-//! left its queues with it.
+//! Invariants: logging does not block the work, because lines and spans wait in bounded queues; further ones are
+//! dropped and counted. Queued lines and spans are written at the end of the process. A killed process loses them.
 
 mod file;
 mod json;
@@ -25,8 +24,8 @@ use self::file::RotatedFile;
 use self::json::JsonLines;
 use crate::config::{Log, LogFormat, Mistake};
 
-/// Who may log at the level that was asked for. All others are held at warnings: HTTP and database
-/// libraries print headers and parameters, and with them secrets, when they are asked for details.
+/// Targets that may log at the configured level. All others are limited to warnings: at lower levels HTTP and database
+/// libraries print headers and parameters, and secrets with them.
 const OURS: [&str; 11] = [
     "audit",
     "chassis",
@@ -41,16 +40,16 @@ const OURS: [&str; 11] = [
     "telemetry",
 ];
 
-/// Lines that wait to be written, at most.
+/// Maximum number of lines that wait to be written.
 const WAITING_LINES: usize = 16_384;
 
 /// Panics of any thread, caught or not.
 pub(crate) const PANICS: &str = "panics_total";
 
-/// How long the collector of traces may take for the last of them.
+/// Time limit for the last export of traces.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
-/// Ends, when dropped, with what waits written. Drop it last: what is said later is lost.
+/// Writes all queued lines and spans when it is dropped. Drop it last: later lines are lost.
 pub(crate) struct Observing {
     traces: Option<Traces>,
     _writers: Vec<WorkerGuard>,
@@ -64,11 +63,10 @@ impl Drop for Observing {
     }
 }
 
-/// Starts log and traces of the service of this name, and sends panics to the log too. The second call in a process
-/// changes nothing.
+/// Starts the log and the traces of a service of this name, and logs panics. A second call in a process has no effect.
 ///
 /// # Errors
-/// What is wrong with the settings: a file that cannot be written, an endpoint that is none.
+/// A setting cannot be used: a file that cannot be written, an invalid endpoint.
 pub(crate) fn init(
     log: Log,
     traces: Option<telemetry::Settings>,
@@ -106,21 +104,21 @@ pub(crate) fn init(
     let level = LevelFilter::from_level(log.level);
     let own = service.replace('-', "_");
     let ours = |level: LevelFilter| {
-        // Who changed what is told whatever the level is.
+        // Audit lines are logged at every level.
         let audit = level.max(LevelFilter::INFO);
         Targets::new()
             .with_targets(OURS.map(|target| (target, level)))
             .with_target(&*own, level)
             .with_target("audit", audit)
     };
-    // lapin prints whole returned messages, orders and all; the relay says what there is to say.
+    // lapin logs whole returned messages, with their data. The relay logs what is necessary.
     let logged = ours(level)
         .with_default(LevelFilter::WARN.min(level))
         .with_target("lapin::returned_messages", LevelFilter::OFF);
-    // Spans whatever the log's level is; no events: what they say is for the log.
+    // Spans at every level of the log. No events: those belong to the log.
     let exported = ours(LevelFilter::INFO).with_target("web::probe", LevelFilter::OFF);
     let exported = exported.and(filter_fn(|what: &tracing::Metadata<'_>| what.is_span()));
-    // An error means that a log is there already.
+    // An error means that a log is already installed.
     let is_first = tracing_subscriber::registry()
         .with(traces.layer().with_filter(exported))
         .with(pretty.with_filter(logged.clone()))
@@ -138,7 +136,7 @@ pub(crate) fn init(
     Ok(Observing { traces: Some(traces), _writers: guards })
 }
 
-/// Counts lines that found no room, in one place for all writers.
+/// Counts the dropped lines of all writers.
 fn count_dropped(writers: &[NonBlocking]) {
     let dropped: usize = writers.iter().map(|writer| writer.error_counter().dropped_lines()).sum();
     if dropped > 0 {

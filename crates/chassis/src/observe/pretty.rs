@@ -1,4 +1,4 @@
-//! The log for people: what is masked for machines is masked here too.
+//! The log for people. It masks the same secrets as the log for machines.
 
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
@@ -6,7 +6,7 @@ use tracing_subscriber::fmt::format::debug_fn;
 
 use super::mask;
 
-/// How the fields of an event or a span are written: the message, then `name=value`.
+/// Formats the fields of an event or a span: the message, then `name=value`.
 pub(super) fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
     debug_fn(|out, field, value| {
         let name = field.name();

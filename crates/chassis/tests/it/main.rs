@@ -259,7 +259,7 @@ fn a_command_of_its_own_gets_the_settings_and_shows_in_the_help() {
     let place = Place::new(&[("MINIMAL_END", "never")]);
     let output = place.run(&["end"]);
     assert_eq!((output.status.code(), &*text(&output.stdout)), (Some(0), "never"));
-    assert!(text(&place.run(&["--help"]).stdout).contains("end           Tell how the task ends"));
+    assert!(text(&place.run(&["--help"]).stdout).contains("end           Print how the task ends"));
     assert_eq!(place.run(&["end", "soon"]).status.code(), Some(2));
 
     let output = Place::new(&[("MINIMAL_END", "error")]).run(&["end"]);
@@ -307,8 +307,8 @@ fn the_log_goes_to_a_file_too_which_is_cut_when_it_is_full() {
     // The last words of a process are there: what waits is written before it ends.
     let last: Value = serde_json::from_str(now.lines().last().unwrap()).unwrap();
     assert_eq!((&last["level"], &last["extra"]["critical"]), (&"ERROR".into(), &true.into()));
-    assert_eq!(last["message"], "a background task is lost, stopping");
-    assert!(text(&outputs[7].stdout).contains("a background task is lost"), "people read stdout meanwhile");
+    assert_eq!(last["message"], "background task ended; stopping");
+    assert!(text(&outputs[7].stdout).contains("background task ended"), "people read stdout meanwhile");
 
     let place = Place::new(&[("API_PORT", "0"), ("LOG_FILE_PATH", "no/such/folder/minimal.log")]);
     let output = place.run(&["serve", "--insecure-local"]);
@@ -354,7 +354,7 @@ fn while_the_schema_cannot_be_made_probes_are_told_why_and_it_heals() {
     let (_kept, port) = kept_port();
     let place = Place::new(&[("API_PORT", &port), ("MINIMAL_DATABASE", "database")]);
     let mut serving = place.serve(&["--insecure-local", "--migrate"]);
-    assert_eq!(serving.started["message"], "cannot migrate yet");
+    assert_eq!(serving.started["message"], "migration failed; will retry");
     let address = format!("127.0.0.1:{port}");
     let ask = |path: &str| {
         let mut stream = std::net::TcpStream::connect(&address).unwrap();
@@ -385,7 +385,7 @@ fn while_the_schema_cannot_be_made_probes_are_told_by_https_where_the_service_wo
     std::fs::write(place.folder.path().join("tls.crt"), made.cert.pem()).unwrap();
     std::fs::write(place.folder.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
     let serving = place.serve(&["--insecure-local", "--migrate"]);
-    assert_eq!(serving.started["message"], "cannot migrate yet");
+    assert_eq!(serving.started["message"], "migration failed; will retry");
     let asked = text(&place.run(&["health-check"]).stderr);
     assert!(asked.contains("not ready (503): ") && asked.contains("migrations: No such file"), "{asked}");
 }
@@ -424,7 +424,7 @@ fn a_lost_background_task_takes_the_process_down() {
         let lost: Vec<Value> = log
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
-            .filter(|line: &Value| line["message"] == "a background task is lost, stopping")
+            .filter(|line: &Value| line["message"] == "background task ended; stopping")
             .collect();
         assert_eq!(lost.len(), 1, "{end}: {log}");
         assert_eq!(lost[0]["extra"]["trouble"], trouble);

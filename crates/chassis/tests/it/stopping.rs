@@ -13,7 +13,7 @@ fn a_second_signal_does_not_wait() {
     serving.signal(Signal::SIGTERM);
     serving.until("stopping");
     serving.signal(Signal::SIGINT);
-    serving.until("asked twice: stopping at once");
+    serving.until("second signal; stopping at once");
     assert_eq!(serving.exit(), 1);
 }
 
@@ -27,7 +27,7 @@ fn a_second_signal_ends_the_process_during_the_delay() {
     let probe = Place::new(&[("API_PORT", &port)]);
     assert_eq!(probe.run(&["health-check"]).status.code(), Some(0), "the port is open");
     serving.signal(Signal::SIGTERM);
-    serving.until("asked twice: stopping at once");
+    serving.until("second signal; stopping at once");
     assert_eq!(serving.exit(), 1);
 }
 
@@ -56,6 +56,6 @@ fn unfinished_work_is_abandoned_at_the_end_of_the_drain() {
     let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", "never"), ("SHUTDOWN_DRAIN_SECONDS", "1")]);
     let mut serving = place.serve(&["--insecure-local"]);
     serving.signal(Signal::SIGTERM);
-    serving.until("work in flight is given back: it took too long");
+    serving.until("work in flight exceeded the drain period; it is released");
     assert_eq!(serving.exit(), 0);
 }
