@@ -1,4 +1,4 @@
-//! What every part of every service works with.
+//! The base of every service's state.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use time::OffsetDateTime;
 
 use crate::Service;
 
-/// The base of a service's state. Cheap to clone.
+/// Database, clock, ids and keys. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Infra {
-    /// Connections to its schema.
+    /// Connections to the service's schema.
     pub pool: Pool,
-    /// The time.
+    /// Source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// Fresh ids.
+    /// Source of new ids.
     pub ids: Arc<dyn IdSource>,
     /// The keys of sealed columns.
     pub keyring: Keyring,
 }
 
 impl Infra {
-    /// With the system's clock, and UUIDs of version 7.
+    /// Uses the system's clock, and UUIDs of version 7.
     pub fn new(pool: Pool, keyring: Keyring) -> Self {
         Self { pool, clock: Arc::new(SystemClock), ids: Arc::new(UuidV7Source), keyring }
     }
@@ -36,23 +36,23 @@ impl Infra {
         Ok(Self::new(pool, Keyring::new(encryption.into_keys())?))
     }
 
-    /// The time now.
+    /// The current time.
     pub fn now(&self) -> OffsetDateTime {
         self.clock.now()
     }
 
-    /// Wraps an event to publish, with a fresh id and the time now.
+    /// Wraps an event to publish, with a new id and the current time.
     ///
     /// # Errors
-    /// The event cannot be written as JSON.
+    /// The event cannot be serialized.
     pub fn wrap<E: Event>(&self, event: &E) -> Result<Envelope, pg::Error> {
         self.wrap_correlated(event, None)
     }
 
-    /// As [`Infra::wrap`], for an event that a request or a task of this correlation id caused.
+    /// As [`Infra::wrap`], for an event that a request or a task with this correlation id caused.
     ///
     /// # Errors
-    /// The event cannot be written as JSON.
+    /// The event cannot be serialized.
     pub fn wrap_correlated<E: Event>(
         &self,
         event: &E,

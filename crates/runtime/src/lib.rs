@@ -1,7 +1,7 @@
 //! Assembles a service: relay, consumer, tasks, schedules, alerts, retention, health checks, idempotency, rate limits, the
 //! database guard, the HTTP server, and the commands `migrate`, `dead` and `rotate-keys`.
 //!
-//! A service declares what is its own ([`Service`], [`Parts`]); its `main` is one line, [`run`].
+//! A service declares only its own parts ([`Service`], [`Parts`]); its `main` is one line, [`run`].
 
 mod infra;
 mod parts;
@@ -24,30 +24,30 @@ pub use infra::Infra;
 pub use parts::Parts;
 pub use platform::{Platform, Settings};
 
-/// What a service declares.
+/// The declaration of a service.
 pub trait Service: Sized + Send + Sync + 'static {
     /// Its name, e.g. "allegro-backup": its settings begin with `ALLEGRO_BACKUP_`, its binary is
     /// `zaplecze-allegro-backup`.
     const NAME: &'static str;
     /// One line for `--help`.
     const ABOUT: &'static str;
-    /// Where it listens unless `API_PORT` says otherwise.
+    /// Default of `API_PORT`.
     const DEFAULT_PORT: u16;
-    /// Its migrations and the columns they make.
+    /// Its migrations, and the columns that result.
     const SCHEMA: &'static Schema;
     /// Its sealed columns, for `rotate-keys`.
     const SEALED: &'static [SealedTable];
-    /// Its queues, when it consumes events: `dead` reads their dead letters.
+    /// Its subscriber, when it consumes events. `dead` reads the dead letters of its queue.
     const SUBSCRIBER: Option<Subscriber> = None;
     /// Its routes below `/api/v1`.
     const ROUTES: Routes;
-    /// Where the routes of tasks and schedules are below `/api/v1`, such as `/sync`.
+    /// Path of the routes of tasks and schedules below `/api/v1`, such as `/sync`.
     const TASKS_AT: &'static str = "";
     /// Whether the planner always prefers an index ([`pg::Pool::by_index`]).
     const BY_INDEX: bool = false;
     /// Its own settings.
     type Config: Send + Sync + 'static;
-    /// What its handlers and tasks work with.
+    /// The state of its handlers and tasks.
     type State: Clone + Send + Sync + 'static;
 
     /// Its OpenAPI document as pretty JSON.
@@ -57,13 +57,13 @@ pub trait Service: Sized + Send + Sync + 'static {
         web::openapi::to_json(document, &[Self::ROUTES.codes, tasks::http::CODES].concat())
     }
 
-    /// Reads its own settings. Those of the [`Platform`] are read before.
+    /// Reads its own settings. The settings of the [`Platform`] are read before them.
     fn read_config(reader: &mut Reader) -> Self::Config;
 
     /// The Redis in which replicas share rate limits, when one is configured.
     fn redis(config: &Self::Config) -> Option<&Redis>;
 
-    /// Adds commands of its own.
+    /// Adds its own commands.
     fn commands(_commands: &mut Commands<Settings<Self::Config>>) {}
 
     /// Builds the state and declares everything that runs.
@@ -73,14 +73,14 @@ pub trait Service: Sized + Send + Sync + 'static {
     fn parts(config: Self::Config, infra: Infra) -> anyhow::Result<Parts<Self::State>>;
 }
 
-/// The program: reads the command line and does what it says.
+/// The program: parses the command line and runs the command.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.
+/// Exit codes: 0 success, 1 failure, 2 invalid command line or configuration.
 pub fn run<S: Service>() -> ExitCode {
     chassis::run::<Assembled<S>>()
 }
 
-/// A service as a binary runs it.
+/// Adapts a [`Service`] to the chassis.
 #[derive(Debug)]
 struct Assembled<S>(PhantomData<S>);
 

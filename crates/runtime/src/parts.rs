@@ -1,4 +1,4 @@
-//! What a service declares to run.
+//! The state of a service, and the loops, tasks and checks that it declares.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl<S> std::fmt::Debug for Parts<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> Parts<S> {
-    /// A service with this state and nothing else. A process runs at most `tasks_at_once` tasks at once.
+    /// A service with this state and no further parts. A process runs at most `tasks_at_once` tasks at once.
     pub fn new(state: S, tasks_at_once: usize) -> Self {
         Self {
             state: Arc::new(state),
@@ -117,28 +117,28 @@ impl<S: Clone + Send + Sync + 'static> Parts<S> {
         self
     }
 
-    /// How long a task's worker may be silent before another takes the task over, instead of a minute.
+    /// Replaces the time after which a worker without heartbeats loses its task. The default is one minute.
     #[must_use]
     pub const fn task_silence(mut self, silence: Duration) -> Self {
         self.task_silence = silence;
         self
     }
 
-    /// Runs tasks of one type, and enqueues this one as often as the timing says.
+    /// Runs tasks of one type, and enqueues this task at the times of `timing`.
     #[must_use]
     pub fn schedule<T: Task<State = S>>(mut self, task: &T, timing: Timing) -> Self {
         self.schedules.push(NewSchedule::of_service(task, timing));
         self.task::<T>()
     }
 
-    /// Deletes rows of the service's own tables that are kept no longer.
+    /// Adds retention policies of the service's own tables.
     #[must_use]
     pub fn retain(mut self, policies: impl IntoIterator<Item = RetentionPolicy>) -> Self {
         self.retention.extend(policies);
         self
     }
 
-    /// Checks more dependencies than Postgres, RabbitMQ and the rate limits' Redis.
+    /// Adds health checks to those of Postgres, RabbitMQ and the rate limits' Redis.
     #[must_use]
     pub fn health(mut self, add: impl FnOnce(Health) -> Health) -> Self {
         self.health = add(self.health);

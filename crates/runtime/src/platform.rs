@@ -1,19 +1,19 @@
-//! The settings that every service has.
+//! The settings of every service.
 
 use chassis::config::{Alerts, Amqp, Database, Encryption, Reader};
 
 use crate::{Infra, Service};
 
-/// The servers a service works with, its keys, and where its alerts are sent.
+/// Postgres, RabbitMQ, the keys of sealed columns, and the recipients of alerts.
 #[derive(Debug)]
 pub struct Platform {
-    /// The database of its schema.
+    /// Connection to the service's schema.
     pub database: Database,
-    /// RabbitMQ.
+    /// Connection to RabbitMQ.
     pub amqp: Amqp,
     /// The keys of sealed columns.
     pub encryption: Encryption,
-    /// Where alerts are sent.
+    /// Settings of alerts.
     pub alerts: Alerts,
 }
 
@@ -28,17 +28,17 @@ impl Platform {
     }
 }
 
-/// The settings of a service: those that every service has, and its own.
+/// All settings of a service: the platform's and its own.
 #[derive(Debug)]
 pub struct Settings<C> {
-    /// What every service has.
+    /// The settings of every service.
     pub platform: Platform,
-    /// Its own.
+    /// The settings of this service only.
     pub own: C,
 }
 
 impl<C> Settings<C> {
-    /// Opens what a command of the service works with. The database is not guarded.
+    /// Opens the infrastructure that a command of the service uses. The database guard is not run.
     ///
     /// # Errors
     /// A URL or a key cannot be used.
@@ -48,7 +48,7 @@ impl<C> Settings<C> {
     }
 }
 
-/// The settings of the alerts' sender.
+/// Reads the settings of the alert sender.
 pub(crate) fn alert_settings(service: &'static str, alerts: Alerts) -> alerts::Settings {
     let Alerts { telegram, language, quiet_hours, time_zone } = alerts;
     let telegram = telegram.map(|it| alerts::Telegram { url: it.url, token: it.token, chats: it.chats });

@@ -1,4 +1,4 @@
-//! `serve`: starts what a process of these roles runs.
+//! `serve`: starts the parts of the roles of a process.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use web::{Idempotency, RETAIN_ANSWERS};
 use crate::platform::{Platform, Settings, alert_settings};
 use crate::{Assembled, Infra, Parts, Service};
 
-/// Returns when the HTTP server is bound and everything runs.
+/// Returns when the HTTP server is bound and every part runs.
 pub(crate) async fn serve<S: Service>(
     settings: Settings<S::Config>,
     context: ServeContext,
@@ -46,7 +46,7 @@ pub(crate) async fn serve<S: Service>(
         life.spawn("tasks", Runner::new(pool.clone(), handlers, settings).run(life.stopping()));
         let sender = Sender::new(pool.clone(), alert_settings(S::NAME, alerts))?;
         life.spawn("alerts", sender.run(life.stopping()));
-        life.spawn("corrupt rows cleared", alerts::clear_corrupt_rows(pool.clone(), life.stopping()));
+        life.spawn("clear corrupt rows", alerts::clear_corrupt_rows(pool.clone(), life.stopping()));
         let relay = Relay::new(S::NAME, database.url, broker.clone());
         life.spawn("relay", relay.run(life.stopping()));
         life.spawn("housekeeping", pg::housekeeping(pool.clone(), policies, life.stopping()));
