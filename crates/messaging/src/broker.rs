@@ -1,4 +1,4 @@
-//! The connection to RabbitMQ that everything in a process shares.
+//! The connection to RabbitMQ that a process shares.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tokio::time::timeout;
 
 use crate::{Error, connection};
 
-/// Connecting, opening a channel or a confirm that takes longer has failed.
+/// Time limit of connecting, opening a channel, and a confirm.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// A peer silent for twice as long is gone (AMQP 0-9-1 §4.2.7).
+/// A peer that is silent for twice this time is considered dead (AMQP 0-9-1 §4.2.7).
 const HEARTBEAT_SECONDS: u16 = 10;
 
-/// One AMQP connection, opened when first needed and again after it broke. Cheap to clone.
+/// One AMQP connection. It is opened at first use, and reopened after it breaks. Cheap to clone.
 #[derive(Clone)]
 pub struct Broker(Arc<Shared>);
 
@@ -35,20 +35,20 @@ impl fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// Prepares a connection; nothing is opened yet. `name` is what RabbitMQ's own pages show.
+    /// Prepares a connection without opening it. `name` is shown in RabbitMQ's management pages.
     ///
     /// # Errors
-    /// When the URL is malformed.
+    /// The URL is malformed.
     pub fn new(url: &SecretString, name: &str) -> Result<Self, Error> {
         let mut uri: AMQPUri = url.expose_secret().parse().map_err(Error::Url)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         Ok(Self(Arc::new(Shared { uri, name: name.to_owned(), connection: Mutex::new(None) })))
     }
 
-    /// Opens a channel, and the connection before it where there is none any more.
+    /// Opens a channel, after the connection if that is not open.
     ///
     /// # Errors
-    /// When the broker cannot be reached or refuses.
+    /// The broker cannot be reached, or rejects the connection.
     pub async fn channel(&self) -> Result<Channel, Error> {
         let opened = async {
             let mut held = self.0.connection.lock().await;
@@ -60,16 +60,16 @@ impl Broker {
                     connection::open(self.0.uri.clone(), properties).await?
                 }
             };
-            // Held already: whoever gives up waiting leaves it to the next.
+            // Stored before the channel is opened: if this future is dropped, the next caller uses the connection.
             Ok(held.insert(connection).create_channel().await?)
         };
         timeout(PATIENCE, opened).await.unwrap_or(Err(Error::Timeout(PATIENCE)))
     }
 
-    /// Asks the broker whether it is there.
+    /// Checks whether the broker answers.
     ///
     /// # Errors
-    /// When it is not.
+    /// The broker does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
         let channel = self.channel().await?;
         let closed = channel.close(200, "OK".into());
@@ -78,7 +78,7 @@ impl Broker {
     }
 }
 
-/// Publishes straight to a queue, mandatory; what comes back is for [`confirmed`].
+/// Publishes to a queue directly, as mandatory. Pass the result to [`confirmed`].
 pub(crate) async fn publish(
     channel: &Channel,
     queue: &str,
@@ -89,7 +89,7 @@ pub(crate) async fn publish(
     Ok(channel.basic_publish("".into(), queue.into(), options, body, properties).await?)
 }
 
-/// Returns when the broker has the message; it is an error when it has not.
+/// Waits for the broker's confirm. A negative confirm or a returned message is an error.
 pub(crate) async fn confirmed(published: PublisherConfirm, queue: &str) -> Result<(), Error> {
     let confirmation = timeout(PATIENCE, published).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
     if !confirmation.is_ack() || confirmation.take_message().is_some() {

@@ -1,29 +1,29 @@
-//! What can go wrong between us and the broker.
+//! Errors of the messaging crate.
 
-/// A failed conversation with RabbitMQ, or with Postgres on its behalf.
+/// An operation failed at RabbitMQ, or at Postgres on its behalf.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The connection URL is malformed. The text names the part, never the password.
+    /// The connection URL is malformed. The error names the part, never the password.
     #[error("the RabbitMQ URL is malformed: {0}")]
     Url(String),
-    /// No answer in time.
+    /// No answer within the time limit.
     #[error("RabbitMQ did not answer within {0:?}")]
     Timeout(std::time::Duration),
-    /// The broker refused, or the connection broke.
+    /// The broker rejected the operation, or the connection broke.
     #[error("RabbitMQ failed")]
     Broker(#[from] lapin::Error),
-    /// The broker ended the consumer, as it does when its queue goes away.
+    /// The broker ended the consumer, for example because its queue was deleted.
     #[error("RabbitMQ ended the consumer")]
     ConsumerEnded,
-    /// The broker did not take a message that it must keep.
-    #[error("RabbitMQ did not take a message for {0}")]
+    /// The broker did not accept a message.
+    #[error("RabbitMQ did not accept a message for {0}")]
     NotTaken(String),
-    /// A queue stands there with other arguments than ours, and the broker keeps it so.
+    /// A queue exists with other arguments. The broker does not change them.
     #[error(
-        "the queue {0} exists with other arguments than it needs: move its messages elsewhere and delete it, and it is declared anew"
+        "queue {0} exists with different arguments: move its messages elsewhere and delete it; it is then declared again"
     )]
     OtherQueue(String),
-    /// The outbox could not be read or written.
+    /// A statement on the outbox failed.
     #[error("the outbox failed")]
     Outbox(#[from] tokio_postgres::Error),
     /// The database cannot be reached.

@@ -1,4 +1,4 @@
-//! What stands on a message that failed, in its headers.
+//! The headers of a failed message.
 
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use time::OffsetDateTime;
@@ -6,31 +6,31 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::properties::ORIGINAL;
 
-/// How often an event has failed so far.
+/// Number of failed attempts.
 pub(crate) const ATTEMPT: &str = "x-zaplecze-attempt";
-/// Why it was sent on.
+/// Reason of the last failure.
 pub(crate) const REASON: &str = "x-zaplecze-reason";
-/// The queue it was taken from then.
+/// The queue that it was consumed from.
 pub(crate) const QUEUE: &str = "x-zaplecze-queue";
-/// When that was (RFC 3339).
+/// Time of the last failure (RFC 3339).
 pub(crate) const AT: &str = "x-zaplecze-at";
-/// How often somebody brought it back from the dead queue.
+/// How often it was requeued from the dead queue.
 pub(crate) const REQUEUED: &str = "x-zaplecze-requeued";
 
-/// A header has to fit a frame of the protocol with all others; a reason longer than this is cut.
+/// All headers must fit one frame of the protocol. A longer reason is cut.
 const MAX_REASON_CHARS: usize = 1000;
 /// The longest queue name (AMQP 0-9-1 §4.2.5.3, short strings).
 const MAX_QUEUE_BYTES: usize = 255;
 
 const OURS: [&str; 8] = [ATTEMPT, REASON, QUEUE, AT, REQUEUED, ORIGINAL, "traceparent", "tracestate"];
 
-/// True for a header that we write. A foreign publisher may write one of that name too; it affects only the handling of its
-/// own message.
+/// Whether we write this header. A foreign publisher may write one of the same name, which affects only its own
+/// message.
 pub(crate) fn is_ours(name: &str) -> bool {
     OURS.contains(&name)
 }
 
-/// A whole number, zero where there is none.
+/// An integer header, or zero if it is absent.
 pub(crate) fn number(headers: &FieldTable, name: &str) -> u32 {
     match headers.inner().get(name) {
         Some(AMQPValue::LongInt(number)) => u32::try_from(*number).unwrap_or_default(),
@@ -39,12 +39,12 @@ pub(crate) fn number(headers: &FieldTable, name: &str) -> u32 {
     }
 }
 
-/// A text, where there is one.
+/// A text header.
 pub(crate) fn text(headers: &FieldTable, name: &str) -> Option<String> {
     as_text(headers.inner().get(name)?)
 }
 
-/// The value as text, if it is one.
+/// The value, if it is text.
 pub(crate) fn as_text(value: &AMQPValue) -> Option<String> {
     match value {
         AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
@@ -61,12 +61,12 @@ pub(crate) fn set_text(headers: &mut FieldTable, name: &str, text: &str) {
     headers.insert(name.into(), AMQPValue::LongString(LongString::from(text.as_bytes())));
 }
 
-/// Writes down why a message leaves a queue, and when.
+/// Records why and when a message leaves a queue.
 pub(crate) fn set_cause(headers: &mut FieldTable, reason: &str, queue: &str, at: OffsetDateTime) {
     let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
     set_text(headers, REASON, &reason);
     // A foreign publisher's text may be longer.
     set_text(headers, QUEUE, queue.get(..queue.floor_char_boundary(MAX_QUEUE_BYTES)).unwrap_or_default());
-    // Only years before 0 or after 9999 cannot be written.
+    // Only years before 0 or after 9999 cannot be formatted.
     set_text(headers, AT, &at.format(&Rfc3339).unwrap_or_default());
 }

@@ -1,10 +1,10 @@
-//! Events between services, over RabbitMQ: told at least once, applied exactly once.
+//! Events between services over RabbitMQ: published at least once, applied exactly once.
 //!
-//! - An event is pushed to the [`outbox`] in the transaction of the change it speaks of.
-//! - The [`Relay`] tells the broker, and forgets an event only when the broker has confirmed it.
-//! - A [`Consumer`] applies events in batches; effect and inbox row commit in one transaction, acknowledged after.
+//! - An event is inserted into the [`outbox`] in the transaction of the change.
+//! - The [`Relay`] publishes outbox rows, and deletes a row only when the broker has confirmed it.
+//! - A [`Consumer`] applies events in batches: effects and inbox rows commit in one transaction, then it acknowledges.
 //!
-//! Kill any of them anywhere: an event may travel twice, its effect happens once.
+//! A crash at any point may publish an event twice. Its effect happens once.
 
 mod broker;
 mod connection;
@@ -25,7 +25,7 @@ pub use error::Error;
 pub use inbox::RETAIN_EVENTS;
 pub use relay::Relay;
 
-/// The migration that makes the outbox; a service includes it as it is.
+/// The migration that creates the outbox. Services include it unchanged.
 pub const OUTBOX_SQL: &str = include_str!("../sql/outbox.sql");
-/// The migration that makes the inbox; a service includes it as it is.
+/// The migration that creates the inbox. Services include it unchanged.
 pub const INBOX_SQL: &str = include_str!("../sql/inbox.sql");

@@ -1,8 +1,8 @@
-//! The properties of a copy that goes to a retry queue, to the dead queue, or back from there.
+//! The properties of a copy: of a message that goes to a retry queue, to the dead queue, or back from there.
 //!
-//! A copy keeps the event's id and type, the content type, the timestamp, the trace and our own headers. Other properties may
-//! act on the copy (`expiration` deletes it, a foreign `user_id` makes the broker refuse it, `CC` multiplies it) or be too
-//! large for a frame. They are recorded for operators in one header.
+//! A copy keeps the event's id and type, the content type, the timestamp, the trace and our own headers. Other
+//! properties may act on the copy (`expiration` deletes it, a foreign `user_id` makes the broker refuse it, `CC`
+//! multiplies it) or be too large for a frame. They are recorded for operators in one header.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ pub(crate) const ORIGINAL: &str = "x-zaplecze-original";
 /// Persistent (AMQP 0-9-1 §1.8, basic properties).
 pub(crate) const PERSISTENT: u8 = 2;
 
-/// [`ORIGINAL`] is at most this long: all headers together fit a frame of 8,192 bytes, the smallest that RabbitMQ 4.1
-/// accepts.
+/// Maximum length of [`ORIGINAL`], so that all headers together fit a frame of 8,192 bytes, the smallest that RabbitMQ
+/// 4.1 accepts.
 const MAX_ORIGINAL_BYTES: usize = 2048;
 /// The number of characters recorded of each property.
 const MAX_VALUE_CHARS: usize = 200;
@@ -96,13 +96,13 @@ pub(crate) fn shown(value: &AMQPValue, chars: usize) -> Value {
     shown_at(value, chars, 0)
 }
 
-/// The recorded properties; none when they are absent, or longer than those that we write.
+/// The recorded properties. `None` when they are absent, or longer than those that we write.
 fn written_down(received: &BasicProperties) -> Option<Map<String, Value>> {
     let text = headers::text(received.headers().as_ref()?, ORIGINAL)?;
     if text.len() > MAX_ORIGINAL_BYTES { None } else { serde_json::from_str(&text).ok() }
 }
 
-/// Bytes that are left for recorded properties.
+/// Number of bytes left for recorded properties.
 struct Room {
     bytes: usize,
     left_out: usize,
@@ -249,7 +249,7 @@ mod tests {
         });
         assert_eq!(written, original);
         let again = properties.with_headers(headers);
-        assert_eq!(kept(&again).1, *again.headers().as_ref().unwrap(), "a copy of a copy says the same");
+        assert_eq!(kept(&again).1, *again.headers().as_ref().unwrap(), "a copy of a copy has the same headers");
     }
 
     #[test]

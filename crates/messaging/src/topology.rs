@@ -1,4 +1,4 @@
-//! What stands in RabbitMQ, declared by whoever needs it. Declaring again what is there changes nothing.
+//! Declares the exchange, queues and bindings in RabbitMQ. A repeated declaration changes nothing.
 
 use domain::topology::{self, Argument, EXCHANGE, Role, Subscriber};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::Error;
 use crate::broker::PATIENCE;
 
-/// Declares a service's queues and binds the main one to the event types (or patterns) it wants.
+/// Declares a service's queues and binds the main one to its event types (or patterns).
 pub(crate) async fn declare(channel: &Channel, subscriber: Subscriber) -> Result<(), Error> {
     declare_exchange(channel).await?;
     for queue in topology::queues(subscriber) {
@@ -44,7 +44,7 @@ pub(crate) async fn declare_exchange(channel: &Channel) -> Result<(), Error> {
     Ok(())
 }
 
-/// Messages ready in a queue. A queue that is not there is an error and closes the channel.
+/// Number of ready messages in a queue. A missing queue is an error and closes the channel.
 pub(crate) async fn depth(channel: &Channel, queue: &str) -> Result<u32, Error> {
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let asked = channel.queue_declare(queue.into(), passive, FieldTable::default());
@@ -52,7 +52,7 @@ pub(crate) async fn depth(channel: &Channel, queue: &str) -> Result<u32, Error> 
     Ok(answer.message_count())
 }
 
-/// Whether the broker is there and said no: trying the same again helps nobody.
+/// Whether the broker rejected the operation, so that a retry cannot help.
 pub(crate) fn is_refusal(error: &Error) -> bool {
     match error {
         Error::OtherQueue(_) => true,
@@ -64,7 +64,7 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
     }
 }
 
-/// Whether a declaration was refused because the queue stands there with other arguments.
+/// Whether a declaration was rejected because the queue exists with other arguments.
 fn is_other(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(refusal)
         if *refusal.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED))

@@ -1,8 +1,8 @@
-//! One trace from the change an event speaks of to what consumers make of it.
+//! One trace from a change through its event to the consumers' effects.
 //!
-//! The context stands in the event (CloudEvents' distributed tracing extension) and, for those who read no bodies, in
-//! the outbox row's and the message's headers. A batch works for many traces at once: its span is linked to each, and
-//! each gets a span of its own for the same time; a batch of one simply continues its trace.
+//! The context is in the event (CloudEvents' distributed tracing extension) and, for readers that do not parse bodies,
+//! in the headers of the outbox row and of the message. A batch serves many traces at once: its span is linked to each,
+//! and each trace gets a span of the same period. A batch of one event continues its trace.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use telemetry::{SpanExt, TraceContext};
 use tracing::Span;
 
-/// The events, each with a trace where the caller works for one.
+/// Adds the caller's trace to events that have none.
 pub(crate) fn of_the_caller(events: &[Envelope]) -> Cow<'_, [Envelope]> {
     let Some(context) = TraceContext::current() else { return Cow::Borrowed(events) };
     let mut events = events.to_vec();
@@ -51,7 +51,7 @@ pub(crate) fn of_headers(headers: &FieldTable) -> Option<TraceContext> {
     TraceContext::read(header("traceparent"), header("tracestate"))
 }
 
-/// Text in whatever type the sender's library made of it.
+/// The text of a value, in any type that the sender's library uses.
 fn text(value: &AMQPValue) -> Option<&str> {
     match value {
         AMQPValue::LongString(text) => str::from_utf8(text.as_bytes()).ok(),
@@ -61,9 +61,9 @@ fn text(value: &AMQPValue) -> Option<&str> {
     }
 }
 
-/// The spans of a batch; they end with the value.
+/// The spans of a batch. They end when the value is dropped.
 pub(crate) struct Work {
-    /// What the handler does happens in this one.
+    /// The span of the handler.
     pub(crate) span: Span,
     _each: Vec<Span>,
 }
@@ -89,7 +89,7 @@ impl Work {
     }
 }
 
-/// By OpenTelemetry's conventions for messaging.
+/// A span by OpenTelemetry's conventions for messaging.
 fn span(queue: &str) -> Span {
     let name = format!("process {queue}");
     let span = tracing::error_span!(parent: None, "process", otel.name = name, otel.kind = "consumer");

@@ -1,6 +1,7 @@
-//! Whether lapin can read a message's properties (AMQP 0-9-1 §4.2.6.1, types as RabbitMQ uses them).
+//! Checks whether lapin can read a message's properties (AMQP 0-9-1 §4.2.6.1, types as RabbitMQ uses them).
 
-/// Levels of lists and tables in a header; RabbitMQ's own (`x-death`) have three. Few enough for any stack.
+/// Maximum depth of lists and tables in a header. RabbitMQ's own header `x-death` has three levels. The limit fits any
+/// stack.
 pub(super) const MAX_LEVELS: usize = 32;
 
 const MALFORMED: &str = "malformed";
@@ -9,13 +10,13 @@ const TOO_DEEP: &str = "nested deeper than 32 levels";
 
 type Checked<T> = Result<T, &'static str>;
 
-/// Bytes that are not read yet.
+/// The bytes that are not read yet.
 struct Fields<'a>(&'a [u8]);
 
-/// Checks the flags of a content header and the properties after them.
+/// Checks the flags of a content header and the properties that follow them.
 ///
 /// # Errors
-/// Why lapin could not read them.
+/// The reason why lapin could not read them.
 pub(super) fn check_properties(bytes: &[u8]) -> Checked<()> {
     type Read<'a> = fn(&mut Fields<'a>) -> Checked<()>;
     let text: Read<'_> = Fields::short_text;
@@ -45,7 +46,7 @@ pub(super) fn check_properties(bytes: &[u8]) -> Checked<()> {
             read(&mut fields)?;
         }
     }
-    // The two lowest flags stand for properties that no version of the protocol has.
+    // The two lowest flags belong to no property in any version of the protocol.
     if flags.trailing_zeros() >= 2 && fields.0.is_empty() { Ok(()) } else { Err(MALFORMED) }
 }
 
@@ -69,7 +70,7 @@ impl<'a> Fields<'a> {
         str::from_utf8(self.take(length.into())?).map_err(|_invalid| NO_UTF_8).map(drop)
     }
 
-    /// What is preceded by its length in four bytes.
+    /// Skips a value that is preceded by its length in four bytes.
     fn long_part(&mut self) -> Checked<Self> {
         let (length, rest) = self.0.split_first_chunk().ok_or(MALFORMED)?;
         self.0 = rest;
@@ -77,7 +78,7 @@ impl<'a> Fields<'a> {
         self.take(length).map(Self)
     }
 
-    /// The entries of a table, which have names, or of a list; `level` is 1 for the outermost.
+    /// Checks the entries of a table, which have names, or of a list. `level` is 1 for the outermost.
     fn entries(mut self, have_names: bool, level: usize) -> Checked<()> {
         if level > MAX_LEVELS {
             return Err(TOO_DEEP);

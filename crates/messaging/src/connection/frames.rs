@@ -1,7 +1,7 @@
-//! Replaces what lapin cannot read in the frames of a connection.
+//! Replaces the parts of a connection's frames that lapin cannot read.
 //!
-//! lapin's parser calls itself for each level of a table: thousands of levels overflow its stack, which aborts the process. A
-//! frame that is malformed or larger than agreed ends the connection, and RabbitMQ delivers its message again.
+//! lapin's parser recurses for each level of a table: thousands of levels overflow its stack, which aborts the process.
+//! A frame that is malformed or larger than agreed ends the connection, and RabbitMQ delivers its message again.
 
 use super::fields;
 use crate::properties::ORIGINAL;
@@ -11,45 +11,45 @@ const HEAD_BYTES: usize = 7;
 const METHOD: u8 = 1;
 const CONTENT_HEADER: u8 = 2;
 const END: u8 = 0xCE;
-/// Class, weight and body size stand before the properties of a content header (§4.2.6.1).
+/// Class, weight and body size precede the properties of a content header (§4.2.6.1).
 const FIXED_BYTES: usize = 12;
-/// A content header's flags with `headers` and no other property.
+/// The flags of a content header whose only property is `headers`.
 const ONLY_HEADERS: u16 = 1 << 13;
-/// Larger than any method that is looked into: three short strings and numbers.
+/// Larger than every method that is inspected: three short strings and numbers.
 const MAX_METHOD_BYTES: usize = 1024;
-/// Until the broker says more (§4.2.3).
+/// The frame size before the broker states a larger one (§4.2.3).
 const MIN_FRAME_MAX: usize = 4096;
 
-/// The frames of one connection that come in, byte by byte.
+/// The incoming frames of one connection, processed byte by byte.
 #[derive(Debug)]
 pub(super) struct Frames {
     state: State,
-    /// The frame that has begun; of one larger than [`Frames::frame_max`], the beginning.
+    /// The current frame; of one larger than [`Frames::frame_max`], its beginning.
     held: Vec<u8>,
-    /// The largest frame the client agrees to, in bytes.
+    /// The client's maximum frame size in bytes.
     client_max: usize,
-    /// The largest frame both sides agree to, in bytes.
+    /// The maximum frame size that both sides accept, in bytes.
     frame_max: usize,
 }
 
-/// What the next bytes are, and how many are missing.
+/// Type of the next bytes, and how many of them are missing.
 #[derive(Debug, Clone, Copy)]
 enum State {
     Head(usize),
-    /// Payload and end of a frame that is passed on as it comes.
+    /// Payload and end of a frame that is passed on as it arrives.
     Passing(usize),
     /// Payload and end of a frame that is passed on as a whole.
     Holding(usize),
 }
 
 impl Frames {
-    /// `client_max` is the largest frame the client agrees to, in bytes; none or 0 is any.
+    /// `client_max` is the client's maximum frame size in bytes. `None` or 0 is no limit.
     pub(super) fn new(client_max: Option<u32>) -> Self {
         let (state, held) = (State::Head(HEAD_BYTES), Vec::new());
         Self { state, held, client_max: limit(client_max.unwrap_or(0)), frame_max: MIN_FRAME_MAX }
     }
 
-    /// Adds to `admitted` what lapin may read of the bytes that came in.
+    /// Appends the bytes that lapin may read to `admitted`.
     pub(super) fn admit(&mut self, mut received: &[u8], admitted: &mut Vec<u8>) {
         while !received.is_empty() {
             let (State::Head(missing) | State::Passing(missing) | State::Holding(missing)) = self.state;
@@ -92,14 +92,14 @@ impl Frames {
         if self.held.first() == Some(&METHOD) {
             self.read_method();
         } else if let Some((reason, replacement)) = self.unreadable() {
-            tracing::warn!(reason, "a message's properties cannot be read; dropped them");
+            tracing::warn!(reason, "message properties cannot be read; dropped");
             self.held = replacement;
         }
         admitted.append(&mut self.held);
         State::Head(HEAD_BYTES)
     }
 
-    /// Learns the size of frames from `connection.tune`, and makes routing keys UTF-8: RabbitMQ takes any bytes.
+    /// Reads the frame size from `connection.tune`, and makes routing keys valid UTF-8: RabbitMQ accepts any bytes.
     fn read_method(&mut self) {
         let key = match self.held.get_mut(HEAD_BYTES..).unwrap_or_default() {
             // connection.tune: channel-max, frame-max.
@@ -118,7 +118,7 @@ impl Frames {
         }
     }
 
-    /// Why the content header cannot be read, and the one that takes its place.
+    /// The reason why the content header cannot be read, and its replacement.
     fn unreadable(&self) -> Option<(&'static str, Vec<u8>)> {
         let fixed = self.held.get(HEAD_BYTES..HEAD_BYTES + FIXED_BYTES)?;
         let reason = if self.held.len() > self.frame_max {
@@ -130,7 +130,8 @@ impl Frames {
         Some((reason, self.without_properties(fixed, reason)?))
     }
 
-    /// The content header with the reason as its only property, where people look for a message's properties.
+    /// A content header whose only property is the reason, as a header, where operators look for a message's
+    /// properties.
     fn without_properties(&self, fixed: &[u8], reason: &str) -> Option<Vec<u8>> {
         let text = serde_json::json!({ "unreadable": reason }).to_string();
         let value = [b"S", length(&text)?.as_slice(), text.as_bytes()].concat();
@@ -140,7 +141,7 @@ impl Frames {
     }
 }
 
-/// Of a frame, in bytes; 0 is any.
+/// Limit of a frame in bytes. 0 is no limit.
 fn limit(frame_max: u32) -> usize {
     match usize::try_from(frame_max) {
         Ok(0) | Err(_) => usize::MAX,
@@ -152,13 +153,13 @@ fn length(of: impl AsRef<[u8]>) -> Option<[u8; 4]> {
     u32::try_from(of.as_ref().len()).ok().map(u32::to_be_bytes)
 }
 
-/// A short string, and what follows it.
+/// Splits off a short string.
 fn split_text(bytes: &mut [u8]) -> Option<(&mut [u8], &mut [u8])> {
     let (length, rest) = bytes.split_first_mut()?;
     rest.split_at_mut_checked(usize::from(*length))
 }
 
-/// After a delivery tag (8 bytes), a flag (1) and the exchange.
+/// Offset of the routing key: after a delivery tag (8 bytes), a flag (1) and the exchange.
 fn routing_key(bytes: &mut [u8]) -> Option<&mut [u8]> {
     let (_exchange, rest) = split_text(bytes.get_mut(9..)?)?;
     Some(split_text(rest)?.0)

@@ -20,13 +20,13 @@ use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 
 use frames::Frames;
 
-/// Bytes that are read at once.
+/// Maximum number of bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Connects to the broker, over TLS where the URI says so.
+/// Connects to the broker, over TLS if the URI's scheme requires it.
 ///
 /// # Errors
-/// The broker cannot be reached, or refuses.
+/// The broker cannot be reached, or rejects the connection.
 pub(crate) async fn open(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Connection> {
     let tokio = Runtime::tokio_current();
     let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Network(Tokio::current())));
@@ -40,7 +40,7 @@ pub(crate) async fn open(uri: AMQPUri, properties: ConnectionProperties) -> lapi
 
 type Kit = RuntimeParts<Tokio, Network>;
 
-/// Tokio's reactor, with [`Checked`] as its kind of stream: lapin takes a stream of its runtime's kind only.
+/// Tokio's reactor with [`Checked`] as its stream type: lapin accepts only streams of its runtime's type.
 #[derive(Debug, Clone)]
 struct Network(Tokio);
 
@@ -72,13 +72,13 @@ impl Reactor for Network {
     }
 }
 
-/// A stream from which lapin reads what [`Frames`] admits.
+/// A stream from which lapin reads the bytes that [`Frames`] admits.
 struct Checked {
     stream: AsyncTcpStream<<Tokio as Reactor>::TcpStream>,
     frames: Frames,
     buffer: Box<[u8]>,
     admitted: Vec<u8>,
-    /// Of [`Checked::admitted`], so many bytes have been read.
+    /// Number of bytes of [`Checked::admitted`] that have been read.
     read: usize,
 }
 

@@ -1,5 +1,5 @@
-//! One batch, one transaction: inbox rows and effect together. A batch that fails, whose handler panics, or that keeps
-//! colliding, is bisected, so that a poison message fails alone.
+//! Applies a batch in one transaction: inbox rows and effects together. A batch that fails, panics or keeps colliding
+//! is bisected, so that a poison message fails alone.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -21,18 +21,18 @@ struct Fresh {
     event_id: Uuid,
 }
 
-/// Tries of a batch that collides with other transactions, before it is bisected.
+/// Attempts of a batch that collides with other transactions, before it is bisected.
 const COLLISION_TRIES: u32 = 5;
 
-/// An event that could not be applied, and why.
+/// An event that could not be applied, with the reason.
 pub(super) struct Refusal {
-    /// Where it stands in the batch.
+    /// Its position in the batch.
     pub(super) index: usize,
     pub(super) failure: Failure,
 }
 
-/// Applies a batch and returns what could not be applied; everything else is committed. `None` when told to stop
-/// while a dependency was away: what was not committed must then not be acknowledged.
+/// Applies a batch, commits all events that can be applied, and returns the others. `None` when stopped while a
+/// dependency was unavailable. Uncommitted events must then not be acknowledged.
 pub(super) async fn apply<H: Handler>(
     pool: &pg::Pool,
     handler: &H,
@@ -50,12 +50,12 @@ pub(super) async fn apply<H: Handler>(
                 waits = 0;
                 metrics::counter!("messaging_duplicates_total", "consumer" => H::NAME).increment(duplicates);
                 if let Err(panic) = catch_panic(handler.committed(effect)).await {
-                    tracing::error!(consumer = H::NAME, %panic, "a consumer's work after its commit failed");
+                    tracing::error!(consumer = H::NAME, %panic, "consumer failed after its commit");
                 }
             }
             Err(Failure::Unavailable(reason)) => {
                 waits += 1;
-                tracing::warn!(reason, events = part.len(), "events wait for a dependency");
+                tracing::warn!(reason, events = part.len(), "dependency unavailable; events will be retried");
                 wait(waits, stop).await?;
                 ranges.push((range, tries));
             }
@@ -69,7 +69,7 @@ pub(super) async fn apply<H: Handler>(
             }
             Err(_split) => {
                 let middle = range.start + part.len() / 2;
-                // The earlier half comes off the stack first: order is kept where it can be.
+                // The earlier half is popped first, which keeps the order as far as possible.
                 ranges.push((middle..range.end, 1));
                 ranges.push((range.start..middle, 1));
             }
@@ -78,13 +78,13 @@ pub(super) async fn apply<H: Handler>(
     Some(refusals)
 }
 
-/// Waits before try number `tries`; none when told to stop.
+/// Waits before attempt number `tries`. `None` when stopped.
 async fn wait(tries: u32, stop: &CancellationToken) -> Option<()> {
     let pause = backoff::exponential(Duration::from_millis(100), tries, Duration::from_secs(10));
     stop.run_until_cancelled(tokio::time::sleep(pause)).await
 }
 
-/// Returns what the handler did, and how many of the events it had been given before.
+/// Returns the handler's effect, and the number of duplicates.
 async fn once<H: Handler>(
     pool: &pg::Pool,
     handler: &H,
@@ -92,7 +92,7 @@ async fn once<H: Handler>(
 ) -> Result<(H::Effect, u64), Failure> {
     pool.transaction(async |conn| {
         let mut fresh = record(conn, H::NAME, events).await?;
-        // An event that stands twice in one batch is handed over once.
+        // An event that occurs twice in one batch is handled once.
         let fresh: Vec<&Envelope> = events.iter().filter(|event| fresh.remove(&event.id.as_uuid())).collect();
         let duplicates = u64::try_from(events.len() - fresh.len()).unwrap_or_default();
         failpoint::hit("consumer.handle");
@@ -101,7 +101,7 @@ async fn once<H: Handler>(
     .await
 }
 
-/// Writes the inbox rows, in sorted order so that two consumers cannot deadlock, and returns the ids that are new.
+/// Inserts the inbox rows, in sorted order so that two consumers cannot deadlock, and returns the new ids.
 async fn record(
     conn: &mut pg::Connection,
     consumer: &str,

@@ -1,4 +1,4 @@
-//! A service's consumer: takes events in batches and applies each once.
+//! The consumer of a service: reads events in batches and applies each once.
 
 mod apply;
 mod session;
@@ -13,49 +13,50 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Broker;
 
-/// What a service does with events.
+/// Applies the events of a service.
 pub trait Handler: Send + Sync + 'static {
-    /// The name in the inbox: one event has one effect per name.
+    /// The name in the inbox. An event has one effect per name.
     const NAME: &'static str;
-    /// What [`Handler::committed`] is told.
+    /// Passed from [`Handler::handle`] to [`Handler::committed`].
     type Effect: Send;
 
-    /// Applies events never seen before, inside the transaction that holds their inbox rows. Nothing may leave
-    /// the database here: the transaction may still be rolled back.
+    /// Applies new events, inside the transaction that inserts their inbox rows. It must have no effect outside the
+    /// database: the transaction may still be rolled back.
     ///
     /// # Errors
-    /// The batch as a whole could not be applied; it is then bisected down to the event at fault. A panic is a
-    /// [`Failure::Retry`] with the panic's message.
+    /// The batch could not be applied. It is bisected down to the event at fault. A panic is a [`Failure::Retry`] with
+    /// the panic's message.
     fn handle(
         &self,
         conn: &mut pg::Connection,
         events: &[&Envelope],
     ) -> impl Future<Output = Result<Self::Effect, Failure>> + Send;
 
-    /// How many events it wants in one transaction now, at most, where it wants fewer than the consumer would hand over.
+    /// Current limit of events per transaction, in addition to [`Consumer::batch`].
     fn most(&self) -> usize {
         usize::MAX
     }
 
-    /// Called after the commit and before the acknowledgement; may never be called, and may panic, without harm. No further
-    /// events are dispatched before it returns.
+    /// Called after the commit and before the acknowledgement. A crash may prevent the call, and a panic in it does no
+    /// harm. The next batch is read after it returns.
     fn committed(&self, effect: Self::Effect) -> impl Future<Output = ()> + Send;
 }
 
-/// Why events could not be applied.
+/// The reason why events could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A dependency is away: the events are not at fault, they are held and tried again.
+    /// A dependency is unavailable. The events are not at fault: they are held and retried.
     #[error("{0}")]
     Unavailable(String),
-    /// Collided with other transactions. The batch is applied again a few times as a whole and is then bisected; an event that
-    /// collides alone is retried later, as after [`Failure::Retry`].
+    /// A collision with other transactions. The batch is retried a few times as a whole and is then bisected. An event
+    /// that collides alone is retried later, as after [`Failure::Retry`].
     #[error("{0}")]
     Collision(String),
-    /// Did not work this time: the event comes again after 5 s, 1 min, 10 min; then it is dead-lettered.
+    /// A failure that may pass. The event is delivered again after 5 s, 1 min and three times 10 min, and is then
+    /// dead-lettered.
     #[error("{0}")]
     Retry(String),
-    /// Will never work: the event is dead-lettered with this reason.
+    /// A permanent error. The event is dead-lettered with this reason.
     #[error("{0}")]
     Reject(String),
 }
@@ -81,23 +82,22 @@ impl From<diesel::result::Error> for Failure {
     }
 }
 
-/// Which events a service wants, and how many at once.
+/// The events that a service consumes, and the size of its batches.
 #[derive(Debug, Clone, Copy)]
 pub struct Consumer {
-    /// Who wants what; a service of ours stands in [`domain::topology::SUBSCRIBERS`].
+    /// The subscriber. Those of our services are in [`domain::topology::SUBSCRIBERS`].
     pub subscriber: Subscriber,
-    /// Events per transaction, at most. An event that comes alone is applied at once; batches grow with the load by
-    /// themselves.
+    /// Maximum number of events per transaction. A single event is applied at once. Batches grow with the load.
     pub batch: u16,
 }
 
 impl Consumer {
-    /// Consumes until `stop` and finishes the current batch. Reconnects after any failure. Consumes nothing while the process
-    /// must not claim work ([`pg::Pool::guard`]).
+    /// Consumes until `stop`, and finishes the current batch. Reconnects after any failure. Consumes nothing while the
+    /// process must not claim work ([`pg::Pool::guard`]).
     pub async fn run<H: Handler>(self, broker: Broker, pool: pg::Pool, handler: H, stop: CancellationToken) {
         let mut failures = 0_u32;
         while stop.run_until_cancelled(pool.until_fit()).await.is_some() {
-            // When the process must not work any more, it releases messages that others can consume.
+            // A process that must not claim work releases its messages, so that others can consume them.
             let end = stop.child_token();
             let session = panic_as_error(self.session(&broker, &pool, &handler, &end, &mut failures));
             let unfit = async {
@@ -111,7 +111,7 @@ impl Consumer {
             };
             if let Err(error) = ended {
                 failures += 1;
-                tracing::warn!(error = %Chain(&error), "consuming was interrupted; what was not acknowledged comes again");
+                tracing::warn!(error = %Chain(&error), "consumer failed; will reconnect");
             }
             let pause =
                 backoff::exponential(Duration::from_millis(200), failures.max(1), Duration::from_secs(10));

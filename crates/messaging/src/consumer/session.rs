@@ -1,4 +1,4 @@
-//! One life of the consumer's channel: collect a batch, apply it, dead-letter what failed, acknowledge.
+//! One session of the consumer's channel: collects a batch, applies it, dead-letters failed messages, acknowledges.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -22,16 +22,16 @@ use super::apply::apply;
 use super::{Consumer, Failure, Handler};
 use crate::{Broker, Error, broker, headers, properties, topology, trace};
 
-/// After the three delays, the longest once and again; then an event is dead-lettered.
+/// Maximum attempts: after the three delays, the last one twice more, an event is dead-lettered.
 const MAX_ATTEMPTS: u32 = 5;
-/// How long a batch may take to fill while events come in a crowd.
+/// How long a batch may fill under load.
 const LINGER: Duration = Duration::from_millis(5);
-/// A batch that was filled to more than this part of it is one of a crowd.
+/// A batch above 1/16 of its maximum size indicates load.
 const CROWD: usize = 16;
-/// How often the depths of the queues are asked for.
+/// Interval between measurements of the queues' depths.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
 
-/// Where a message that failed goes.
+/// Destination of a failed message.
 struct SentOn {
     role: Role,
     attempt: u32,
@@ -50,7 +50,7 @@ impl Consumer {
         let service = self.subscriber.service;
         let channel = broker.channel().await?;
         topology::declare(&channel, self.subscriber).await?;
-        // The next batch is on its way while this one is applied.
+        // The next batch is prefetched while this one is applied.
         channel.basic_qos(self.batch.saturating_mul(2), BasicQosOptions::default()).await?;
         let mut deliveries = channel
             .basic_consume(
@@ -61,7 +61,7 @@ impl Consumer {
             )
             .await?;
         tracing::info!(queue = Role::Main.queue_of(service), "consuming");
-        // Counters are there before they count: that nothing was set aside is told, not left out.
+        // Counters exist from the start, so that zero is reported.
         metrics::counter!("messaging_consumed_total", "consumer" => H::NAME).increment(0);
         metrics::counter!("messaging_dead_total").increment(0);
         metrics::counter!("messaging_retried_total").increment(0);
@@ -77,8 +77,8 @@ impl Consumer {
                 if !self.settle(&mut copies, batch, pool, handler, stop).await? {
                     return Ok(());
                 }
-                // Not before: a session that takes messages and settles none must not try ever faster, or the broker's
-                // count of deliveries sets aside what nobody has looked at.
+                // Not earlier: a session that receives messages and acknowledges none must retry ever more slowly.
+                // Otherwise the broker's delivery limit would dead-letter messages that were never handled.
                 *failures = 0;
             }
         };
@@ -88,8 +88,8 @@ impl Consumer {
         }
     }
 
-    /// Waits for a first message and takes those that have come with it. Only where there was a crowd before, the batch
-    /// is given a moment to fill: fewer, bigger transactions are what a crowd gets through fastest.
+    /// Waits for a first message and adds those that are already received. Under load, the batch gets a moment to fill:
+    /// fewer and larger transactions process a backlog fastest.
     async fn collect(
         deliveries: &mut lapin::Consumer,
         most: usize,
@@ -113,8 +113,8 @@ impl Consumer {
         Ok(Some(batch))
     }
 
-    /// Applies a batch, sends on what failed, and acknowledges what is settled: all of it, or, where the broker does not
-    /// take what is sent on, all but that. False when told to stop before.
+    /// Applies a batch, publishes copies of failed messages, and acknowledges. If the broker does not accept a copy,
+    /// its original is not acknowledged. False when stopped before.
     async fn settle<H: Handler>(
         self,
         copies: &mut Copies<'_>,
@@ -165,8 +165,8 @@ impl Consumer {
         for (place, message) in failed {
             match copies.send_on(self.subscriber.service, &place, &message).await {
                 Ok(()) => settled.push(message.acker),
-                // Another copy would be refused too, and would block later messages: the broker moves the message itself to
-                // the dead queue.
+                // Another copy would be refused too, and would block later messages: the broker moves the message
+                // itself to the dead queue.
                 Err(error) if topology::is_refusal(&error) => {
                     let reason = place.reason;
                     tracing::error!(reason, error = %Chain(&error), "RabbitMQ refused the copy of a message; the original is dead-lettered");
@@ -184,7 +184,7 @@ impl Consumer {
         if is_whole && stuck.is_none() {
             last.ack(BasicAckOptions { multiple: true }).await?;
         } else {
-            // Given back with the channel's end are only those that went nowhere: a full retry queue must not use up the
+            // Closing the channel returns only messages that have no copy: a full retry queue must not use up the
             // deliveries of events that were applied.
             for acker in settled {
                 acker.ack(BasicAckOptions::default()).await?;
@@ -199,7 +199,7 @@ impl Consumer {
     }
 }
 
-/// Reads a message; the error is the reason for which it cannot be read.
+/// Parses a message. The error is the reason why it cannot be read.
 fn parse(body: &[u8]) -> Result<Envelope, String> {
     match catch_panic_in(|| Envelope::parse(body)) {
         Ok(parsed) => parsed.map_err(|error| error.to_string()),
@@ -207,10 +207,10 @@ fn parse(body: &[u8]) -> Result<Envelope, String> {
     }
 }
 
-/// Tells how many messages wait in each of the service's queues, again and again.
+/// Measures how many messages wait in each of the service's queues.
 async fn gauge(broker: &Broker, subscriber: Subscriber) -> Infallible {
     let mut ticks = interval(GAUGE_PERIOD);
-    // Not the consumer's: the broker closes a channel on which a queue is asked for that is not there.
+    // A channel of its own: the broker closes a channel when a passive declaration names a missing queue.
     let mut channel = None;
     loop {
         ticks.tick().await;
@@ -220,14 +220,14 @@ async fn gauge(broker: &Broker, subscriber: Subscriber) -> Infallible {
                     metrics::gauge!("messaging_queue_messages", "queue" => queue.role.label()).set(depth);
                 }
                 Err(error) => {
-                    tracing::debug!(%error, queue = queue.name, "the depth of a queue is not known");
+                    tracing::debug!(%error, queue = queue.name, "queue depth could not be measured");
                 }
             }
         }
     }
 }
 
-/// Messages ready in a queue, asked for on the channel there is, or on a new one after an error.
+/// Number of ready messages in a queue. Uses the open channel, or a new one after an error.
 async fn depth(broker: &Broker, channel: &mut Option<Channel>, queue: &str) -> Result<u32, Error> {
     let open = match channel.take() {
         Some(open) => open,
@@ -253,17 +253,18 @@ fn dead(failed_before: u32, reason: String) -> SentOn {
     SentOn { role: Role::Dead, attempt: failed_before + 1, reason }
 }
 
-/// The attempts that its header records. A foreign publisher's number affects only how soon its message is dead-lettered.
+/// The attempts in the message's header. A foreign publisher's number affects only how soon its message is
+/// dead-lettered.
 fn attempts(message: &Delivery) -> u32 {
     let headers = message.properties.headers().as_ref();
     headers.map_or(0, |known| headers::number(known, headers::ATTEMPT)).min(MAX_ATTEMPTS)
 }
 
-/// Publishes copies of failed messages on a channel of its own. A copy that the broker refuses closes only this channel, so
+/// Publishes copies of failed messages on its own channel. A copy that the broker refuses closes only this channel, so
 /// that applied messages are still acknowledged.
 struct Copies<'a> {
     broker: &'a Broker,
-    /// None before the first copy and after an error.
+    /// `None` before the first copy and after an error.
     channel: Option<Channel>,
 }
 

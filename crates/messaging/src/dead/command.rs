@@ -1,4 +1,4 @@
-//! `dead …`: the commands of whoever looks after a service.
+//! `dead …`: the operator's commands for dead-lettered messages.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{DeadLetter, DeadLetters, Requeued, Which};
 use crate::Broker;
 
-/// Events set aside because they could not be applied
+/// Manage dead-lettered messages
 #[derive(Debug, Args)]
 pub struct DeadCommand {
     #[command(subcommand)]
@@ -17,33 +17,34 @@ pub struct DeadCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List them, oldest first
+    /// List messages, oldest first
     List {
-        /// At most so many
+        /// Maximum number of messages
         #[arg(long, default_value_t = 50)]
         limit: usize,
-        /// Only those of this event type
+        /// Only messages of this event type
         #[arg(long = "type")]
         kind: Option<String>,
     },
-    /// Show one with everything that is known of it, as JSON
+    /// Show one message with its headers and body, as JSON
     Show {
-        /// As `list` shows it
+        /// Id as shown by `list`
         id: String,
     },
-    /// Bring them back to the queue, as if they came for the first time
+    /// Return messages to the service's queue, with a new count of attempts
     Requeue {
         #[command(flatten)]
         choice: Choice,
-        /// Also those told so long ago that the inbox may have forgotten them: you have seen that they were not applied
+        /// Include events older than the inbox retention, which may be applied twice: check first that they were not
+        /// applied
         #[arg(long)]
         even_forgotten: bool,
     },
-    /// Throw them away for good
+    /// Delete messages permanently
     Drop {
         #[command(flatten)]
         choice: Choice,
-        /// Really: needed for more than one
+        /// Confirm when more than one message would be deleted
         #[arg(long)]
         yes: bool,
     },
@@ -52,12 +53,12 @@ enum Action {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Choice {
-    /// One, as `list` shows it
+    /// Id as shown by `list`
     id: Option<String>,
-    /// Those of this event type
+    /// All messages of this event type
     #[arg(long = "type")]
     kind: Option<String>,
-    /// All
+    /// All messages
     #[arg(long)]
     all: bool,
 }
@@ -72,33 +73,33 @@ impl Choice {
     }
 }
 
-/// Why a command on dead letters did not do its work.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// RabbitMQ's side.
+    /// RabbitMQ failed.
     #[error(transparent)]
     Messaging(#[from] crate::Error),
-    /// Nobody reads what is printed.
+    /// Standard output is closed.
     #[error("cannot print")]
     Print(#[from] io::Error),
-    /// There is no message of this id.
-    #[error("no message {0} is set aside")]
+    /// No message has this id.
+    #[error("no dead-lettered message has the id {0}")]
     Unknown(String),
-    /// What could be applied twice.
+    /// Messages that may be applied twice.
     #[error(
-        "{0} left where they are: told so long ago that the inbox may have forgotten whether they were applied; see that they were not, and say --even-forgotten"
+        "{0} not requeued: published before the inbox's retention period, so that they may already be applied; check that they were not, then repeat with --past-retention"
     )]
     Forgotten(usize),
-    /// A sentence that must not be a slip of the hand.
-    #[error("this throws away more than one message for good: say --yes")]
+    /// A confirmation is missing.
+    #[error("this would delete more than one message permanently: confirm with --yes")]
     NotSure,
 }
 
 impl DeadCommand {
-    /// Does it on the dead queue of the service of this name, and prints what came of it to standard output.
+    /// Runs the command on the dead queue of the named service, and prints the result to standard output.
     ///
     /// # Errors
-    /// When the broker cannot be reached, or there is no such message.
+    /// The broker cannot be reached, or no message has the id.
     pub async fn run(self, broker: Broker, service: &str) -> Result<(), CommandError> {
         let letters = DeadLetters::new(broker, service);
         let mut out = io::stdout();
@@ -143,7 +144,7 @@ fn done(out: &mut impl Write, which: Which, count: usize, word: &str) -> Result<
     }
 }
 
-/// One line each, columns separated by tabs.
+/// Prints one message per line, columns separated by tabs.
 fn list(out: &mut impl Write, letters: &[DeadLetter]) -> io::Result<()> {
     writeln!(out, "ID\tTYPE\tSUBJECT\tATTEMPTS\tSET ASIDE\tFROM\tREASON")?;
     for letter in letters {
@@ -162,7 +163,7 @@ fn list(out: &mut impl Write, letters: &[DeadLetter]) -> io::Result<()> {
     Ok(())
 }
 
-/// What strangers wrote must neither break the columns nor steer the terminal.
+/// Text of foreign publishers must neither break the columns nor control the terminal.
 fn one_line(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }

@@ -14,36 +14,36 @@ use crate::headers::{self, ATTEMPT, REQUEUED};
 use crate::inbox;
 use crate::properties::{self, ORIGINAL};
 
-/// Bytes of a hash that stand for a message without an id.
+/// Bytes of a hash that identifies a message without an id.
 const SHORT_HASH: usize = 8;
 
-/// A dead-lettered message, and the reason.
+/// A dead-lettered message with the reason.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// The event's id; of a message that has none, a name made of its content.
+    /// The event's id, or a hash of the content when the message has none.
     pub id: String,
-    /// The event's type, where it can be told.
+    /// The event's type, if it can be read.
     pub kind: Option<String>,
-    /// What the event is about, where it can be told.
+    /// The event's subject, if it can be read.
     pub subject: Option<String>,
-    /// Why it was dead-lettered.
+    /// The reason why it was dead-lettered.
     pub reason: String,
-    /// How often it failed.
+    /// Number of failed attempts.
     pub attempts: u32,
     /// When it was dead-lettered, in UTC.
     pub set_aside_at: Option<OffsetDateTime>,
-    /// The queue it was taken from.
+    /// The queue that it was consumed from.
     pub from: String,
-    /// How often it was brought back before.
+    /// How often it was requeued.
     pub requeued: u32,
-    /// When the event was told; where that cannot be read, when it was set aside.
+    /// When the event was published, or, if that cannot be read, when it was dead-lettered.
     pub told_at: Option<OffsetDateTime>,
     /// The message as it was published.
     pub body: Vec<u8>,
     properties: BasicProperties,
 }
 
-/// Why, from where and when.
+/// Reason, source queue and time of a dead-lettering.
 struct Cause {
     reason: String,
     from: String,
@@ -75,14 +75,14 @@ impl DeadLetter {
         }
     }
 
-    /// Whether the inbox may have forgotten that this event was applied: a copy of it may have been, before or after this
-    /// one was set aside.
+    /// Whether the inbox may have deleted the record of this event, so that a requeued copy could be applied a second
+    /// time.
     pub(super) fn is_forgotten(&self, now: OffsetDateTime) -> bool {
         self.told_at.is_some_and(|at| now - at > inbox::CERTAIN)
     }
 
-    /// The properties it goes back to its queue with: attempts are counted anew, what happened stays written down.
-    /// RabbitMQ's own history is removed: RabbitMQ would detect a cycle and drop the message.
+    /// The properties of the requeued message: the attempts are reset, the reason is kept. RabbitMQ's own history is
+    /// removed: RabbitMQ would detect a cycle and drop the message.
     pub(super) fn revived(&self) -> BasicProperties {
         let (properties, mut written) = properties::kept(&self.properties);
         headers::set_cause(
@@ -95,7 +95,7 @@ impl DeadLetter {
         properties.with_headers(written)
     }
 
-    /// Everything there is to see, as JSON.
+    /// All properties and the body, as JSON.
     pub fn to_json(&self) -> Value {
         let written = self.properties.headers().clone().unwrap_or_default();
         let shown = |value| properties::shown(value, usize::MAX);
@@ -141,10 +141,10 @@ fn moved(written: &FieldTable) -> Option<Cause> {
         _ => None,
     };
     let reason = match reason.as_str() {
-        "delivery_limit" => "its consumer died on it too often (delivery_limit)".to_owned(),
+        "delivery_limit" => "its consumer failed too often while handling it (delivery_limit)".to_owned(),
         "expired" => "its publisher's expiration passed before it was consumed (expired)".to_owned(),
         "rejected" => "RabbitMQ refused its copy; the consumer's log says why (rejected)".to_owned(),
-        other => format!("set aside by RabbitMQ ({other})"),
+        other => format!("dead-lettered by RabbitMQ ({other})"),
     };
     Some(Cause { reason, from: headers::text(latest, "queue").unwrap_or_default(), at })
 }

@@ -1,7 +1,7 @@
-//! Events set aside: looked at, brought back, thrown away.
+//! Lists, requeues and deletes dead-lettered messages.
 //!
-//! A message is looked at by taking it without acknowledgement; what was not acknowledged is put back, in its old order,
-//! by us or, when we die, by the end of the channel. Meanwhile nobody else sees it; the consumer is not disturbed.
+//! Messages are read without acknowledgement, and then returned in their old order: by us or, if the process dies, by
+//! the end of the channel. Meanwhile no other command sees them. The consumer is not affected.
 
 mod command;
 mod letter;
@@ -18,20 +18,20 @@ pub use letter::DeadLetter;
 use crate::broker::{self, PATIENCE};
 use crate::{Broker, Error, topology};
 
-/// Publishes that wait for their confirm at once.
+/// Maximum number of unconfirmed publishes.
 const WINDOW: usize = 200;
 
-/// As a delivery tag: all that is not acknowledged yet (AMQP 0-9-1, basic.nack).
+/// Delivery tag that means all unacknowledged messages (AMQP 0-9-1, basic.nack).
 const EVERYTHING: u64 = 0;
 
-/// Which messages are meant.
+/// The messages that a command applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
-    /// The one with this id.
+    /// The message with this id.
     One(String),
-    /// Those of this event type.
+    /// Messages of this event type.
     OfType(String),
-    /// All that are there when the command begins.
+    /// All messages that are present when the command begins.
     All,
 }
 
@@ -43,16 +43,16 @@ pub struct DeadLetters {
     main: String,
 }
 
-/// What came of bringing messages back.
+/// Result of a requeue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requeued {
-    /// So many are in the queue again.
+    /// Number of messages returned to the main queue.
     pub count: usize,
-    /// So many were left, because the inbox may have forgotten them.
+    /// Number of messages skipped because they are older than the inbox's retention.
     pub left: usize,
 }
 
-/// Messages on their way back to the main queue.
+/// Messages that are published to the main queue and not yet confirmed.
 #[derive(Default)]
 struct Window(Vec<(PublisherConfirm, Acker)>);
 
@@ -67,23 +67,23 @@ impl Which {
 }
 
 impl DeadLetters {
-    /// The dead queue of the service of this name.
+    /// The dead queue of the named service.
     pub fn new(broker: Broker, service: &str) -> Self {
         Self { broker, dead: Role::Dead.queue_of(service), main: Role::Main.queue_of(service) }
     }
 
-    /// How many messages are there, leaving out those another command looks at now.
+    /// Number of messages, except those that another command is reading.
     ///
     /// # Errors
-    /// When the broker cannot be reached, or the service never declared its queues.
+    /// The broker cannot be reached, or the service never declared its queues.
     pub async fn count(&self) -> Result<u32, Error> {
         topology::depth(&self.broker.channel().await?, &self.dead).await
     }
 
-    /// At most `limit` of the messages meant, oldest first. They stay.
+    /// At most `limit` of the selected messages, oldest first. They remain in the queue.
     ///
     /// # Errors
-    /// When the broker cannot be reached, or the service never declared its queues.
+    /// The broker cannot be reached, or the service never declared its queues.
     pub async fn find(&self, which: &Which, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let mut found = Vec::new();
         let channel = self.broker.channel().await?;
@@ -98,14 +98,14 @@ impl DeadLetters {
         Ok(found)
     }
 
-    /// Brings messages back to the queue they were set aside from, with a clean count of attempts. Each leaves the dead
-    /// queue when the other has it: dying in between leaves both, which the inbox makes harmless.
+    /// Returns messages to the main queue, with a new count of attempts. A message leaves the dead queue when its copy
+    /// is confirmed. A crash in between leaves both, and the inbox ignores the second one.
     ///
-    /// What was told before the inbox's memory begins is left where it is: another copy of it may have been applied, and
-    /// nobody would know. `even_forgotten` brings it back all the same.
+    /// Events older than the inbox's retention are skipped, because they may have been applied and the inbox would not
+    /// detect it. `past_retention` includes them.
     ///
     /// # Errors
-    /// When the broker cannot be reached, or does not take a message; it then stays where it is.
+    /// The broker cannot be reached, or does not accept a message, which then remains.
     pub async fn requeue(&self, which: &Which, even_forgotten: bool) -> Result<Requeued, Error> {
         let now = OffsetDateTime::now_utc();
         let channel = self.broker.channel().await?;
@@ -132,10 +132,10 @@ impl DeadLetters {
         Ok(Requeued { count, left })
     }
 
-    /// Throws messages away for good and returns how many.
+    /// Deletes messages permanently and returns how many.
     ///
     /// # Errors
-    /// When the broker cannot be reached.
+    /// The broker cannot be reached.
     pub async fn discard(&self, which: &Which) -> Result<usize, Error> {
         let channel = self.broker.channel().await?;
         let mut count = 0;
@@ -152,8 +152,9 @@ impl DeadLetters {
         Ok(count)
     }
 
-    /// Looks at everything that is there now, and not at what comes meanwhile: a message that fails again at once would
-    /// be met for ever. Always at everything: what is put back stands behind what was put back before.
+    /// Visits all messages that are present now, and none that arrive meanwhile: a message that fails again at once
+    /// would be visited for ever. It always visits all: returned messages keep their order behind those that were
+    /// returned before.
     async fn walk(
         &self,
         channel: &Channel,
@@ -173,7 +174,7 @@ impl DeadLetters {
 }
 
 impl Window {
-    /// Waits for the confirms and acknowledges what is confirmed; returns how many that were.
+    /// Waits for the confirms, acknowledges the originals, and returns their number.
     async fn settle(&mut self, queue: &str) -> Result<usize, Error> {
         let settled = self.0.len();
         for (published, acker) in self.0.drain(..) {
@@ -184,8 +185,8 @@ impl Window {
     }
 }
 
-/// Puts back everything taken and not acknowledged. The next command on whatever channel finds it there: the queue
-/// hears of it before we hear that the channel is closed.
+/// Returns all unacknowledged messages. The next command on any channel finds them: the queue processes the return
+/// before the channel's closing is answered.
 async fn put_back(channel: &Channel) -> Result<(), Error> {
     let ended = async {
         channel.basic_nack(EVERYTHING, BasicNackOptions { multiple: true, requeue: true }).await?;

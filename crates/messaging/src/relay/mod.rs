@@ -1,4 +1,4 @@
-//! The relay: tells the broker what stands in the outbox, and deletes exactly what the broker confirmed.
+//! The relay: publishes outbox rows, and deletes exactly the rows that the broker confirmed.
 
 mod session;
 
@@ -20,16 +20,17 @@ use crate::broker::PATIENCE;
 use crate::properties::PERSISTENT;
 use crate::{Broker, Error, topology};
 
-/// Rows per round: also how many publishes wait for their confirm at once.
+/// Rows per batch, and maximum number of unconfirmed publishes.
 const BATCH: i64 = 1000;
-/// Looks without being woken: NOTIFY is not delivered to who was away.
+/// Poll interval: a NOTIFY is lost while the listener is disconnected.
 const POLL: Duration = Duration::from_secs(1);
-/// Confirms of one batch that take longer have failed.
+/// Time limit of the confirms of one batch.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(20);
-/// How often the depth is counted.
+/// Interval between measurements of the outbox.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
 
-/// Tells one service's events. Any number of replicas may run one; one at a time works, the others stand by.
+/// Publishes the events of one service. Any number of replicas may run a relay: one works, the others wait for its
+/// lock.
 #[derive(Debug)]
 pub struct Relay {
     service: &'static str,
@@ -39,24 +40,24 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay of the service's own schema, which tells [`SUBSCRIBERS`].
+    /// A relay of the service's own schema. It declares the queues of [`SUBSCRIBERS`].
     pub const fn new(service: &'static str, database_url: SecretString, broker: Broker) -> Self {
         Self { service, database_url, broker, subscribers: SUBSCRIBERS }
     }
 
-    /// Tells these subscribers instead.
+    /// Replaces the subscribers.
     #[must_use]
     pub fn for_subscribers(self, subscribers: &'static [Subscriber]) -> Self {
         Self { subscribers, ..self }
     }
 
-    /// Works until `stop`; heals by itself from whatever goes away meanwhile.
+    /// Relays until `stop`. It reconnects after any failure.
     pub async fn run(self, stop: CancellationToken) {
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
             if let Err(error) = panic_as_error(self.lead(&mut failures, &stop)).await {
                 failures += 1;
-                tracing::warn!(error = %Chain(&error), "the outbox relay was interrupted; what it has not told waits");
+                tracing::warn!(error = %Chain(&error), "outbox relay failed; will reconnect");
             }
             let pause =
                 backoff::exponential(Duration::from_millis(200), failures.max(1), Duration::from_secs(10));
@@ -67,15 +68,15 @@ impl Relay {
         }
     }
 
-    /// Waits for the lock, then relays until something breaks. A stop is heard between batches only: what was
-    /// published and not yet deleted would be told twice.
+    /// Waits for the lock, then relays until an operation fails. It checks for a stop between batches only: a stop in
+    /// between would publish events twice.
     async fn lead(&self, failures: &mut u32, stop: &CancellationToken) -> Result<(), Error> {
         let session = Session::open(&self.database_url).await?;
         if stop.run_until_cancelled(session.wait_for_lock()).await.transpose()?.is_none() {
             return Ok(());
         }
         let channel = self.prepare().await?;
-        tracing::info!("the outbox relay is at work");
+        tracing::info!("outbox relay started");
         let mut gauged = None::<Instant>;
         let mut complaints = Complaints::default();
         while !stop.is_cancelled() {
@@ -100,17 +101,17 @@ impl Relay {
         Ok(())
     }
 
-    /// Opens a channel, and declares what is published to: also the queues of subscribers that never ran, so that what
-    /// is told before their first start waits for them.
+    /// Opens a channel, and declares the exchange and the queues of all subscribers. Events that are published before a
+    /// subscriber's first start wait in its queue.
     async fn prepare(&self) -> Result<Channel, Error> {
         let mut channel = self.broker.channel().await?;
         for subscriber in self.subscribers {
             match in_time(topology::declare(&channel, *subscriber)).await {
-                // They stand with other arguments, or are not ours to declare: what all others are told does not wait for
-                // whoever repairs that.
+                // The queues exist with other arguments, or this role may not declare them. Events for other
+                // subscribers do not wait for the repair.
                 Err(error) if topology::is_refusal(&error) => {
                     let subscriber = subscriber.service;
-                    tracing::error!(subscriber, error = %Chain(&error), "a subscriber's queues could not be declared");
+                    tracing::error!(subscriber, error = %Chain(&error), "queues of a subscriber could not be declared");
                     channel = self.broker.channel().await?;
                 }
                 declared => declared?,
@@ -124,7 +125,7 @@ impl Relay {
         Ok(channel)
     }
 
-    /// Publishes a batch, pipelined, and settles each row by what the broker said about it.
+    /// Publishes a batch, pipelined, and settles each row by the broker's answer.
     async fn tell(
         &self,
         session: &Session,
@@ -168,8 +169,8 @@ impl Relay {
         let deadline = tokio::time::Instant::now() + CONFIRM_PATIENCE;
         let confirmed = join_all(confirms.into_iter().map(|confirm| timeout_at(deadline, confirm))).await;
 
-        // A returned message comes before some confirm of the same batch, not necessarily its own: it is known
-        // by its message id.
+        // A returned message precedes some confirm of the same batch, not necessarily its own. It is identified by its
+        // message id.
         let mut refused = HashMap::new();
         let mut broken = None::<Error>;
         let mut answered = Vec::with_capacity(rows.len());
@@ -192,7 +193,7 @@ impl Relay {
                     }
                 }
                 Ok(Err(error)) => broken = Some(error.into()),
-                // Its queue may be stuck: this row waits, the others do not wait for it.
+                // Its queue may be blocked. This row is retried, and the others do not wait for it.
                 Err(_elapsed) => {
                     refused.insert(row.id.to_string(), "not confirmed in time");
                     answered.push(row);
@@ -237,7 +238,7 @@ impl Relay {
     }
 }
 
-/// What was complained of already: a type nobody is bound to is one line in the log, not one a row and try.
+/// The warnings that are already logged: one line per type and cause, not one per row and attempt.
 #[derive(Default)]
 struct Complaints(HashSet<(String, &'static str)>);
 
@@ -247,7 +248,7 @@ impl Complaints {
             tracing::warn!(
                 r#type = kind,
                 cause,
-                "RabbitMQ did not take an event: those of this type wait and are tried again"
+                "RabbitMQ did not accept an event; events of this type will be retried"
             );
         }
     }
@@ -259,7 +260,7 @@ impl Complaints {
     }
 }
 
-/// What the broker has not done by then has failed.
+/// Limits the time of an operation of the broker.
 async fn in_time(asked: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     timeout(PATIENCE, asked).await.map_err(|_elapsed| Error::Timeout(PATIENCE))?
 }

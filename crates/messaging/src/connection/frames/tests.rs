@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{CONTENT_HEADER, END, FIXED_BYTES, Frames, HEAD_BYTES, METHOD, length};
 use crate::properties;
 
-/// What stands in every content header here, before the flags: class 60, a body of 7 bytes.
+/// The beginning of every content header here, before the flags: class 60, a body of 7 bytes.
 const FIXED: [u8; FIXED_BYTES] = [0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
 
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn tune(frame_max: u32) -> Vec<u8> {
     frame(METHOD, &[[0, 10, 0, 30, 0, 0].as_slice(), &frame_max.to_be_bytes(), &[0, 60]].concat())
 }
 
-/// What lapin's parser makes of a content header.
+/// The result of lapin's parser for a content header.
 fn parsed(header: &[u8]) -> BasicProperties {
     let payload = &header[HEAD_BYTES..header.len() - 1];
     assert_eq!(frame(CONTENT_HEADER, payload), header);
@@ -44,7 +44,7 @@ fn parsed(header: &[u8]) -> BasicProperties {
     properties
 }
 
-/// What lapin reads of these frames after a broker that agrees to 8,192 bytes a frame.
+/// The bytes that lapin reads of these frames, with a broker that accepts 8,192 bytes per frame.
 fn admitted(received: &[u8]) -> Vec<u8> {
     let (mut frames, mut ignored) = (Frames::new(None), Vec::new());
     frames.admit(&tune(8192), &mut ignored);
@@ -54,7 +54,7 @@ fn admitted(received: &[u8]) -> Vec<u8> {
     }
     let mut at_once = Vec::new();
     frames.admit(received, &mut at_once);
-    assert_eq!(at_once, admitted, "bytes that come together are admitted as those that come one by one");
+    assert_eq!(at_once, admitted, "bytes that arrive together are admitted as those that arrive singly");
     admitted
 }
 
