@@ -1,4 +1,4 @@
-//! The heartbeat of all tries of a process: one statement beats for all of them, and finds those that are lost.
+//! The heartbeats of all running attempts of a process. One statement renews them all, and finds those that are lost.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,21 +8,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store;
 
-/// Tries under way in this process.
+/// The attempts that run in this process.
 #[derive(Default)]
 pub(crate) struct Heartbeats(Mutex<HashMap<TaskId, (i32, CancellationToken)>>);
 
-/// One try under way; gone when dropped.
+/// One running attempt. It ends when the value is dropped.
 pub(crate) struct Heartbeat<'a> {
     heartbeats: &'a Heartbeats,
     id: TaskId,
     attempt: i32,
-    /// Cancelled when the task is another attempt's, or was called off.
+    /// Cancelled when the task is taken over or cancelled.
     pub(crate) lost: CancellationToken,
 }
 
 impl Heartbeats {
-    /// A try begins. An earlier try of the same task that is still under way here has lost it.
+    /// Begins an attempt. An earlier attempt of the same task in this process has lost it.
     pub(crate) fn begin(&self, id: TaskId, attempt: i32) -> Heartbeat<'_> {
         let lost = CancellationToken::new();
         if let Some((_, earlier)) = self.tries().insert(id, (attempt, lost.clone())) {
@@ -31,7 +31,7 @@ impl Heartbeats {
         Heartbeat { heartbeats: self, id, attempt, lost }
     }
 
-    /// Beats once for all, and tells those that lost their task.
+    /// Renews all heartbeats, and cancels the attempts that lost their task.
     pub(crate) async fn beat(&self, pool: &pg::Pool) -> Result<(), pg::Error> {
         let mine: Vec<(TaskId, i32)> =
             self.tries().iter().map(|(id, (attempt, _))| (*id, *attempt)).collect();
@@ -41,7 +41,7 @@ impl Heartbeats {
         let alive = store::beat_all(&mut *pool.get().await?, &mine).await?;
         let tries = self.tries();
         for (id, attempt) in mine.iter().filter(|(id, _)| !alive.contains(id)) {
-            // Another try of the same task may have begun here meanwhile.
+            // Another attempt of the same task may have begun here meanwhile.
             if let Some((_, lost)) = tries.get(id).filter(|(now, _)| now == attempt) {
                 lost.cancel();
             }
@@ -57,7 +57,7 @@ impl Heartbeats {
 impl Drop for Heartbeat<'_> {
     fn drop(&mut self) {
         let mut tries = self.heartbeats.tries();
-        // A later try's heart beats on.
+        // A later attempt keeps its heartbeat.
         if tries.get(&self.id).is_some_and(|(attempt, _)| *attempt == self.attempt) {
             tries.remove(&self.id);
         }

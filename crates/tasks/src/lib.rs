@@ -1,16 +1,16 @@
-//! Durable tasks: work that outlives the process that runs it.
+//! Durable tasks: work that survives the process that runs it.
 //!
-//! The row in `task_history` is the truth: status, progress, result. A worker claims a due row, beats its heart
-//! while it works, and writes the end under a guard on the attempt number. A worker that dies stops beating; its
-//! row is then taken over with the next attempt, and whatever the old worker still writes is refused by the guard.
+//! The row in `task_history` holds status, progress and result. A worker claims a due row, renews its heartbeat while
+//! it works, and writes the end under a fence on the attempt number. When a worker dies, its heartbeats stop: the task
+//! is taken over as the next attempt, and the fence rejects all later writes of the old worker.
 //!
-//! A queue runs one task at a time (a partial unique index says so), different queues run side by side.
+//! A queue runs one task at a time (enforced by a partial unique index). Different queues run side by side.
 //!
-//! What is due, and who is taken over, is decided by the database's clock: a process whose own clock is wrong starts nothing
-//! early and nothing late.
+//! The database's clock decides which tasks are due and which workers are silent: a process with a wrong clock starts
+//! nothing early and nothing late.
 //!
-//! [`schedules`] ask for tasks again and again, by rows too: any number of [`Scheduler`]s start each run once, a run
-//! missed while all were down happens once, and none starts while the one before it lives.
+//! [`schedules`] enqueue tasks repeatedly, by rows too. Any number of [`Scheduler`]s start each run once. Runs that
+//! were missed while all were down are made up by one run, and no run starts before the previous one has ended.
 
 mod heartbeats;
 mod history;
@@ -38,7 +38,7 @@ pub use scheduler::Scheduler;
 pub use task::{Handlers, Payload, Task, TaskContext};
 pub use timing::Timing;
 
-/// The migration that makes the tables; a service includes both texts as they are.
+/// The migration that creates the tables. Services include both texts unchanged.
 pub const SCHEMA_SQL: &str =
     concat!(include_str!("../sql/task_history.sql"), include_str!("../sql/schedules.sql"));
 

@@ -1,4 +1,4 @@
-//! What a task is, and how it may end.
+//! Tasks, their status, and the results of attempts.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::task::{Payload, Task};
 
-/// The wait before a retry when the worker lacks a key.
+/// The delay before a retry when the worker lacks a key.
 const KEY_WAIT: Duration = Duration::from_secs(10);
 
 /// A task to enqueue.
@@ -21,22 +21,22 @@ pub struct NewTask {
     pub payload: Payload,
     /// Tasks of one queue run one at a time.
     pub queue: String,
-    /// Not before this moment; at once when absent.
+    /// Earliest start. `None` is now.
     pub run_at: Option<OffsetDateTime>,
-    /// At most one live task has this key.
+    /// At most one unfinished task has this key.
     pub unique_key: Option<String>,
-    /// Tries before the task counts as failed.
+    /// Maximum number of attempts before the task fails.
     pub max_attempts: i32,
-    /// Who asked for it.
+    /// The requester.
     pub requested_by: Option<String>,
-    /// Whose data it works on: a caller bound to a user sees and cancels only that user's tasks.
+    /// The user whose data it works on. A user-scoped credential sees and cancels only that user's tasks.
     pub user_id: Option<String>,
-    /// Ties it to the request that asked for it.
+    /// Correlation id of the request that enqueued it.
     pub correlation_id: Option<String>,
 }
 
 impl NewTask {
-    /// A task that is due now and runs at most five times, with no requester.
+    /// A task that is due now, runs at most five times and has no requester.
     pub fn new<T: Task>(task: &T, queue: impl Into<String>) -> Self {
         Self {
             payload: Payload::of(task),
@@ -51,30 +51,30 @@ impl NewTask {
     }
 }
 
-/// Where a task stands.
+/// Status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Waits for its time and a worker.
     Queued,
-    /// A worker is at it.
+    /// A worker runs it.
     Running,
-    /// Failed or was interrupted, and waits for its next try.
+    /// Failed or was interrupted, and waits for its next attempt.
     Retrying,
-    /// Done.
+    /// Finished successfully.
     Succeeded,
-    /// Given up.
+    /// Failed permanently.
     Failed,
-    /// Called off.
+    /// Cancelled.
     Cancelled,
 }
 
 impl Status {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 6] =
         [Self::Queued, Self::Running, Self::Retrying, Self::Succeeded, Self::Failed, Self::Cancelled];
 
-    /// The word in the table.
+    /// The value in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -86,12 +86,12 @@ impl Status {
         }
     }
 
-    /// Reads the word in the table.
+    /// Parses the value in the table.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
-    /// True when nothing more will happen.
+    /// Whether the task has ended.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
@@ -103,96 +103,96 @@ impl fmt::Display for Status {
     }
 }
 
-/// How far a task has come.
+/// Progress of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Items done.
+    /// Items that are finished.
     pub current: i64,
-    /// Items in all, as far as is known now.
+    /// Total items, if known.
     pub total: i64,
-    /// What is being done, in a word.
+    /// The current stage, in one word.
     pub stage: String,
 }
 
 /// A row of `task_history`.
 #[derive(Debug, Clone)]
 pub struct TaskRecord {
-    /// Its id.
+    /// The task's id.
     pub id: TaskId,
-    /// What kind of work.
+    /// Kind of the work.
     pub kind: String,
-    /// The queue it waits in.
+    /// The queue of the task.
     pub queue: String,
     /// The [`crate::Task`] as JSON.
     pub payload: Value,
-    /// Where it stands.
+    /// The current status.
     pub status: Status,
-    /// How far it has come.
+    /// The current progress.
     pub progress: Option<Progress>,
-    /// Tries so far; also the guard that keeps an old worker from writing.
+    /// Number of attempts so far, and the fence that rejects writes of an earlier attempt.
     pub attempt: i32,
-    /// Tries before it counts as failed.
+    /// Maximum number of attempts before the task fails.
     pub max_attempts: i32,
-    /// Not before this moment.
+    /// Earliest start.
     pub run_at: OffsetDateTime,
-    /// What came of it.
+    /// Result of the last attempt.
     pub result: Option<Value>,
-    /// What went wrong at the last try.
+    /// Error of the last attempt.
     pub error: Option<String>,
-    /// Who asked for it.
+    /// The requester.
     pub requested_by: Option<String>,
-    /// Whose data it works on.
+    /// The user whose data it works on.
     pub user_id: Option<String>,
-    /// Ties it to the request that asked for it.
+    /// Correlation id of the request that enqueued it.
     pub correlation_id: Option<String>,
-    /// When it was asked for.
+    /// When it was enqueued.
     pub created_at: OffsetDateTime,
-    /// When the last try began.
+    /// When the last attempt began.
     pub started_at: Option<OffsetDateTime>,
     /// When it ended.
     pub finished_at: Option<OffsetDateTime>,
-    /// When its row changed last.
+    /// When the row was last changed.
     pub updated_at: OffsetDateTime,
 }
 
-/// How a try ended well.
+/// The outcome of a successful attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// The handler wrote the end itself, in the transaction of its last effects ([`crate::Run::finish`]).
     Finished,
-    /// Done; the runner writes the result.
+    /// The runner writes this result.
     Success(Value),
 }
 
-/// How a try did not end well.
+/// The error of an attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// Worth another try.
+    /// A failure that may pass. It uses an attempt.
     #[error("{reason}")]
     Retry {
-        /// How long to wait.
+        /// Delay before the next attempt.
         after: Duration,
-        /// What stood in the way.
+        /// The cause.
         reason: String,
     },
-    /// A dependency is away or the process stops: try again, and do not count this one.
+    /// A dependency is unavailable, or the process stops. It is retried and uses no attempt.
     #[error("{reason}")]
     Postpone {
-        /// How long to wait.
+        /// Delay before the next attempt.
         after: Duration,
-        /// What stood in the way.
+        /// The cause.
         reason: String,
     },
-    /// No try will help.
+    /// A permanent error. The task fails.
     #[error("{0}")]
     Fail(String),
-    /// The task is another worker's now, or was cancelled: leave without a trace.
-    #[error("the task is no longer this worker's")]
+    /// The task was taken over or cancelled. Nothing is written.
+    #[error("the task was taken over or cancelled")]
     Lost,
 }
 
 impl TaskError {
-    /// The process stops: another takes the task up, and this try does not count.
+    /// The process stops. Another worker continues the task, and this attempt does not count.
     pub(crate) fn stopped() -> Self {
         Self::Postpone { after: Duration::ZERO, reason: "the process stopped".to_owned() }
     }
@@ -226,10 +226,10 @@ impl From<pg::Error> for TaskError {
         let reason = error.to_string();
         let after = Duration::from_secs(1);
         if error.is_unavailable() || matches!(error, pg::Error::Collision(_)) {
-            tracing::warn!(error = %Chain(&error), "the database stood in a task's way");
+            tracing::warn!(error = %Chain(&error), "database unavailable; task will be postponed");
             Self::Postpone { after, reason }
         } else {
-            tracing::error!(error = %Chain(&error), "a query of a task failed");
+            tracing::error!(error = %Chain(&error), "query of a task failed");
             if error.is_permanent() { Self::Fail(reason) } else { Self::Retry { after, reason } }
         }
     }

@@ -1,4 +1,4 @@
-//! One try of one task, as its handler sees it.
+//! One attempt of one task, as passed to its handler.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Progress, Status, TaskError, TaskRecord};
 use crate::store::{self, Ending};
 
-/// A handler's hold on its task. Every write through it is refused once the task is another attempt's.
+/// A handler's access to its task. Writes are rejected once the task belongs to another attempt.
 #[derive(Debug)]
 pub struct Run {
     task: TaskRecord,
@@ -32,7 +32,7 @@ impl Run {
         self.task.id
     }
 
-    /// Fails when the task is not this worker's any more, or the process stops; asked between steps.
+    /// Fails if the task was taken over or cancelled, or if the process stops. Handlers call it between steps.
     ///
     /// # Errors
     /// [`TaskError::Lost`], or [`TaskError::Postpone`] when the process stops.
@@ -46,7 +46,7 @@ impl Run {
         }
     }
 
-    /// Waits between two steps, no longer than the process runs.
+    /// Waits between two steps, until the process stops at the latest.
     ///
     /// # Errors
     /// As [`Run::check`].
@@ -58,11 +58,11 @@ impl Run {
         self.check()
     }
 
-    /// Says how far the task is, in the transaction that did the step: a worker that was taken over fails here,
-    /// and its step is rolled back.
+    /// Records the progress, in the transaction of the step. A worker that was taken over fails here, and its step is
+    /// rolled back.
     ///
     /// # Errors
-    /// [`TaskError::Lost`], or the database's.
+    /// [`TaskError::Lost`], or an error of the database.
     pub async fn progress(&self, conn: &mut pg::Connection, progress: &Progress) -> Result<(), TaskError> {
         self.check()?;
         if store::progress(conn, self.task.id, self.task.attempt, progress).await? {
@@ -72,10 +72,10 @@ impl Run {
         }
     }
 
-    /// Writes the good end in the transaction of the last effects.
+    /// Records the success, in the transaction of the last effects.
     ///
     /// # Errors
-    /// [`TaskError::Lost`], or the database's.
+    /// [`TaskError::Lost`], or an error of the database.
     pub async fn finish(&self, conn: &mut pg::Connection, result: &Value) -> Result<(), TaskError> {
         let ending = Ending {
             status: Status::Succeeded,

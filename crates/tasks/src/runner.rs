@@ -1,4 +1,4 @@
-//! Runs due tasks: claims, beats, and writes how each try ended.
+//! Runs due tasks: claims them, renews their heartbeats, and writes the end of each attempt.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,24 +17,23 @@ use crate::store::{self, Ending};
 use crate::task::Handlers;
 use crate::unknown::Watch;
 
-/// Heartbeats beat at least this often, so that a task that was called off stops soon.
+/// Maximum interval of heartbeats, so that a cancelled task stops soon.
 const BEAT: Duration = Duration::from_secs(2);
-/// How often it is measured how long due tasks wait.
+/// Interval between measurements of the due tasks.
 const GAUGE: Duration = Duration::from_secs(5);
 
-/// How a runner works.
+/// Settings of a runner.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Tasks at once in this process.
+    /// Maximum number of concurrent tasks in this process.
     pub workers: usize,
-    /// How often a free worker looks for due tasks without being notified: of tasks that become due, and of notifications
-    /// that were lost.
+    /// Poll interval of a free worker, for tasks that become due and for lost notifications.
     pub poll: Duration,
-    /// Only tasks of queues that match one of these patterns, in which `*` stands for anything.
+    /// Only tasks of queues that match one of these patterns. `*` matches any characters.
     pub queues: Vec<String>,
-    /// A task whose worker was silent for so long is taken over. The heart beats six times as often, or more.
+    /// A task whose worker is silent for this time is taken over. Heartbeats are at least six times as frequent.
     pub silence: Duration,
-    /// How long a try may take to come to its next step when the process stops.
+    /// Time until a running attempt must reach its next step when the process stops.
     pub grace: Duration,
 }
 
@@ -50,24 +49,24 @@ impl Default for Settings {
     }
 }
 
-/// Runs the tasks of a service in this process; any number of processes may do so at once.
+/// Runs the tasks of a service in this process. Any number of processes may run one.
 pub struct Runner {
     pool: pg::Pool,
     handlers: Handlers,
     settings: Settings,
-    /// `settings.queues` as SQL's LIKE takes them.
+    /// `settings.queues` as LIKE patterns.
     queues: Vec<String>,
     heartbeats: Heartbeats,
 }
 
 impl Runner {
-    /// A runner that claims tasks of these kinds only.
+    /// A runner that claims only tasks of these kinds.
     pub fn new(pool: pg::Pool, handlers: Handlers, settings: Settings) -> Self {
         let queues = settings.queues.iter().map(|pattern| like(pattern)).collect();
         Self { pool, handlers, settings, queues, heartbeats: Heartbeats::default() }
     }
 
-    /// Works until `stop`, then lets the tries under way come to their next step and gives them back.
+    /// Runs until `stop`, then lets running attempts reach their next step and releases them.
     pub async fn run(self, stop: CancellationToken) {
         let runner = Arc::new(self);
         let beating = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&runner).beat()));
@@ -101,7 +100,7 @@ impl Runner {
                 }
                 Err(error) => {
                     failures += 1;
-                    tracing::warn!(error = %Chain(&error), "looking for due tasks failed");
+                    tracing::warn!(error = %Chain(&error), "claiming due tasks failed; will retry");
                     backoff::exponential(runner.settings.poll, failures, Duration::from_secs(15))
                 }
             };
@@ -109,7 +108,7 @@ impl Runner {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = woken.notified() => {}
-                // A queue is free again as soon as its task ends: look at once.
+                // A queue is free as soon as its task ends: claim again at once.
                 Some(_) = tries.join_next(), if !tries.is_empty() => {}
             }
         }
@@ -118,7 +117,7 @@ impl Runner {
         drop(beating);
     }
 
-    /// Beats for all tries under way, as long as it is polled.
+    /// Sends the heartbeats of all running attempts while it is polled.
     async fn beat(self: Arc<Self>) {
         let kinds = self.handlers.kinds();
         let mut unknown = Watch::default();
@@ -126,7 +125,7 @@ impl Runner {
         loop {
             tokio::time::sleep(BEAT.min(self.settings.silence / 6)).await;
             if let Err(error) = panic_as_error(self.heartbeats.beat(&self.pool)).await {
-                tracing::warn!(error = %Chain(&error), "a heartbeat failed");
+                tracing::warn!(error = %Chain(&error), "heartbeat failed; will retry");
             }
             unknown.check(&self.pool, &kinds).await;
             if gauged.is_none_or(|at| at.elapsed() >= GAUGE) {
@@ -134,7 +133,7 @@ impl Runner {
                 let waiting = async { store::waiting(&mut *self.pool.get().await?).await };
                 if let Ok((count, age)) = panic_as_error(waiting).await {
                     for kind in kinds.iter().copied() {
-                        // There before the first one has ended.
+                        // The metric exists before the first task has ended.
                         let _known = metrics::histogram!("tasks_duration_seconds", "kind" => kind, "outcome" => "success");
                     }
                     metrics::gauge!("tasks_due").set(count);
@@ -154,7 +153,7 @@ impl Runner {
             *next_takeover = Instant::now() + self.settings.silence / 6;
             let taken = store::give_back_silent(&mut conn, self.settings.silence).await?;
             if taken > 0 {
-                tracing::warn!(tasks = taken, "took over tasks whose worker was not heard of any more");
+                tracing::warn!(tasks = taken, "took over tasks of silent workers");
             }
         }
         match store::claim(&mut conn, kinds, &self.queues).await {
@@ -176,8 +175,8 @@ impl Runner {
         let (id, attempt, max_attempts) = (task.id, task.attempt, task.max_attempts);
         let started = Instant::now();
         if attempt > max_attempts {
-            // Taken over once too often: the work itself seems to kill its workers.
-            let error = TaskError::Fail("every try ended without a word from its worker".to_owned());
+            // Taken over more often than attempts are allowed: the task probably kills its workers.
+            let error = TaskError::Fail("every attempt ended without a result of its worker".to_owned());
             self.write_end(id, attempt, max_attempts, Err(error)).await;
             return;
         }
@@ -190,10 +189,10 @@ impl Runner {
         let outcome = tokio::select! {
             ended = work => ended,
             () = heart.lost.cancelled() => {
-                tracing::warn!("the task is another worker's now, or was called off");
+                tracing::warn!("task was taken over or cancelled");
                 Err(TaskError::Lost)
             }
-            // Dropped at an await point: what was committed stands, what was not is rolled back.
+            // The future is dropped at an await point. Committed work remains, the rest is rolled back.
             () = self.out_of_grace(&stop) => Err(TaskError::stopped()),
         };
         let label = match &outcome {
@@ -208,7 +207,7 @@ impl Runner {
         self.write_end(id, attempt, max_attempts, outcome).await;
     }
 
-    /// Returns when the process has been stopping for longer than a try may take to its next step.
+    /// Returns when the grace period of a stop is over.
     async fn out_of_grace(&self, stop: &CancellationToken) {
         stop.cancelled().await;
         tokio::time::sleep(self.settings.grace).await;
@@ -235,7 +234,7 @@ impl Runner {
                 }
             }
             Err(TaskError::Postpone { after, reason }) => {
-                tracing::debug!(%reason, "the task is postponed");
+                tracing::debug!(%reason, "task is postponed");
                 error = reason;
                 Ending {
                     status: Status::Retrying,
@@ -246,7 +245,7 @@ impl Runner {
                 }
             }
             Err(TaskError::Retry { after, reason }) if attempt < max_attempts => {
-                tracing::warn!(%reason, attempt, "the task will be tried again");
+                tracing::warn!(%reason, attempt, "task failed; will retry");
                 error = reason;
                 let after = backoff::jitter(after, 0.2, rand::random());
                 Ending {
@@ -258,7 +257,7 @@ impl Runner {
                 }
             }
             Err(TaskError::Retry { reason, .. } | TaskError::Fail(reason)) => {
-                tracing::error!(%reason, attempt, "the task failed");
+                tracing::error!(%reason, attempt, "task failed");
                 error = reason;
                 Ending {
                     status: Status::Failed,
@@ -273,16 +272,16 @@ impl Runner {
         let written = async { store::end(&mut *self.pool.get().await?, id, attempt, &ending).await };
         match written.await {
             Ok(true) => failpoint::hit("tasks.after_end"),
-            Ok(false) => tracing::warn!("the task was taken over before its end was written"),
-            // The heart is silent now: the task is taken over and run again.
+            Ok(false) => tracing::warn!("task was taken over before its end was written"),
+            // The heartbeat has stopped: the task is taken over and run again.
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "the end could not be written");
+                tracing::warn!(error = %Chain(&error), "end of a task could not be written");
             }
         }
     }
 }
 
-/// A pattern with `*` as one for SQL's LIKE.
+/// Converts a pattern with `*` to a LIKE pattern.
 fn like(pattern: &str) -> String {
     let escaped = pattern.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
     escaped.replace('*', "%")

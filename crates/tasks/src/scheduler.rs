@@ -1,4 +1,4 @@
-//! Asks for the tasks of due schedules. Any number of processes may: a row is taken by one of them.
+//! Enqueues the tasks of due schedules. Any number of processes may run one: a due row is claimed by one of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::schedules::{self, NewSchedule, Start};
 
-/// How often due schedules are looked for.
+/// Poll interval of due schedules.
 const POLL: Duration = Duration::from_secs(1);
-/// Schedules started in one transaction.
+/// Maximum number of schedules started in one transaction.
 const BATCH: usize = 500;
 
 /// Runs the schedules of a service.
@@ -22,20 +22,20 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler of the schema behind this pool; `standing` are the schedules the service has whatever its data.
+    /// A scheduler of this schema. `fixed` are the service's own schedules, which do not depend on its data.
     pub fn new(pool: pg::Pool, ids: Arc<dyn IdSource>, standing: Vec<NewSchedule>) -> Self {
         Self { pool, ids, standing, intervals: Vec::new() }
     }
 
-    /// Lets all schedules of a kind run so often, for example as often as the configuration says: those that were made
-    /// under another configuration are brought up to date at the start.
+    /// Sets the interval of all schedules of a kind, for example to a configured value. Existing schedules are updated
+    /// at the start.
     #[must_use]
     pub fn every(mut self, kind: &'static str, interval: Duration) -> Self {
         self.intervals.push((kind, interval));
         self
     }
 
-    /// Starts what is due until `stop`.
+    /// Starts due schedules until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut failures = 0_u32;
         let mut is_prepared = false;
@@ -55,7 +55,7 @@ impl Scheduler {
                 }
                 Err(error) => {
                     failures += 1;
-                    tracing::warn!(error = %Chain(&error), "looking for due schedules failed");
+                    tracing::warn!(error = %Chain(&error), "claiming due schedules failed; will retry");
                     backoff::exponential(POLL, failures, Duration::from_secs(15))
                 }
             };
@@ -75,14 +75,14 @@ impl Scheduler {
         for (kind, interval) in &self.intervals {
             let changed = schedules::set_interval(&mut conn, kind, *interval).await?;
             if changed > 0 {
-                tracing::info!(kind, schedules = changed, every = ?interval, "schedules run by the new interval");
+                tracing::info!(kind, schedules = changed, every = ?interval, "interval of schedules changed");
             }
         }
         Ok(())
     }
 
     async fn start_due(&self) -> Result<usize, pg::Error> {
-        // There before anything was started.
+        // The metric exists before the first schedule is started.
         let late = metrics::histogram!("schedules_late_seconds");
         let (now, due) = self
             .pool
@@ -112,7 +112,7 @@ impl Scheduler {
             .await?;
         for schedule in &due {
             late.record((now - schedule.next_run_at).as_seconds_f64());
-            tracing::debug!(name = schedule.name, kind = schedule.kind, "a schedule was started");
+            tracing::debug!(name = schedule.name, kind = schedule.kind, "schedule started");
         }
         Ok(due.len())
     }

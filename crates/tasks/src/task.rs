@@ -1,4 +1,4 @@
-//! Tasks as types: a value is the payload, its type is the kind.
+//! Tasks as types: the type is the kind, the value is the payload.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,36 +14,36 @@ use serde_json::Value;
 use crate::model::{Outcome, TaskError};
 use crate::run::Run;
 
-/// One kind of durable work. A value of the type is one task: it is stored as JSON and read back by the worker that runs it.
+/// One kind of durable work. A value is one task: it is stored as JSON and parsed by the worker that runs it.
 ///
-/// Tasks that are stored already must stay readable: a field that is added needs a default, and unknown fields are ignored.
+/// Stored tasks must remain readable: a new field needs a default, and unknown fields are ignored.
 pub trait Task: Serialize + DeserializeOwned + Send + 'static {
-    /// The name of the kind in `task_history.kind`, unique within a service.
+    /// The kind in `task_history.kind`, unique within a service.
     const KIND: &'static str;
 
-    /// What the service's tasks work with.
+    /// The state that the service's tasks use.
     type State: Send + Sync + 'static;
 
-    /// Makes one attempt. It must be safe to repeat from the start, because a worker may die at any line.
+    /// Runs one attempt. It must be safe to repeat from the start, because a worker may die at any point.
     ///
     /// # Errors
-    /// A [`TaskError`] that says whether and when the task is tried again.
+    /// A [`TaskError`], which states whether and when the task is retried.
     fn run(
         self,
         context: TaskContext<'_, Self::State>,
     ) -> impl Future<Output = Result<Outcome, TaskError>> + Send;
 }
 
-/// What one attempt works with.
+/// The context of one attempt.
 #[derive(Debug)]
 pub struct TaskContext<'a, S> {
     /// The service's state.
     pub state: &'a S,
-    /// The attempt.
+    /// The running attempt.
     pub run: &'a Run,
 }
 
-/// A task as it is stored: its kind and its JSON.
+/// A serialized task: its kind and its JSON.
 #[derive(Debug, Clone)]
 pub struct Payload {
     kind: &'static str,
@@ -51,7 +51,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Writes a task as JSON. A task that cannot be written is an error where it is stored.
+    /// Serializes a task. A failure is reported when the task is stored.
     pub fn of<T: Task>(task: &T) -> Self {
         Self { kind: T::KIND, json: serde_json::to_value(task).map_err(|error| error.to_string()) }
     }
@@ -75,15 +75,15 @@ impl Payload {
 pub struct Handlers(HashMap<&'static str, Arc<dyn Handler>>);
 
 impl Handlers {
-    /// No kind at all.
+    /// Without any kind.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the tasks of one type, which run with `state`.
+    /// Adds a type of tasks, which run with `state`.
     ///
     /// # Panics
-    /// Another type of the same kind was added before.
+    /// Another type of the same kind was added.
     #[must_use]
     pub fn with<T: Task>(mut self, state: Arc<T::State>) -> Self {
         let handler = Arc::new(Typed { state, task: PhantomData::<fn() -> T> });
@@ -92,7 +92,7 @@ impl Handlers {
         self
     }
 
-    /// The kinds that were added.
+    /// The registered kinds.
     pub(crate) fn kinds(&self) -> Vec<&'static str> {
         self.0.keys().copied().collect()
     }
@@ -128,11 +128,11 @@ impl<T: Task> Handler for Typed<T> {
     }
 }
 
-/// Reads a stored task. No attempt can read what one could not, so the task fails for good.
+/// Parses a stored task. A retry cannot help, so that the task fails at once.
 fn read<T: Task>(payload: &Value) -> Result<T, TaskError> {
     serde_path_to_error::deserialize(payload).map_err(|error| {
         let (field, reason) = (error.path().to_string(), error.inner());
-        // At the root the reason itself names the field that is missing.
+        // At the root the reason itself names the missing field.
         let reason = if field == "." { reason.to_string() } else { format!("the field `{field}`: {reason}") };
         TaskError::Fail(format!("the payload of `{}` cannot be read: {reason}", T::KIND))
     })

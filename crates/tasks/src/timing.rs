@@ -1,4 +1,4 @@
-//! When a schedule runs.
+//! The times at which a schedule runs.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::{Cron, CronError};
 use time::OffsetDateTime;
 
-/// When a schedule runs.
+/// The times at which a schedule runs.
 #[derive(Debug, Clone)]
 pub struct Timing(pub(crate) When);
 
@@ -17,22 +17,22 @@ pub(crate) enum When {
 }
 
 impl Timing {
-    /// At the moments of a cron expression, meant in an IANA time zone.
+    /// By a cron expression, in an IANA time zone.
     ///
     /// # Errors
-    /// What is wrong with expression or zone.
+    /// The error of the expression or of the zone.
     pub fn cron(expression: &str, time_zone: &str) -> Result<Self, CronError> {
         let cron = Box::new(Cron::parse(expression, time_zone)?);
         Ok(Self(When::Cron { cron, expression: expression.to_owned(), time_zone: time_zone.to_owned() }))
     }
 
-    /// Each time so much time has gone by; at least a second.
+    /// By an interval of at least a second.
     pub fn every(interval: Duration) -> Self {
         Self(When::Every(interval.max(Duration::from_secs(1))))
     }
 
-    /// The first moment after `now`, when `last` was the planned moment of the last run. What was missed is not made
-    /// up one by one.
+    /// The first time after `now`, given the planned time `last` of the previous run. Missed runs are not made up one
+    /// by one.
     pub(crate) fn after(&self, last: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
         match &self.0 {
             When::Cron { cron, .. } => cron.next_after(now),
@@ -44,7 +44,7 @@ impl Timing {
         }
     }
 
-    /// The first moment of all. Intervals begin at different phases, so that many schedules do not run at once.
+    /// The time of the first run. Intervals begin at different phases, so that many schedules do not run at once.
     pub(crate) fn beginning(&self, name: &str, now: OffsetDateTime) -> Option<OffsetDateTime> {
         match &self.0 {
             When::Cron { cron, .. } => cron.next_after(now),
@@ -75,7 +75,7 @@ mod tests {
             timing.after(last, datetime!(2026-01-01 12:10 UTC)),
             Some(datetime!(2026-01-01 12:12 UTC))
         );
-        // A clock that went back: never before the planned moment.
+        // If the clock was set back: never before the planned time.
         assert_eq!(
             timing.after(last, datetime!(2026-01-01 11:00 UTC)),
             Some(datetime!(2026-01-01 12:03 UTC))

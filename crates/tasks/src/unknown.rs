@@ -11,22 +11,21 @@ use domain::{Chain, Language, panic_as_error};
 
 use crate::interval;
 
-/// A due task that no worker has claimed for so long raises the alert.
+/// A due task that no worker claims for this time raises the alert.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// How often this process checks.
+/// Interval between checks in this process.
 const PERIOD: Duration = Duration::from_mins(1);
-/// The alert's kind and cause: one is open for all unknown kinds of a service.
+/// The alert's kind and cause. A service has at most one open alert for all unknown kinds.
 const ALERT: &str = "task_kind_unknown";
 
-/// Checks once a minute.
+/// Runs the check at its interval.
 #[derive(Default)]
 pub(crate) struct Watch {
     checked: Option<Instant>,
 }
 
 impl Watch {
-    /// Checks when it is time to: raises the alert, or clears it when no task of an unknown kind waits any more. `known`
-    /// are the kinds of this process.
+    /// Raises the alert, or clears it when no task of an unknown kind waits. `known` are the kinds of this process.
     pub(crate) async fn check(&mut self, pool: &pg::Pool, known: &[&'static str]) {
         if self.checked.is_some_and(|at| at.elapsed() < PERIOD) {
             return;

@@ -1,12 +1,12 @@
-//! Tasks and schedules as callers see them. A service puts [`routes`] below a path of its own and nests [`openapi`]
+//! The HTTP API of tasks and schedules. A service registers [`routes`] below a path of its own and nests [`openapi`]
 //! there:
 //!
-//! `GET …/tasks`, `GET …/tasks/{task_id}`, `POST …/tasks/{task_id}/cancel` (or `/stop`), `POST …/tasks/{task_id}/retry`,
-//! `GET …/schedules`, `PATCH …/schedules/{name}`, `POST …/schedules/{name}/run`.
+//! `GET …/tasks`, `GET …/tasks/{task_id}`, `POST …/tasks/{task_id}/cancel` (or `/stop`), `POST
+//! …/tasks/{task_id}/retry`, `GET …/schedules`, `PATCH …/schedules/{name}`, `POST …/schedules/{name}/run`.
 //!
-//! The POSTs take an `Idempotency-Key`: the service has `web::Idempotency` among its app data.
+//! The POSTs accept an `Idempotency-Key`: the service has `web::Idempotency` among its app data.
 //!
-//! A caller bound to a user sees and moves only that user's tasks and schedules.
+//! A user-scoped credential sees and changes only that user's tasks and schedules.
 
 mod schedules;
 mod tasks;
@@ -19,13 +19,13 @@ pub use self::tasks::{ProgressView, TaskView};
 web::error_codes! {
     pub
     TASK_NOT_FOUND = 404 "task_not_found", "No such task",
-        "No task has this id, or it is another user's.";
+        "No task has this id, or it belongs to another user.";
     TASK_STATE = 409 "task_state", "The task's state does not allow it",
-        "Only a task that has not ended can be cancelled; only one that failed or was cancelled can be tried again, and not while another does the same.";
+        "Only a task that has not ended can be cancelled; only one that failed or was cancelled can be retried, and not while another task with its unique key is unfinished.";
     SCHEDULE_NOT_FOUND = 404 "schedule_not_found", "No such schedule",
-        "No schedule has this name, or it is another user's.";
-    SCHEDULE_OFF = 409 "schedule_off", "The schedule is switched off",
-        "A schedule that is switched off does not run; switch it on first.";
+        "No schedule has this name, or it belongs to another user.";
+    SCHEDULE_OFF = 409 "schedule_off", "The schedule is disabled",
+        "A disabled schedule does not run; enable it first.";
 }
 
 #[derive(OpenApi)]
@@ -41,7 +41,7 @@ web::error_codes! {
 ))]
 struct Document;
 
-/// The routes' part of an OpenAPI document, with paths that begin below the place they are put at.
+/// The OpenAPI document of the routes. Its paths are relative to the path of registration.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }

@@ -1,4 +1,4 @@
-//! Looking at schedules, switching them, and running them out of turn.
+//! Lists, enables, disables and triggers schedules.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -11,7 +11,7 @@ use web::{Answer, ApiJson, ApiPath, ApiQuery, Caller, Idempotent, Limit, Problem
 use super::{SCHEDULE_NOT_FOUND, SCHEDULE_OFF};
 use crate::schedules::{self, Schedule};
 
-/// A schedule.
+/// A schedule that enqueues a task.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "name": "sync_order_events", "kind": "sync_order_events", "queue": "sync_0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "user_id": null,
@@ -27,10 +27,10 @@ pub(super) struct ScheduleView {
     /// The queue of its tasks.
     queue: String,
     user_id: Option<String>,
-    /// A cron expression, or null where it runs by an interval.
+    /// A cron expression; null if it runs by an interval.
     #[schema(example = "15 3 * * *")]
     cron: Option<String>,
-    /// The zone the expression is meant in.
+    /// The time zone of the expression.
     #[schema(example = "Europe/Warsaw")]
     time_zone: Option<String>,
     every_seconds: Option<f64>,
@@ -41,7 +41,7 @@ pub(super) struct ScheduleView {
     last_run_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     last_success_at: Option<OffsetDateTime>,
-    /// What was wrong with the last run; null when it ended well.
+    /// Error of the last run; null if it succeeded.
     last_error: Option<String>,
     /// The task of the last run.
     task_id: Option<TaskId>,
@@ -67,33 +67,33 @@ impl From<Schedule> for ScheduleView {
     }
 }
 
-/// Schedules by name.
+/// A page of schedules, ordered by name.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ScheduleList {
     items: Vec<ScheduleView>,
-    /// Asks for the next page; null on the last one.
+    /// Cursor of the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
-/// Which schedules.
+/// Filter and page of a list.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
-    /// At most so many, 1 to 200.
+    /// Maximum number of schedules, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
     limit: Limit,
-    /// Where the page before ended.
+    /// `next_cursor` of the previous page.
     #[param(example = "sync_order_events")]
     cursor: Option<String>,
 }
 
-/// What changes.
+/// The change of a schedule.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
-    /// False stops it; true starts it again, and what was missed meanwhile is run once.
+    /// False disables it. True enables it: runs missed meanwhile are made up by one run.
     #[schema(example = false)]
     is_enabled: bool,
 }
@@ -118,10 +118,10 @@ pub(super) async fn list(
     Ok(HttpResponse::Ok().json(ScheduleList { items, next_cursor }))
 }
 
-/// Switches a schedule on or off.
+/// Enables or disables a schedule.
 #[utoipa::path(patch, path = "/schedules/{name}", tag = "tasks", operation_id = "change_schedule",
     params(("name" = String, Path, description = "The schedule's name", example = "sync_order_events")), request_body = Change,
-    responses((status = 200, description = "The schedule as it is now", body = ScheduleView),
+    responses((status = 200, description = "The changed schedule", body = ScheduleView),
         (status = 404, description = "schedule_not_found")))]
 pub(super) async fn change(
     pool: Data<pg::Pool>,
@@ -138,10 +138,10 @@ pub(super) async fn change(
     Ok(HttpResponse::Ok().json(ScheduleView::from(changed)))
 }
 
-/// Runs a schedule as soon as its last run has ended, out of its turn.
+/// Runs a schedule at once, or when its last run has ended.
 #[utoipa::path(post, path = "/schedules/{name}/run", tag = "tasks", operation_id = "run_schedule",
     params(("name" = String, Path, description = "The schedule's name", example = "sync_order_events")),
-    responses((status = 202, description = "It will run at once", body = ScheduleView),
+    responses((status = 202, description = "The schedule is due", body = ScheduleView),
         (status = 404, description = "schedule_not_found"), (status = 409, description = "schedule_off")))]
 pub(super) async fn run(
     caller: Caller,
@@ -160,7 +160,7 @@ pub(super) async fn run(
         .await
 }
 
-/// What ends a transaction that touched nothing of the caller's.
+/// Rolls back a transaction that changed nothing.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("no such schedule")]

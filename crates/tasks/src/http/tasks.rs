@@ -1,4 +1,4 @@
-//! Looking at tasks, and calling them off.
+//! Lists, cancels and retries tasks.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -13,19 +13,19 @@ use super::{TASK_NOT_FOUND, TASK_STATE};
 use crate::history::{self, Filter};
 use crate::model::{Progress, Status, TaskRecord};
 
-/// Where a task stands, in callers' words.
+/// Status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 enum Shown {
     /// Waits for its time and a worker.
     Pending,
-    /// A worker is at it, or it waits for its next try.
+    /// Runs, or waits for its next attempt.
     Progress,
-    /// Done.
+    /// Finished successfully.
     Success,
-    /// Given up.
+    /// Failed permanently.
     Failure,
-    /// Called off.
+    /// Cancelled.
     Cancelled,
 }
 
@@ -47,16 +47,16 @@ impl Shown {
     }
 }
 
-/// How far a task has come.
+/// Progress of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProgressView {
-    /// Items done.
+    /// Items that are finished.
     #[schema(example = 500)]
     current: i64,
-    /// Items in all, as far as is known.
+    /// Total items, if known.
     #[schema(example = 2000)]
     total: i64,
-    /// What is being done.
+    /// The current stage.
     #[schema(example = "orders")]
     stage: String,
 }
@@ -67,7 +67,7 @@ impl From<Progress> for ProgressView {
     }
 }
 
-/// A task.
+/// A durable task.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "task_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e", "kind": "full_sync_all_orders",
@@ -79,21 +79,21 @@ impl From<Progress> for ProgressView {
 }))]
 pub struct TaskView {
     task_id: TaskId,
-    /// What kind of work.
+    /// Kind of the work.
     kind: String,
     /// Tasks of one queue run one at a time.
     queue: String,
     status: Shown,
     progress: Option<ProgressView>,
-    /// Tries so far.
+    /// Number of attempts so far.
     attempt: i32,
-    /// Not before this moment.
+    /// Earliest start.
     #[serde(with = "time::serde::rfc3339")]
     run_at: OffsetDateTime,
-    /// What came of it.
+    /// Result of the last attempt.
     #[schema(value_type = Option<Object>)]
     result: Option<Value>,
-    /// What went wrong at the last try.
+    /// Error of the last attempt.
     error: Option<String>,
     requested_by: Option<String>,
     user_id: Option<String>,
@@ -131,25 +131,25 @@ impl From<TaskRecord> for TaskView {
     }
 }
 
-/// Which tasks.
+/// Filter and page of a list.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
-    /// Only in this state.
+    /// Only tasks in this state.
     #[param(inline, example = "PROGRESS")]
     status: Option<Shown>,
-    /// Only of this kind.
+    /// Only tasks of this kind.
     #[param(example = "full_sync_all_orders")]
     kind: Option<String>,
-    /// Only of this queue.
+    /// Only tasks of this queue.
     #[param(example = "sync_0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     queue: Option<String>,
-    /// At most so many, 1 to 200.
+    /// Maximum number of tasks, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
     limit: Limit,
-    /// Where the page before ended.
+    /// `next_cursor` of the previous page.
     #[param(
         example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
     )]
@@ -194,7 +194,7 @@ pub(super) async fn find(
     Ok(HttpResponse::Ok().json(TaskView::from(task)))
 }
 
-/// Calls a task off: one that waits never starts, one that runs stops at its next step. Asking again changes nothing.
+/// Cancels a task. A waiting task never starts; a running one stops at its next step. Repeating it has no effect.
 #[utoipa::path(post, path = "/tasks/{task_id}/cancel", tag = "tasks", operation_id = "cancel_task",
     params(("task_id" = TaskId, Path, description = "The task's id",
         example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e")),
@@ -215,14 +215,14 @@ pub(super) async fn cancel(
                 None => visible(conn, &caller, *task_id).await?,
             };
             if task.status != Status::Cancelled {
-                return Err(Problem::new(&TASK_STATE).detail("the task has ended already"));
+                return Err(Problem::new(&TASK_STATE).detail("the task has already ended"));
             }
             Answer::ok(&TaskView::from(task))
         })
         .await
 }
 
-/// The same as `cancel`.
+/// Same as `cancel`.
 #[utoipa::path(post, path = "/tasks/{task_id}/stop", tag = "tasks", operation_id = "stop_task",
     params(("task_id" = TaskId, Path, description = "The task's id",
         example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e")),
@@ -237,11 +237,11 @@ pub(super) async fn stop(
     cancel(caller, idempotent, task_id).await
 }
 
-/// Tries a task again that failed or was cancelled.
+/// Retries a task that failed or was cancelled.
 #[utoipa::path(post, path = "/tasks/{task_id}/retry", tag = "tasks", operation_id = "retry_task",
     params(("task_id" = TaskId, Path, description = "The task's id",
         example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398e")),
-    responses((status = 200, description = "The task, waiting for its try", body = TaskView),
+    responses((status = 200, description = "The task, waiting for its attempt", body = TaskView),
         (status = 404, description = "task_not_found"),
         (status = 409, description = "task_state")))]
 pub(super) async fn retry(
@@ -255,9 +255,9 @@ pub(super) async fn retry(
             match history::retry(conn, *task_id).await {
                 Ok(Some(task)) => Answer::ok(&TaskView::from(task)),
                 Ok(None) => Err(Problem::new(&TASK_STATE)
-                    .detail("only a task that failed or was cancelled is tried again")),
+                    .detail("only a task that failed or was cancelled can be retried")),
                 Err(pg::Error::UniqueViolation { .. }) => {
-                    Err(Problem::new(&TASK_STATE).detail("another task that does the same is alive"))
+                    Err(Problem::new(&TASK_STATE).detail("another task with the same unique key is unfinished"))
                 }
                 Err(error) => Err(Problem::database(&error)),
             }
