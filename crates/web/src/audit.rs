@@ -1,6 +1,6 @@
-//! Who changed what: one line in the log, under logger `audit`, for each write request that was let in.
+//! The audit log: one line under the logger `audit` for each accepted write request.
 //!
-//! Bodies are never told, and of the path only its ids.
+//! It contains no body, and of the path only the ids.
 
 use actix_router::{Path, ResourceDef};
 use actix_web::Error;
@@ -12,7 +12,7 @@ use actix_web::middleware::Next;
 
 use crate::auth::Caller;
 
-/// Told when it ends: of a request that was given up, or whose handler panicked, without a status.
+/// Logs when it is dropped. A request that was abandoned, or whose handler panicked, has no status.
 struct Line {
     caller: Caller,
     method: Method,
@@ -37,7 +37,7 @@ impl Drop for Line {
     }
 }
 
-/// Tells of every request that is not a question. Stands behind the guard.
+/// Logs every request whose method may change something. It runs after authentication.
 pub(crate) async fn audit<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -56,7 +56,7 @@ pub(crate) async fn audit<B: MessageBody>(
 fn line(request: &ServiceRequest) -> Option<Line> {
     let caller = request.extensions().get::<Caller>()?.clone();
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    // The router has not been there yet.
+    // The router has not run yet.
     let mut path = Path::new(request.path());
     let ids = if ResourceDef::new(route.as_str()).capture_match_info(&mut path) {
         path.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")

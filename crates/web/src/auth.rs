@@ -1,7 +1,7 @@
-//! Who calls, and what they may do.
+//! Authentication and authorization.
 //!
-//! Invariant: `guard` wraps the whole `/api` scope, so a route below it cannot be reached, nor its
-//! existence learned, without a valid credential that holds the scope its method needs.
+//! Invariant: `guard` wraps the whole `/api` scope, so that a route below it cannot be reached, or be shown to exist,
+//! without a valid credential that holds the scope of its method.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,25 +24,25 @@ use crate::problem::{CREDENTIAL_INVALID, CREDENTIAL_MISSING, Problem, SCOPE_MISS
 use crate::rate::{self, Account};
 use crate::token::Verifiers;
 
-/// The `aud` every token must carry.
+/// The required `aud` of a token.
 pub const AUDIENCE: &str = "zaplecze";
 
-/// The scope of programs that may ask more often than people.
+/// The scope of programs, which have a higher rate limit than people.
 const SERVICE: &str = "service";
 
-/// The longest `sub` and `user_id` of a token, in characters (OpenID Connect Core 1.0 §2, `sub`); both are stored.
+/// Maximum length of a token's `sub` and `user_id` in characters (OpenID Connect Core 1.0 §2, `sub`). Both are stored.
 const MAX_NAME_CHARS: usize = 255;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// A level of access to one service; each includes those before it.
+/// Access to one service. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Look.
+    /// Read.
     Read,
-    /// Change.
+    /// Write.
     Write,
-    /// Operate.
+    /// Administer.
     Admin,
 }
 
@@ -60,26 +60,26 @@ impl Access {
     }
 }
 
-/// Who makes the request; an extractor for handlers below `/api`.
+/// The caller of a request; an extractor for handlers below `/api`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The token's `sub`, or the API key's id.
     pub subject: String,
-    /// When set, the caller sees only this user's data.
+    /// If set, the caller sees only this user's data.
     pub user_id: Option<String>,
-    /// The kind of the credential: a token's `sub` may equal an API key's id, and they are two callers.
+    /// The kind of the credential. A token's `sub` may equal an API key's id; they are two callers.
     pub(crate) kind: &'static str,
     access: Access,
 }
 
 impl Caller {
-    /// Whether data of this owner may be shown to, or changed by, the caller. A caller bound to a user sees that user's data
-    /// only, and never data without an owner.
+    /// Whether the caller may see and change data of this owner. A user-scoped credential sees only that user's data,
+    /// and no data without an owner.
     pub fn may_see(&self, owner: Option<&str>) -> bool {
         self.user_id.is_none() || self.user_id.as_deref() == owner
     }
 
-    /// Whether the caller's scopes reach so far in this service.
+    /// Whether the caller's scopes include this level for this service.
     pub fn may(&self, access: Access) -> bool {
         self.access >= access
     }
@@ -89,15 +89,15 @@ impl FromRequest for Caller {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    /// A route outside `/api` has no caller: there the extractor refuses, rather than let anybody in.
+    /// A route outside `/api` has no caller: the extractor rejects the request.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(request.extensions().get::<Self>().cloned().ok_or_else(|| Problem::new(&CREDENTIAL_MISSING)))
     }
 }
 
-/// Whose credential came with the request.
+/// The identity of a request's credential.
 struct Identity {
-    /// The kind of the credential: a token's `sub` may equal an API key's id.
+    /// The kind of the credential. A token's `sub` may equal an API key's id.
     kind: &'static str,
     subject: String,
     user_id: Option<String>,
@@ -122,7 +122,7 @@ struct KeyRecord {
 /// Checks credentials: tokens (RFC 7519), signed with our secret (HS256) or by an issuer (RS256, ES256, EdDSA), and API
 /// keys `zk_<id>_<secret>`.
 ///
-/// Nothing is accepted until a secret, an issuer or a key is given.
+/// It rejects everything until a secret, an issuer or a key is configured.
 pub struct Authenticator {
     service: &'static str,
     tokens: Verifiers,
@@ -142,23 +142,25 @@ impl fmt::Debug for Authenticator {
 }
 
 impl Authenticator {
-    /// For a service whose scopes are `<service>:read|write|admin`.
+    /// An authenticator of a service whose scopes are `<service>:read
+    /// write
+    /// admin`.
     pub fn new(service: &'static str) -> Self {
         Self { service, tokens: Verifiers::default(), keys: HashMap::new(), insecure_local: false }
     }
 
-    /// Accepts tokens signed with this secret (its bytes, as they stand).
+    /// Accepts tokens signed with the bytes of this secret.
     #[must_use]
     pub fn jwt_secret(mut self, secret: Option<&SecretString>) -> Self {
         self.tokens.set_secret(secret);
         self
     }
 
-    /// Accepts tokens signed with the keys published at this address. The server that is given this authenticator
-    /// keeps them fresh.
+    /// Accepts tokens signed with the keys published at this address. The server that uses this authenticator refreshes
+    /// them.
     ///
     /// # Errors
-    /// There is no HTTP client to be had.
+    /// The HTTP client cannot be created.
     pub fn jwks(mut self, url: Option<Url>) -> Result<Self, egress::Error> {
         self.tokens.set_jwks(url.map(Jwks::new).transpose()?.map(Arc::new));
         Ok(self)
@@ -171,14 +173,14 @@ impl Authenticator {
         self
     }
 
-    /// Admits anybody with every scope. Only for a server bound to loopback.
+    /// Accepts all requests, with every scope. Only for a server bound to loopback.
     #[must_use]
     pub fn insecure_local(mut self, yes: bool) -> Self {
         self.insecure_local = yes;
         self
     }
 
-    /// The issuer's keys, to be kept fresh.
+    /// The issuer's keys, for the task that refreshes them.
     pub(crate) fn issuer(&self) -> Option<Arc<Jwks>> {
         self.tokens.jwks().cloned()
     }
@@ -219,7 +221,7 @@ impl Authenticator {
         }
         let claims = self.tokens.check(token.trim()).await?;
         let subject = claims.sub.unwrap_or_default();
-        // An empty user id is a mistake of the issuer; taken as "no user" it would open every user's data.
+        // An empty user id is an error of the issuer. Treated as "no user" it would expose every user's data.
         if subject.is_empty() || claims.user_id.as_deref() == Some("") {
             return Err(invalid("the token's sub or user_id is empty"));
         }
@@ -265,9 +267,9 @@ impl Authenticator {
     }
 }
 
-/// Lets a request below `/api` through only with a credential that reaches its method, and not too often.
+/// Accepts a request below `/api` if its credential permits its method and its rate limit is not exceeded.
 ///
-/// Who is refused here is counted too: by its credential if that is valid, else by its address.
+/// Rejected requests count too: by the credential if it is valid, otherwise by the address.
 pub(crate) async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -299,7 +301,7 @@ fn missing() -> Problem {
     challenge(Problem::new(&CREDENTIAL_MISSING), "")
 }
 
-/// `why` goes into a quoted string of a header: plain ASCII without quotes.
+/// `why` is written into a quoted string of a header: plain ASCII without quotes.
 pub(crate) fn invalid(why: &str) -> Problem {
     challenge(
         Problem::new(&CREDENTIAL_INVALID).detail(why),
@@ -307,7 +309,7 @@ pub(crate) fn invalid(why: &str) -> Problem {
     )
 }
 
-/// RFC 6750 §3: how to authenticate, and what was wrong with the attempt.
+/// RFC 6750 §3: the authentication scheme, and the error of the attempt.
 fn challenge(problem: Problem, parameters: &str) -> Problem {
     match HeaderValue::try_from(format!(r#"Bearer realm="{AUDIENCE}"{parameters}"#)) {
         Ok(value) => problem.header(header::WWW_AUTHENTICATE, value),

@@ -1,4 +1,4 @@
-//! gzip for answers worth it.
+//! Compresses answers with gzip.
 
 use actix_http::encoding::Encoder;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -9,11 +9,11 @@ use actix_web::http::header::{
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 
-/// Smaller answers fit a packet or two anyway.
+/// Smaller answers fit into one or two packets.
 const MIN_BYTES: u64 = 1024;
 
-/// Compresses text over 1 KiB, or of a length not known yet, for who accepts gzip. A stream stays a stream: what the
-/// compressor has is sent on, nothing waits for the end. A stream of events is left alone: each must arrive at once.
+/// Compresses text over 1 KiB, or of unknown length, if the client accepts gzip. A stream remains a stream: compressed
+/// output is flushed with each part. An event stream is not compressed: each event must arrive at once.
 pub(crate) async fn compress<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -24,14 +24,14 @@ pub(crate) async fn compress<B: MessageBody + 'static>(
         return Ok(response);
     }
     if !accepts {
-        // Caches must not hand a compressed answer to who cannot read it, nor the other way round.
+        // Caches must not serve a compressed answer to a client that cannot read it, or the reverse.
         response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
         return Ok(response);
     }
     Ok(response.map_body(|head, body| Encoder::response(ContentEncoding::Gzip, head, body).boxed()))
 }
 
-/// RFC 9110 §12.5.3; without the header nothing is compressed.
+/// RFC 9110 §12.5.3. Without the header nothing is compressed.
 fn accepts_gzip(request: &ServiceRequest) -> bool {
     let offered = [Encoding::gzip(), Encoding::identity()];
     request.headers().contains_key(header::ACCEPT_ENCODING)

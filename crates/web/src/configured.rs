@@ -1,4 +1,4 @@
-//! A server as the environment wants it.
+//! Builds the server from the configuration.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,29 +10,29 @@ use secrecy::SecretString;
 
 use crate::{Authenticator, Limiter, Server};
 
-/// Why there is no server.
+/// The reason why the server cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The URL of Redis is malformed.
     #[error("the rate limiter cannot be set up")]
     Redis(#[from] CreatePoolError),
-    /// The issuer's keys cannot be fetched by any means.
+    /// The HTTP client for the issuer's keys cannot be created.
     #[error(transparent)]
     Http(#[from] egress::Error),
-    /// The certificate was good when the configuration was checked, and is not any more.
+    /// The certificate was valid when the configuration was checked, and is not any more.
     #[error("{0}")]
     Tls(Mistake),
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error("cannot listen")]
     Bind(#[from] io::Error),
 }
 
-/// Answers HTTP from now on: binds the address of the settings, lets in whom the settings name, serves the OpenAPI
-/// document. `build` adds health, state and routes; a process without the role `api` answers probes only. Replicas share
-/// their rate limits in `redis`; without it each counts for itself.
+/// Builds and starts the HTTP server: binds the configured address, authenticates by the configured credentials, serves
+/// the OpenAPI document. `build` adds health checks, state and routes. A process without the role `api` answers probes
+/// only. Replicas share their rate limits in `redis`. Without it each replica counts alone.
 ///
 /// # Errors
-/// The address cannot be had, or a setting that is no mistake by itself cannot be used.
+/// The address cannot be bound, or a setting that is valid in itself cannot be used.
 pub fn listen<S: Service>(
     context: ServeContext,
     redis: Option<&SecretString>,
@@ -51,11 +51,11 @@ pub fn listen<S: Service>(
 }
 
 impl Server {
-    /// A server with the credentials, limits and ports of the configuration, for the service whose scopes are
-    /// `<service>:…`. Its replicas share their rate limits in `redis`; without it each counts for itself.
+    /// A server with the configured credentials, limits and ports, for the service with the scopes `<service>:…`.
+    /// Replicas share their rate limits in `redis`. Without it each replica counts alone.
     ///
     /// # Errors
-    /// A setting that is no mistake by itself cannot be used.
+    /// A setting that is valid in itself cannot be used.
     fn configured(
         service: &'static str,
         http: &Http,

@@ -1,6 +1,6 @@
-//! Swagger UI at `/docs`: the OpenAPI document for people, who can try it out there.
+//! Swagger UI at `/docs`: shows the OpenAPI document and sends trial requests.
 //!
-//! Invariant: the page loads nothing from elsewhere and talks to nobody but this server, whatever a document says.
+//! Invariant: the page loads nothing from other servers and connects only to this one, whatever a document contains.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use utoipa_swagger_ui::Config;
 
 use crate::problem::{INTERNAL, NOT_FOUND, Problem};
 
-/// Scripts and styles from here only, none of them inline; what the page asks, it asks this server.
+/// Scripts and styles only from this server, none of them inline. The page connects only to this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const INDEX: &str = "/docs/index.html";
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
-    // The validator would be somebody else's server.
+    // The validator would be another party's server.
     let settings = Config::from("/openapi.json").validator_url("none").use_base_layout();
     config
         .app_data(Data::from(Arc::new(settings)))
@@ -26,7 +26,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/docs/{file}").get(file));
 }
 
-/// The page's own links are relative to a folder, which `/docs` without its slash is not.
+/// The page's links are relative to the folder `/docs/`.
 async fn index() -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, INDEX)).finish()
 }

@@ -1,7 +1,7 @@
-//! The outermost layer: what every request meets first and every answer last.
+//! The outermost layer: it sees every request first and every answer last.
 //!
-//! Invariants: exactly one log line and one measurement for each answer; no raw path in either, because a
-//! path may hold a secret (a device code) or an unbounded set of ids; every error answer is a problem.
+//! Invariants: one log line and one measurement for each answer, both without the raw path, because a path may contain
+//! a secret (a device code) or an unbounded set of ids. Every error answer is a problem.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -28,17 +28,17 @@ use crate::rate::Slot;
 use crate::request_id::{self, RequestId};
 use crate::trace;
 
-/// What all workers of one server share.
+/// State that all workers of one server share.
 pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) request_timeout: Duration,
-    /// A stop was asked for: not ready any more, connections end with their answer.
+    /// A stop is announced: the server is not ready, and connections close after their answer.
     pub(crate) draining: AtomicBool,
-    /// Requests in flight, until the end of a streamed answer; without probes.
+    /// Requests in flight, until the end of a streamed answer. Probes do not count.
     pub(crate) in_flight: TaskTracker,
 }
 
-/// Routes of the orchestrator's probes, which ask all the time.
+/// Routes of the orchestrator's probes, which are requested frequently.
 pub(crate) const PROBES: [&str; 4] = ["/livez", "/readyz", "/health", "/metrics"];
 
 pub(crate) async fn edge<B: MessageBody + 'static>(
@@ -56,7 +56,7 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
     let is_probe = PROBES.contains(&route.as_str());
     let in_flight = (!is_probe).then(|| shared.in_flight.token());
 
-    // RFC 9110 §9.3.2: HEAD is GET without the body; the HTTP layer below has noted to leave it out.
+    // RFC 9110 §9.3.2: HEAD is GET without the body. The HTTP layer omits the body.
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;
     }
@@ -65,7 +65,7 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
     request.extensions_mut().insert(id.clone());
 
     let span = trace::request_span(request.headers(), &id, method, &route, is_probe);
-    // Called inside `catch_panic`, because routing may panic as well as handlers.
+    // Called inside `catch_panic`, because routing may panic too.
     let work = Box::pin(async move { next.call(request).await });
     let work = catch_panic(WithRuntime { runtime: &shared.runtime, work });
     let outcome = tokio::time::timeout(shared.request_timeout, work).instrument(span.clone()).await;
@@ -90,9 +90,9 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
         )
         .record(seconds);
         if is_probe {
-            tracing::debug!(method, route, status, seconds, "answered");
+            tracing::debug!(method, route, status, seconds, "request answered");
         } else {
-            tracing::info!(method, route, status, seconds, "answered");
+            tracing::info!(method, route, status, seconds, "request answered");
         }
         answer
     };
@@ -111,14 +111,14 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
             Some(problem) => refuse(problem),
             None => refuse(&Problem::new(ErrorCode::for_status(error.as_response_error().status_code()))),
         }),
-        // The panic hook has logged the panic in this request's span. Its message is not for the caller.
+        // The panic hook has logged the panic in this request's span. The caller does not get its message.
         Ok(Err(_panic)) => Err(refuse(&Problem::new(&INTERNAL))),
         Err(_) => Err(refuse(&Problem::new(&REQUEST_TIMEOUT).retry_after(Duration::from_secs(1)))),
     }
 }
 
-/// The problem to answer with, if the response is an error not yet rendered as it should be: a [`Problem`]
-/// a handler or extractor returned, another library's error, or a bare status of the router.
+/// The problem to answer with, if the response is an error in another form: a [`Problem`] that a handler or extractor
+/// returned, another library's error, or a bare status of the router.
 fn as_problem(response: &HttpResponse) -> Option<Problem> {
     let status = response.status();
     if let Some(error) = response.error() {
@@ -145,17 +145,17 @@ fn as_problem(response: &HttpResponse) -> Option<Problem> {
     })
 }
 
-/// A caller may invent methods; a metric's labels stay few.
+/// Callers may invent methods. A metric needs few label values.
 fn method_label(method: &Method) -> &'static str {
     const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }
 
-/// Polls `work` as part of the service's own runtime.
+/// Polls `work` inside the service's runtime.
 ///
-/// Each HTTP worker has a little runtime of its own that ends with the server. A database connection opened
-/// while answering would be driven by it, and die in the pool while tasks still drain; entered like this,
-/// everything a handler spawns or connects belongs to the runtime that outlives the server.
+/// Each HTTP worker has its own small runtime, which ends with the server. A database connection that is opened by a
+/// request would belong to it, and die in the pool while tasks still drain. With this wrapper, everything that a
+/// handler spawns or connects belongs to the runtime that outlives the server.
 struct WithRuntime<'a, F> {
     runtime: &'a Handle,
     work: F,

@@ -1,7 +1,7 @@
-//! Is the service alive, ready, healthy?
+//! Liveness, readiness and health.
 //!
-//! `/livez` never looks at dependencies (restarting us would not heal them); `/readyz` is 200 only while
-//! every required one answers and no stop was asked for; `/health` tells of each.
+//! `/livez` checks no dependencies, because a restart would not repair them. `/readyz` is 200 only while every required
+//! dependency answers and no stop is announced. `/health` reports each of them.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,18 +14,18 @@ use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-/// A check that takes longer counts as failed.
+/// Time limit of a check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A report is good for so long, so that probes, however many, do not load the dependencies.
+/// A report is cached for this time, so that frequent probes do not load the dependencies.
 const KEEP: Duration = Duration::from_secs(1);
 
-/// What the loss of a dependency means.
+/// Importance of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requirement {
-    /// Without it the service is not ready.
+    /// The service is not ready without it.
     Required,
-    /// Without it the service is degraded.
+    /// The service is degraded without it.
     Optional,
 }
 
@@ -37,7 +37,7 @@ struct Dependency {
     check: Check,
 }
 
-/// The dependencies of a service and how to ask each whether it answers.
+/// The dependencies of a service, with a check for each.
 #[derive(Default)]
 pub struct Health {
     dependencies: Vec<Dependency>,
@@ -50,15 +50,15 @@ impl std::fmt::Debug for Health {
     }
 }
 
-/// The state of the service as `/health` shows it.
+/// The state of the service in `/health`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
-    /// Everything answers.
+    /// Every dependency answers.
     Healthy,
-    /// Something optional does not.
+    /// An optional dependency does not answer.
     Degraded,
-    /// Something required does not.
+    /// A required dependency does not answer.
     Unhealthy,
 }
 
@@ -72,19 +72,19 @@ pub(crate) struct Report {
 pub(crate) struct DependencyReport {
     status: &'static str,
     required: bool,
-    /// How long the check took, in whole milliseconds.
+    /// Duration of the check in milliseconds.
     latency_ms: u64,
     detail: Option<String>,
 }
 
 impl Health {
-    /// No dependency yet.
+    /// Without dependencies.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a dependency. The error text of `check` is shown without a credential: it must hold no secret
-    /// and no address with one.
+    /// Adds a dependency. The error text of `check` is shown to unauthenticated clients: it must contain no secret and
+    /// no address with one.
     #[must_use]
     pub fn check<F>(
         mut self,
@@ -100,8 +100,8 @@ impl Health {
         self
     }
 
-    /// Adds a dependency the service is not ready without: a handle of it, and how it is asked whether it answers.
-    /// What is shown of an error is its chain of causes, see [`Health::check`].
+    /// Adds a required dependency: a handle of it, and its check. Of an error, the chain of causes is shown, see
+    /// [`Health::check`].
     #[must_use]
     pub fn required<D, F, E>(self, name: &'static str, handle: &D, ask: fn(D) -> F) -> Self
     where
@@ -112,7 +112,7 @@ impl Health {
         self.handle(name, Requirement::Required, handle.clone(), ask)
     }
 
-    /// Adds a dependency without which the service is degraded; otherwise as [`Health::required`].
+    /// Adds an optional dependency; otherwise as [`Health::required`].
     #[must_use]
     pub fn optional<D, F, E>(self, name: &'static str, handle: &D, ask: fn(D) -> F) -> Self
     where
@@ -123,7 +123,7 @@ impl Health {
         self.handle(name, Requirement::Optional, handle.clone(), ask)
     }
 
-    /// Whether there is a dependency of this name.
+    /// Whether a dependency has this name.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.dependencies.iter().any(|dependency| dependency.name == name)
     }
@@ -140,7 +140,7 @@ impl Health {
         })
     }
 
-    /// The state of all dependencies, at most [`KEEP`] old. Callers that come together share one round.
+    /// The state of all dependencies, at most [`KEEP`] old. Concurrent callers share one round of checks.
     pub(crate) async fn report(&self) -> Arc<Report> {
         let mut latest = self.latest.lock().await;
         let before = latest.as_ref().map(|(_, report)| report.status);
@@ -193,7 +193,7 @@ impl DependencyReport {
 }
 
 impl Report {
-    /// What is wrong, one line for each dependency that is down.
+    /// The errors, one line for each dependency that is down.
     pub(crate) fn troubles(&self) -> Vec<String> {
         let down = self.dependencies.iter();
         down.filter_map(|(name, one)| one.detail.as_ref().map(|detail| format!("{name}: {detail}"))).collect()
@@ -203,6 +203,6 @@ impl Report {
 fn tell(report: &Report) {
     match report.status {
         Status::Healthy => tracing::info!("healthy"),
-        status => tracing::warn!(?status, troubles = report.troubles().join("; "), "a dependency is down"),
+        status => tracing::warn!(?status, troubles = report.troubles().join("; "), "dependency is down"),
     }
 }

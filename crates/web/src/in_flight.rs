@@ -15,8 +15,8 @@ struct Counted {
     _in_flight: Option<TaskTrackerToken>,
 }
 
-/// Keeps a request with a streamed answer in flight until the body was read. Other bodies are complete already, and the
-/// connection's shutdown waits for them.
+/// Counts a request with a streamed answer as in flight until its body was read. Other bodies are complete already, and
+/// the connection's shutdown waits for them.
 pub(crate) fn until_sent(answer: HttpResponse, in_flight: Option<TaskTrackerToken>) -> HttpResponse {
     match answer.body().size() {
         BodySize::Stream => answer.map_body(|_head, body| Counted { body, _in_flight: in_flight }.boxed()),

@@ -1,7 +1,7 @@
-//! The public keys of whoever issues our tokens (RFC 7517), fetched from `AUTH_JWKS_URL`.
+//! The public keys of the token issuer (RFC 7517), fetched from `AUTH_JWKS_URL`.
 //!
-//! Invariants: a token never makes us fetch more than once in [`RETRY`], whatever key it names and however many come;
-//! keys once fetched stay good while the address is down or publishes none; a key verifies the one algorithm of its type.
+//! Invariants: tokens cause at most one fetch per [`RETRY`], whatever keys they name and however many arrive. Fetched
+//! keys remain valid while the address is down or publishes none. A key verifies only the one algorithm of its type.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,19 +20,19 @@ use url::Url;
 
 use crate::token::Key;
 
-/// How often the keys are fetched without a reason.
+/// Refresh interval of the keys.
 const REFRESH: Duration = Duration::from_mins(5);
 
-/// After an attempt, the next one is made no earlier, be it for an unknown key or because it failed.
+/// Minimum pause between two attempts, whether for an unknown key or after a failure.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// A request may wait for a fetch so long.
+/// Maximum time that a request waits for a fetch.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The shortest RSA key accepted, in bits (RFC 7518 §3.3).
+/// Minimum length of an RSA key in bits (RFC 7518 §3.3).
 const MIN_RSA_BITS: usize = 2048;
 
-/// A larger document is not read.
+/// Maximum size of the document in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// The issuer's keys. Shared by all workers.
@@ -40,21 +40,21 @@ pub(crate) struct Jwks {
     client: Client,
     url: Url,
     retry: Duration,
-    /// None until fetched for the first time.
+    /// `None` before the first successful fetch.
     keys: RwLock<Option<Arc<Keys>>>,
     attempted: Mutex<Option<Instant>>,
-    /// Held during a fetch: who needs a key meanwhile waits for its outcome.
+    /// Held during a fetch. Requests that need a key meanwhile wait for its result.
     fetching: tokio::sync::Mutex<()>,
 }
 
 type Keys = HashMap<Option<String>, Vec<Arc<Key>>>;
 
-/// Why there is no key for a token.
+/// The reason why a token has no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoKey {
-    /// The issuer has none of this id and algorithm.
+    /// The issuer has no key of this id and algorithm.
     Unknown,
-    /// Nothing could be fetched yet.
+    /// The keys are not fetched yet.
     NotFetched,
 }
 
@@ -70,7 +70,7 @@ enum FetchError {
     Empty,
 }
 
-/// Keys one by one: one of a kind we do not know must not cost us the others.
+/// Parses the keys one by one: an unknown type of key must not invalidate the others.
 #[derive(Deserialize)]
 struct Document {
     keys: Vec<Value>,
@@ -83,15 +83,15 @@ impl fmt::Debug for Jwks {
 }
 
 impl Jwks {
-    /// Nothing is fetched yet.
+    /// The keys are not fetched yet.
     ///
     /// # Errors
-    /// There is no HTTP client to be had.
+    /// The HTTP client cannot be created.
     pub(crate) fn new(url: Url) -> Result<Self, egress::Error> {
         Self::with_retry(url, RETRY)
     }
 
-    /// The same, with another pause between attempts.
+    /// As `new`, with another pause between attempts.
     pub(crate) fn with_retry(url: Url, retry: Duration) -> Result<Self, egress::Error> {
         let client = egress::client(&egress::Settings {
             user_agent: concat!("Zaplecze/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -108,10 +108,10 @@ impl Jwks {
         })
     }
 
-    /// The key of this id; without an id, the only one of this algorithm.
+    /// The key of this id. Without an id, the only key of this algorithm.
     ///
     /// # Errors
-    /// There is none, even after asking the issuer if it was time to.
+    /// There is no such key, also after a fetch if one was due.
     pub(crate) async fn find(&self, algorithm: Algorithm, id: Option<&str>) -> Result<Arc<Key>, NoKey> {
         if let Ok(key) = self.known(algorithm, id) {
             return Ok(key);
@@ -125,7 +125,7 @@ impl Jwks {
         self.known(algorithm, id)
     }
 
-    /// Fetches the keys now and again, for as long as it is polled.
+    /// Fetches the keys now and at intervals, while it is polled.
     pub(crate) async fn keep_fresh(&self) {
         loop {
             let is_fresh = {
@@ -154,7 +154,7 @@ impl Jwks {
         attempted.is_none_or(|at| at.elapsed() >= self.retry)
     }
 
-    /// Whether there are new keys now; the old ones stay otherwise.
+    /// Fetches the keys and returns whether that succeeded. Otherwise the old keys remain.
     async fn fetch(&self) -> bool {
         let fetched = self.try_fetch().await;
         *self.attempted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
@@ -165,7 +165,7 @@ impl Jwks {
                 true
             }
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "cannot fetch the issuer's keys; those known stay good");
+                tracing::warn!(error = %Chain(&error), "fetching the issuer's keys failed; known keys remain valid");
                 false
             }
         }
@@ -191,7 +191,7 @@ impl Jwks {
     }
 }
 
-/// Keys that verify a signature we accept. A symmetric key in a public document is none, nor is one made for another
+/// The keys that verify a signature we accept. A symmetric key in a public document is not one, nor is a key of another
 /// algorithm (RFC 8725 §3.1).
 fn usable(jwk: &Jwk) -> Option<Key> {
     let algorithm = match &jwk.algorithm {

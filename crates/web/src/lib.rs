@@ -1,13 +1,13 @@
-//! The HTTP face every service shares: server, problem details, authentication, content checks,
-//! idempotency, audit, paging, health, metrics, OpenAPI.
+//! The HTTP layer that every service shares: server, problem details, authentication, content checks, idempotency,
+//! audit, paging, health, metrics, OpenAPI.
 //!
-//! Invariants kept here, so that no service can forget them:
-//! - nothing below `/api` is reached without a credential and the scope its method needs ([`auth`]);
-//! - every write request is told under logger `audit`, without its body ([`auth`] says by whom);
-//! - a request sent again under its `Idempotency-Key` has no second effect ([`idempotency`]);
-//! - every error answer is `application/problem+json` and shows nothing of our inside ([`problem`]);
-//! - every answer carries its request id, is counted and is logged once, never with its raw path ([`Server`]);
-//! - a panic ends its request with a 500, and a streamed answer that is not complete ends its connection ([`streamed()`]).
+//! Invariants, enforced here for all services:
+//! - nothing below `/api` can be reached without a credential and the scope of its method ([`auth`]);
+//! - every write request is logged under the logger `audit`, without its body;
+//! - a repeated request with the same `Idempotency-Key` has no second effect ([`idempotency`]);
+//! - every error answer is `application/problem+json` and exposes no internals ([`problem`]);
+//! - every answer has its request id, is counted and is logged once, never with its raw path ([`Server`]);
+//! - a panic ends its request with a 500, and an incomplete streamed answer ends its connection ([`streamed()`]).
 
 mod audit;
 pub mod auth;

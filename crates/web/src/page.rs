@@ -1,5 +1,4 @@
-//! Lists: newest first, walked by an opaque keyset cursor, so that rows that appear meanwhile neither
-//! repeat nor hide others.
+//! Lists, newest first, with an opaque keyset cursor: rows that are inserted meanwhile cause no repetition and no gap.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,16 +11,16 @@ use uuid::Uuid;
 
 use crate::problem::{INVALID_CURSOR, INVALID_PARAMETER, Problem};
 
-/// The last row a caller has seen; the next page begins below it in `(time, id)` order.
+/// The last row of a page. The next page begins after it in `(time, id)` order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The row's time. Kept to the microsecond, which is what Postgres keeps.
+    /// The row's time, with the microsecond precision of Postgres.
     pub time: OffsetDateTime,
-    /// The row's id: tells rows of the same microsecond apart.
+    /// The row's id, which orders rows of the same microsecond.
     pub id: Uuid,
 }
 
-/// The inside of a cursor. `v` lets a later version recognise, and refuse or read, this one.
+/// The content of a cursor. A later version can recognise this one by `v`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Inside {
@@ -34,16 +33,16 @@ struct Inside {
 const VERSION: u8 = 1;
 
 impl Cursor {
-    /// The cursor as callers carry it: opaque, safe in a URL.
+    /// Encodes the cursor as opaque, URL-safe text.
     pub fn encode(&self) -> String {
         let micros = self.time.unix_timestamp_nanos().div_euclid(1_000);
-        // `time` allows years ±9999: far inside an i64 of microseconds.
+        // `time` allows the years ±9999, which fit into an i64 of microseconds.
         let inside = Inside { v: VERSION, t: i64::try_from(micros).unwrap_or(i64::MAX), i: self.id };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&inside).unwrap_or_default())
     }
 
     /// # Errors
-    /// `invalid_cursor` for whatever [`Cursor::encode`] has not made.
+    /// `invalid_cursor` for text that [`Cursor::encode`] did not produce.
     pub fn decode(text: &str) -> Result<Self, Problem> {
         Self::read(text).ok_or_else(|| {
             Problem::new(&INVALID_CURSOR).error(
@@ -54,7 +53,7 @@ impl Cursor {
         })
     }
 
-    /// The time and id of the row after which a page begins, where a caller names one.
+    /// Time and id of the row after which a page begins, if the request has a cursor.
     ///
     /// # Errors
     /// As [`Cursor::decode`].
@@ -70,7 +69,7 @@ impl Cursor {
     }
 }
 
-/// Refuses a list's query parameters `from` and `to` unless `from` is before `to`.
+/// Rejects the query parameters `from` and `to` of a list unless `from` is before `to`.
 ///
 /// # Errors
 /// `invalid_parameter` with the pointer `from`.
@@ -81,19 +80,19 @@ pub fn check_span(from: Option<OffsetDateTime>, to: Option<OffsetDateTime>) -> R
     Err(Problem::new(&INVALID_PARAMETER).error("from", "invalid_range", "must be before `to`"))
 }
 
-/// How many items a caller wants at once: 1–200, 50 unless told.
+/// Items per page: 1 to 200, 50 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "u64")]
 #[schema(value_type = u16, minimum = 1, maximum = 200, default = 50)]
 pub struct Limit(u16);
 
 impl Limit {
-    /// Items on a page.
+    /// Number of items on a page.
     pub fn get(self) -> u16 {
         self.0
     }
 
-    /// Rows to ask the database for: one more than a page holds tells whether there is a next one.
+    /// Number of rows to fetch: one more than a page holds shows whether there is a next page.
     pub fn with_probe(self) -> i64 {
         i64::from(self.0) + 1
     }
@@ -117,16 +116,16 @@ impl TryFrom<u64> for Limit {
     }
 }
 
-/// Which page of a list that knows no other wishes.
+/// The query parameters of a list without filters.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Paging {
-    /// At most so many, 1 to 200.
+    /// Maximum number of items, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
     pub limit: Limit,
-    /// Where the page before ended: its `next_cursor`.
+    /// `next_cursor` of the previous page.
     #[param(
         example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
     )]
@@ -138,12 +137,12 @@ pub struct Paging {
 pub struct Page<T> {
     /// Newest first.
     pub items: Vec<T>,
-    /// Asks for the next page; null on the last one.
+    /// Cursor of the next page; null on the last page.
     pub next_cursor: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// A page of rows fetched with [`Limit::with_probe`]; `cursor` names the place of a row.
+    /// A page of rows that were fetched with [`Limit::with_probe`]. `cursor` returns the position of a row.
     pub fn new(mut rows: Vec<T>, limit: Limit, cursor: impl FnOnce(&T) -> Cursor) -> Self {
         let size = usize::from(limit.get());
         let more = rows.len() > size;
@@ -152,7 +151,7 @@ impl<T> Page<T> {
         Self { items: rows, next_cursor }
     }
 
-    /// The same page of other items.
+    /// Converts the items.
     pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
         Page { items: self.items.into_iter().map(change).collect(), next_cursor: self.next_cursor }
     }

@@ -1,4 +1,4 @@
-//! What orchestrators and Prometheus ask: probes and metrics.
+//! Probes of orchestrators, and metrics for Prometheus.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/metrics").get(metrics_text));
 }
 
-/// A server of probes and metrics alone, not run yet, and its address. Few ask it: one worker is enough.
+/// A server of only probes and metrics, bound and not yet running, and its address. One worker suffices.
 ///
 /// # Errors
-/// The address cannot be had.
+/// The address cannot be bound.
 pub(crate) fn serve_apart(
     address: SocketAddr,
     probe_routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,

@@ -1,4 +1,4 @@
-//! The id that ties an answer, our log and everything caused by a request together.
+//! The id that relates an answer, the log and all effects of a request.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -10,17 +10,17 @@ use uuid::Uuid;
 
 use crate::problem::{INTERNAL, Problem};
 
-/// Where the id travels, both ways.
+/// Header of the id, in requests and in answers.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The request's id: the caller's own, or a UUID v7. As extractor it is what a handler carries on into
-/// events and tasks as their correlation id.
+/// The request's id: the caller's own, or a UUID v7. As an extractor it gives handlers the correlation id of their
+/// events and tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// Takes the caller's id when it is 1–128 visible ASCII characters (no spaces, so that it cannot forge
-    /// a line of a log), else makes one.
+    /// Uses the caller's id if it is 1 to 128 visible ASCII characters (no spaces, so that it cannot forge a log line),
+    /// otherwise creates one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         headers
             .get(HEADER)

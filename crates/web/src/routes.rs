@@ -5,14 +5,14 @@ use utoipa::openapi::OpenApi;
 
 use crate::problem::ErrorCode;
 
-/// The routes of a service below `/api/v1`, made by [`routes!`](crate::routes).
+/// The routes of a service below `/api/v1`, built by [`routes!`](crate::routes).
 #[derive(Clone, Copy)]
 pub struct Routes {
     /// Registers all handlers.
     pub register: fn(&mut ServiceConfig),
     /// Describes all handlers.
     pub document: fn() -> OpenApi,
-    /// The error codes of these handlers, beside those of every service.
+    /// The error codes of these handlers, in addition to those of every service.
     pub codes: &'static [&'static ErrorCode],
 }
 
@@ -22,13 +22,13 @@ impl std::fmt::Debug for Routes {
     }
 }
 
-/// Makes [`Routes`] of handlers, each with a `#[utoipa::path]`: both the router and the OpenAPI document are made from this
-/// list. Of two paths that match a request, the first wins.
+/// Builds [`Routes`] of handlers, each with a `#[utoipa::path]`: both the router and the OpenAPI document are built
+/// from this list. Of two paths that match a request, the first one is used.
 ///
 /// ```ignore
 /// web::routes! {
 ///     title: "stock-sync",
-///     description: "Stock follows sales.",
+///     description: "Deducts sold units from stock.",
 ///     codes: problems::CODES,
 ///     "/stock" => { get: stock::list },
 ///     "/warehouses" => { get: warehouses::list, post: warehouses::add },

@@ -1,7 +1,7 @@
-//! The HTTP server: routes every service has, its own below `/api/v1`, and an orderly end.
+//! The HTTP server: common routes, the service's routes below `/api/v1`, and a graceful shutdown.
 //!
-//! Slow or oversized heads are cut off by actix' own defaults (5 s for the head, 128 KiB buffer, 25,600
-//! connections a worker); bodies and handlers by the request timeout and [`crate::extract::MAX_BODY_BYTES`].
+//! actix' defaults limit slow and oversized heads (5 s for the head, 128 KiB buffer, 25,600 connections per worker).
+//! The request timeout and [`crate::extract::MAX_BODY_BYTES`] limit bodies and handlers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,22 +32,22 @@ use crate::rate::Limiter;
 use crate::tls::Certificate;
 use crate::{compress, metrics, probes};
 
-/// A request may take so long.
+/// Default time limit of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// While earlier requests are answered after the stop has begun, new ones are taken for so long, and
-/// probes are told "not ready" instead of finding a closed port.
+/// While earlier requests are being answered after the stop has begun, the server accepts new ones for this time, and
+/// probes get "not ready" instead of a closed port.
 const NOTICE: Duration = Duration::from_secs(5);
 
-/// How long requests in flight may take to end, [`NOTICE`] included.
+/// Default time limit for requests in flight after the stop, including [`NOTICE`].
 const DRAIN: Duration = Duration::from_secs(25);
 
-/// Histograms hold raw values until read: they are folded this often, should nobody ask for them.
+/// Histograms hold raw values until they are read. They are folded at this interval if Prometheus does not read them.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// A server being put together.
+/// Builder of a server.
 pub struct Server {
     authenticator: Authenticator,
     health: Health,
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server with health, metrics and no route of its own.
+    /// A server with health and metrics and without routes of its own.
     pub fn new(authenticator: Authenticator) -> Self {
         Self {
             authenticator,
@@ -84,29 +84,29 @@ impl Server {
         }
     }
 
-    /// The dependencies the probes ask.
+    /// Sets the dependencies that the probes check.
     #[must_use]
     pub fn health(mut self, health: Health) -> Self {
         self.health = health;
         self
     }
 
-    /// The document served as `/openapi.json`.
+    /// Sets the document served as `/openapi.json`.
     #[must_use]
     pub fn openapi(mut self, json: String) -> Self {
         self.openapi = json;
         self
     }
 
-    /// The service's routes below `/api/v1`; called once for each worker. Paths are declared without a
-    /// trailing slash and answer with and without it; a `get` answers HEAD too.
+    /// Sets the service's routes below `/api/v1`. It is called once per worker. Paths are declared without a trailing
+    /// slash and match with and without it. A `get` answers HEAD too.
     #[must_use]
     pub fn routes(mut self, routes: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
         self.routes = Arc::new(routes);
         self
     }
 
-    /// What handlers ask for as `Data<T>`; one of each type.
+    /// Adds a value that handlers extract as `Data<T>`, one of each type.
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         let before = self.state;
@@ -117,36 +117,36 @@ impl Server {
         self
     }
 
-    /// Takes the service's own routes away: a process that only works in the background answers probes.
+    /// Removes the service's own routes: a process that only works in the background answers probes.
     #[must_use]
     pub fn probes_only(mut self) -> Self {
         self.routes = Arc::new(|_| {});
         self
     }
 
-    /// How long a request may take, instead of 30 s.
+    /// Sets the time limit of a request. The default is 30 s.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// How long requests in flight may take to end when the server stops, instead of 25 s.
+    /// Sets the time limit for requests in flight when the server stops. The default is 25 s.
     #[must_use]
     pub fn drain(mut self, limit: Duration) -> Self {
         self.drain = limit;
         self
     }
 
-    /// How often callers may ask; without it, as often as they like.
+    /// Sets the rate limiter. Without it callers are not limited.
     #[must_use]
     pub fn limiter(mut self, limiter: Limiter) -> Self {
         self.limiter = Some(limiter);
         self
     }
 
-    /// Tells of the limiter's Redis among the dependencies, unless the service tells of one itself. Without it each replica
-    /// counts for itself: worse, not broken.
+    /// Adds the limiter's Redis to the dependencies, unless the service has one of that name. Without Redis each
+    /// replica counts alone: the service is degraded, not down.
     pub(crate) fn health_of_limiter(mut self) -> Self {
         let redis = self.limiter.as_ref().and_then(Limiter::redis);
         if let Some(redis) = redis.filter(|_| !self.health.knows("redis")) {
@@ -155,26 +155,26 @@ impl Server {
         self
     }
 
-    /// Serves probes and metrics at this address only, instead of beside the service's routes.
+    /// Serves probes and metrics only at this address, and no longer beside the service's routes.
     #[must_use]
     pub fn internal(mut self, address: Option<SocketAddr>) -> Self {
         self.internal = address;
         self
     }
 
-    /// Speaks HTTPS with this certificate, except at the internal address; a new one in the files is taken over.
+    /// Uses HTTPS with this certificate, except at the internal address. Changed files are loaded.
     ///
     /// # Errors
-    /// The files cannot be used; names the setting.
+    /// The files cannot be used. The error names the setting.
     pub fn tls(mut self, files: Tls) -> Result<Self, Mistake> {
         self.certificate = Some(Arc::new(Certificate::load(files)?));
         Ok(self)
     }
 
-    /// Takes an address; port 0 is any free one, see [`BoundServer::address`].
+    /// Binds an address. Port 0 selects a free port, see [`BoundServer::address`].
     ///
     /// # Errors
-    /// The address cannot be had, or there is no tokio runtime.
+    /// The address cannot be bound, or there is no tokio runtime.
     pub fn bind(self, address: impl Into<SocketAddr>) -> io::Result<BoundServer> {
         let prometheus = telemetry::metrics::handle()?;
         metrics::describe();
@@ -188,7 +188,7 @@ impl Server {
         let (authenticator, health) = (Data::new(self.authenticator), Data::new(self.health));
         let (openapi, metrics) = (Data::new(self.openapi), Data::new(prometheus.clone()));
         let limiter = self.limiter.map(Data::new);
-        // Half of a short drain is left for requests that do not end in time.
+        // Half of a short drain remains for requests that do not end in time.
         let notice = NOTICE.min(self.drain / 2);
         let grace = self.drain.saturating_sub(notice);
         let (state, routes) = (self.state, self.routes);
@@ -248,7 +248,7 @@ impl Server {
     }
 }
 
-/// A server that has its address and waits to be run. Connections made before [`BoundServer::run`] wait.
+/// A server that is bound and not yet running. Connections made before [`BoundServer::run`] wait.
 pub struct BoundServer {
     address: SocketAddr,
     internal: Option<(SocketAddr, actix_web::dev::Server)>,
@@ -267,19 +267,19 @@ impl std::fmt::Debug for BoundServer {
 }
 
 impl BoundServer {
-    /// Where it listens.
+    /// The bound address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where probes and metrics are, if they have an address of their own.
+    /// The address of probes and metrics, if they have their own.
     pub fn internal_address(&self) -> Option<SocketAddr> {
         self.internal.as_ref().map(|(address, _)| *address)
     }
 
-    /// Serves until the stop. After `announced` is cancelled, `/readyz` answers 503 and every answer closes its connection.
-    /// After `stop` is cancelled, the port stays open while requests are in flight, 5 s at most. The remaining requests are
-    /// finished within [`Server::drain`]. A streamed answer is in flight until its end.
+    /// Serves until the stop. After `announced` is cancelled, `/readyz` answers 503 and every answer closes its
+    /// connection. After `stop` is cancelled, the port remains open while requests are in flight, 5 s at most. The
+    /// remaining requests are finished within [`Server::drain`]. A streamed answer is in flight until its end.
     ///
     /// # Errors
     /// The workers cannot be started.
@@ -298,7 +298,7 @@ impl BoundServer {
             shared.draining.store(true, Ordering::Relaxed);
             stop.cancelled().await;
             shared.in_flight.close();
-            // Late or not, the next step is the same.
+            // Finished or timed out, the next step is the same.
             let _ = tokio::time::timeout(notice, shared.in_flight.wait()).await;
             handle.stop(true).await;
         };
@@ -329,7 +329,7 @@ impl BoundServer {
             () = fresh_keys => Ok(()),
             () = fresh_certificate => Ok(()),
         };
-        // Probes are answered to the end.
+        // Probes are answered until the end.
         if let Some(handle) = internal_handle {
             let (stopped, ()) = tokio::join!(internal, handle.stop(false));
             stopped?;

@@ -31,13 +31,13 @@ pub enum Incomplete {
     #[error("the reader closed the connection")]
     ReaderGone,
     /// The reader read nothing for 50 s.
-    #[error("the reader took nothing for {PATIENCE:?}")]
+    #[error("the reader read nothing for {PATIENCE:?}")]
     ReaderStalled,
-    /// The next part could not be made.
-    #[error("the next part could not be made")]
+    /// The next part could not be produced.
+    #[error("the next part could not be produced")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
     /// The producer panicked, or the process ends.
-    #[error("the producer ended before it was done")]
+    #[error("the producer ended before the answer was complete")]
     Abandoned,
 }
 
@@ -72,7 +72,7 @@ impl Parts {
     }
 }
 
-/// The body of an answer that `produce` makes in a task of its own, for `HttpResponseBuilder::streaming`. The body is
+/// The body of an answer that `produce` generates in its own task, for `HttpResponseBuilder::streaming`. The body is
 /// complete when `produce` returns `Ok`. `produce` also ends when the reader is gone, and its values are then dropped.
 pub fn streamed<F>(
     produce: impl FnOnce(Parts) -> F,
@@ -90,9 +90,9 @@ where
         match ended {
             Ok(()) => {}
             Err(error @ (Incomplete::ReaderGone | Incomplete::ReaderStalled)) => {
-                tracing::info!(%error, "a streamed answer was not read to its end");
+                tracing::info!(%error, "streamed answer was not read to its end");
             }
-            Err(error) => tracing::warn!(error = %Chain(&error), "a streamed answer broke off"),
+            Err(error) => tracing::warn!(error = %Chain(&error), "streamed answer ended early"),
         }
     };
     tokio::spawn(work.in_current_span());

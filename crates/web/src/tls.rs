@@ -1,4 +1,4 @@
-//! HTTPS, with a certificate that may be exchanged while serving.
+//! HTTPS with a certificate that may be replaced while the server runs.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,10 @@ use rustls::sign::CertifiedKey;
 
 use crate::metrics::CERTIFICATES;
 
-/// How often the files are looked at. Whoever exchanges certificates does so days before the old one expires.
+/// Interval of checks of the files. Certificates are usually replaced days before the old one expires.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The certificate new connections are shown.
+/// The certificate of new connections.
 #[derive(Debug)]
 pub(crate) struct Certificate {
     files: Tls,
@@ -25,20 +25,20 @@ pub(crate) struct Certificate {
     stamps: Mutex<[Stamp; 2]>,
 }
 
-/// What changes with a file's content; none while it is not there.
+/// Values that change with a file's content. `None` while the file does not exist.
 type Stamp = Option<(SystemTime, u64)>;
 
 impl Certificate {
     /// # Errors
     /// A file cannot be read or used.
     pub(crate) fn load(files: Tls) -> Result<Self, Mistake> {
-        // Looked at before they are read: a change in between is seen as one afterwards.
+        // Read before the files: a change in between is detected by the next check.
         let stamps = Mutex::new(stamps(&files));
         let current = RwLock::new(Arc::new(files.load()?));
         Ok(Self { files, current, stamps })
     }
 
-    /// How the server speaks TLS.
+    /// The TLS configuration of the server.
     pub(crate) fn server_config(self: &Arc<Self>) -> io::Result<ServerConfig> {
         let versions = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -46,18 +46,19 @@ impl Certificate {
         Ok(versions.with_no_client_auth().with_cert_resolver(Arc::<Self>::clone(self)))
     }
 
-    /// Takes over what changes in the files, for as long as it is polled.
+    /// Loads changed files, while it is polled.
     pub(crate) async fn keep_current(self: &Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK).await;
             let this = Arc::clone(self);
             if let Err(panic) = tokio::task::spawn_blocking(move || this.look()).await {
-                tracing::error!(%panic, "could not look at the certificate");
+                tracing::error!(%panic, "check of the certificate failed");
             }
         }
     }
 
-    /// A change that cannot be used (half written, a key of another certificate) is told once; the old one stays.
+    /// An unusable change (incomplete files, a key of another certificate) is logged once, and the old certificate
+    /// remains.
     fn look(&self) {
         let now = stamps(&self.files);
         let mut before = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,11 +69,11 @@ impl Certificate {
         match self.files.load() {
             Ok(fresh) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
-                tracing::info!("the server's certificate was exchanged");
+                tracing::info!("server certificate was exchanged");
                 metrics::counter!(CERTIFICATES, "outcome" => "exchanged").increment(1);
             }
             Err(mistake) => {
-                tracing::error!(%mistake, "the server's new certificate cannot be used; the old one stays");
+                tracing::error!(%mistake, "new server certificate cannot be used; the old one remains");
                 metrics::counter!(CERTIFICATES, "outcome" => "refused").increment(1);
             }
         }

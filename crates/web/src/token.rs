@@ -1,4 +1,4 @@
-//! Tokens (RFC 7519): signed with our secret, or with a key of an issuer.
+//! Tokens (RFC 7519), signed with our secret or with a key of an issuer.
 
 #[cfg(test)]
 mod tests;
@@ -16,18 +16,19 @@ use crate::auth::{AUDIENCE, invalid};
 use crate::jwks::{Jwks, NoKey};
 use crate::problem::{DEPENDENCY_UNAVAILABLE, Problem, RETRY_AFTER};
 
-/// Clocks of issuer and service may differ by so many seconds.
+/// Allowed clock difference between issuer and service in seconds.
 const LEEWAY_SECONDS: u64 = 30;
 
-/// What a valid token says.
+/// The claims of a valid token.
 #[derive(Deserialize)]
 pub(crate) struct Claims {
-    /// Presence is checked with the other required claims, which has the better words.
+    /// Its presence is checked with the other required claims, which have a better error.
     pub(crate) sub: Option<String>,
     pub(crate) user_id: Option<String>,
     #[serde(default)]
     pub(crate) scope: String,
-    /// End, beginning and issue of the token, in seconds since 1970. The library compares the first two with the clock.
+    /// Expiry, beginning and issue of the token, in seconds since 1970. The library compares the first two with the
+    /// clock.
     #[serde(default)]
     exp: Value,
     #[serde(default)]
@@ -36,7 +37,7 @@ pub(crate) struct Claims {
     iat: Value,
 }
 
-/// What verifies a signature, of one algorithm: the token's own `alg` is compared with it, never obeyed (RFC 8725
+/// A key that verifies signatures of one algorithm. The token's own `alg` is compared with it, never followed (RFC 8725
 /// §3.1).
 pub(crate) struct Key {
     pub(crate) algorithm: Algorithm,
@@ -44,7 +45,7 @@ pub(crate) struct Key {
     rules: Validation,
 }
 
-/// What may verify a token.
+/// The keys that may verify a token.
 #[derive(Default)]
 pub(crate) struct Verifiers {
     secret: Option<Key>,
@@ -93,7 +94,7 @@ impl Verifiers {
         if header.crit.is_some() {
             return Err(invalid("the token needs extensions (crit) that this service does not know"));
         }
-        // The token's `alg` chooses between kinds of keys, not how a key verifies.
+        // The token's `alg` selects the kind of key, not how a key verifies.
         match (header.alg, &self.secret, &self.jwks) {
             (Algorithm::HS256, Some(key), _) => self.decode(token, key),
             (Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA, _, Some(jwks)) => {

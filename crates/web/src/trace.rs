@@ -1,4 +1,4 @@
-//! The span of a request: the caller's trace goes on in it, and what it causes goes on from it.
+//! The span of a request: it continues the caller's trace, and effects of the request continue it.
 
 use actix_web::http::header::HeaderMap;
 use telemetry::{SpanExt, TraceContext};
@@ -6,7 +6,7 @@ use tracing::Span;
 
 use crate::request_id::RequestId;
 
-/// A span for the log and the trace; probes, asked all the time, are kept out of traces by their target.
+/// A span for the log and the trace. The target of probes, which are frequent, excludes them from traces.
 pub(crate) fn request_span(
     headers: &HeaderMap,
     id: &RequestId,
@@ -14,7 +14,7 @@ pub(crate) fn request_span(
     route: &str,
     is_probe: bool,
 ) -> Span {
-    // At error level, or the ids would be lost to warnings where the log's level is above info.
+    // At error level, because warnings would lack the ids at log levels above info.
     if is_probe {
         return tracing::error_span!(target: "web::probe", "request", correlation_id = %id, user_id = tracing::field::Empty);
     }
@@ -34,7 +34,7 @@ pub(crate) fn request_span(
     span
 }
 
-/// Notes how a request was answered.
+/// Records the status of an answer.
 pub(crate) fn answered(span: &Span, status: u16) {
     span.set_attribute("http.response.status_code", i64::from(status));
     if status >= 500 {

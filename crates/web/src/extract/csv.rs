@@ -8,10 +8,10 @@ use super::NUL;
 use super::json::{check_headers, read};
 use crate::problem::{INVALID_CONTENT, Problem};
 
-/// A body of type `text/csv`, as text without its byte order mark; what stands in it is the handler's to read.
+/// A body of type `text/csv`, as text without its byte order mark. The handler parses it.
 ///
-/// Refuses: another content type, charset or encoding (415), more than [`super::MAX_BODY_BYTES`] (413), what is not UTF-8 and
-/// NUL characters (400).
+/// Rejects another content type, charset or encoding (415), more than [`super::MAX_BODY_BYTES`] (413), invalid UTF-8
+/// and NUL characters (400).
 #[derive(Debug)]
 pub struct ApiCsv(pub String);
 

@@ -9,9 +9,9 @@ use serde::de::{
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A deserializer of JSON whose fields of an integer type accept every number with a zero fraction. The literal is read
-/// exactly, never through a double; other values are unchanged. The same type wraps the nested visitors, seeds
-/// and accesses; the content of enum variants is not wrapped.
+/// A deserializer of JSON whose integer fields accept every number with a zero fraction. The literal is parsed exactly,
+/// never as a double. Other values are unchanged. The same type wraps the nested visitors, seeds and accesses. The
+/// content of enum variants is not wrapped.
 pub(super) struct Integers<T>(pub(super) T);
 
 macro_rules! deserialize {
@@ -73,7 +73,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Integers<D> {
     }
 }
 
-/// Reads a struct from an object. Serde also reads one from an array, which no API document describes.
+/// Deserializes a struct from an object only. Serde also accepts an array, which no API document describes.
 struct ObjectOnly<V>(V);
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for ObjectOnly<V> {
@@ -173,7 +173,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Integers<S> {
     }
 }
 
-/// A JSON literal, read as an integer if possible.
+/// A JSON literal, parsed as an integer if possible.
 #[derive(Debug, PartialEq, Eq)]
 enum Literal {
     Integer(i128),
@@ -203,7 +203,7 @@ fn integer<'de, D: Deserializer<'de>, V: Visitor<'de>>(inner: D, visitor: V) -> 
     }
 }
 
-/// Reads a literal, which must be well-formed JSON.
+/// Parses a literal, which must be well-formed JSON.
 fn read(literal: &str) -> Literal {
     let unsigned = literal.trim_start_matches('-');
     if !unsigned.starts_with(|first: char| first.is_ascii_digit()) {

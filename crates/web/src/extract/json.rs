@@ -19,15 +19,15 @@ use crate::problem::{
     BAD_REQUEST, BODY_TOO_LARGE, FieldError, INVALID_CONTENT, MALFORMED_JSON, Problem, UNSUPPORTED_MEDIA_TYPE,
 };
 
-/// The largest body accepted, in bytes.
+/// Maximum size of a body in bytes.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 const JSON: &str = "application/json";
 
 /// A JSON body as `T`. A field of an integer type accepts any number with a zero fraction (`46.0`).
 ///
-/// Refuses: another content type, charset or encoding (415), more than [`MAX_BODY_BYTES`] (413), broken
-/// UTF-8 or JSON (400 with line and column), a wrong shape and NUL characters (400 with JSON pointers).
+/// Rejects another content type, charset or encoding (415), more than [`MAX_BODY_BYTES`] (413), invalid UTF-8 or JSON
+/// (400 with line and column), a wrong shape and NUL characters (400 with JSON pointers).
 #[derive(Debug)]
 pub struct ApiJson<T>(pub T);
 
@@ -75,7 +75,7 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
     }
 }
 
-/// Whether a body is of this type, in UTF-8, plain and not too long, as far as its headers tell.
+/// Checks by the headers that a body is of this type, in UTF-8, not compressed and not too long.
 pub(super) fn check_headers(headers: &HeaderMap, media_type: &str) -> Result<(), Problem> {
     let unsupported = |detail: &str| Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE).detail(detail));
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
@@ -106,7 +106,7 @@ pub(super) async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {
             PayloadError::Overflow => Problem::new(&BODY_TOO_LARGE),
             _ => Problem::new(&BAD_REQUEST).detail("the body ended early or is badly framed"),
         })?;
-        // A chunked body announces no length.
+        // A chunked body does not state its length.
         if body.len() + chunk.len() > MAX_BODY_BYTES {
             return Err(Problem::new(&BODY_TOO_LARGE));
         }
@@ -154,8 +154,8 @@ fn misshapen(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     Problem::new(&INVALID_CONTENT).error(pointer, finding.code, message)
 }
 
-/// Refuses U+0000 with a pointer to each text that holds it. Only the escape matters, because a raw NUL is not JSON. Text
-/// that cannot be read into a tree is refused as a whole.
+/// Rejects U+0000 with a pointer to each text that contains it. Only the escape matters, because a raw NUL is not valid
+/// JSON. Text that cannot be parsed into a tree is rejected as a whole.
 fn refuse_nul(text: &str) -> Result<(), Problem> {
     if !has_nul(text) {
         return Ok(());
@@ -182,7 +182,7 @@ fn has_nul(text: &str) -> bool {
     })
 }
 
-/// Recursion is bounded: serde_json has refused what nests deeper than 128.
+/// The recursion is bounded: serde_json rejects nesting deeper than 128.
 fn find_nul(value: &Value, pointer: &mut String, errors: &mut Vec<FieldError>) {
     let (code, message) = NUL;
     let mut found = |pointer: &str| {

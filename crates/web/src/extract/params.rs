@@ -13,17 +13,17 @@ use url::form_urlencoded;
 use super::{NUL, shape};
 use crate::problem::{FieldError, INVALID_PARAMETER, Problem};
 
-/// What a byte sequence that is no UTF-8 turns into when a URL is decoded.
+/// The replacement character: result of decoding invalid UTF-8 in a URL.
 const REPLACEMENT: char = '\u{FFFD}';
 
-/// The query string as `T`, a struct with one field for each parameter.
+/// The query string as `T`, a struct with one field per parameter.
 ///
-/// Refuses (400) unknown parameters, when `T` says `deny_unknown_fields`, repeated ones, wrong types and
-/// text Postgres could not store; `pointer` is the parameter's name.
+/// Rejects (400) unknown parameters, if `T` has `deny_unknown_fields`, repeated ones, wrong types, and text that
+/// Postgres cannot store. `pointer` is the parameter's name.
 #[derive(Debug)]
 pub struct ApiQuery<T>(pub T);
 
-/// The path's parameters as `T`: a struct, a tuple, or one value. Refuses (400) as [`ApiQuery`] does.
+/// The path's parameters as `T`: a struct, a tuple, or one value. Rejects (400) as [`ApiQuery`] does.
 #[derive(Debug)]
 pub struct ApiPath<T>(pub T);
 
@@ -82,7 +82,8 @@ fn path<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
     let parameters = request.match_info();
     let value = serde_path_to_error::deserialize(PathDeserializer::new(parameters)).map_err(|error| {
         let message = error.inner().to_string();
-        // A tuple's path is a place, a lone value's is empty: both are looked up among the template's names.
+        // Serde's path is an index for a tuple, and empty for a single value. Both map to the names in the route
+        // template.
         let place = match error.path().iter().next_back() {
             Some(Segment::Seq { index }) => *index,
             _ => 0,
@@ -94,7 +95,7 @@ fn path<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
     })?;
     let errors: Vec<FieldError> = parameters
         .iter()
-        // The router has not decoded `%00`, and decodes nothing else into a NUL.
+        // The router does not decode `%00`, and decodes nothing else to a NUL.
         .filter_map(|(name, raw)| unstorable(name, &raw.replace("%00", "\0")))
         .collect();
     if errors.is_empty() { Ok(value) } else { Err(Problem::new(&INVALID_PARAMETER).errors(errors)) }

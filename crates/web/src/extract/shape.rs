@@ -1,18 +1,18 @@
-//! What serde found wrong, as a pointer, a code and a message.
+//! Converts serde's errors to a pointer, a code and a message.
 
 use std::fmt::Write as _;
 
 use serde_path_to_error::{Path, Segment};
 
-/// One finding of serde, in our words.
+/// One error of serde, in our terms.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) code: &'static str,
-    /// The field the message itself names (missing, unknown, duplicate): it is not part of serde's path.
+    /// The field that the message names (missing, unknown, duplicate). Serde's path does not contain it.
     pub(super) field: Option<String>,
 }
 
-/// serde's errors are text by design; these beginnings are those of its `de::Error` constructors.
+/// serde's errors are text by design. These prefixes are those of its `de::Error` constructors.
 const BEGINNINGS: [(&str, &str, bool); 7] = [
     ("missing field `", "missing", true),
     ("unknown field `", "unknown_field", true),
@@ -35,7 +35,7 @@ pub(super) fn classify(message: &str) -> Finding {
         .unwrap_or(Finding { code: "invalid_value", field: None })
 }
 
-/// RFC 6901 pointer of serde's path, and of the field its message names.
+/// RFC 6901 pointer of serde's path, and of the field in its message.
 pub(super) fn pointer(path: &Path, field: Option<&str>) -> String {
     let mut pointer = String::new();
     let mut last = None;
@@ -51,14 +51,14 @@ pub(super) fn pointer(path: &Path, field: Option<&str>) -> String {
             Segment::Unknown => {}
         }
     }
-    // Which of the two knows the name differs between "missing" and "unknown".
+    // "missing" and "unknown" differ in which of the two contains the name.
     if let Some(field) = field.filter(|field| last != Some(*field)) {
         push(&mut pointer, field);
     }
     pointer
 }
 
-/// Adds one escaped reference token (RFC 6901 §3).
+/// Appends one escaped reference token (RFC 6901 §3).
 pub(super) fn push(pointer: &mut String, token: &str) {
     pointer.push('/');
     pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));

@@ -1,4 +1,4 @@
-//! What can be kept: a success with a JSON body.
+//! An answer that can be stored: a success with a JSON body.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -7,36 +7,36 @@ use serde::Serialize;
 
 use crate::problem::Problem;
 
-/// Says of an answer that it was given before.
+/// Header of an answer that is replayed.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// A successful answer, as JSON. Not printable: it may hold a secret that is shown once.
+/// A successful answer, as JSON. It has no `Debug` output, because it may contain a secret that is shown once.
 pub struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
 }
 
 impl Answer {
-    /// 200: it is done.
+    /// 200: the request was carried out.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// The value cannot be serialized.
     pub fn ok(body: &impl Serialize) -> Result<Self, Problem> {
         Self::new(StatusCode::OK, body)
     }
 
-    /// 201: it is there.
+    /// 201: the resource was created.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// The value cannot be serialized.
     pub fn created(body: &impl Serialize) -> Result<Self, Problem> {
         Self::new(StatusCode::CREATED, body)
     }
 
-    /// 202: it has been started.
+    /// 202: the work was started.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// The value cannot be serialized.
     pub fn accepted(body: &impl Serialize) -> Result<Self, Problem> {
         Self::new(StatusCode::ACCEPTED, body)
     }
@@ -53,7 +53,7 @@ impl From<Answer> for HttpResponse {
     }
 }
 
-/// An answer that was given before.
+/// A stored answer.
 pub(super) fn replay(status: StatusCode, body: Vec<u8>) -> HttpResponse {
     HttpResponse::build(status).content_type(ContentType::json()).insert_header((REPLAYED, "true")).body(body)
 }

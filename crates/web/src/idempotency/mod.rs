@@ -1,7 +1,7 @@
-//! `Idempotency-Key`: a request sent again has no second effect, and gets the first one's answer.
+//! `Idempotency-Key`: a repeated request has no second effect, and gets the first one's answer.
 //!
-//! Invariant: effect and answer are written in one transaction, under a lock of caller and key. Whatever dies leaves
-//! both or neither, and of two at once one waits for nobody: it is told that the first still runs.
+//! Invariant: effect and answer are committed in one transaction, under a lock of caller and key. A crash leaves both
+//! or neither. Of two concurrent requests one does not wait: it is rejected because the first one still runs.
 
 mod answer;
 mod request;
@@ -23,11 +23,11 @@ pub(crate) use self::request::fingerprint;
 use crate::problem::{IDEMPOTENCY_KEY_REUSED, Problem, REQUEST_RUNNING};
 use crate::store::{self, StoredAnswer};
 
-/// How long an answer is kept.
+/// Retention of answers.
 const KEEP: Duration = Duration::from_hours(24);
-/// A request is answered within seconds: asking again later finds the answer.
+/// A request is answered within seconds: a retry after this time finds the answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Answers whose time is over.
+/// Deletes expired answers.
 pub const RETAIN_ANSWERS: RetentionPolicy = RetentionPolicy {
     what: "idempotency_keys",
     sql: "DELETE FROM idempotency_keys WHERE id IN ( \
@@ -36,8 +36,8 @@ pub const RETAIN_ANSWERS: RetentionPolicy = RetentionPolicy {
     keep: Duration::ZERO,
 };
 
-/// The answers a service keeps, in its table `idempotency_keys`. Cheap to clone; as app data
-/// (`Data::new(idempotency)`) it is what [`Idempotent`] works with.
+/// The stored answers of a service, in its table `idempotency_keys`. Cheap to clone. [`Idempotent`] needs it as app
+/// data (`Data::new(idempotency)`).
 #[derive(Debug, Clone)]
 pub struct Idempotency {
     pool: pg::Pool,
@@ -46,7 +46,7 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    /// Keeps answers in the pool's schema, sealed with these keys.
+    /// Stores answers in the pool's schema, sealed with these keys.
     pub fn new(pool: pg::Pool, keyring: Keyring, clock: Arc<dyn Clock>) -> Self {
         Self { pool, keyring, clock }
     }
@@ -83,7 +83,7 @@ impl Idempotency {
     }
 }
 
-/// What is sealed in the table of kept answers, for a service's `rotate-keys`.
+/// The sealed columns of stored answers, for a service's `rotate-keys`.
 pub const SEALED: pg::SealedTable = pg::SealedTable { table: "idempotency_keys", columns: &["body"] };
 
 fn place(row: Uuid) -> Place {
@@ -91,24 +91,25 @@ fn place(row: Uuid) -> Place {
 }
 
 impl Idempotent {
-    /// The answer kept for this request, where there is one already. For handlers that ask somebody outside before
-    /// they call [`Idempotent::run`]: a request sent again does not ask again.
+    /// The stored answer of this request, if there is one. For handlers that call another service before
+    /// [`Idempotent::run`]: a repeated request does not call it again.
     ///
     /// # Errors
-    /// 422 where the key came with another request before; 503 without the database.
+    /// 422 if the key was used by another request, 503 without the database.
     pub async fn answered(&self) -> Result<Option<HttpResponse>, Problem> {
         let Some(request) = &self.request else { return Ok(None) };
         let mut conn = self.answers.pool.get().await.map_err(|error| Problem::database(&error))?;
         self.answers.find(&mut conn, request).await
     }
 
-    /// Answers the request: from what is kept, or by `work`, in one transaction with keeping the answer. An error of
-    /// `work` takes back what it wrote, and nothing is kept; where it collided with another transaction, it is done again
-    /// from its beginning, a few times at most. Without a key `work` is done each time, in a transaction all the same.
+    /// Answers the request with the stored answer, or by `work`, whose answer is stored in the same transaction. An
+    /// error of `work` rolls back its effects, and nothing is stored. If it collides with another transaction, it is
+    /// repeated from the beginning, a few times at most. Without a key `work` runs each time, also in a transaction.
     ///
     /// # Errors
-    /// What `work` returned; 409 while the same key's first request runs; 422 where the key came with another request
-    /// before; 503 without the database: what was asked for may have been done, and the same key tells.
+    /// The error of `work`; 409 while the first request of the key runs; 422 if the key was used by another request;
+    /// 503 without the database. After a 503 the effect may be committed, and a repetition with the same key returns
+    /// its answer.
     pub async fn run(
         self,
         work: impl AsyncFn(&mut pg::Connection) -> Result<Answer, Problem>,
@@ -118,8 +119,8 @@ impl Idempotent {
         Ok(response)
     }
 
-    /// As [`Idempotent::run`]. Also returns what `work` returned beside its answer, after the commit: for logs, metrics and
-    /// notifications. `None` where the answer was stored before. What a try returned that was rolled back is dropped.
+    /// As [`Idempotent::run`]. It also returns a second value of `work`, after the commit: for logs, metrics and
+    /// notifications. `None` if the answer was stored before. Values of rolled back attempts are dropped.
     ///
     /// # Errors
     /// As [`Idempotent::run`].
@@ -163,7 +164,7 @@ impl Idempotent {
             let (answer, effects) = work(conn).await?;
             return Ok((answer.into(), Some(effects)));
         };
-        // What is finished needs no lock; only who finds nothing takes it, and looks again under it.
+        // A finished request needs no lock. Otherwise the lock is taken and the lookup repeated under it.
         if let Some(answer) = self.answers.find(conn, request).await? {
             return Ok((answer, None));
         }

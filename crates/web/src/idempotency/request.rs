@@ -1,4 +1,4 @@
-//! Whose request it is, under which key, and what it asks for.
+//! The identity of a request: caller, key and content.
 
 use std::cell::RefCell;
 use std::future::{Ready, ready};
@@ -18,17 +18,16 @@ use super::Idempotency;
 use crate::auth::Caller;
 use crate::problem::{CREDENTIAL_MISSING, IDEMPOTENCY_KEY_INVALID, INTERNAL, Problem};
 
-/// What the caller calls the request.
+/// The header with the caller's key.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 const MAX_KEY: usize = 255;
 
-/// SHA-256 of method, path and as much of the body as was read.
+/// SHA-256 of the method, the path and the part of the body that was read.
 #[derive(Clone, Default)]
 struct Seen(Rc<RefCell<Sha256>>);
 
-/// Hashes a request with a key while it is read, however its handler reads it: what is compared is what was
-/// understood.
+/// Hashes a request with a key while its handler reads it, so that exactly the content that was used is compared.
 pub(crate) async fn fingerprint<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -36,7 +35,7 @@ pub(crate) async fn fingerprint<B: MessageBody>(
     if request.headers().contains_key(HEADER) {
         let seen = Seen::default();
         let asked = request.uri().path_and_query().map_or("", |path| path.as_str());
-        // Neither method nor path can hold a line feed.
+        // Neither method nor path can contain a line feed.
         seen.0.borrow_mut().update(format!("{}\n{asked}\n", request.method()));
         request.extensions_mut().insert(seen.clone());
         let body = request.take_payload();
@@ -46,10 +45,10 @@ pub(crate) async fn fingerprint<B: MessageBody>(
     next.call(request).await
 }
 
-/// A request that came with a key.
+/// A request with a key.
 pub(super) struct Request {
-    /// Of caller and key: the row, and the lock. The user is part of the caller, because one service's credential
-    /// may speak for many.
+    /// Hash of caller and key: id of the row and of the lock. The user is part of the caller, because one service's
+    /// credential may act for many users.
     pub(super) id: Uuid,
     seen: Seen,
 }
@@ -66,7 +65,7 @@ impl Request {
         let seen = extensions.get::<Seen>().ok_or_else(|| Problem::new(&INTERNAL))?.clone();
         let mut hash = Sha256::new();
         for part in [caller.kind, &caller.subject, caller.user_id.as_deref().unwrap_or_default(), key] {
-            // With its length before it no part can pass for the end of another.
+            // The length prefix keeps the parts apart.
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }
@@ -83,7 +82,7 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if values.next().is_some() {
         return Err(invalid("send one key, not several"));
     }
-    // Of what is not visible `to_str` takes the tab.
+    // `to_str` accepts the tab, which is not a visible character.
     let key = value.to_str().ok().filter(|key| !key.contains('\t'));
     let key = key.ok_or_else(|| invalid("a key is printable ASCII"))?;
     if !(1..=MAX_KEY).contains(&key.len()) {
@@ -92,8 +91,8 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     Ok(Some(key))
 }
 
-/// The extractor of handlers that create or start something: takes the caller's `Idempotency-Key`, if there is one,
-/// and answers the request once, by [`Idempotent::run`]. Refuses (400) a key that is empty, too long or not ASCII.
+/// Extractor of handlers that create or start something: reads the `Idempotency-Key`, if there is one, and answers the
+/// request once, by [`Idempotent::run`]. Rejects (400) a key that is empty, too long or not ASCII.
 pub struct Idempotent {
     pub(super) answers: Data<Idempotency>,
     pub(super) request: Option<Request>,
@@ -105,7 +104,7 @@ impl FromRequest for Idempotent {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let Some(answers) = request.app_data::<Data<Idempotency>>() else {
-            tracing::error!("the service has no `Idempotency` among its app data");
+            tracing::error!("the app data of the service lacks `Idempotency`");
             return ready(Err(Problem::new(&INTERNAL)));
         };
         ready(Request::read(request).map(|request| Self { answers: answers.clone(), request }))

@@ -15,17 +15,17 @@ use crate::problem::{
     UNSUPPORTED_MEDIA_TYPE,
 };
 
-/// What any request may be answered with: who calls, how often, and what goes wrong with us.
+/// The codes of every operation: authentication, rate limit, failures of the service.
 const GENERAL: [u16; 5] = [401, 403, 429, 500, 503];
 
 const REQUEST_ID: &str = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f";
 
-/// The codes an operation may answer with.
+/// The codes of an operation.
 pub(super) struct Errors(Vec<&'static ErrorCode>);
 
 impl Errors {
-    /// Those its handler names, and those that follow from what it takes. A name nobody knows is left as it is,
-    /// without content, which is what a check looks for.
+    /// The codes that its handler names, and those that follow from its parameters and body. An unknown name remains
+    /// without content, which a test detects.
     pub(super) fn of(operation: &Operation, own: &[&'static ErrorCode]) -> Self {
         let named: BTreeSet<&str> = operation
             .responses
@@ -58,14 +58,14 @@ impl Errors {
         Self(codes)
     }
 
-    /// And those of a request that may carry an `Idempotency-Key`.
+    /// Adds the codes of a request that accepts an `Idempotency-Key`.
     pub(super) fn with_idempotency(mut self) -> Self {
         let of_keys: [&ErrorCode; 3] = [&IDEMPOTENCY_KEY_INVALID, &REQUEST_RUNNING, &IDEMPOTENCY_KEY_REUSED];
         self.0.extend(of_keys);
         self
     }
 
-    /// Writes an answer for each status, with an example for each code.
+    /// Writes an answer per status, with an example per code.
     pub(super) fn write(self, path: &str, operation: &mut Operation) {
         let statuses: BTreeSet<u16> = self.0.iter().map(|code| code.status).collect();
         for status in statuses {
@@ -85,7 +85,7 @@ impl Errors {
     }
 }
 
-/// A code as docs/reference/ERRORS.md tells of it.
+/// A code in the form that docs/reference/ERRORS.md is generated from.
 pub(super) fn told(code: &ErrorCode) -> Value {
     json!({ "code": code.code, "status": code.status, "title": code.title, "meaning": code.meaning })
 }

@@ -1,10 +1,10 @@
-//! Examples of bodies, put together from the examples of their parts.
+//! Builds examples of bodies from the examples of their schemas.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{Content, OpenApi, RefOr};
 
-/// Gives every JSON body an example that has none. Where a part has none either the body stays without, which is
-/// what a check looks for.
+/// Adds an example to every JSON body that has none. If a schema of it has no example, the body remains without one,
+/// which a test detects.
 pub(super) fn complete(document: &mut OpenApi) {
     let schemas =
         document.components.as_ref().and_then(|components| serde_json::to_value(&components.schemas).ok());
@@ -32,7 +32,7 @@ fn fill(content: &mut RefOr<Content>, schemas: &Value) {
     }
 }
 
-/// A value the schema describes, if its parts tell one.
+/// A value of the schema, if its parts have examples.
 fn sample(schema: &Value, schemas: &Value) -> Option<Value> {
     let told =
         schema.get("example").or_else(|| schema.get("examples")?.get(0)).or_else(|| schema.get("default"));

@@ -1,7 +1,7 @@
-//! What every service's OpenAPI document says in the same words.
+//! Completes the services' OpenAPI documents with their common parts.
 //!
-//! A handler writes down only what is its own: of an error answer, its codes, separated by commas, as description
-//! (`(status = 404, description = "order_not_found")`).
+//! A handler documents only its own parts: of an error answer, its codes, separated by commas, as description (`(status
+//! = 404, description = "order_not_found")`).
 
 mod errors;
 mod examples;
@@ -24,11 +24,12 @@ use crate::problem::{Body, CODES, ErrorCode, FieldError};
 const WITHOUT_BODY: &str = "A malformed HTTP/1.1 request is answered with 400, 408 or 431 without a body, see \
     https://github.com/zaplecze/zaplecze/blob/main/docs/reference/ERRORS.md#without-a-body.";
 
-/// Completes a document and prints it as pretty JSON with a line end: what `/openapi.json` serves and `openapi` prints.
-/// `own` are the codes of the service's routes beside the common ones.
+/// Completes a document and prints it as pretty JSON with a line end: the content of `/openapi.json` and the output of
+/// `openapi`. `own` are the codes of the service's routes in addition to the common ones.
 ///
-/// Removes `null` from parameters. Adds the answers of the HTTP layer to the description, and the two ways to authenticate (one of them on every operation), the header parameters, all error answers,
-/// examples of bodies from those of their parts, and `x-error-codes`: every code, from which docs/reference/ERRORS.md is made.
+/// Removes `null` from parameters. Adds the answers of the HTTP layer to the description, the two authentication
+/// schemes (one of them required on every operation), the header parameters, all error answers, examples of bodies from
+/// those of their schemas, and `x-error-codes`: every code, from which docs/reference/ERRORS.md is generated.
 pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
     let own_description = document.info.description.take();
     document.info.description =
@@ -58,8 +59,9 @@ pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
     let codes: Vec<_> = CODES.iter().chain(own).map(|code| errors::told(code)).collect();
     document.extensions.get_or_insert_default().merge(Extensions::from_iter([("x-error-codes", codes)]));
 
-    // A document is a tree of plain structs; were it ever not to serialise, the empty text is seen by the
-    // check that compares it with the committed one. By way of a value, because maps of the document have no order.
+    // A document is a tree of plain structs. If it could not be serialized, the test that compares it with the
+    // committed one would detect the empty text. It is converted to a `Value` first, because the document's maps have
+    // no order.
     serde_json::to_value(document)
         .and_then(|value| serde_json::to_string_pretty(&value))
         .map(|json| json + "\n")
@@ -99,7 +101,7 @@ fn header(name: &str, schema: ObjectBuilder, description: &str, example: &str) -
         .build()
 }
 
-/// The header's schema has no rules, because no request is refused for its id.
+/// The header's schema has no rules, because no request is rejected for its id.
 fn request_id() -> Parameter {
     header(
         "X-Request-Id",
@@ -123,7 +125,7 @@ fn idempotency_key() -> Parameter {
 fn replayed() -> Header {
     let schema = ObjectBuilder::new().schema_type(Type::Boolean).build();
     let mut header = Header::new(schema);
-    header.description = Some("`true` where the answer was given before, under the same key.".to_owned());
+    header.description = Some("`true` if this is the stored answer of the first request with this key.".to_owned());
     header
 }
 

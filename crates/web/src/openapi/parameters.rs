@@ -4,8 +4,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Parameter, PathItem};
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 
-/// Removes `null` from the types of all parameters. utoipa adds it for an `Option` in a handler's list of parameters, but a URL
-/// or a header cannot carry it: a parameter without a value is absent.
+/// Removes `null` from the types of all parameters. utoipa adds it for an `Option` in a handler's list of parameters,
+/// but a URL or a header cannot express it: a parameter without a value is absent.
 pub(super) fn remove_null(item: &mut PathItem) {
     let PathItem { get, put, post, delete, patch, .. } = item;
     for operation in [get, put, post, delete, patch].into_iter().flatten() {

@@ -1,10 +1,10 @@
-//! The errors this crate itself answers with.
+//! The error codes of this crate.
 
 use actix_web::http::StatusCode;
 
-/// One kind of error: what its `code` means to a program, its `title` to a person.
+/// One kind of error: a `code` for programs and a `title` for people.
 ///
-/// A code is a contract: it is never renamed and never changes its status.
+/// A code is a contract: its name and its status never change.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ErrorCode {
     /// Stable, snake_case.
@@ -13,17 +13,17 @@ pub struct ErrorCode {
     pub status: u16,
     /// The same short sentence for every occurrence (RFC 9457 §3.1.3).
     pub title: &'static str,
-    /// When it happens and what to do, for docs/reference/ERRORS.md.
+    /// When it occurs and what to do, for docs/reference/ERRORS.md.
     pub meaning: &'static str,
 }
 
 impl ErrorCode {
-    /// The problem's `type`: where the code is explained.
+    /// The problem's `type`: URL of the code's description.
     pub fn url(&self) -> String {
         format!("https://github.com/zaplecze/zaplecze/blob/main/docs/reference/ERRORS.md#{}", self.code)
     }
 
-    /// The code for an answer of which only the status is known, e.g. one the HTTP library made.
+    /// The code of an answer of which only the status is known, e.g. one of the HTTP library.
     pub(crate) fn for_status(status: StatusCode) -> &'static Self {
         CODES
             .iter()
@@ -33,8 +33,7 @@ impl ErrorCode {
     }
 }
 
-/// Declares error codes as statics, and `CODES`, the list of them. Of a crate's own module: what is left out of the
-/// list cannot be forgotten.
+/// Declares error codes as statics, and `CODES`, the list of all of them. Use it once per module.
 ///
 /// ```
 /// web::error_codes! {
@@ -87,10 +86,10 @@ crate::error_codes! {
         "A body may be 1 MiB at most.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type", "The body's type is not supported",
         "Send `Content-Type: application/json`, in UTF-8 and without `Content-Encoding`.";
-    IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused", "The Idempotency-Key came with another request before",
-        "Within 24 hours a key names one request; send another request with another key.";
+    IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused", "The Idempotency-Key was used by another request",
+        "Within 24 hours a key identifies one request; use a new key for a new request.";
     RATE_LIMITED = 429 "rate_limited", "Too many requests",
-        "The caller, or without a valid credential its address, asks too often; repeat the request after `Retry-After` seconds.";
+        "The caller, or without a valid credential its address, exceeds its rate limit; repeat the request after `Retry-After` seconds.";
     INTERNAL = 500 "internal", "Something went wrong on our side",
         "Unexpected; the cause is in the service's log under the answer's `request_id`.";
     DEPENDENCY_UNAVAILABLE = 503 "dependency_unavailable", "A dependency is down",
@@ -100,7 +99,7 @@ crate::error_codes! {
     ENCRYPTION_KEY_MISSING = 503 "encryption_key_missing", "An encryption key is missing",
         "The process lacks the key a stored value is sealed with; repeat the request after `Retry-After` seconds.";
     REQUEST_TIMEOUT = 503 "request_timeout", "The request took too long",
-        "The service gave the request up. What it asked for may have been done all the same.";
+        "The service abandoned the request. Its effect may nevertheless be committed.";
 }
 
 #[cfg(test)]
@@ -113,7 +112,7 @@ mod tests {
     fn codes_are_unique_snake_case_and_errors() {
         let mut seen = HashSet::new();
         for ErrorCode { code, status, title, meaning } in CODES {
-            assert!(seen.insert(code), "{code} stands there twice");
+            assert!(seen.insert(code), "{code} is declared twice");
             assert!(code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
             assert!((400..600).contains(status), "{code}");
             assert!(!title.ends_with('.') && meaning.ends_with('.'), "{code}");

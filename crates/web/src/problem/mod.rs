@@ -1,7 +1,7 @@
-//! Errors as callers see them: RFC 9457 problem details with a stable `code`.
+//! Errors in the API: RFC 9457 problem details with a stable `code`.
 //!
-//! Invariant: nothing of our inside (SQL, stack, cause) gets into an answer. Causes go to the log, once,
-//! in [`Problem::internal`] and [`Problem::unavailable`].
+//! Invariant: no internals (SQL, stack, cause) get into an answer. [`Problem::internal`] and [`Problem::unavailable`]
+//! log the cause, once.
 
 mod codes;
 
@@ -24,13 +24,13 @@ pub use codes::*;
 /// The media type of every error answer (RFC 9457 §3).
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// How long a caller is asked to wait when a dependency is down.
+/// `Retry-After` when a dependency is down.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// How long a caller is asked to wait when others changed the same each time it was tried.
+/// `Retry-After` when each attempt collided with other transactions.
 const COLLISION_OVER: Duration = Duration::from_secs(1);
 
-/// An error on its way to the caller. The server adds where (`instance`) and which request it was.
+/// An error to answer with. The server adds `instance` and `request_id`.
 #[derive(Debug, Clone)]
 pub struct Problem {
     code: &'static ErrorCode,
@@ -40,64 +40,64 @@ pub struct Problem {
     is_collision: bool,
 }
 
-/// One thing that is wrong with the request's content.
+/// One error of the request's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) into the body, or the name of a path or query parameter.
     #[schema(example = "/user_id")]
     pub pointer: String,
-    /// The rule that was broken, stable, snake_case.
+    /// The rule that was broken, stable, in snake_case.
     #[schema(example = "missing")]
     pub code: String,
-    /// The rule in words.
+    /// The rule as text.
     #[schema(example = "this field is required")]
     pub message: String,
 }
 
-/// What goes over the wire; public for the OpenAPI document (schema `Problem`).
+/// The JSON of a problem. Public for the OpenAPI document (schema `Problem`).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct Body<'a> {
-    /// A page that explains the code.
+    /// URL of the code's description.
     #[serde(rename = "type")]
     #[schema(
         example = "https://github.com/zaplecze/zaplecze/blob/main/docs/reference/ERRORS.md#invalid_content"
     )]
     kind: String,
-    /// The code in words; the same for every occurrence.
+    /// Title of the code, the same for every occurrence.
     title: &'a str,
-    /// The HTTP status, again.
+    /// The HTTP status.
     #[schema(example = 400)]
     status: u16,
-    /// Stable and snake_case: what a program looks at.
+    /// The error code, stable, in snake_case. Programs decide by it.
     #[schema(example = "invalid_content")]
     code: &'a str,
-    /// What went wrong this time.
+    /// Description of this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
-    /// The path that was asked for.
+    /// Path of the request.
     instance: &'a str,
-    /// The request's id, as in the `X-Request-Id` header and in our log.
+    /// The request's id, as in the `X-Request-Id` header and in the log.
     request_id: &'a str,
-    /// Everything that is wrong with the content, at once.
+    /// All errors of the content.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
 }
 
 impl Problem {
-    /// A problem of this kind, nothing more said yet.
+    /// A problem of this code, without details.
     pub fn new(code: &'static ErrorCode) -> Self {
         Self { code, detail: None, errors: Vec::new(), headers: Vec::new(), is_collision: false }
     }
 
-    /// An error nobody foresaw: logs the whole chain of causes, tells the caller nothing but the request id.
+    /// An unexpected error: logs the whole chain of causes. The caller gets only the request id.
     pub fn internal(error: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = %Chain(error), "request failed");
         Self::new(&INTERNAL)
     }
 
-    /// A dependency that does not answer: logs the chain of causes, names the dependency to the caller and
-    /// asks for a retry. `dependency` is a public name ("postgres").
+    /// A dependency does not answer: logs the chain of causes, names the dependency to the caller and asks for a retry.
+    /// `dependency` is a public name ("postgres").
     pub fn unavailable(dependency: &str, error: &(dyn Error + 'static)) -> Self {
         tracing::warn!(dependency, error = %Chain(error), "dependency unavailable");
         Self::new(&DEPENDENCY_UNAVAILABLE)
@@ -105,7 +105,7 @@ impl Problem {
             .retry_after(RETRY_AFTER)
     }
 
-    /// The database is down, another did the same at the same moment, or we made a mistake.
+    /// An error of the database: it is down, a transaction collided, or a statement is wrong.
     pub fn database(error: &pg::Error) -> Self {
         if matches!(error, pg::Error::Collision(_)) {
             Self::collision(error)
@@ -118,7 +118,7 @@ impl Problem {
         }
     }
 
-    /// The process must not work on its database now. The pool's guard has logged the reason.
+    /// The process must not work on its database. The pool's guard has logged the reason.
     fn unfit(unfit: &Unfit) -> Self {
         let code = match unfit {
             Unfit::SchemaOutdated(_) => &SCHEMA_OUTDATED,
@@ -130,35 +130,35 @@ impl Problem {
     /// A stored value cannot be opened. A missing key is 503, because another process may have it; any other cause is 500.
     pub fn sealed(error: &SealError) -> Self {
         let SealError::UnknownKey(_) = error else { return Self::internal(error) };
-        tracing::warn!(%error, "a stored value cannot be opened: the process lacks its key");
+        tracing::warn!(%error, "stored value cannot be opened: the process lacks its key");
         Self::new(&ENCRYPTION_KEY_MISSING).detail(error.to_string()).retry_after(RETRY_AFTER)
     }
 
-    /// Another changed the same at the same moment: [`Idempotent::run`](crate::Idempotent::run) does the work again, and whoever
-    /// collides each time is asked to come back.
+    /// A collision with another transaction. [`Idempotent::run`](crate::Idempotent::run) repeats the work. A request
+    /// that collides each time gets `Retry-After`.
     fn collision(error: &pg::Error) -> Self {
         tracing::info!(error = %Chain(error), "collided with another transaction");
         Self {
             is_collision: true,
             ..Self::new(&DEPENDENCY_UNAVAILABLE)
-                .detail("others change the same at this moment")
+                .detail("other requests are changing the same data")
                 .retry_after(COLLISION_OVER)
         }
     }
 
-    /// Whether doing the same again may go well at once.
+    /// Whether an immediate repetition may succeed.
     pub(crate) const fn is_collision(&self) -> bool {
         self.is_collision
     }
 
-    /// Says what went wrong this time.
+    /// Describes this occurrence.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// Points at one thing in the content; see [`FieldError`].
+    /// Adds one error of the content, see [`FieldError`].
     #[must_use]
     pub fn error(mut self, pointer: impl Into<String>, code: &str, message: impl Into<String>) -> Self {
         self.errors.push(FieldError {
@@ -169,14 +169,14 @@ impl Problem {
         self
     }
 
-    /// Points at many things at once.
+    /// Adds errors of the content.
     #[must_use]
     pub(crate) fn errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors.extend(errors);
         self
     }
 
-    /// When to come back (RFC 9110 §10.2.3), in whole seconds, rounded up.
+    /// Sets `Retry-After` (RFC 9110 §10.2.3) in whole seconds, rounded up.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -190,12 +190,12 @@ impl Problem {
         self
     }
 
-    /// The kind of problem.
+    /// The code of the problem.
     pub fn code(&self) -> &'static ErrorCode {
         self.code
     }
 
-    /// The whole answer.
+    /// The complete answer.
     pub(crate) fn render(&self, instance: &str, request_id: &str) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status_code());
         for (name, value) in &self.headers {
@@ -236,7 +236,7 @@ impl ResponseError for Problem {
         StatusCode::from_u16(self.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// Without place and request id: the server's outermost layer renders it again with both.
+    /// Without `instance` and `request_id`: the server's outermost layer renders it again with both.
     fn error_response(&self) -> HttpResponse {
         self.render("", "")
     }

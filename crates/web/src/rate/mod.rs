@@ -1,10 +1,10 @@
-//! How often one caller may ask.
+//! Rate limits of callers.
 //!
-//! A bucket of tokens for each caller, shared by all replicas by leases ([`quota`]). Without Redis each replica counts
-//! for itself; a limit is never a reason to fail a request.
+//! A token bucket per caller, shared by all replicas by leases ([`quota`]). Without Redis each replica counts alone. A
+//! failure of the limiter never fails a request.
 //!
-//! Who shows no valid credential is counted by address, in this replica only. A valid credential is never held up by
-//! its address: behind a proxy all callers have the same one, and `X-Forwarded-For` is anybody's to write.
+//! Requests without a valid credential are counted by address, in this replica only. Requests with a valid credential
+//! are never limited by address: behind a proxy all callers have the same one, and anyone can write `X-Forwarded-For`.
 
 mod standing;
 #[cfg(test)]
@@ -28,16 +28,16 @@ pub(crate) use self::standing::Slot;
 use self::standing::Standing;
 use crate::problem::Problem;
 
-/// Callers remembered at once. Those above share one bucket.
+/// Maximum number of callers with a bucket of their own. Further callers share one bucket.
 const MAX_ENTRIES: usize = 65_536;
 
-/// Fewer are not worth looking through for idle ones.
+/// Fewer entries are not swept for idle ones.
 const MIN_SWEEP: usize = 1024;
 
-/// Nor are they looked through more often.
+/// Minimum interval between sweeps.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
-/// Limits how often callers may ask.
+/// Limits the request rates of callers.
 #[derive(Debug)]
 pub struct Limiter {
     callers: Option<Policy>,
@@ -46,30 +46,30 @@ pub struct Limiter {
     entries: Mutex<Entries>,
 }
 
-/// On whose account a request goes.
+/// The account of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Account<'a> {
-    /// A caller: the kind of its credential, and the name that is its own among that kind.
+    /// A caller: the kind of its credential, and its name, which is unique within that kind.
     Caller(&'static str, &'a str),
-    /// The same, of a credential with the scope `service`.
+    /// As `Caller`, for a credential with the scope `service`.
     Service(&'static str, &'a str),
-    /// Nobody known, from this address.
+    /// A request from this address without a valid credential.
     Address(Option<IpAddr>),
 }
 
-/// What stands for an account: of fixed size, whatever the issuer wrote into a token, and nothing personal in Redis.
+/// Hash of an account: of fixed size, whatever a token contains, and without personal data in Redis.
 type Key = [u8; 16];
 
 #[derive(Debug, Default)]
 struct Entries {
     known: HashMap<Key, Arc<Bucket>>,
-    /// When there are so many, idle ones are forgotten.
+    /// Size of the map at which idle entries are removed.
     sweep_at: usize,
     swept: Option<Instant>,
 }
 
 impl Limiter {
-    /// `redis` is where replicas of `service` share their counts; without it each counts for itself.
+    /// `redis` holds the counts that replicas of `service` share. Without it each replica counts alone.
     ///
     /// # Errors
     /// The URL is malformed.
@@ -92,12 +92,12 @@ impl Limiter {
         }
     }
 
-    /// Where replicas share their counts.
+    /// The shared counts.
     pub(crate) fn redis(&self) -> Option<Redis> {
         self.shared.as_ref().map(Shared::redis)
     }
 
-    /// Counts one request; none where nothing limits it.
+    /// Counts one request. `None` if no limit applies.
     async fn count(&self, account: Account<'_>) -> Option<Standing> {
         let policy = match account {
             Account::Caller(..) | Account::Address(_) => self.callers,
@@ -114,7 +114,7 @@ impl Limiter {
     }
 }
 
-/// Counts a request and notes where its caller stands; the answer, if it is refused.
+/// Counts a request and stores the result for the answer's headers. Returns the answer if the limit is exceeded.
 pub(crate) async fn count(request: &ServiceRequest, account: Account<'_>) -> Option<Problem> {
     let limiter = request.app_data::<Data<Limiter>>()?;
     let standing = limiter.count(account).await?;
@@ -146,7 +146,7 @@ impl Account<'_> {
     }
 }
 
-/// A subscriber is given a whole /64 of IPv6 (RFC 6177).
+/// A subscriber gets a whole /64 of IPv6 (RFC 6177).
 fn network(address: Option<IpAddr>) -> u128 {
     match address.map(|address| address.to_canonical()) {
         None => 0,
@@ -164,7 +164,7 @@ impl Entries {
         if self.known.len() >= self.sweep_at.max(MIN_SWEEP) && is_time {
             self.swept = Some(now);
             self.known.retain(|_, entry| !entry.is_idle(now));
-            // Twice as many: sweeping costs each newcomer a constant.
+            // Twice as many: the cost of a sweep per new caller is constant.
             self.sweep_at = (self.known.len() * 2).min(MAX_ENTRIES);
         }
         let key = if self.known.len() < MAX_ENTRIES { key } else { Key::default() };

@@ -1,4 +1,4 @@
-//! What a caller is told about its limit (draft-ietf-httpapi-ratelimit-headers-10).
+//! Rate limit headers (draft-ietf-httpapi-ratelimit-headers-10).
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::problem::{Problem, RATE_LIMITED};
 const LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Where a caller stands after a request was counted.
+/// State of a caller's limit after a request was counted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Standing {
     policy: Policy,
     verdict: Verdict,
 }
 
-/// Where the outermost layer finds the standing of the request it answers, whatever became of the request itself.
+/// Passes the state to the outermost layer, which answers the request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Slot(Arc<OnceLock<Standing>>);
 
@@ -28,7 +28,7 @@ impl Standing {
         Self { policy, verdict }
     }
 
-    /// The answer, if the request is refused.
+    /// The answer, if the limit is exceeded.
     pub(crate) fn refusal(&self) -> Option<Problem> {
         let Verdict::Refused { wait } = self.verdict else { return None };
         let detail = format!("{} requests a minute are allowed", self.policy.per_minute);
@@ -49,7 +49,7 @@ impl Slot {
         let _filled_before = self.0.set(standing);
     }
 
-    /// Adds `RateLimit-Policy` and `RateLimit`, where the request was counted.
+    /// Adds `RateLimit-Policy` and `RateLimit`, if the request was counted.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
         let Some(standing) = self.0.get() else { return };
         let left = standing.left();

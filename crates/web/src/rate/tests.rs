@@ -15,7 +15,7 @@ use super::*;
 
 const LIMIT: RateLimit = RateLimit { per_minute: 600, burst: 100, service_per_minute: 0 };
 
-/// Long, for a machine that is busy; short, to see what happens after.
+/// A long one for a busy machine, a short one to observe the time after it.
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -26,13 +26,13 @@ fn limiter(service: &str, url: &str, patience: Duration, rest: Duration) -> Limi
     )
 }
 
-/// The caller's own standing: whether it goes on, and what is left.
+/// Result of one request of the caller: whether it is admitted, and the remaining requests.
 async fn ask(limiter: &Limiter, name: &str) -> (bool, u32) {
     let standing = limiter.count(Account::Caller("token", name)).await.unwrap();
     (standing.refusal().is_none(), standing.left())
 }
 
-/// Asks until refused; how often it was admitted.
+/// Requests until one is rejected; returns the number of admitted ones.
 async fn flood(limiter: &Limiter, name: &str) -> u32 {
     let mut admitted = 0;
     while ask(limiter, name).await.0 {
@@ -41,7 +41,7 @@ async fn flood(limiter: &Limiter, name: &str) -> u32 {
     admitted
 }
 
-/// A place of its own in Redis.
+/// A separate prefix in Redis.
 fn unique() -> String {
     format!("test-{}", Uuid::now_v7())
 }
@@ -106,7 +106,7 @@ async fn one_visit_is_enough_for_many_requests_and_unused_tokens_go_back() {
     assert_eq!(shared.lease("back", policy, 4_000).await.unwrap(), (10, 90), "never more than the burst");
 }
 
-/// Stands before Redis and can be told to go away.
+/// A proxy in front of Redis that can be shut down.
 struct Gate {
     listener: Arc<TcpListener>,
     address: SocketAddr,
@@ -134,7 +134,7 @@ impl Gate {
         tokio::spawn(accept).abort_handle()
     }
 
-    /// Connections break; new ones are made, but nobody answers.
+    /// Closes all connections. New ones are accepted, but nothing answers.
     fn hang(&self) {
         self.open.abort();
     }
@@ -157,7 +157,7 @@ async fn without_redis_each_replica_counts_for_itself_and_returns_to_it() {
     let service = unique();
     let direct = limiter(&service, &testkit::redis_url(), LONG, LONG);
     let replica = limiter(&service, &gate.url(), SHORT, SHORT);
-    // The other replica has emptied the bucket they share.
+    // The other replica has emptied the shared bucket.
     flood(&direct, "anna").await;
     testkit::eventually("Redis refuses what the other has used", async || {
         (!ask(&replica, "anna").await.0).then_some(())
@@ -188,7 +188,7 @@ async fn a_rediss_address_is_met_with_a_tls_handshake() {
     let (mut peer, _) = listener.accept().await.unwrap();
     let mut head = [0; 6];
     peer.read_exact(&mut head).await.unwrap();
-    // RFC 8446 §5.1 and §4: a record of a handshake, which begins with the client's hello.
+    // RFC 8446 §5.1 and §4: a handshake record, which begins with the client's hello.
     assert_eq!((head[0], head[1], head[5]), (22, 3, 1), "{head:?}");
     drop(peer);
     assert!(asked.await.unwrap().0, "counted by the replica itself");
@@ -213,7 +213,7 @@ fn callers_who_are_gone_are_forgotten_and_newcomers_beyond_measure_share_a_bucke
     assert!(entries.known.len() <= MAX_ENTRIES + 1, "{} kept", entries.known.len());
     let (one, other) = (entries.get(key(300_000), now), entries.get(key(300_001), now));
     assert!(Arc::ptr_eq(&one, &other));
-    assert!(!Arc::ptr_eq(&one, &entries.get(key(200), now)), "who is known keeps a bucket of his own");
+    assert!(!Arc::ptr_eq(&one, &entries.get(key(200), now)), "a known caller keeps its own bucket");
 }
 
 #[test]

@@ -32,7 +32,7 @@ enum Private {
     Ed(Ed25519KeyPair),
 }
 
-/// A key of an issuer, both halves.
+/// A key pair of an issuer.
 struct Pair {
     algorithm: Algorithm,
     private: Private,
@@ -110,7 +110,7 @@ fn signature(algorithm: Algorithm, key: &Private, message: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Publishes keys and counts who asks.
+/// Publishes keys and counts requests.
 struct Issuer {
     address: SocketAddr,
     keys: Arc<Mutex<Vec<Value>>>,
@@ -170,7 +170,7 @@ async fn every_algorithm_verifies_with_its_own_kind_of_key_only() {
         assert!(verifiers.check(&unnamed).await.is_ok(), "the only key of its kind needs no id");
     }
 
-    // A forger knows the public key; taken as the secret of an HMAC it would sign anything.
+    // A forger knows the public key. Used as the secret of an HMAC it would sign anything.
     let public = URL_SAFE_NO_PAD.decode(pairs[0].public["n"].as_str().unwrap()).unwrap();
     let forged = sign(Algorithm::HS256, Some("r"), &Private::Secret(public));
     assert_eq!(why(&verifiers, &forged).await, "the token must be signed with RS256, ES256 or EdDSA");

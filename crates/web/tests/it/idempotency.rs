@@ -161,7 +161,7 @@ fn work_that_collided_is_done_again_a_few_times() {
     let before = bench.count("generate_series(1, (SELECT last_value FROM tries))");
     let refused = bench.post("/api/v1/things", "key-2", &json!({ "name": "collides always" }));
     assert_eq!((refused.status, refused.retry_after.as_deref()), (503, Some("1")), "{}", refused.body);
-    assert_eq!(refused.body["detail"], "others change the same at this moment");
+    assert_eq!(refused.body["detail"], "other requests are changing the same data");
     assert_eq!(bench.count("generate_series(1, (SELECT last_value FROM tries))") - before, 4);
     assert_eq!(bench.count("effects"), 1);
 }
