@@ -1,4 +1,4 @@
-//! The time that all replicas agree on.
+//! The database's clock, which all replicas share.
 
 use diesel::sql_types::Timestamptz;
 use diesel::{QueryableByName, sql_query};
@@ -13,11 +13,11 @@ struct Now {
     now: OffsetDateTime,
 }
 
-/// The moment by the database's clock, which is the same for every process: what is due, leased or taken over is decided
-/// by it. In a transaction it is the moment the transaction began, as it is for every other statement of it.
+/// The current time of the database, which is the same for all processes. It decides what is due, leased or taken over.
+/// In a transaction it is the time at which the transaction began, as in all its other statements.
 ///
 /// # Errors
-/// When the database cannot be asked.
+/// The statement fails.
 pub async fn now(conn: &mut Connection) -> Result<OffsetDateTime, Error> {
     let row: Now = sql_query("SELECT now() AS now").get_result(conn).await?;
     Ok(row.now)

@@ -1,4 +1,4 @@
-//! How every connection is opened: bounded waits, and a dead peer noticed soon.
+//! Opens connections with bounded waits and an early detection of a dead peer.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Error, tls};
 
-/// A server that does not answer within this is down.
+/// Time limit of a connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Unacknowledged data older than this ends the connection (TCP_USER_TIMEOUT).
 const TCP_TIMEOUT: Duration = Duration::from_secs(15);
-/// Silence after which the peer is probed.
+/// Idle time after which the peer is probed.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 
-/// How a connection is opened.
+/// Opens connections with the same settings.
 #[derive(Clone)]
 pub(crate) struct Opener {
     pub(crate) config: Config,
     tls: MakeRustlsConnect,
 }
 
-/// What drives a connection.
+/// The future that drives a connection.
 pub type Connected =
     tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
 impl Opener {
-    /// Reads a connection URL and adds the bounds every connection has.
+    /// Parses a connection URL and adds the limits of every connection.
     ///
     /// # Errors
     /// The URL is malformed, or the certificates it names cannot be read.
@@ -51,13 +51,13 @@ impl Opener {
     }
 }
 
-/// Opens a plain connection beside the pool, for what needs one of its own (advisory locks, LISTEN, COPY).
+/// Opens a plain connection outside the pool, for uses that need their own (advisory locks, LISTEN, COPY).
 ///
-/// The second part drives the connection: spawn or poll it; it yields notices and notifications, and ends when
-/// the connection does.
+/// The second part drives the connection: spawn or poll it. It yields notices and notifications, and ends with the
+/// connection.
 ///
 /// # Errors
-/// When the URL is malformed or the server cannot be reached.
+/// The URL is malformed, or the server cannot be reached.
 pub async fn connect(url: &SecretString, application_name: &str) -> Result<(Client, Connected), Error> {
     Opener::new(url, application_name)?.open().await.map_err(Error::Connect)
 }

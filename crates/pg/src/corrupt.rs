@@ -1,13 +1,13 @@
 //! Stored rows that this program cannot read.
 //!
-//! The error rolls the caller's transaction back, so no alert can be written beside it. Each row is therefore logged and
-//! counted at once, and listed here until an alert is raised.
+//! The error rolls back the caller's transaction, so that no alert can be written in it. Each row is therefore logged
+//! and counted at once, and listed here until an alert is raised.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Rows listed at once, at most. Further rows are logged and counted only.
+/// Maximum number of listed rows. Further rows are logged and counted only.
 const MAX_ROWS: usize = 1000;
 
 static ROWS: Mutex<BTreeSet<CorruptRow>> = Mutex::new(BTreeSet::new());
@@ -47,7 +47,7 @@ pub fn restore_corrupt_rows(taken: impl IntoIterator<Item = CorruptRow>) {
 /// Logs, counts and lists a corrupt row.
 pub(crate) fn record(row: CorruptRow) {
     let CorruptRow { table, id, column } = &row;
-    tracing::error!(table, id, column, "a stored row cannot be read");
+    tracing::error!(table, id, column, "stored row cannot be read");
     metrics::counter!("db_corrupt_rows_total", "table" => *table, "column" => *column).increment(1);
     restore_corrupt_rows([row]);
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, sorted by what a caller does about it.
+//! Errors of Postgres, classified by how a caller reacts to them.
 
 use std::fmt::Display;
 
@@ -8,7 +8,8 @@ use domain::Panic;
 use crate::Unfit;
 use crate::corrupt::{self, CorruptRow};
 
-/// The server's trouble, not the statement's: it ends, is too slow now, has no room, or must not write.
+/// Messages of an unhealthy server, which are not the statement's fault: it shuts down, is too slow, is full, or is
+/// read-only.
 const AILING: [&str; 7] = [
     "terminating connection",
     "connection closed",
@@ -37,61 +38,61 @@ const UNSTORABLE: [&str; 10] = [
     "too long to represent as jsonb",
 ];
 
-/// A failed conversation with Postgres.
+/// An operation on Postgres failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The connection URL is malformed.
     #[error("the database URL is malformed")]
     Url(#[source] tokio_postgres::Error),
-    /// What the URL says of TLS cannot be done.
-    #[error("the database URL asks for TLS that cannot be had: {0}")]
+    /// The TLS options of the URL cannot be used.
+    #[error("the TLS options of the database URL cannot be used: {0}")]
     Tls(String),
     /// The server cannot be reached.
     #[error("the database cannot be reached")]
     Connect(#[source] tokio_postgres::Error),
-    /// No connection could be had from the pool.
+    /// The pool has no free connection.
     #[error("no database connection available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// This process must not work on the database now.
+    /// This process must not work on the database.
     #[error(transparent)]
     Unfit(#[from] Unfit),
-    /// The connection broke in the middle; whether a commit under way happened is unknown.
+    /// The connection broke. A commit that was running may have happened.
     #[error("the database connection was lost")]
     Lost(#[source] DieselError),
-    /// A uniqueness rule refused the write.
+    /// A unique constraint rejected the write.
     #[error("unique constraint {constraint} violated")]
     UniqueViolation {
-        /// The rule's name in the schema.
+        /// Name of the constraint.
         constraint: String,
-        /// What Postgres said.
+        /// The error of Postgres.
         #[source]
         source: DieselError,
     },
-    /// A reference to a row that is not there.
+    /// A reference to a missing row.
     #[error("foreign key {constraint} violated")]
     ForeignKeyViolation {
-        /// The rule's name in the schema.
+        /// Name of the constraint.
         constraint: String,
-        /// What Postgres said.
+        /// The error of Postgres.
         #[source]
         source: DieselError,
     },
-    /// A value rule refused the write.
+    /// A check constraint rejected the write.
     #[error("check constraint {constraint} violated")]
     CheckViolation {
-        /// The rule's name in the schema.
+        /// Name of the constraint.
         constraint: String,
-        /// What Postgres said.
+        /// The error of Postgres.
         #[source]
         source: DieselError,
     },
-    /// Two transactions met; the same work may be tried again.
+    /// Two transactions collided. The same work may be retried.
     #[error("the transaction collided with another")]
     Collision(#[source] DieselError),
-    /// Code that used the connection panicked; the connection is closed.
+    /// Code that used the connection panicked. The connection is closed.
     #[error(transparent)]
     Panicked(#[from] Panic),
-    /// A stored value that this program cannot read. Only a repair of the row helps.
+    /// A stored value that this program cannot read. Only repairing the row helps.
     #[error("{table} {id}: column {column} cannot be read")]
     Corrupt {
         /// The table of the row.
@@ -101,13 +102,13 @@ pub enum Error {
         /// The column of the value.
         column: &'static str,
     },
-    /// Anything else.
+    /// Any other error.
     #[error("the query failed")]
     Query(#[source] DieselError),
 }
 
 impl Error {
-    /// A value that cannot be written as the column wants it.
+    /// A value that cannot be converted to the column's type.
     pub fn unwritable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Query(DieselError::SerializationError(cause.into()))
     }
@@ -120,7 +121,7 @@ impl Error {
         Self::Corrupt { table, id, column }
     }
 
-    /// Other transactions changed the same rows again and again: the transaction is run again from its beginning.
+    /// Other transactions changed the same rows repeatedly. The transaction must be repeated from its beginning.
     pub const fn contended() -> Self {
         Self::Collision(DieselError::RollbackTransaction)
     }
@@ -130,19 +131,20 @@ impl Error {
         Self::Query(DieselError::NotFound)
     }
 
-    /// True when the database is not there for us now: trying later may help, the work itself is not at fault.
+    /// Whether the database is unavailable to us. A later retry may succeed, and the work is not at fault.
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Unavailable(_) | Self::Unfit(_) | Self::Lost(_))
     }
 
-    /// True when every retry of the same work fails, because a value can never be stored or a stored one cannot be read. Work
-    /// from outside is then refused at once. A violated unique or foreign key is not permanent: other rows may change.
+    /// Whether every retry of the same work fails, because a value can never be stored or a stored one cannot be read.
+    /// Work from outside is then rejected at once. A violated unique or foreign key is not permanent: other rows may
+    /// change.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::CheckViolation { .. }
             | Self::Corrupt { .. }
             | Self::Query(DieselError::SerializationError(_)) => true,
-            // A missing value is not of this kind: a newer schema may ask for one that this program does not know.
+            // A missing value is not permanent: a newer schema may require one that this program does not know.
             Self::Query(DieselError::DatabaseError(_, info)) => {
                 UNSTORABLE.iter().any(|text| info.message().contains(text))
             }
@@ -150,7 +152,7 @@ impl Error {
         }
     }
 
-    /// True when this rule of the schema refused the write.
+    /// Whether this constraint rejected the write.
     pub fn violates(&self, name: &str) -> bool {
         match self {
             Self::UniqueViolation { constraint, .. }
@@ -160,12 +162,12 @@ impl Error {
         }
     }
 
-    /// A violation of this unique constraint as a collision: another transaction did the same at the same moment, and what
-    /// follows from that is seen when the work is done again.
+    /// Converts a violation of this unique constraint to a collision: another transaction wrote the same at the same
+    /// time, and a repetition of the work sees its result.
     #[must_use]
     pub fn collides_at(self, name: &str) -> Self {
         match self {
-            // Told as the server tells a collision: it is known by that, whatever the error is wrapped in.
+            // Reported as the server reports a collision, so that it is detected inside any wrapping error.
             Self::UniqueViolation { constraint, source: DieselError::DatabaseError(_, info) }
                 if constraint == name =>
             {
@@ -176,11 +178,11 @@ impl Error {
     }
 }
 
-/// True when the server ended the transaction in favour of another (40001, 40P01).
+/// Whether the server aborted the transaction in favour of another (40001, 40P01).
 pub(crate) fn is_collision(error: &DieselError) -> bool {
     match error {
         DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => true,
-        // Diesel has no kind of its own for this; the text is Postgres's.
+        // Diesel has no variant for it. The text is Postgres's.
         DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
             info.message().contains("deadlock detected")
         }
@@ -207,7 +209,7 @@ impl From<DieselError> for Error {
             DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
                 Self::Lost(source)
             }
-            // Diesel has no kind of its own for these; the texts are Postgres's (57P01 and others).
+            // Diesel has no variants for these. The texts are Postgres's (57P01 and others).
             DatabaseErrorKind::Unknown | DatabaseErrorKind::ReadOnlyTransaction
                 if AILING.iter().any(|text| info.message().contains(text)) =>
             {

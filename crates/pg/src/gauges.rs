@@ -1,6 +1,6 @@
-//! What a pool is doing now, as metrics.
+//! Metrics of a pool.
 //!
-//! A pool is older than the recorder of metrics, so that names are looked up when something changes, never kept.
+//! A pool is created before the metrics recorder. Metrics are therefore looked up at each change, and not stored.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use metrics::{SharedString, gauge, histogram};
 const IN_USE: &str = "db_pool_connections_in_use";
 const WAITING: &str = "db_pool_waiting";
 
-/// The metrics of one pool, told apart by its name.
+/// The metrics of one pool, labelled with its name.
 #[derive(Clone)]
 pub(crate) struct Gauges {
     pool: SharedString,
@@ -19,14 +19,14 @@ pub(crate) struct Gauges {
     waiting: Arc<Mutex<u32>>,
 }
 
-/// One that counts for as long as the value lives.
+/// Counts as one for the life of the value.
 pub(crate) struct Counted {
     pool: SharedString,
     name: &'static str,
     number: Arc<Mutex<u32>>,
 }
 
-/// Somebody who waits, and since when.
+/// A caller that waits for a connection, and since when.
 pub(crate) struct Waiting {
     counted: Counted,
     since: Instant,
@@ -38,12 +38,12 @@ impl Gauges {
         Self { pool, max: whole(size), in_use: Arc::default(), waiting: Arc::default() }
     }
 
-    /// Somebody wants a connection.
+    /// A caller begins to wait for a connection.
     pub(crate) fn wait(&self) -> Waiting {
         Waiting { counted: self.count(WAITING, &self.waiting), since: Instant::now() }
     }
 
-    /// Somebody has got one, of so many that are open.
+    /// A caller got a connection; `open` connections exist.
     pub(crate) fn lend(&self, open: usize) -> Counted {
         gauge!("db_pool_connections_max", "pool" => self.pool.clone()).set(self.max);
         gauge!("db_pool_connections", "pool" => self.pool.clone()).set(whole(open));
@@ -58,7 +58,7 @@ impl Gauges {
 }
 
 impl Counted {
-    /// Under the lock until it is told: of two changes the later is told last.
+    /// Updated under the lock, so that the last update reports the last change.
     fn change(&self, change: impl Fn(u32) -> u32) {
         let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
         *number = change(*number);
@@ -78,7 +78,7 @@ impl Drop for Waiting {
     }
 }
 
-/// No pool is larger than a u32.
+/// No pool exceeds a u32.
 fn whole(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

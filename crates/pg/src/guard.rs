@@ -1,8 +1,8 @@
-//! A process works on its database only while the schema and the encryption keys match the process.
+//! Lets a process work on its database only while the schema and the encryption keys match the process.
 //!
-//! Invariants: a guarded [`Pool`] lends no connection before its schema and keys were checked, nor while they are wrong.
-//! While a key is missing it lends no connection for new work ([`Pool::get_to_claim`]); work under way is finished or
-//! released. A refusal is retried in the same way as an unavailable database ([`Error::is_unavailable`]).
+//! Invariants: a guarded [`Pool`] lends no connection before its schema and keys are checked, nor while they do not
+//! match. While a key is missing it lends no connection for new work ([`Pool::get_to_claim`]); work in progress is
+//! finished or released. A rejection is retried in the same way as an unavailable database ([`Error::is_unavailable`]).
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -16,16 +16,16 @@ use crate::replicas::Replica;
 use crate::sealed::Keyring;
 use crate::{Connection, Error, Pool, Schema, keys};
 
-/// Time between two checks of a process that may work; it also renews its row in `replicas`.
+/// Interval between checks of a process that may work. Each also renews its row in `replicas`.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Time between two checks of a process that must not work.
+/// Interval between checks of a process that must not work.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a start waits for the first check; an unavailable database is checked once it is available.
+/// Time limit of the first check at the start. An unavailable database is checked once it is available.
 const FIRST_CHECK: Duration = Duration::from_secs(10);
-/// How long a stop waits for the deletion of the process's row in `replicas`.
+/// Time limit of deleting the process's row in `replicas` at a stop.
 const LEAVING: Duration = Duration::from_secs(1);
 
-/// The reason for which a process must not work on its database.
+/// The reason why a process must not work on its database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// The schema is older than the one the program was compiled for, or lacks a column.
@@ -39,7 +39,7 @@ pub enum Unfit {
     WrongKeys(Vec<String>),
 }
 
-/// The result of the last check; none before the first one.
+/// The result of the last check. `None` before the first one.
 type Verdict = Option<Result<(), Unfit>>;
 
 /// Decides whether a pool lends connections. Without rules it always does.
@@ -56,10 +56,10 @@ struct Rules {
 }
 
 impl Gate {
-    /// Whether connections are lent, to `claim` new work or for work under way; false before the first check.
+    /// Whether connections are lent, to `claim` new work or for work in progress. False before the first check.
     ///
     /// # Errors
-    /// The reason for which they are not lent.
+    /// The reason why they are not lent.
     pub(crate) fn is_open(&self, claim: bool) -> Result<bool, Error> {
         if self.rules.get().is_none() {
             return Ok(true);
@@ -68,10 +68,10 @@ impl Gate {
         verdict.as_ref().map_or(Ok(false), |verdict| permits(verdict, claim).map(|()| true))
     }
 
-    /// As [`Gate::is_open`], but checks the database first.
+    /// As [`Gate::is_open`], after a check of the database.
     ///
     /// # Errors
-    /// As [`Gate::is_open`]; the database's.
+    /// As [`Gate::is_open`], or the database's error.
     pub(crate) async fn open(&self, conn: &mut Connection, claim: bool) -> Result<(), Error> {
         permits(&self.decide(conn).await?, claim)
     }
@@ -79,7 +79,7 @@ impl Gate {
     /// Checks the database, stores the verdict, and renews this process's row in `replicas`.
     ///
     /// # Errors
-    /// The database's; the stored verdict then stays unchanged.
+    /// The database's error. The stored verdict then remains unchanged.
     async fn decide(&self, conn: &mut Connection) -> Result<Result<(), Unfit>, Error> {
         let Some(rules) = self.rules.get() else { return Ok(Ok(())) };
         let verdict = match rules.check(conn).await {
@@ -146,9 +146,9 @@ impl fmt::Debug for PoolGuard {
 }
 
 impl Pool {
-    /// From now on this pool and its clones lend connections only while the database has this schema and the keys match: no
-    /// key in use is missing, and each key opens its canary. Checks once; an unavailable database is checked later by
-    /// [`PoolGuard::run`].
+    /// From now on this pool and its clones lend connections only while the database has this schema and the keys
+    /// match: no key in use is missing, and each key opens its canary. Checks once. An unavailable database is checked
+    /// later by [`PoolGuard::run`].
     ///
     /// # Errors
     /// A key differs from the one of the same id that sealed the stored values.
@@ -182,7 +182,7 @@ impl PoolGuard {
     /// Checks periodically until `end`, and then deletes this process's row in `replicas`.
     ///
     /// # Errors
-    /// A key differs from the one of the same id that sealed the stored values: the process must end.
+    /// A key differs from the one of the same id that sealed the stored values. The process must end.
     pub async fn run(self, end: CancellationToken) -> Result<(), Misconfigured> {
         while !end.is_cancelled() {
             let Some(checked) = end.run_until_cancelled(self.check()).await else { break };
@@ -197,12 +197,12 @@ impl PoolGuard {
         };
         // Without the deletion the process counts as running for another minute.
         if let Ok(Err(error)) = tokio::time::timeout(LEAVING, leaving).await {
-            tracing::debug!(error = %Chain(&error), "the replica's row could not be deleted");
+            tracing::debug!(error = %Chain(&error), "row of this replica could not be deleted");
         }
         Ok(())
     }
 
-    /// Checks the database; true when the process may claim work.
+    /// Checks the database. True when the process may claim work.
     async fn check(&self) -> Result<bool, Misconfigured> {
         let checked = async { self.0.gate.decide(&mut *self.0.lend().await?).await };
         match panic_as_error(checked).await {
@@ -216,7 +216,7 @@ impl PoolGuard {
             }),
             Ok(Err(_unfit)) => Ok(false),
             Err(error) => {
-                tracing::debug!(error = %Chain(&error), "the database cannot be checked; will retry");
+                tracing::debug!(error = %Chain(&error), "check of the database failed; will retry");
                 Ok(false)
             }
         }

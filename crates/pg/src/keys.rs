@@ -24,7 +24,7 @@ struct Canary {
 /// Opens the canary of every key, writes missing canaries, and flags the sealing key as in use.
 ///
 /// # Errors
-/// [`Unfit::WrongKeys`], [`Unfit::KeysMissing`]; the database's.
+/// [`Unfit::WrongKeys`], [`Unfit::KeysMissing`], or the database's error.
 pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
     let is_ours = |canary: &&Canary| keyring.key_ids().contains(&canary.key_id);
     let is_wrong = |canary: &&Canary| keyring.open(&PLACE, &canary.sealed).is_err();
@@ -40,7 +40,7 @@ pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<()
     if !new.is_empty() {
         new.sort_unstable();
         insert(conn, keyring, &new).await?;
-        // Another process may have written one of the canaries first, with another key of the same id.
+        // Another process may have written one of the canaries first, with a different key of the same id.
         canaries = all(conn).await?;
     }
     let wrong: Vec<&Canary> = canaries.iter().filter(is_ours).filter(is_wrong).collect();
@@ -64,7 +64,7 @@ pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<()
 /// Deletes those canaries whose key was never in use and that no running process has, for example after a typing error.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 async fn delete_abandoned(conn: &mut Connection, ids: &[String]) -> Result<(), Error> {
     sql_query(
         "DELETE FROM encryption_canary c WHERE key_id = ANY($1) AND NOT is_in_use AND NOT EXISTS ( \
@@ -79,7 +79,7 @@ async fn delete_abandoned(conn: &mut Connection, ids: &[String]) -> Result<(), E
 /// Deletes the canaries of keys that no running process has. Marks keys as not in use that no running process seals with.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn delete_unused(conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
     sql_query(
         "WITH alive AS (SELECT key_ids FROM replicas WHERE seen_at >= now() - interval '60 seconds'), \

@@ -1,6 +1,6 @@
 //! Postgres: the pool, transactions, migrations, errors by constraint, and columns sealed at rest.
 //!
-//! SQL names its tables without a schema: each service's role finds its own schema by its `search_path`.
+//! SQL names its tables without a schema: each service's role has its own schema as `search_path`.
 
 mod clock;
 mod connection;

@@ -1,4 +1,4 @@
-//! Connections that are woken by NOTIFY.
+//! Connections that listen for NOTIFY.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -16,22 +16,24 @@ use crate::{Error, Pool};
 
 /// A connection that listens to one topic of its own schema.
 ///
-/// A topic is woken by `SELECT pg_notify('<topic>_' || current_schema(), '')`: once for each transaction that commits, however
-/// often the transaction says so.
+/// `SELECT pg_notify('<topic>_'
+///
+/// current_schema(), '')` wakes the listeners of a topic: once per transaction that commits, however often the
+/// transaction calls it.
 #[derive(Debug)]
 pub struct Listener {
-    /// The connection, free for statements.
+    /// The connection, which can run statements.
     pub client: Client,
-    /// Notified for each notification; several that come close together may be one.
+    /// Notified for each notification. Several within a short time may be merged.
     pub woken: Arc<Notify>,
     driver: AbortOnDropHandle<()>,
 }
 
 impl Listener {
-    /// Opens a connection of its own and listens.
+    /// Opens a connection and listens.
     ///
     /// # Errors
-    /// When the URL is malformed, or the server cannot be reached or refuses.
+    /// The URL is malformed, or the server cannot be reached or rejects the connection.
     pub async fn open(url: &SecretString, application_name: &str, topic: &str) -> Result<Self, Error> {
         Self::with(&Opener::new(url, application_name)?, topic, Arc::default()).await
     }
@@ -55,24 +57,24 @@ impl Listener {
 
     /// Returns when the connection is lost.
     async fn lost(self) {
-        // However the driver ended, nobody reads the connection any more.
+        // Without the driver the connection is not read any more.
         let _ended = self.driver.await;
     }
 }
 
 impl Pool {
-    /// Notifies `woken` of each notification of a topic, for as long as it is polled. Opens a connection beside the pool, and
-    /// another when that is lost; notifications of the time between are lost, so that whoever waits also polls.
+    /// Notifies `woken` of each notification of a topic, while it is polled. Opens a connection outside the pool, and
+    /// another one when that is lost. Notifications in between are lost, so that the caller must also poll.
     pub async fn wake_on(&self, topic: &str, woken: Arc<Notify>) {
         let mut failures = 0;
         loop {
             match Listener::with(&self.opener, topic, Arc::clone(&woken)).await {
                 Ok(listener) => {
                     failures = 0;
-                    // For what was notified before.
+                    // For notifications before the LISTEN.
                     woken.notify_one();
                     listener.lost().await;
-                    tracing::debug!(topic, "connection that listens was lost; will reconnect");
+                    tracing::debug!(topic, "listening connection was lost; will reconnect");
                 }
                 Err(error) => {
                     tracing::debug!(topic, error = %Chain(&error), "cannot listen; will retry");

@@ -1,4 +1,4 @@
-//! Migrations, run once by however many replicas start at the same time.
+//! Migrations, which run once when several replicas start at the same time.
 
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::pg::Pg;
@@ -11,19 +11,19 @@ use secrecy::SecretString;
 use crate::connection::Opener;
 use crate::{Error, SchemaGap};
 
-/// The advisory lock replicas queue up at; any number, as long as all take the same.
+/// Key of the advisory lock that serializes replicas. All replicas use the same one; the number is arbitrary.
 const LOCK: i32 = 0x7a61_706c;
 
-/// Why a schema could not be brought up to date.
+/// The reason why a schema could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The database cannot be reached or refused the lock.
+    /// The database cannot be reached, or the lock cannot be taken.
     #[error(transparent)]
     Database(#[from] Error),
-    /// The address is malformed, or the certificates it names cannot be used.
+    /// The address is malformed, or its certificates cannot be used.
     #[error("the database's address cannot be used")]
     Address(#[source] PermanentError),
-    /// A migration failed; those before it stand, it was rolled back.
+    /// A migration failed and was rolled back. Earlier ones remain applied.
     #[error("a migration failed: {0}")]
     Migration(Box<dyn std::error::Error + Send + Sync>),
     /// A column is missing although every migration was applied: the schema was changed by hand.
@@ -31,11 +31,12 @@ pub enum MigrateError {
     Columns(SchemaGap),
 }
 
-/// Applies what the schema lacks, logs it, and returns the versions applied, oldest first. A second replica waits for
-/// the first and then finds nothing to do.
+/// Applies pending migrations, logs them, and returns their versions, oldest first. A second replica waits for the
+/// first one and then finds none pending.
 ///
 /// # Errors
-/// When the database cannot be reached or a migration fails. Among the causes of what does not heal is [`PermanentError`].
+/// The database cannot be reached, or a migration fails. If a retry cannot help, [`PermanentError`] is among the
+/// causes.
 pub async fn migrate(
     url: &SecretString,
     migrations: &'static EmbeddedMigrations,
@@ -46,13 +47,13 @@ pub async fn migrate(
     let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
         .await
         .map_err(|error| Error::Unavailable(error.into()))?;
-    // Session lock: the server lets go of it when this connection ends, however it ends.
+    // A session lock: the server releases it when this connection ends for any reason.
     diesel::sql_query("SELECT pg_advisory_lock(hashtext(current_schema()), $1)")
         .bind::<diesel::sql_types::Integer, _>(LOCK)
         .execute(&mut connection)
         .await
         .map_err(Error::from)?;
-    // The harness is synchronous; it drives the async connection from a blocking thread.
+    // The harness is synchronous. It uses the async connection from a blocking thread.
     let applied: diesel::migration::Result<Vec<String>> = tokio::task::spawn_blocking(move || {
         let mut connection: AsyncConnectionWrapper<AsyncPgConnection> = connection.into();
         connection
@@ -68,7 +69,7 @@ pub async fn migrate(
     Ok(applied)
 }
 
-/// Migrations are compiled in and lent, but the harness wants to own its source.
+/// Lends the compiled migrations to the harness, which takes ownership of its source.
 struct Borrowed(&'static EmbeddedMigrations);
 
 impl MigrationSource<Pg> for Borrowed {

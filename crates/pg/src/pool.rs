@@ -19,20 +19,20 @@ use crate::connection::Opener;
 use crate::gauges::{Counted, Gauges};
 use crate::guard::Gate;
 
-/// What the server ends by itself: statements that run too long, waits for another's lock, and transactions whose
-/// owner fell silent (and with it their locks). An address with `options=-c statement_timeout=…` wins over these.
+/// Server-side limits: of statements, of waits for locks, and of transactions whose client is silent (and with them
+/// their locks). `options=-c statement_timeout=…` in the address has precedence.
 const LIMITS: &str =
     "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s";
-/// Our statements are short, whatever the planner guesses: compiling one to machine code takes half a second each time, and
-/// saves nothing.
+/// Our statements are short, although the planner may estimate otherwise. JIT compilation takes half a second each time
+/// and saves nothing.
 const PLANNING: &str = "-c jit=off";
-/// A plan that is kept is made when a table may still be small, and is still used when it is large.
+/// A cached plan may be made while a table is small, and still be used when it is large.
 const BY_INDEX: &str = "-c enable_seqscan=off";
-/// Waiting for a free connection longer than this is an error of its own: the caller gets 503, not a hang.
+/// Time limit of waiting for a free connection. The caller then gets a 503.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Runs of one transaction, at most.
+/// Maximum number of attempts of a transaction.
 const TRIES: u32 = 4;
-/// After the first collision so long; twice as long after the next.
+/// Delay after the first collision. It doubles after each further one.
 const RETRY_BASE: Duration = Duration::from_millis(20);
 const RETRY_CAP: Duration = Duration::from_millis(200);
 
@@ -41,21 +41,23 @@ const RETRY_CAP: Duration = Duration::from_millis(200);
 pub struct Pool {
     inner: deadpool::Pool<AsyncPgConnection>,
     gauges: Gauges,
-    /// Opens connections beside the pool.
+    /// Opens connections outside the pool.
     pub(crate) opener: Opener,
     pub(crate) gate: Arc<Gate>,
 }
 
-/// A connection on loan from the pool. It is closed when a panic drops it, because its session's state is unknown.
+/// A connection borrowed from the pool. It is closed when a panic drops it, because the state of its session is
+/// unknown.
 pub struct PooledConnection {
-    /// Absent only once it is closed.
+    /// `None` only after it is closed.
     inner: Option<Object<AsyncPgConnection>>,
     _in_use: Counted,
 }
 
-/// An async closure whose future can be named, so that it can be asked to be `Send`; every async closure is one.
+/// An async closure whose future can be named, so that it can be required to be `Send`. Every async closure implements
+/// it.
 pub trait Work<T, R>: FnOnce(T) -> <Self as Work<T, R>>::Future {
-    /// What the closure returns.
+    /// Result of the closure.
     type Future: Future<Output = R>;
 }
 
@@ -68,7 +70,7 @@ where
 }
 
 impl PooledConnection {
-    /// Closes it instead of giving it back.
+    /// Closes the connection instead of returning it.
     pub(crate) fn close(mut self) {
         self.discard();
     }
@@ -118,27 +120,27 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Prepares a pool of at most `size` connections. Nothing is opened yet: a database that is down is an
-    /// error of [`Pool::get`], and heals there.
+    /// Creates a pool of at most `size` connections without opening any. If the database is down, [`Pool::get`] fails
+    /// until it is available.
     ///
     /// # Errors
-    /// When the URL is malformed.
+    /// The URL is malformed.
     pub fn new(url: &SecretString, size: usize, application_name: &str) -> Result<Self, Error> {
         Self::with(PLANNING, url, size, application_name)
     }
 
-    /// The same for a service whose statements are prepared ([`crate::prepared`]) and all find their rows by an index. No
-    /// plan scans a whole table where an index exists, however small the table is.
+    /// As [`Pool::new`], for a service whose statements are prepared ([`crate::prepared`]) and all find their rows by
+    /// an index. No plan scans a whole table where an index exists, however small the table is.
     ///
     /// # Errors
-    /// When the URL is malformed.
+    /// The URL is malformed.
     pub fn by_index(url: &SecretString, size: usize, application_name: &str) -> Result<Self, Error> {
         Self::with(&format!("{PLANNING} {BY_INDEX}"), url, size, application_name)
     }
 
     fn with(planning: &str, url: &SecretString, size: usize, application_name: &str) -> Result<Self, Error> {
         let mut opener = Opener::new(url, application_name)?;
-        // Of two values for one setting the server takes the last.
+        // Of two values for one setting the server uses the last.
         let options = format!("{LIMITS} {planning} {}", opener.config.get_options().unwrap_or_default());
         opener.config.options(options.trim());
         let beside = opener.clone();
@@ -153,7 +155,8 @@ impl Pool {
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
         let pool = deadpool::Pool::builder(manager)
             .max_size(size)
-            // Those used last are used again: the others need no buffer as large as the largest set.
+            // The connections that were used last are reused first. The others then need no buffer as large as the
+            // largest result.
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| Error::Unavailable(error.into()))?;
@@ -165,16 +168,16 @@ impl Pool {
         })
     }
 
-    /// Lends a connection.
+    /// Borrows a connection.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database cannot be reached or all connections stay busy; [`Error::Unfit`] while the
-    /// pool is guarded ([`Pool::guard`]) and the process must not work.
+    /// [`Error::Unavailable`] when the database cannot be reached or all connections remain in use; [`Error::Unfit`]
+    /// while the pool is guarded ([`Pool::guard`]) and the process must not work.
     pub async fn get(&self) -> Result<PooledConnection, Error> {
         self.lend_for(false).await
     }
 
-    /// Lends a connection to claim new work.
+    /// Borrows a connection to claim new work.
     ///
     /// # Errors
     /// As [`Pool::get`]; [`Error::Unfit`] also while a key is missing.
@@ -192,7 +195,7 @@ impl Pool {
         Ok(lent)
     }
 
-    /// Lends a connection even while the process must not work.
+    /// Borrows a connection even while the process must not work.
     pub(crate) async fn lend(&self) -> Result<PooledConnection, Error> {
         let waiting = self.gauges.wait();
         let lent = timeout(WAIT_TIMEOUT, self.inner.get()).await;
@@ -207,15 +210,14 @@ impl Pool {
         }
     }
 
-    /// Runs `work` in one transaction: commits when it returns `Ok`, rolls back otherwise. When it collided with
-    /// another transaction (a deadlock, a serialization failure), it is run again from its beginning, three times at
-    /// most.
+    /// Runs `work` in one transaction: commits when it returns `Ok`, otherwise rolls back. If it collides with another
+    /// transaction (a deadlock, a serialization failure), it is repeated from its beginning, three times at most.
     ///
-    /// Dropped in the middle, the connection is closed and the server rolls back.
+    /// If the future is dropped, the connection is closed and the server rolls back.
     ///
     /// # Errors
-    /// What `work` returned, or what went wrong around it. An error of the commit itself may mean that it
-    /// happened: the work must be safe to do again.
+    /// The error of `work` or of the transaction. An error of the commit itself may mean that it happened: the work
+    /// must be safe to repeat.
     pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
     where
         for<'r> F: AsyncFnOnce(&'r mut AsyncPgConnection) -> Result<R, E>
@@ -258,22 +260,22 @@ impl Pool {
     /// Checks that the database answers and that the process may claim new work on it.
     ///
     /// # Errors
-    /// When it is not; [`Error::Unfit`] when it must not.
+    /// The database does not answer; [`Error::Unfit`] when the process must not claim work.
     pub async fn ping(&self) -> Result<(), Error> {
         let mut connection = self.get_to_claim().await?;
         sql_query("SELECT 1").execute(&mut *connection).await?;
         Ok(())
     }
 
-    /// Connections open and connections idle now.
+    /// Number of open connections and of idle connections.
     pub fn usage(&self) -> (usize, usize) {
         let status = self.inner.status();
         (status.size, status.available)
     }
 }
 
-/// After a transaction collided with another for the `tries`th time: waits a moment (others wait another one) and says
-/// whether to run it again from its beginning.
+/// After the `tries`th collision of a transaction: waits for a random time, and returns whether to repeat it from its
+/// beginning.
 pub async fn may_try_again(tries: u32) -> bool {
     if tries >= TRIES {
         return false;
@@ -284,7 +286,7 @@ pub async fn may_try_again(tries: u32) -> bool {
     true
 }
 
-/// Whether a collision is what the work failed for, however it wrapped it.
+/// Whether the work failed by a collision, inside any wrapping error.
 fn is_collision(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|error| {
         matches!(error.downcast_ref(), Some(Error::Collision(_)))

@@ -39,7 +39,7 @@ impl Replica {
     /// Renews this process's row with the ids of its keys. Deletes rows that were not renewed for a minute.
     ///
     /// # Errors
-    /// The database's.
+    /// The database's error.
     pub(crate) async fn announce(&self, conn: &mut Connection, keyring: &Keyring) -> Result<(), Error> {
         sql_query(
             "WITH silent AS ( \
@@ -60,7 +60,7 @@ impl Replica {
     /// Deletes the row of this process.
     ///
     /// # Errors
-    /// The database's.
+    /// The database's error.
     pub(crate) async fn leave(&self, conn: &mut Connection) -> Result<(), Error> {
         sql_query("DELETE FROM replicas WHERE id = $1").bind::<SqlUuid, _>(self.id).execute(conn).await?;
         Ok(())
@@ -70,7 +70,7 @@ impl Replica {
 /// The running processes that seal with a key other than `key_id`.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn sealing_otherwise(conn: &mut Connection, key_id: &str) -> Result<Vec<Alive>, Error> {
     let alive = sql_query(
         "SELECT name, key_ids FROM replicas \

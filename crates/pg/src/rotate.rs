@@ -1,8 +1,8 @@
-//! Sealing again what was sealed with an older key, while the service works.
+//! Reseals values that were sealed with an older key, while the service works.
 //!
-//! Invariants: a value is replaced only as long as it is the one that was opened, so that whoever writes a newer one
-//! meanwhile wins; what is done is seen from the values themselves, so that this may be interrupted, repeated and run
-//! twice at once.
+//! Invariants: a value is replaced only if it is still the one that was opened, so that a newer value written meanwhile
+//! is kept. Progress is visible in the values themselves, so that a rotation may be interrupted, repeated and run twice
+//! at once.
 
 use std::io::{self, Write};
 
@@ -16,12 +16,12 @@ use crate::replicas::Alive;
 use crate::sealed::{Keyring, Place, SealError};
 use crate::{Error, Pool, Unfit, keys, replicas};
 
-/// Values in one statement: few enough that their rows are locked for a moment only.
+/// Values per statement: few enough that their rows are locked only briefly.
 const BATCH: usize = 200;
-/// Looks at everything so often at most: writers that still seal with an older key are not waited for.
+/// Maximum number of passes: a writer that still seals with an older key would otherwise prevent the end.
 const PASSES: usize = 5;
 
-/// A table's sealed columns. Its rows are known by a column `id`, a UUID.
+/// A table's sealed columns. Its primary key is a column `id`, a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedTable {
     /// The table.
@@ -31,30 +31,30 @@ pub struct SealedTable {
 }
 
 impl SealedTable {
-    /// Where the value of a column stands in one row.
+    /// Place of a column's value in one row.
     pub const fn place(&self, column: &'static str, row: Uuid) -> Place {
         Place { table: self.table, column, row }
     }
 }
 
-/// Why not everything is sealed with the first key.
+/// The reason why not all values are sealed with the first key.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
-    /// The database.
+    /// An error of the database.
     #[error(transparent)]
     Database(#[from] Error),
-    /// Values that cannot be opened were left as they are; the log names them.
+    /// Values that cannot be opened were left unchanged. The log names them.
     #[error("{count} values cannot be opened and were left as they are; the last: {last}")]
     Unopened {
-        /// How many.
+        /// Number of these values.
         count: usize,
-        /// Why the last could not.
+        /// Error of the last one.
         last: SealError,
     },
-    /// Nobody reads what is printed.
+    /// Standard output is closed.
     #[error("cannot print")]
     Print(#[from] io::Error),
-    /// Somebody goes on sealing with another key.
+    /// A process still seals with another key.
     #[error("values are still being sealed with other keys than {0:?}: give it to every process first")]
     StillWritten(String),
     /// Running processes lack the new key and could not open values sealed with it.
@@ -70,12 +70,12 @@ pub enum RotateError {
     },
 }
 
-/// One look at everything.
+/// Result of one pass over all values.
 #[derive(Default)]
 struct Pass {
-    /// Values not sealed with the first key.
+    /// Number of values not sealed with the first key.
     found: usize,
-    /// Of them, those that are now.
+    /// Number of those that were resealed.
     changed: usize,
     unopened: usize,
     last_trouble: Option<SealError>,
@@ -89,12 +89,13 @@ struct Sealed {
     value: Vec<u8>,
 }
 
-/// Seals everything in these tables with the keyring's first key and returns how many values were sealed anew.
+/// Reseals the values of these tables with the keyring's first key, and returns how many were resealed.
 ///
-/// What another process seals with an older key afterwards is not seen: all of them must have the new key first.
+/// Values that another process seals with an older key afterwards are not detected: all processes must have the new key
+/// first.
 ///
 /// # Errors
-/// When the database fails, a value does not open, or others go on sealing with an older key.
+/// The database fails, a value cannot be opened, or other processes still seal with an older key.
 pub async fn rotate(pool: &Pool, keyring: &Keyring, tables: &[SealedTable]) -> Result<usize, RotateError> {
     let mut resealed = 0;
     for _ in 0..PASSES {
@@ -108,7 +109,7 @@ pub async fn rotate(pool: &Pool, keyring: &Keyring, tables: &[SealedTable]) -> R
         if let Some(last) = pass.last_trouble {
             return Err(RotateError::Unopened { count: pass.unopened, last });
         }
-        // Only a look that finds nothing proves that nothing is left.
+        // Only a pass that finds nothing proves that nothing is left.
         if pass.found == 0 {
             return Ok(resealed);
         }
@@ -116,14 +117,14 @@ pub async fn rotate(pool: &Pool, keyring: &Keyring, tables: &[SealedTable]) -> R
     Err(RotateError::StillWritten(keyring.sealing_key().to_owned()))
 }
 
-/// Seal all secrets in the database with the first of ENCRYPTION_KEYS; may run while the service does
-// The command line's help, hence no full stop.
+/// Reseal all secrets in the database with the first of ENCRYPTION_KEYS; the service may run meanwhile
+// Shown as help, hence no full stop.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct RotateKeys {}
 
 impl RotateKeys {
-    /// The command `rotate-keys` of a service: runs [`rotate`] over a connection of its own if every running process has the
-    /// first key. Prints the result to standard output, and the processes that still seal with another key to standard
+    /// The command `rotate-keys` of a service: if every running process has the first key, runs [`rotate`] over its own
+    /// connection. Prints the result to standard output, and the processes that still seal with another key to standard
     /// error. Afterwards keys that no process seals with can be removed.
     ///
     /// # Errors
@@ -153,7 +154,7 @@ impl RotateKeys {
             let replicas = shown(others.iter().collect());
             writeln!(
                 io::stderr(),
-                "these replicas still seal with another key: {replicas}; put {key:?} in front and run this again"
+                "these replicas still seal with another key: {replicas}; set {key:?} as their first key and run this again"
             )?;
         }
         Ok(writeln!(io::stdout(), "all rows under key {key:?}: {resealed} values sealed anew")?)
@@ -181,7 +182,7 @@ async fn rotate_column(
         "SELECT id, {column} AS value FROM {name} \
          WHERE id > $1 AND substring({column} FROM 1 FOR $2::int) <> $3 ORDER BY id LIMIT $4"
     );
-    // Locked in the order of ids: two who do this at once wait for each other and never in a circle.
+    // Locked in the order of ids, so that two concurrent rotations cannot deadlock.
     let update = format!(
         "WITH fresh AS (SELECT * FROM unnest($1, $2, $3) AS u (id, old, new)), \
          held AS (SELECT t.id, f.new FROM {name} t JOIN fresh f ON f.id = t.id AND f.old = t.{column} \
@@ -211,7 +212,7 @@ async fn rotate_column(
                     new.push(sealed);
                 }
                 Err(error) => {
-                    tracing::error!(table = name, column, row = %id, %error, "a sealed value does not open");
+                    tracing::error!(table = name, column, row = %id, %error, "sealed value cannot be opened");
                     pass.unopened += 1;
                     pass.last_trouble = Some(error);
                 }

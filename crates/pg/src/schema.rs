@@ -1,4 +1,4 @@
-//! The schema that a program was compiled for, and the parts that a database lacks.
+//! The schema that a program was compiled for, and its missing parts in a database.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub struct Schema {
     columns: &'static str,
 }
 
-/// The parts of a [`Schema`] that a database lacks.
+/// The parts of a [`Schema`] that are missing in a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchemaGap {
     /// Versions of the migrations that were not applied, oldest first.
@@ -57,7 +57,7 @@ impl fmt::Display for SchemaGap {
 }
 
 impl SchemaGap {
-    /// True when nothing is missing. A newer schema with every column has no gap.
+    /// Whether nothing is missing. A newer schema with every column has no gap.
     pub const fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.missing.is_empty()
     }
@@ -79,7 +79,7 @@ impl Schema {
         if gap.is_empty() { Ok(()) } else { Err(MigrateError::Columns(gap)) }
     }
 
-    /// The parts that the database lacks.
+    /// The parts that are missing in the database.
     ///
     /// # Errors
     /// The database does not answer.

@@ -1,8 +1,8 @@
-//! Columns sealed at rest: XChaCha20-Poly1305, bound to the place they stand in.
+//! Values sealed at rest: XChaCha20-Poly1305, bound to their place.
 //!
 //! A sealed value is `version (1 byte) · length of the key id (1) · key id · nonce (24) · ciphertext and tag`. Its
-//! associated data is table, column and row, so that a value copied into another row does not open. The key id
-//! in front lets old values open while new ones are sealed with a newer key.
+//! associated data is table, column and row, so that a value copied into another row cannot be opened. The leading key
+//! id allows old values to be opened while new ones are sealed with a newer key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +20,7 @@ const NONCE_BYTES: usize = 24;
 /// The length of a key id must fit its one byte.
 const MAX_KEY_ID_BYTES: usize = 255;
 
-/// The keys that seal and open. Cheap to clone.
+/// The keys that seal and open values. Cheap to clone.
 #[derive(Clone)]
 pub struct Keyring(Arc<Keys>);
 
@@ -30,21 +30,21 @@ struct Keys {
     ciphers: HashMap<String, XChaCha20Poly1305>,
 }
 
-/// Where a sealed value stands.
+/// The place of a sealed value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// The table.
+    /// Name of the table.
     pub table: &'static str,
-    /// The column.
+    /// Name of the column.
     pub column: &'static str,
-    /// The row's id.
+    /// Id of the row.
     pub row: Uuid,
 }
 
-/// Why a value cannot be sealed or opened. Never says anything about the value.
+/// The reason why a value cannot be sealed or opened. It contains nothing of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// A keyring needs a first key.
+    /// The keyring is empty.
     #[error("no encryption key is configured")]
     NoKey,
     /// Two keys with one id, or an id that is empty or too long.
@@ -53,15 +53,15 @@ pub enum SealError {
     /// Not a sealed value.
     #[error("the sealed value is damaged")]
     Damaged,
-    /// Sealed with a key that is not configured any more.
+    /// The key of the value is not configured.
     #[error("encryption key {0:?} is not configured")]
     UnknownKey(String),
-    /// The key is there, but the value was changed, or belongs to another place.
+    /// The value was changed, or belongs to another place.
     #[error("the sealed value of {table}.{column} does not open: damaged, or moved from another row")]
     DoesNotOpen {
-        /// The table.
+        /// Name of the table.
         table: &'static str,
-        /// The column.
+        /// Name of the column.
         column: &'static str,
     },
     /// The value is too large to seal.
@@ -82,10 +82,10 @@ impl Place {
 }
 
 impl Keyring {
-    /// Takes keys by id; the first seals, all open.
+    /// A keyring of these keys by id. The first one seals, all of them open.
     ///
     /// # Errors
-    /// When there is none, or an id is empty, over 255 bytes long or given twice.
+    /// There is no key, or an id is empty, over 255 bytes long or given twice.
     pub fn new(keys: impl IntoIterator<Item = (String, Zeroizing<[u8; 32]>)>) -> Result<Self, SealError> {
         let mut ids = Vec::new();
         let mut ciphers = HashMap::new();
@@ -109,7 +109,7 @@ impl Keyring {
         &self.0.ids
     }
 
-    /// The first bytes of every value sealed with the sealing key.
+    /// The first bytes of every value that the sealing key sealed.
     pub(crate) fn sealed_prefix(&self) -> Vec<u8> {
         prefix(self.sealing_key())
     }
@@ -117,7 +117,7 @@ impl Keyring {
     /// Seals a value for one place.
     ///
     /// # Errors
-    /// Practically never: when the value is larger than the cipher takes (256 GiB).
+    /// The value exceeds the cipher's limit of 256 GiB.
     pub fn seal(&self, place: &Place, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         self.seal_with(self.sealing_key(), place, plaintext)
     }
@@ -125,7 +125,7 @@ impl Keyring {
     /// Seals a value with one of the keys.
     ///
     /// # Errors
-    /// As [`Keyring::seal`], and when there is no key of this id.
+    /// As [`Keyring::seal`], or there is no key of this id.
     pub(crate) fn seal_with(&self, id: &str, place: &Place, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         let cipher = self.0.ciphers.get(id).ok_or(SealError::NoKey)?;
         let mut nonce = [0; NONCE_BYTES];
@@ -139,7 +139,7 @@ impl Keyring {
     /// Opens a value sealed for the same place.
     ///
     /// # Errors
-    /// When the value is damaged, was sealed for another place, or its key is not configured.
+    /// The value is damaged, was sealed for another place, or its key is not configured.
     pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (id, nonce, ciphertext) = parts(sealed).ok_or(SealError::Damaged)?;
         let cipher = self.0.ciphers.get(id).ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
@@ -153,7 +153,7 @@ impl Keyring {
     /// Opens a value that is text.
     ///
     /// # Errors
-    /// As [`Keyring::open`], and when it is not UTF-8.
+    /// As [`Keyring::open`], or it is not UTF-8.
     pub fn open_text(&self, place: &Place, sealed: &[u8]) -> Result<SecretString, SealError> {
         let plaintext = self.open(place, sealed)?;
         str::from_utf8(&plaintext).map(SecretString::from).map_err(|_not_utf8| SealError::Damaged)
@@ -161,7 +161,7 @@ impl Keyring {
 }
 
 fn prefix(id: &str) -> Vec<u8> {
-    // `Keyring::new` refuses longer ids.
+    // `Keyring::new` rejects longer ids.
     let length = u8::try_from(id.len()).unwrap_or(u8::MAX);
     [&[VERSION, length], id.as_bytes()].concat()
 }

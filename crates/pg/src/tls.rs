@@ -1,8 +1,8 @@
-//! TLS to Postgres, asked for in the URL as libpq does: `sslmode` and `sslrootcert`.
+//! TLS to Postgres, with the URL options of libpq: `sslmode` and `sslrootcert`.
 //!
-//! `disable` · `prefer` (the default) and `require` encrypt but believe any certificate · `verify-ca` wants one that
-//! leads to a known root, `verify-full` one that also names the host. Roots are those of `sslrootcert` (a PEM file),
-//! else the system's; with `sslrootcert`, `require` means `verify-ca`.
+//! `disable`: no TLS. `prefer` (the default) and `require`: encrypted, with any certificate. `verify-ca`: the
+//! certificate must lead to a known root. `verify-full`: it must also name the host. The roots are those of
+//! `sslrootcert` (a PEM file), otherwise the system's. With `sslrootcert`, `require` means `verify-ca`.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use url::form_urlencoded;
 
 use crate::Error;
 
-/// What the URL asks for.
+/// The TLS options of a URL.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) mode: SslMode,
@@ -29,21 +29,21 @@ pub(crate) struct Wanted {
     roots: Option<String>,
 }
 
-/// How far a certificate is believed.
+/// How a certificate is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Check {
-    /// Any is.
+    /// Not at all.
     Nothing,
-    /// One that leads to a known root.
+    /// It must lead to a known root.
     Chain,
-    /// One that also names the host.
+    /// It must also name the host.
     ChainAndName,
 }
 
-/// Takes what concerns TLS out of the URL: the driver knows but a part of it.
+/// Removes the TLS options from the URL: the driver supports only some of them.
 ///
 /// # Errors
-/// `sslmode` is none of libpq's.
+/// `sslmode` is not one of libpq's values.
 pub(crate) fn split(url: &str) -> Result<(String, Wanted), Error> {
     let (place, query) = url.split_once('?').unwrap_or((url, ""));
     let (mut mode, mut roots, mut rest) = (String::from("prefer"), None, Vec::new());
@@ -67,7 +67,7 @@ pub(crate) fn split(url: &str) -> Result<(String, Wanted), Error> {
 }
 
 impl Wanted {
-    /// What makes connections so.
+    /// Creates the TLS connector.
     ///
     /// # Errors
     /// The roots cannot be read.
@@ -98,7 +98,7 @@ impl Wanted {
     fn roots(&self) -> Result<RootCertStore, Error> {
         let mut store = RootCertStore::empty();
         let Some(file) = &self.roots else {
-            // One root that cannot be read must not cost us the others.
+            // One unreadable root must not invalidate the others.
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             return Ok(store);
         };
@@ -113,7 +113,7 @@ impl Wanted {
     }
 }
 
-/// Believes certificates of any name and, without an inner verifier, of any kind.
+/// Accepts certificates of any name and, without an inner verifier, of any kind.
 #[derive(Debug)]
 struct Lenient {
     inner: Option<Arc<WebPkiServerVerifier>>,
@@ -131,7 +131,7 @@ impl ServerCertVerifier for Lenient {
     ) -> Result<ServerCertVerified, RustlsError> {
         let Some(inner) = &self.inner else { return Ok(ServerCertVerified::assertion()) };
         match inner.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
-            // The name is looked at last: the chain was found good.
+            // The name is verified last: the chain is valid.
             Err(RustlsError::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

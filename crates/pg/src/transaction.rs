@@ -1,4 +1,4 @@
-//! A transaction that is handed around, for work that [`Pool::transaction`] cannot take as one closure.
+//! A transaction as a value, for work that cannot be one closure of [`Pool::transaction`].
 
 use std::ops::{Deref, DerefMut};
 
@@ -9,8 +9,8 @@ use crate::{Error, Pool, PooledConnection};
 
 type Manager = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
-/// A connection inside a transaction. Dropping it before the transaction's end, also in a panic, closes the connection: the
-/// server rolls back and releases the locks at once.
+/// A connection inside a transaction. If it is dropped before the transaction's end, also by a panic, the connection is
+/// closed: the server rolls back and releases the locks at once.
 #[derive(Debug)]
 #[must_use = "a transaction that is not committed is rolled back"]
 pub struct Transaction(Option<PooledConnection>);
@@ -39,11 +39,11 @@ impl Drop for Transaction {
     }
 }
 
-/// Runs `work` in a savepoint of the caller's transaction. An error takes back what `work` wrote, and the transaction may go
-/// on.
+/// Runs `work` in a savepoint of the caller's transaction. An error rolls back the effects of `work`, and the
+/// transaction may continue.
 ///
 /// # Errors
-/// What `work` returned, or the database's.
+/// The error of `work`, or the database's.
 pub async fn savepoint<R, F>(conn: &mut AsyncPgConnection, work: F) -> Result<R, Error>
 where
     for<'r> F: AsyncFnOnce(&'r mut AsyncPgConnection) -> Result<R, Error>
@@ -68,7 +68,7 @@ impl Pool {
     /// Begins a transaction.
     ///
     /// # Errors
-    /// When the database cannot be reached.
+    /// The database cannot be reached.
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let mut transaction = Transaction(Some(self.get().await?));
         Manager::begin_transaction(&mut *transaction).await?;
@@ -77,10 +77,10 @@ impl Pool {
 }
 
 impl Transaction {
-    /// Makes everything that was written last.
+    /// Commits all effects.
     ///
     /// # Errors
-    /// When the database refuses, or is lost: then the commit may have happened all the same.
+    /// The database rejects the commit, or the connection breaks: then the commit may have happened.
     pub async fn commit(mut self) -> Result<(), Error> {
         failpoint::hit("pg.before_commit");
         Manager::commit_transaction(&mut *self).await?;
@@ -89,11 +89,11 @@ impl Transaction {
         Ok(())
     }
 
-    /// Takes everything back and keeps the connection for others.
+    /// Rolls back, and returns the connection to the pool.
     pub async fn rollback(mut self) {
         match Manager::rollback_transaction(&mut *self).await {
             Ok(()) => drop(self.0.take()),
-            Err(rollback) => tracing::debug!(%rollback, "rolling back failed; the connection is closed"),
+            Err(rollback) => tracing::debug!(%rollback, "rollback failed; the connection is closed"),
         }
     }
 }
