@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Alert, Severity, Text};
 use crate::store::causes;
 
-/// Time between two checks for corrupt rows.
+/// Interval between checks for corrupt rows.
 const POLL: Duration = Duration::from_secs(1);
-/// Time between two checks for alerts to clear.
+/// Interval between checks for alerts to clear.
 const CLEAR_PERIOD: Duration = Duration::from_hours(1);
 /// An alert is cleared when its row was not read as corrupt for this long.
 const CLEAR_AFTER: Duration = Duration::from_hours(24);
@@ -42,15 +42,15 @@ impl Alert for CorruptRow {
             ),
             Language::En => (
                 format!("Unreadable database row: {self}"),
-                "Work on this row has stopped. Repair the value and redrive dead-lettered messages.",
+                "Work on this row has stopped. Repair the value and requeue dead-lettered messages.",
             ),
         };
         Text { title, body: body.to_owned() }
     }
 }
 
-/// Raises a critical alert for each corrupt row that this process reads, until `stop`. Every process of a service runs it,
-/// whatever its roles. It uses a connection only when there is something to raise.
+/// Raises a critical alert for each corrupt row that this process reads, until `stop`. Every process of a service runs
+/// it, in every role. It uses a connection only when there is an alert to raise.
 pub async fn report_corrupt_rows(pool: pg::Pool, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let rows = pg::take_corrupt_rows();
@@ -62,8 +62,8 @@ pub async fn report_corrupt_rows(pool: pg::Pool, stop: CancellationToken) {
     }
 }
 
-/// Clears the alerts of rows that no process has read as corrupt for a day: now and then every hour, until `stop`. Processes
-/// with workers run it.
+/// Clears the alerts of rows that no process has read as corrupt for a day: now and then every hour, until `stop`.
+/// Processes with the role `worker` run it.
 pub async fn clear_corrupt_rows(pool: pg::Pool, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let pause = match panic_as_error(clear(&pool)).await {

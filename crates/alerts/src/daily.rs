@@ -1,4 +1,4 @@
-//! A word once a day.
+//! A daily summary.
 
 use domain::{Language, TimeZone};
 use time::{Date, OffsetDateTime, Time};
@@ -6,23 +6,23 @@ use time::{Date, OffsetDateTime, Time};
 use crate::model::Text;
 use crate::store::causes;
 
-/// A summary that is told once a day, whatever the number of processes that try to.
+/// A summary that is sent once a day, however many processes try to.
 #[derive(Debug, Clone)]
 pub struct Daily {
-    /// Which summary it is: `stock_sync`.
+    /// Name of the summary: `stock_sync`.
     pub key: &'static str,
-    /// The time of day it is told at.
+    /// The time of day at which it is sent.
     pub at: Time,
-    /// By the clock of this zone.
+    /// The time zone of `at`.
     pub zone: TimeZone,
 }
 
 impl Daily {
-    /// The day whose summary is to be told `now`: its time has come and nobody has told it. A process that was down
-    /// at that time tells it later the same day.
+    /// The day whose summary is due `now`: its time has come, and no process has sent it. A process that was down at
+    /// that time sends it later on the same day.
     ///
     /// # Errors
-    /// The database's.
+    /// The database's error.
     pub async fn due(
         &self,
         conn: &mut pg::Connection,
@@ -35,10 +35,10 @@ impl Daily {
         Ok(Some(local.date()))
     }
 
-    /// Tells a day's summary, in the caller's transaction; false when somebody was faster.
+    /// Creates the notice of a day's summary, in the caller's transaction. False when another process was faster.
     ///
     /// # Errors
-    /// The database's; the transaction is then lost as a whole.
+    /// The database's error. The transaction is then lost as a whole.
     pub async fn tell(
         &self,
         conn: &mut pg::Connection,

@@ -1,14 +1,14 @@
-//! Notices to people: in Telegram, and in the log.
+//! Alerts to people, by Telegram and in the log.
 //!
-//! An alert is raised in the transaction of what it speaks of, once for each cause: while it is open, raising it
-//! again only counts. When its cause has gone it is cleared, and those who were told are told that too. A
-//! [`Sender`] in any number of processes writes each notice to the log and to every chat; what cannot be
-//! sent waits, for as long as it takes.
+//! An alert is raised in the transaction of its cause, once per cause: raising an open alert again only increases its
+//! count. When the cause is gone the alert is cleared, and everyone who got the alert gets a notice of that. Any number
+//! of processes run a [`Sender`], which writes each notice to the log and to every chat. Notices that cannot be sent
+//! wait without a time limit.
 //!
-//! When something is due to be sent, and when a sender has lost a chat, is decided by the database's clock. The moments
-//! services raise and clear at are theirs, for people to read.
+//! The database's clock decides when a notice is due, and when a sender has lost a chat. The times at which services
+//! raise and clear alerts are their own, for people to read.
 //!
-//! Texts are made when an alert is raised, in every language: a sender need not know the kinds there are.
+//! The texts are created when an alert is raised, in every language, so that a sender needs no knowledge of its kind.
 
 mod corrupt_rows;
 mod daily;
@@ -26,5 +26,5 @@ pub use store::causes::{clear, raise};
 pub use store::upkeep::RETENTION;
 pub use telegram::Telegram;
 
-/// The migration that makes the tables; a service includes it as it is.
+/// The migration that creates the tables. Services include it unchanged.
 pub const ALERTS_SQL: &str = include_str!("../sql/alerts.sql");

@@ -1,32 +1,31 @@
-//! Notices as people read them in Telegram: HTML of the Bot API, short enough to be one message.
+//! Formats notices for Telegram: HTML of the Bot API, short enough for one message.
 
 use domain::{Language, TimeZone};
 use time::OffsetDateTime;
 
 use crate::model::{Notice, Stage};
 
-/// Telegram's limit of a message's text, in UTF-16 units. It counts without markup; we count with it.
+/// Telegram's limit of a message's text in UTF-16 units. Telegram does not count the markup; this crate does.
 const LIMIT: usize = 4096;
-/// Telegram formats the first hundred entities of a message; a notice has two.
+/// Telegram formats the first hundred entities of a message. A notice has two.
 const MOST_NOTICES: usize = 50;
-/// A title is a line, not a story.
+/// Maximum length of a title.
 const TITLE_LIMIT: usize = 300;
 const BETWEEN: &str = "\n\n";
 
-/// How notices are put into words.
+/// Formats notices.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// Who tells them.
+    /// Name of the service.
     pub(crate) service: &'static str,
-    /// In which language.
+    /// Language of the texts.
     pub(crate) language: Language,
-    /// Whose clock the times are of.
+    /// Time zone of the times in texts.
     pub(crate) zone: TimeZone,
 }
 
 impl Writer {
-    /// One message of as many of the first notices as fit into it, and how many those are: at least one, if there is
-    /// one.
+    /// One message with as many of the first notices as fit, and their number: at least one, unless there are none.
     pub(crate) fn message(&self, notices: &[Notice]) -> (String, usize) {
         let (mut message, mut length, mut count) = (String::new(), 0, 0);
         for notice in notices.iter().take(MOST_NOTICES) {
@@ -43,7 +42,7 @@ impl Writer {
         (message, count)
     }
 
-    /// One notice, cut where it would not fit.
+    /// One notice, cut to the limit.
     fn one(&self, notice: &Notice) -> String {
         let mark = match notice.stage {
             Stage::Cleared => "✅",
@@ -55,7 +54,7 @@ impl Writer {
         let title = escaped(&notice.text.title, TITLE_LIMIT);
         let head = format!("{mark} {word}<b>{title}</b>");
         let foot = format!("\n<i>{}</i>", self.foot(notice));
-        // What was wrong needs no explanation once it is gone.
+        // A cleared alert needs no explanation.
         if notice.text.body.is_empty() || notice.stage == Stage::Cleared {
             return head + &foot;
         }
@@ -63,7 +62,7 @@ impl Writer {
         format!("{head}\n{}{foot}", escaped(&notice.text.body, room))
     }
 
-    /// Who says it, when it began, and how often it was noticed.
+    /// The service, the period, and how often the alert was raised.
     fn foot(&self, notice: &Notice) -> String {
         let mut foot = format!("{} · {}", self.service, self.moment(notice.raised_at));
         if let (Stage::Cleared, Some(end)) = (notice.stage, notice.cleared_at) {
@@ -90,11 +89,10 @@ impl Writer {
     }
 }
 
-/// The text with what HTML gives a meaning to written out, at most `room` UTF-16 units of it; never half an entity,
-/// never half a character.
+/// Escapes HTML and returns at most `room` UTF-16 units, without cutting an entity or a character.
 fn escaped(text: &str, room: usize) -> String {
     let (mut out, mut used) = (String::new(), 0);
-    // Where to cut if not all fits: behind what leaves room for the mark.
+    // Where to cut if the text does not fit: the last position that leaves room for the mark.
     let mut cut = 0;
     for letter in text.chars() {
         let mut own = [0; 4];
@@ -187,7 +185,7 @@ mod tests {
     #[test]
     fn a_message_is_never_longer_than_telegram_takes() {
         let writer = writer(Language::En);
-        // Two bytes each, one unit; four bytes each, two units; one byte that becomes five units.
+        // Two bytes each, one unit; four bytes each, two units; one byte that is escaped to five units.
         for letters in ["ж", "🛒", "&", "a🛒&"] {
             let long = notice(Stage::Raised, &letters.repeat(5000), &letters.repeat(5000));
             let (message, count) = writer.message(std::slice::from_ref(&long));

@@ -1,36 +1,36 @@
-//! What an alert is.
+//! Alerts, their severity and their notices.
 
 use domain::Language;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Something people are to be told of. A service has an enum of all it tells.
+/// A condition that people must know of. Each service has an enum of its alerts.
 pub trait Alert {
     /// Its kind, in snake case: `account_needs_reauthorization`.
     fn kind(&self) -> &'static str;
 
-    /// What it is about, as narrow as people can act on it: `account_needs_reauthorization/<account>`. One alert is
-    /// open for each cause, and [`crate::clear`] names it by this.
+    /// The cause, as specific as people can act on it: `account_needs_reauthorization/<account>`. Each cause has at
+    /// most one open alert, and [`crate::clear`] identifies it by the cause.
     fn cause(&self) -> String;
 
-    /// How bad it is.
+    /// How urgent it is.
     fn severity(&self) -> Severity;
 
-    /// What people read. Must not hold secrets: it is stored, logged and sent to Telegram.
+    /// The texts. They must not contain secrets: they are stored, logged and sent to Telegram.
     fn text(&self, language: Language) -> Text;
 }
 
-/// How bad it is.
+/// Urgency of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// Can wait until the morning.
+    /// Can wait until quiet hours end.
     Warning,
-    /// Wakes people.
+    /// Is sent during quiet hours too.
     Critical,
 }
 
 impl Severity {
-    /// The word in the table.
+    /// The value in the table.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Warning => "warning",
@@ -39,29 +39,29 @@ impl Severity {
     }
 }
 
-/// What people read, in one language; plain text, of any length.
+/// The text in one language: plain text of any length.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Text {
     /// One line.
     pub title: String,
-    /// More, if there is more to say: may be empty.
+    /// Further lines; may be empty.
     pub body: String,
 }
 
-/// What is being said about an alert.
+/// The kind of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// It is there.
+    /// The alert was raised.
     Raised,
-    /// It is worse than it was.
+    /// The alert became critical.
     Escalated,
-    /// It is gone.
+    /// The alert was cleared.
     Cleared,
-    /// Nothing is wrong: a summary.
+    /// No alert: a summary.
     Told,
 }
 
-/// One thing to be said about one alert.
+/// A notice of an alert.
 #[derive(Debug, Clone)]
 pub(crate) struct Notice {
     pub(crate) id: i64,
@@ -69,10 +69,10 @@ pub(crate) struct Notice {
     pub(crate) cause: String,
     pub(crate) stage: Stage,
     pub(crate) is_critical: bool,
-    /// Not in one message with others.
+    /// Sent in a message of its own.
     pub(crate) is_alone: bool,
     pub(crate) text: Text,
-    /// Raised so often.
+    /// How often the alert was raised.
     pub(crate) times: i64,
     pub(crate) raised_at: OffsetDateTime,
     pub(crate) cleared_at: Option<OffsetDateTime>,

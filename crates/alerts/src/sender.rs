@@ -1,4 +1,4 @@
-//! Sends what is to be said, for as long as it takes.
+//! Sends notices, and retries without a time limit.
 
 use std::time::{Duration, Instant};
 
@@ -13,37 +13,37 @@ use crate::store::claims::{self, Claim, Ending};
 use crate::store::{notices, upkeep};
 use crate::telegram::{Answer, Client, TIMEOUT, Telegram};
 
-/// How often something to say is looked for.
+/// Poll interval of new notices.
 const POLL: Duration = Duration::from_millis(500);
-/// A chat whose sender was silent for so long is another's.
+/// A chat whose sender is silent for this time is claimed by another.
 const LEASE: Duration = Duration::from_mins(1);
-/// How long writing down what was sent is tried, before another sends it again.
+/// How long recording the outcome of a message is retried, before another sender repeats the message.
 const RECORDING: Duration = Duration::from_secs(30);
 const _: () = assert!(LEASE.as_secs() >= 2 * TIMEOUT.as_secs() + RECORDING.as_secs() + 10);
-/// Telegram's limits (core.telegram.org/bots/faq): a message a second to a person, twenty a minute to a group. With
-/// the number of chats there may be, the limit of thirty a second to all is kept too.
+/// Telegram's limits (core.telegram.org/bots/faq): a message a second to a person, twenty a minute to a group. With the
+/// maximum number of chats, the limit of thirty a second in total is kept too.
 const BETWEEN_TO_PERSON: Duration = Duration::from_secs(1);
 const BETWEEN_TO_GROUP: Duration = Duration::from_secs(3);
-/// Waiting while Telegram is away.
+/// Maximum delay while Telegram is unavailable.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
-/// How often a chat that refuses is tried: whoever lets the bot in again gets what has waited.
+/// Retry interval of a chat that rejects messages. After the bot is admitted again, the chat gets the waiting notices.
 const REFUSED_WAIT: Duration = Duration::from_hours(1);
-/// How often the figures are counted.
+/// Interval between measurements.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
 
-/// Whom to tell, and how.
+/// Recipients and format of notices.
 #[derive(Debug)]
 pub struct Settings {
-    /// Who tells: the service's name, below every message.
+    /// Name of the service, shown in every message.
     pub service: &'static str,
-    /// Where to; without it alerts stand in the log only.
+    /// The recipients. Without them alerts are only logged.
     pub telegram: Option<Telegram>,
     /// The language of the texts.
     pub language: Language,
-    /// When warnings wait.
+    /// Period in which warnings wait.
     pub quiet_hours: Option<QuietHours>,
-    /// The zone of quiet hours and of times in texts.
+    /// The time zone of quiet hours and of times in texts.
     pub time_zone: TimeZone,
 }
 
@@ -55,7 +55,7 @@ pub struct Sender {
     quiet_hours: Option<QuietHours>,
 }
 
-/// One message on its way to a claimed chat.
+/// One message for a claimed chat.
 struct Message {
     claim: Claim,
     notices: Vec<i64>,
@@ -63,10 +63,10 @@ struct Message {
 }
 
 impl Sender {
-    /// A sender of what the schema's alerts have to say.
+    /// A sender of the alerts of this schema.
     ///
     /// # Errors
-    /// When there can be no HTTP client.
+    /// The HTTP client cannot be created.
     pub fn new(pool: pg::Pool, settings: Settings) -> Result<Self, egress::Error> {
         let Settings { service, telegram, language, quiet_hours, time_zone } = settings;
         let writer = Writer { service, language, zone: time_zone };
@@ -74,8 +74,8 @@ impl Sender {
         Ok(Self { pool, client, writer, quiet_hours })
     }
 
-    /// Works until `stop`. A stop is heard between messages: what was sent and not yet written down would be sent
-    /// again.
+    /// Sends until `stop`. It checks for a stop between messages, because a message whose outcome is not recorded would
+    /// be sent again.
     pub async fn run(self, stop: CancellationToken) {
         let (mut failures, mut gauged) = (0, None::<Instant>);
         while !stop.is_cancelled() {
@@ -92,7 +92,7 @@ impl Sender {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures += 1;
-                    tracing::warn!(error = %Chain(&error), "sending alerts was interrupted; they wait");
+                    tracing::warn!(error = %Chain(&error), "sending alerts failed; will retry");
                 }
             }
             let pause = backoff::exponential(POLL, failures.max(1), Duration::from_secs(15));
@@ -107,8 +107,8 @@ impl Sender {
         self.client.as_ref().map_or(&[], Client::chats)
     }
 
-    /// Writes new notices to the log, and puts them on their way to the chats there are. A process that dies before
-    /// the commit leaves a line that another writes again.
+    /// Writes new notices to the log, and adds a delivery for each chat. If a process dies before the commit, another
+    /// one logs the notices again.
     async fn address(&self) -> Result<(), pg::Error> {
         if !notices::is_any_unaddressed(&mut *self.pool.get().await?).await? {
             return Ok(());
@@ -123,7 +123,7 @@ impl Sender {
             .await
     }
 
-    /// Sends one message to each chat that something waits for.
+    /// Sends one message to each chat with waiting deliveries.
     async fn deliver(&self) -> Result<(), pg::Error> {
         let Some(client) = &self.client else { return Ok(()) };
         let messages = self.claim(client.chats()).await?;
@@ -135,7 +135,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Claims chats, and writes down what is about to be sent to each.
+    /// Claims chats, and records the deliveries that are about to be sent.
     async fn claim(&self, chats: &[i64]) -> Result<Vec<Message>, pg::Error> {
         self.pool
             .transaction(async |conn| {
@@ -164,7 +164,7 @@ impl Sender {
             .await
     }
 
-    /// Writes down what came of a message, trying for as long as the chat is ours.
+    /// Records the outcome of a message. It retries as long as the claim lasts.
     async fn record(&self, message: &Message, answer: Answer) {
         let Message { claim, notices, .. } = message;
         tell_of_trouble(message, &answer);
@@ -180,11 +180,11 @@ impl Sender {
             match recorded.await {
                 Ok(()) => return,
                 Err(error) if Instant::now() < deadline => {
-                    tracing::warn!(error = %Chain(&error), outcome, "what came of an alert waits to be written down");
+                    tracing::warn!(error = %Chain(&error), outcome, "outcome of an alert could not be recorded; will retry");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
                 Err(error) => {
-                    tracing::error!(error = %Chain(&error), outcome, "what came of an alert was not written down");
+                    tracing::error!(error = %Chain(&error), outcome, "outcome of an alert was not recorded");
                     return;
                 }
             }
@@ -195,7 +195,7 @@ impl Sender {
         let mut conn = self.pool.get().await?;
         let now = pg::now(&mut conn).await?;
         let standing = upkeep::standing(&mut conn, self.chats(), now).await?;
-        // Counters are there before they count.
+        // The metric exists from the start, so that zero is reported.
         metrics::counter!("alert_deliveries_total", "channel" => "log", "outcome" => "sent").increment(0);
         metrics::gauge!("alerts_oldest_undelivered_age_seconds").set(standing.oldest_age);
         metrics::gauge!("alerts_open", "severity" => "warning").set(standing.warnings);
@@ -204,13 +204,13 @@ impl Sender {
     }
 }
 
-/// The first notices that may stand in one message.
+/// The number of notices that one message may contain.
 fn together(waiting: &[Notice]) -> &[Notice] {
     let count = waiting.iter().take_while(|notice| !notice.is_alone).count();
     waiting.get(..count.max(1)).unwrap_or_default()
 }
 
-/// What an answer means for the chat and for what was sent to it.
+/// The effect of an answer on the chat and its deliveries.
 fn judge<'a>(message: &Message, answer: &'a Answer, now: OffsetDateTime) -> Ending<'a> {
     let claim = &message.claim;
     let between = if claim.chat_id < 0 { BETWEEN_TO_GROUP } else { BETWEEN_TO_PERSON };
@@ -223,10 +223,10 @@ fn judge<'a>(message: &Message, answer: &'a Answer, now: OffsetDateTime) -> Endi
         Answer::Sent => ending("sent", now + between, 0, None),
         Answer::Wait(wait) => ending("pending", now + *wait, 0, None),
         Answer::Unavailable(reason) => ending("pending", later(), failures, Some(reason)),
-        // Not put back: it may have arrived, and then its end must be told too.
+        // Not reset: it may have arrived, and then its clearing must be sent too.
         Answer::Unknown(reason) => ending("sending", later(), failures, Some(reason)),
         Answer::ChatRefused(reason) => ending("pending", now + REFUSED_WAIT, failures, Some(reason)),
-        // One of them may be at fault, and the others are not.
+        // One of them may be at fault.
         Answer::TextRefused(_) if message.notices.len() > 1 => {
             Ending { apart: true, ..ending("pending", now + between, 0, None) }
         }
@@ -245,30 +245,30 @@ fn ending<'a>(
     Ending { status, error: None, next_attempt_at, failures, trouble, apart: false }
 }
 
-/// Each trouble of a chat is told when it begins, and its end.
+/// Logs a change of a chat's state.
 fn tell_of_trouble(Message { claim, notices, .. }: &Message, answer: &Answer) {
     let chat_id = claim.chat_id;
     let is_new = |reason: &String| claim.trouble.as_ref() != Some(reason);
     match answer {
-        Answer::Sent if claim.trouble.is_some() => tracing::info!(chat_id, "the chat gets its alerts again"),
+        Answer::Sent if claim.trouble.is_some() => tracing::info!(chat_id, "chat accepts alerts again"),
         Answer::Unavailable(reason) | Answer::Unknown(reason) if is_new(reason) => {
-            tracing::warn!(chat_id, reason, "Telegram cannot be reached; alerts wait");
+            tracing::warn!(chat_id, reason, "Telegram is unavailable; alerts will be retried");
         }
         Answer::ChatRefused(reason) if is_new(reason) => {
-            tracing::error!(chat_id, reason, "the chat refuses alerts; it is tried again every hour");
+            tracing::error!(chat_id, reason, "chat rejects alerts; will retry every hour");
         }
         Answer::TextRefused(reason) if notices.len() > 1 => {
             tracing::warn!(
                 chat_id,
                 reason,
-                "Telegram takes no such text; each of its alerts is sent by itself"
+                "Telegram rejected a text; its alerts will be sent one by one"
             );
         }
         Answer::TextRefused(reason) => {
             tracing::error!(
                 chat_id,
                 reason,
-                "Telegram takes no such text; these alerts stand in the log only"
+                "Telegram rejected a text; its alerts are only logged"
             );
         }
         _ => {}
@@ -291,7 +291,7 @@ fn count(outcome: &'static str, deliveries: usize) {
         .increment(u64::try_from(deliveries).unwrap_or(u64::MAX));
 }
 
-/// A line of the logger `alerts`.
+/// Writes a notice under the logger `alerts`.
 fn log(notice: &Notice) {
     let Notice { kind, cause, times, text, .. } = notice;
     let (title, body) = (&text.title, &text.body);

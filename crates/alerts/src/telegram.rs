@@ -1,4 +1,4 @@
-//! Telegram's Bot API (core.telegram.org/bots/api): sending one message, and what the answers mean.
+//! Telegram's Bot API (core.telegram.org/bots/api): sends a message and classifies the answer.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-/// A request that takes longer may or may not have arrived.
+/// Time limit of a request. A request that exceeds it may have arrived.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
-/// Descriptions are for people; a page of HTML is not.
+/// Maximum length of a description. A proxy may return a page of HTML instead.
 const DESCRIPTION_LETTERS: usize = 200;
-/// Telegram has asked for hours, never for days.
+/// Upper limit of `retry_after`. Telegram has asked for hours, never for days.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// A bot of Telegram and those it writes to.
+/// A Telegram bot and its chats.
 #[derive(Debug)]
 pub struct Telegram {
     /// The Bot API's address: `https://api.telegram.org`.
@@ -27,24 +27,24 @@ pub struct Telegram {
     pub chats: Vec<i64>,
 }
 
-/// What came of a message.
+/// The outcome of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// It is in the chat.
+    /// The message is in the chat.
     Sent,
-    /// Not now: Telegram says when.
+    /// Telegram asks for a delay.
     Wait(Duration),
-    /// It has not arrived: Telegram is away, or does not know the bot.
+    /// The message has not arrived: Telegram is unavailable, or rejects the token.
     Unavailable(String),
-    /// It may have arrived.
+    /// The message may have arrived.
     Unknown(String),
-    /// This chat does not take messages of ours: it is gone, or has blocked the bot.
+    /// The chat rejects all messages: it was deleted, or has blocked the bot.
     ChatRefused(String),
-    /// No chat takes this text.
+    /// Every chat rejects this text.
     TextRefused(String),
 }
 
-/// Sends messages.
+/// Client of the Bot API.
 pub(crate) struct Client {
     http: reqwest::Client,
     telegram: Telegram,
@@ -75,12 +75,12 @@ impl Client {
         Ok(Self { http, telegram })
     }
 
-    /// Those to write to.
+    /// The recipients.
     pub(crate) fn chats(&self) -> &[i64] {
         &self.telegram.chats
     }
 
-    /// Sends HTML to a chat; to the one it became when Telegram says that the group was upgraded.
+    /// Sends HTML to a chat. If the group was upgraded, sends it to the new chat id.
     pub(crate) async fn send(&self, chat_id: i64, html: &str) -> Answer {
         match self.post(chat_id, html).await {
             Ok((StatusCode::BAD_REQUEST, Some(Reply { parameters, .. })))
@@ -90,7 +90,7 @@ impl Client {
                 tracing::warn!(
                     chat_id,
                     moved_to,
-                    "the group has a new id: put it into ALERTS_TELEGRAM_CHATS"
+                    "group has a new id: set it in ALERTS_TELEGRAM_CHATS"
                 );
                 self.post(moved_to, html).await.map_or_else(|answer| answer, |reply| self.meaning(reply))
             }
@@ -99,7 +99,7 @@ impl Client {
         }
     }
 
-    /// The status and, where it is Telegram's, the answer's body.
+    /// The status and, if Telegram sent the answer, its body.
     async fn post(&self, chat_id: i64, html: &str) -> Result<(StatusCode, Option<Reply>), Answer> {
         let mut url = self.telegram.url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -125,7 +125,7 @@ impl Client {
 
     fn meaning(&self, (status, reply): (StatusCode, Option<Reply>)) -> Answer {
         let Some(Reply { ok, description, parameters }) = reply else {
-            return Answer::Unavailable(format!("{status}, and not in Telegram's words"));
+            return Answer::Unavailable(format!("{status}, not an answer of Telegram"));
         };
         let reason = self.clean(&description);
         match status {
@@ -136,17 +136,17 @@ impl Client {
             },
             StatusCode::BAD_REQUEST if is_about_text(&reason) => Answer::TextRefused(reason),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => Answer::ChatRefused(reason),
-            // 401 and 404: the token is wrong or was revoked, for every chat.
+            // 401 and 404: the token is wrong or was revoked, which affects every chat.
             _ => Answer::Unavailable(format!("{status}: {reason}")),
         }
     }
 
-    /// An error without the address, which holds the token.
+    /// An error without the address, which contains the token.
     fn shown(&self, error: reqwest::Error) -> String {
         self.clean(&Chain(&error.without_url()).to_string())
     }
 
-    /// Without the token, should somebody in between have echoed the address.
+    /// Removes the token, which a proxy may have repeated in its answer.
     fn clean(&self, text: &str) -> String {
         let token = self.telegram.token.expose_secret();
         let clean = text.replace(token, "‹redacted›").replace('\0', "");
@@ -154,8 +154,8 @@ impl Client {
     }
 }
 
-/// Telegram tells what is wrong in words only. Those about the text begin so; all others are about the chat ("chat not
-/// found", "not enough rights to send text messages to the chat", "PEER_ID_INVALID").
+/// Telegram describes errors by text only. Those about the message begin with these words. All others concern the chat
+/// ("chat not found", "not enough rights to send text messages to the chat", "PEER_ID_INVALID").
 fn is_about_text(reason: &str) -> bool {
     ["can't parse", "message is", "message text", "text must be"]
         .iter()
