@@ -1,8 +1,8 @@
-//! How long to wait before trying again.
+//! Delays before retries.
 
 use std::time::Duration;
 
-/// Spreads a delay over ±`ratio` of itself, so that many who failed together do not return together.
+/// Spreads a delay over ±`ratio` of itself, so that callers that failed together do not retry together.
 ///
 /// `unit` is a random number in `0.0..1.0`; `ratio` is clamped to `0.0..=1.0`.
 pub fn jitter(delay: Duration, ratio: f64, unit: f64) -> Duration {
@@ -10,7 +10,7 @@ pub fn jitter(delay: Duration, ratio: f64, unit: f64) -> Duration {
     delay.mul_f64(1.0 - ratio + 2.0 * ratio * unit.clamp(0.0, 1.0))
 }
 
-/// Exponential delay before try number `attempt` (the first retry is 1): `base · 2^(attempt-1)`, at most `cap`.
+/// Exponential delay before attempt number `attempt` (the first retry is 1): `base · 2^(attempt-1)`, at most `cap`.
 pub fn exponential(base: Duration, attempt: u32, cap: Duration) -> Duration {
     let factor = 2_u32.checked_pow(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
     base.checked_mul(factor).map_or(cap, |delay| delay.min(cap))

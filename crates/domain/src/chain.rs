@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// Shows an error and what caused it, outermost first, joined by `: `.
+/// Displays an error and its causes, outermost first, joined by `: `.
 #[derive(Debug, Clone, Copy)]
 pub struct Chain<'a>(pub &'a (dyn Error + 'a));
 

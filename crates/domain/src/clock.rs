@@ -1,17 +1,17 @@
-//! Where time and ids come from.
+//! Sources of time and ids.
 
 use std::fmt::Debug;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// The present moment, in UTC.
+/// The current time.
 pub trait Clock: Debug + Send + Sync {
-    /// Now, in UTC and whole microseconds, so that the database returns exactly the stored value.
+    /// The current time in UTC, in whole microseconds, so that the database returns exactly the stored value.
     fn now(&self) -> OffsetDateTime;
 }
 
-/// The machine's clock.
+/// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -21,9 +21,9 @@ impl Clock for SystemClock {
     }
 }
 
-/// Fresh ids.
+/// Source of new ids.
 pub trait IdSource: Debug + Send + Sync {
-    /// An id that was never given before, sorted by the time it was given.
+    /// A unique id. Later ids sort after earlier ones.
     fn next_id(&self) -> Uuid;
 }
 

@@ -1,8 +1,8 @@
 //! Cron expressions in a time zone.
 //!
-//! The engine is croner, the zones are jiff's, compiled in: neither shows outside this file. Daylight saving as
-//! Vixie's cron has it: a fixed time that falls into a gap fires at the first moment after it, one that comes twice
-//! fires the first time only, an expression with `*` in its minutes or hours follows the clock on the wall.
+//! The engine is croner, the zones are jiff's, compiled in. Neither is visible outside this file. Daylight saving
+//! follows Vixie cron: a fixed time inside a gap fires at the first moment after it, a fixed time that occurs twice
+//! fires the first time only, and an expression with `*` in its minutes or hours follows the local clock.
 
 use std::fmt;
 
@@ -12,23 +12,23 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use time::OffsetDateTime;
 
-/// Changes of a zone's clock that are tried to get past a day that a zone skipped as a whole.
+/// Maximum number of zone changes that are tried to get past a day that a zone skipped as a whole.
 const SKIPPED_DAYS: usize = 8;
 
-/// A cron expression of five fields, or six with seconds first, and the zone its times are meant in.
+/// A cron expression of five fields, or six with seconds first, and its time zone.
 #[derive(Clone)]
 pub struct Cron {
     pattern: croner::Cron,
     zone: TimeZone,
 }
 
-/// Why a cron expression cannot be used.
+/// The reason why a cron expression cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CronError {
-    /// Not written as a cron expression is.
+    /// Not a cron expression.
     #[error("{0}")]
     Expression(String),
-    /// It names days that no calendar has, such as 30 February.
+    /// It matches only days that no calendar has, such as 30 February.
     #[error("no moment ever matches it")]
     Never,
     /// The zone is unknown.
@@ -37,10 +37,10 @@ pub enum CronError {
 }
 
 impl Cron {
-    /// Reads an expression and the IANA name of a zone.
+    /// Parses an expression and the IANA name of a zone.
     ///
     /// # Errors
-    /// What is wrong with which of them.
+    /// The error of the expression or of the zone.
     pub fn parse(expression: &str, time_zone: &str) -> Result<Self, CronError> {
         let zone = TimeZone::get(time_zone).map_err(|_unknown| CronError::TimeZone(time_zone.to_owned()))?;
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
@@ -50,11 +50,11 @@ impl Cron {
         Ok(Self { pattern, zone })
     }
 
-    /// The first moment after `moment` that matches, in UTC; `None` past the years a calendar here knows.
+    /// The first matching time after `moment`, in UTC. `None` after the last year of the calendar.
     pub fn next_after(&self, moment: OffsetDateTime) -> Option<OffsetDateTime> {
         let start = Timestamp::from_nanosecond(moment.unix_timestamp_nanos()).ok()?;
         let found = self.find(start, false).or_else(|| {
-            // The engine gives up where it would fire on a day the zone skipped as a whole (Samoa, 30 December 2011).
+            // The engine fails where it would fire on a day that the zone skipped as a whole (Samoa, 30 December 2011).
             let changes = self.zone.following(start).take(SKIPPED_DAYS);
             changes.into_iter().find_map(|change| self.find(change.timestamp(), true))
         })?;

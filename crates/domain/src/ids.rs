@@ -1,4 +1,4 @@
-//! Typed ids: an order's id cannot be passed where a token's is meant.
+//! Typed ids: an order's id cannot be passed as a token's.
 
 use std::fmt;
 use std::str::FromStr;
@@ -54,25 +54,26 @@ uuid_ids! {
     TokenId;
     /// A device-flow authorization in progress.
     AuthorizationId;
-    /// An order as it stands in our own storage.
+    /// A stored order.
     OrderId;
-    /// A durable piece of long work.
+    /// A durable task.
     TaskId;
-    /// One fact, told once; the CloudEvents `id`.
+    /// An event; the CloudEvents `id`.
     EventId;
-    /// A subscriber's wish to be told of some events.
+    /// A webhook subscription.
     SubscriptionId;
-    /// One event on its way to one subscription.
+    /// One event for one subscription.
     DeliveryId;
 }
 
-/// Allegro's own id of an order (`checkoutForm.id`): a lower-case UUID, kept as text because it is theirs.
+/// Allegro's own id of an order (`checkoutForm.id`): a lower-case UUID, stored as text because Allegro defines its
+/// format.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct AllegroOrderId(String);
 
 impl AllegroOrderId {
-    /// The id as Allegro writes it.
+    /// The id in Allegro's form.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
 //! Instants from outside: requests, queries, messages, answers, files, tokens, the command line.
 //!
-//! Invariant: an [`Instant`] can be stored, written as RFC 3339 and read back unchanged. All text and numbers from outside
-//! are parsed as instants here.
+//! Invariant: an [`Instant`] can be stored, written as RFC 3339 and read back unchanged. All text and numbers from
+//! outside are parsed as instants here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ use time::{Duration, OffsetDateTime, UtcOffset};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instant(OffsetDateTime);
 
-/// The reason for which a text or a number is not an instant.
+/// The reason why a text or a number is not an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InstantError {
     /// Not a date and time with an offset (RFC 3339 §5.6).
@@ -28,7 +28,7 @@ pub enum InstantError {
 }
 
 impl Instant {
-    /// Reads a number of seconds since 1970, as tokens carry them (`NumericDate`, RFC 7519 §2).
+    /// Parses a number of seconds since 1970, as in tokens (`NumericDate`, RFC 7519 §2).
     ///
     /// # Errors
     /// [`InstantError::OutOfRange`], also for NaN and infinities.
@@ -80,12 +80,12 @@ impl<'de> Deserialize<'de> for Instant {
     }
 }
 
-/// True when `from` is before `to`, or one of them is absent.
+/// Whether `from` is before `to`, or one of them is absent.
 pub fn are_in_order(from: Option<OffsetDateTime>, to: Option<OffsetDateTime>) -> bool {
     from.zip(to).is_none_or(|(from, to)| from < to)
 }
 
-/// Writes a field of a message or a document as an [`Instant`] (`#[serde(with = "domain::instant")]`).
+/// Serializes a field of a message or a document as an [`Instant`] (`#[serde(with = "domain::instant")]`).
 ///
 /// # Errors
 /// The value is out of range, or the serializer fails.
@@ -93,7 +93,7 @@ pub fn serialize<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S:
     Instant::try_from(*at).map_err(ser::Error::custom)?.serialize(serializer)
 }
 
-/// Reads a field of a message or a document as an [`Instant`].
+/// Deserializes a field of a message or a document as an [`Instant`].
 ///
 /// # Errors
 /// The value is not an instant.
@@ -108,7 +108,7 @@ pub mod option {
 
     use super::Instant;
 
-    /// Writes an instant or null.
+    /// Serializes an instant or null.
     ///
     /// # Errors
     /// The value is out of range, or the serializer fails.
@@ -116,7 +116,7 @@ pub mod option {
         at.map(Instant::try_from).transpose().map_err(ser::Error::custom)?.serialize(serializer)
     }
 
-    /// Reads an instant or null.
+    /// Deserializes an instant or null.
     ///
     /// # Errors
     /// The value is neither an instant nor null.

@@ -1,4 +1,4 @@
-//! The languages people are spoken to in.
+//! The languages of texts for people.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,16 +14,16 @@ pub enum Language {
     En,
 }
 
-/// What the text was instead.
+/// The text is not the code of a supported language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be ru, pl or en")]
 pub struct NoLanguage;
 
 impl Language {
-    /// Every language there is.
+    /// All languages.
     pub const ALL: [Self; 3] = [Self::Ru, Self::Pl, Self::En];
 
-    /// ISO 639-1.
+    /// The ISO 639-1 code.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ru => "ru",

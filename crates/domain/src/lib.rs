@@ -1,7 +1,7 @@
-//! Vocabulary and rules that two or more services share.
+//! Types and rules that two or more services share.
 //!
-//! Pure: no runtime, no database, no network. Time and ids come in through [`clock::Clock`] and
-//! [`clock::IdSource`], so that a test can fix both.
+//! Pure: no runtime, no database, no network. Time and ids come from [`clock::Clock`] and [`clock::IdSource`], which a
+//! test can replace.
 
 pub mod backoff;
 mod chain;

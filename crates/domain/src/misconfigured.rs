@@ -1,4 +1,4 @@
-//! Settings that prove to be wrong only in use.
+//! Invalid settings that are detected only in use.
 
 /// A cause of errors: a setting is wrong, and a retry cannot succeed. The process ends with exit code 2.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

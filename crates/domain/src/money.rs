@@ -1,4 +1,4 @@
-//! Money: a whole number of minor units and a currency, never a float.
+//! Money: an integer of minor units and a currency, never a float.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Currency([u8; 3]);
 
-/// Why a text is no amount of money.
+/// The reason why a text is not an amount of money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Not three upper-case letters.
@@ -33,12 +33,12 @@ impl Currency {
 
     /// The three letters.
     pub fn as_str(&self) -> &str {
-        // Only ASCII letters get in.
+        // Only ASCII letters are accepted.
         str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Digits after the point (ISO 4217 minor units). Allegro trades in PLN, CZK, EUR and HUF, and prices
-    /// in HUF with two digits as ISO lists it.
+    /// Digits after the point (ISO 4217 minor units). Allegro trades in PLN, CZK, EUR and HUF, and has two digits for
+    /// HUF, as ISO lists it.
     const fn digits(self) -> u32 {
         match &self.0 {
             b"JPY" | b"KRW" | b"CLP" | b"ISK" | b"VND" => 0,
@@ -87,11 +87,11 @@ pub struct Money {
     currency: Currency,
 }
 
-/// Money as it is written in JSON, here and at Allegro.
+/// The JSON form of money, here and at Allegro.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = Money)]
 pub struct MoneyText {
-    /// Decimal number, a point before the minor units.
+    /// A decimal number with a point before the minor units.
     #[schema(example = "12.34")]
     amount: String,
     /// ISO 4217 code.
@@ -100,15 +100,15 @@ pub struct MoneyText {
 }
 
 impl Money {
-    /// An amount given in minor units.
+    /// An amount in minor units.
     pub const fn from_minor(minor: i64, currency: Currency) -> Self {
         Self { minor, currency }
     }
 
-    /// Reads a decimal amount such as `"123.4"`.
+    /// Parses a decimal amount such as `"123.4"`.
     ///
     /// # Errors
-    /// When the text is no decimal number, is more precise than the currency, or does not fit.
+    /// The text is not a decimal number, is more precise than the currency, or is too large.
     pub fn parse(amount: &str, currency: Currency) -> Result<Self, MoneyError> {
         let (negative, digits) = match amount.strip_prefix('-') {
             Some(rest) => (true, rest),

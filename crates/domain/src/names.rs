@@ -1,20 +1,20 @@
-//! Names that people choose and URLs carry: users' ids and warehouses' names.
+//! Names that people choose and URLs contain: users' ids and warehouses' names.
 
 use std::fmt;
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-/// The reason for which a text is not a name.
+/// The reason why a text is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Empty, or longer than this many characters.
     #[error("must be 1 to {0} characters long after trimming")]
     WrongLength(usize),
-    /// A URL's path cannot carry the name: clients remove `.` and `..` (RFC 3986, section 5.2.4).
+    /// The path of a URL cannot contain the name: clients remove `.` and `..` (RFC 3986, section 5.2.4).
     #[error("must not consist of dots only")]
     OnlyDots,
-    /// No column of text takes U+0000, and no page or log shows the others.
+    /// Postgres cannot store U+0000 in text, and pages and logs do not show the other control characters.
     #[error("must not contain control characters")]
     ControlCharacter,
 }
@@ -57,10 +57,10 @@ macro_rules! names {
         pub struct $name(String);
 
         impl $name {
-            /// Reads a name; white space around it is removed.
+            /// Parses a name. White space around it is removed.
             ///
             /// # Errors
-            /// When it is empty, too long, consists of dots only, or contains control characters.
+            /// It is empty, too long, consists of dots only, or contains control characters.
             pub fn parse(text: &str) -> Result<Self, NameError> {
                 trimmed(text, $most).map(Self)
             }
@@ -97,7 +97,7 @@ macro_rules! names {
 }
 
 names! {
-    /// The id of a user, as the systems around this one know the user: 1 to 255 characters.
+    /// The id of a user in the surrounding systems: 1 to 255 characters.
     UserId, 255;
     /// The name of a warehouse: 1 to 100 characters.
     WarehouseName, 100;

@@ -31,7 +31,7 @@ impl Panic {
 /// # Errors
 /// [`Panic`] with the message.
 pub fn catch_panic<F: Future>(work: F) -> impl Future<Output = Result<F::Output, Panic>> {
-    // Boxed at once: a future that holds another by value is as large as both, at each level.
+    // Boxed immediately: a future that contains another by value is as large as both, at each level.
     let mut work = Box::pin(work);
     poll_fn(move |context| match catch_panic_in(|| work.as_mut().poll(context)) {
         Ok(polled) => polled.map(Ok),

@@ -4,19 +4,19 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest SKU Allegro takes as `offer.external.id`, in characters.
+/// Maximum length of an SKU in characters, which is Allegro's limit of `offer.external.id`.
 const MAX_CHARS: usize = 100;
 
-/// The seller's own name of a thing on the shelf, as set in Allegro's `offer.external.id`.
+/// The seller's identifier of an article, set in Allegro's `offer.external.id`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, min_length = 1, max_length = 100)]
 pub struct Sku(String);
 
-/// Why a text is no SKU.
+/// The reason why a text is not an SKU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SkuError {
-    /// Nothing but white space.
+    /// Only white space.
     #[error("a SKU must not be blank")]
     Blank,
     /// Longer than Allegro allows.
@@ -28,10 +28,10 @@ pub enum SkuError {
 }
 
 impl Sku {
-    /// Takes a SKU as it is, but for white space around it.
+    /// Parses an SKU. White space around it is removed.
     ///
     /// # Errors
-    /// When nothing is left, or more than 100 characters are, or U+0000 is among them.
+    /// The text is blank, longer than 100 characters, or contains U+0000.
     pub fn parse(text: &str) -> Result<Self, SkuError> {
         let text = text.trim();
         if text.is_empty() {

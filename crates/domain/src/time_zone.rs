@@ -1,6 +1,6 @@
-//! What the clock on the wall shows, and the hours in which people sleep.
+//! Local time in a zone, and quiet hours.
 //!
-//! The rules of zones are compiled in; the library that reads them stays inside this module.
+//! The rules of the zones are compiled in. The library that reads them is private to this module.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,18 +19,17 @@ pub struct TimeZone(jiff::tz::TimeZone);
 pub struct NoTimeZone;
 
 impl TimeZone {
-    /// The same moment with the offset that holds here then.
+    /// The same moment with the zone's offset at that time.
     pub fn local(&self, at: OffsetDateTime) -> OffsetDateTime {
-        // Moments outside the library's range (years -9999 to 9999) have no rules; they are left in UTC.
+        // Moments outside the library's range (years -9999 to 9999) have no rules and remain in UTC.
         let offset = Timestamp::from_second(at.unix_timestamp())
             .ok()
             .and_then(|timestamp| UtcOffset::from_whole_seconds(self.0.to_offset(timestamp).seconds()).ok());
         offset.and_then(|offset| at.checked_to_offset(offset)).unwrap_or(at)
     }
 
-    /// The moment at which the clock here shows `time` on `date`: the first of two where the clock is set back,
-    /// and as much later as it is set forward where it skips that time (RFC 5545 §3.3.5). In UTC; `None` at the
-    /// ends of the calendar.
+    /// The moment at which the local clock shows `time` on `date`, in UTC. Of two such moments the first. A skipped
+    /// time is moved by the length of the gap (RFC 5545 §3.3.5). `None` at the ends of the calendar.
     pub fn moment(&self, date: Date, time: Time) -> Option<OffsetDateTime> {
         let (hour, minute, second) = time.as_hms();
         let [month, day, hour, minute, second] =
@@ -56,21 +55,21 @@ impl FromStr for TimeZone {
     }
 }
 
-/// Hours of every night in which people are not to be woken (`22:00-07:00`).
+/// A daily period in which only critical alerts are sent (`22:00-07:00`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuietHours {
     start: Time,
     end: Time,
 }
 
-/// The text is no span of hours.
+/// The text is not a period of the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be two different times of day, such as 22:00-07:00")]
 pub struct NoQuietHours;
 
 impl QuietHours {
-    /// When quiet that reigns `now` ends, in UTC; `None` when it does not reign. A night that is longer or shorter
-    /// because the clock is set still ends when the clock shows the end.
+    /// The end of the quiet hours in which `now` lies, in UTC. `None` when it lies outside. When the clock is changed
+    /// during quiet hours, they still end at the local time.
     pub fn until(self, zone: &TimeZone, now: OffsetDateTime) -> Option<OffsetDateTime> {
         let today = zone.local(now).date();
         [today.previous_day(), Some(today)].into_iter().flatten().find_map(|day| {
@@ -144,7 +143,7 @@ mod tests {
             (datetime!(2026-01-10 21:00 UTC), Some(datetime!(2026-01-11 06:00 UTC))),
             (datetime!(2026-01-11 05:59:59 UTC), Some(datetime!(2026-01-11 06:00 UTC))),
             (datetime!(2026-01-11 06:00 UTC), None),
-            // The short night and the long one.
+            // The night that is an hour shorter, and the one that is an hour longer.
             (datetime!(2026-03-28 21:30 UTC), Some(datetime!(2026-03-29 05:00 UTC))),
             (datetime!(2026-03-29 04:59 UTC), Some(datetime!(2026-03-29 05:00 UTC))),
             (datetime!(2026-10-24 20:00 UTC), Some(datetime!(2026-10-25 06:00 UTC))),
@@ -157,7 +156,7 @@ mod tests {
             quiet_until("13:00-15:30", datetime!(2026-07-01 12:00 UTC)),
             Some(datetime!(2026-07-01 13:30 UTC))
         );
-        // Over once, although the clock shows 02:15 a second time.
+        // It ends once, although the clock shows 02:15 a second time.
         assert_eq!(
             quiet_until("22:00-02:30", datetime!(2026-10-25 00:15 UTC)),
             Some(datetime!(2026-10-25 00:30 UTC))

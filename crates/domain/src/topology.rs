@@ -1,69 +1,69 @@
-//! What stands in RabbitMQ, as plain data: the services declare it, the documents show it.
+//! The topology of RabbitMQ as plain data, from which services declare it and documents are generated.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// The topic exchange every fact goes through; its routing key is the event's type.
+/// The topic exchange of all events. The routing key is the event's type.
 pub const EXCHANGE: &str = "zaplecze.events";
 
-/// Where a message that failed waits before it comes again.
+/// The delays of the retry queues.
 pub const RETRY_DELAYS: [(&str, Duration); 3] =
     [("5s", Duration::from_secs(5)), ("1m", Duration::from_mins(1)), ("10m", Duration::from_mins(10))];
 
-/// Redeliveries after which the broker itself sets a message aside. Failures are counted by the consumer; this
-/// stops only what kills its consumer every time, so it is far above any number of honest restarts.
+/// Delivery limit of the broker. The consumer counts failures itself. This limit only stops a message that kills its
+/// consumer each time, so that it is far above any usual number of restarts.
 const DELIVERY_LIMIT: i32 = 200;
-/// Where a redelivery is nobody's fault: a message looked at in the dead queue goes back to it each time, and one over
-/// the limit would be thrown away. RabbitMQ 3 has no word for "none" and 4 has another default than 3.
+/// Unlimited deliveries, for a dead queue: listing its messages returns each of them to the queue, and a message over
+/// the limit would be deleted. RabbitMQ 3 has no value for "unlimited", and 4 has another default than 3.
 const NO_DELIVERY_LIMIT: i32 = i32::MAX;
 
-/// A service that wants to be told facts.
+/// A service that consumes events.
 #[derive(Debug, Clone, Copy)]
 pub struct Subscriber {
     /// The service's name; its queue is `<service>.events`.
     pub service: &'static str,
     /// Event types, or topic patterns (`order.*`, `#`).
     pub bindings: &'static [&'static str],
-    /// Whether one of its replicas consumes at a time: facts are then taken in in the order in which they were told, and
-    /// another goes on where it ends.
+    /// Whether one replica consumes at a time: events are then applied in order, and another replica continues when it
+    /// ends.
     pub is_in_order: bool,
 }
 
-/// Delivers every fact that is told; in their order where a subscription wants it.
+/// Delivers every event, in order if a subscription requires it.
 pub const WEBHOOK_DISPATCHER: Subscriber =
     Subscriber { service: "webhook-dispatcher", bindings: &["#"], is_in_order: true };
 
-/// Takes what is sold from the shelf, puts back what is cancelled, whatever comes first, and what was made onto it.
+/// Deducts and refunds the units of orders, and adds receipts of production.
 pub const STOCK_SYNC: Subscriber = Subscriber {
     service: "stock-sync",
     bindings: &["account.connected", "order.ready", "order.cancelled", "batch.closed"],
     is_in_order: false,
 };
 
-/// Every service of ours that wants to be told facts.
+/// All our services that consume events.
 pub const SUBSCRIBERS: &[Subscriber] = &[WEBHOOK_DISPATCHER, STOCK_SYNC];
 
-/// What a queue is for.
+/// The role of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Messages to be consumed.
+    /// The main queue, which is consumed.
     Main,
-    /// Messages that failed and come again after a delay: its name.
+    /// A retry queue, by the name of its delay.
     Retry(&'static str),
-    /// Messages set aside.
+    /// The dead queue.
     Dead,
 }
 
-/// The value of a queue's argument.
+/// The value of a queue argument.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Argument {
-    /// A text.
+    /// A string.
     Text(String),
-    /// A number.
+    /// An integer.
     Number(i32),
-    /// True or false.
+    /// A boolean.
     Flag(bool),
 }
 
@@ -72,14 +72,14 @@ pub enum Argument {
 pub struct Queue {
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
-    /// What it is declared with; a queue that stands with other arguments is refused by the broker.
+    /// The arguments of its declaration. The broker rejects a queue that exists with other arguments.
     pub arguments: Vec<(&'static str, Argument)>,
 }
 
 impl Role {
-    /// The name of a service's queue of this role.
+    /// The name of a service's queue with this role.
     pub fn queue_of(self, service: &str) -> String {
         match self {
             Self::Main => format!("{service}.events"),
@@ -88,7 +88,7 @@ impl Role {
         }
     }
 
-    /// A short word for it, as in metrics; a retry queue is called by its delay.
+    /// A short name for metrics. A retry queue has the name of its delay.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Main => "main",
@@ -98,7 +98,8 @@ impl Role {
     }
 }
 
-/// A service's queues, in the order they are declared in: a queue comes after the one its messages go on to.
+/// A service's queues in the order of their declaration: a queue follows the queue to which its messages are
+/// dead-lettered.
 pub fn queues(subscriber: Subscriber) -> Vec<Queue> {
     let service = subscriber.service;
     let queue = |role: Role, arguments: Vec<(&'static str, Argument)>| {

@@ -1,4 +1,4 @@
-//! Facts about connected Allegro accounts.
+//! Events of connected Allegro accounts.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

@@ -1,4 +1,4 @@
-//! Facts about production.
+//! Events of production.
 
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};

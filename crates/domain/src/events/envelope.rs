@@ -9,17 +9,17 @@ use utoipa::ToSchema;
 use super::Event;
 use crate::ids::EventId;
 
-/// Where the schema of an event type is described; the type is appended as the fragment.
+/// Address of the descriptions of event types. The type is appended as the fragment.
 const SCHEMA_BASE: &str = "https://github.com/zaplecze/zaplecze/blob/main/docs/reference/EVENTS.md#";
 
-/// The longest event type, in bytes: it is the routing key (AMQP 0-9-1 §4.2.5.3, short strings).
+/// Maximum length of an event type in bytes: it is the routing key (AMQP 0-9-1 §4.2.5.3, short strings).
 const MAX_TYPE_BYTES: usize = 255;
-/// The longest other attribute, in bytes.
+/// Maximum length of another attribute in bytes.
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
 
-/// A published event: producer, subject, time and the data as the producer wrote it.
+/// A published event: producer, subject, time and the data as the producer wrote them.
 ///
-/// `data` stays raw, so that a relay, a store or a dispatcher passes on exactly the bytes the producer wrote.
+/// `data` remains raw, so that a relay, a store or a dispatcher passes on exactly the producer's bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Envelope {
     /// Always `1.0`.
@@ -58,10 +58,10 @@ pub struct Envelope {
     pub data: Box<RawValue>,
 }
 
-/// What a fact has besides itself.
+/// The attributes of an event that its data does not determine.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
-    /// A fresh id.
+    /// A new id.
     pub id: EventId,
     /// When it happened.
     pub time: OffsetDateTime,
@@ -69,13 +69,13 @@ pub struct NewEvent {
     pub correlation_id: Option<String>,
 }
 
-/// Why an envelope cannot be read.
+/// The reason why an envelope cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
     /// Not JSON, or not the shape of an envelope or of its data.
     #[error("not a well-formed event: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// A CloudEvents version this code does not know.
+    /// An unsupported CloudEvents version.
     #[error("specversion {0:?} is not 1.0")]
     SpecVersion(String),
     /// An attribute that no consumer can store.
@@ -86,12 +86,12 @@ pub enum EnvelopeError {
         /// The violated rule.
         rule: AttributeRule,
     },
-    /// Data asked for as another type than it is.
+    /// The data was requested as another type than it is.
     #[error("the event is {actual:?}, not {expected:?}")]
     OtherType {
-        /// The type asked for.
+        /// The requested type.
         expected: &'static str,
-        /// The type it has.
+        /// The actual type.
         actual: String,
     },
 }
@@ -102,19 +102,20 @@ pub enum AttributeRule {
     /// CloudEvents 1.0.2, REQUIRED attributes, and `subject`.
     #[error("must not be empty")]
     NotEmpty,
-    /// The longest value, in bytes of UTF-8.
+    /// Maximum length in bytes of UTF-8.
     #[error("must be at most {0} bytes long")]
     AtMost(usize),
-    /// CloudEvents 1.0.2, type system: no control characters. Only U+0000 is refused, because Postgres cannot store it.
+    /// CloudEvents 1.0.2, type system: no control characters. Only U+0000 is rejected, because Postgres cannot store
+    /// it.
     #[error("must not contain the character U+0000")]
     NoNul,
 }
 
 impl Envelope {
-    /// Wraps a fact.
+    /// Wraps an event.
     ///
     /// # Errors
-    /// When the fact cannot be written as JSON.
+    /// The event cannot be serialized.
     pub fn wrap<E: Event>(event: &E, new: NewEvent) -> Result<Self, serde_json::Error> {
         Ok(Self {
             specversion: "1.0".to_owned(),
@@ -134,11 +135,10 @@ impl Envelope {
         })
     }
 
-    /// Reads an envelope in structured mode. The trace is not checked: an invalid trace is no reason to refuse an
-    /// event.
+    /// Parses an envelope in structured mode. The trace is not checked: an event with an invalid trace is accepted.
     ///
     /// # Errors
-    /// The bytes are not a CloudEvents 1.0 envelope of ours, or an attribute is empty, too long or holds U+0000.
+    /// The bytes are not a valid CloudEvents 1.0 envelope, or an attribute is empty, too long or contains U+0000.
     pub fn parse(body: &[u8]) -> Result<Self, EnvelopeError> {
         let envelope: Self = serde_json::from_slice(body)?;
         if envelope.specversion != "1.0" {
@@ -173,10 +173,10 @@ impl Envelope {
         Ok(())
     }
 
-    /// The fact inside, as the type it claims to be.
+    /// Parses the data as an event of type `E`.
     ///
     /// # Errors
-    /// When the envelope holds another type, or its data has another shape.
+    /// The envelope has another type, or its data has another shape.
     pub fn open<E: Event>(&self) -> Result<E, EnvelopeError> {
         if self.kind != E::TYPE {
             return Err(EnvelopeError::OtherType { expected: E::TYPE, actual: self.kind.clone() });

@@ -1,7 +1,7 @@
-//! The facts services tell each other: one typed struct per event, wrapped in a CloudEvents 1.0 envelope.
+//! The events of all services: one struct per event type, wrapped in a CloudEvents 1.0 envelope.
 //!
-//! A breaking change never edits a type here; it adds `<type>.v2` beside the old one. The golden files under
-//! `tests/golden` prove that what was once published still parses.
+//! A breaking change does not edit a type here: it adds `<type>.v2` beside the old one. The golden files under
+//! `tests/golden` check that published events can still be parsed.
 
 mod account;
 mod batch;
@@ -28,35 +28,35 @@ pub use stock::{
 pub use sync::{OrderSyncCompleted, OrderSyncFailed, SyncEvent};
 pub use webhook::{WebhookDeliveryExhausted, WebhookSubscriptionDisabled};
 
-/// One kind of fact.
+/// An event type: the data of its events.
 pub trait Event: Serialize + DeserializeOwned + ToSchema {
     /// The CloudEvents `type` and the routing key: `<noun>.<past verb>`.
     const TYPE: &'static str;
-    /// The CloudEvents `source`: who tells it.
+    /// The CloudEvents `source`: the producer.
     const SOURCE: &'static str;
 
-    /// What the fact is about (CloudEvents `subject`): an order id, a token id …
+    /// The affected object (CloudEvents `subject`): an order id, a token id …
     fn subject(&self) -> String;
 
-    /// Facts with the same key are told in order (CloudEvents `partitionkey`).
+    /// Events with the same key are published in order (CloudEvents `partitionkey`).
     fn partition_key(&self) -> String;
 
-    /// The version of the subject this fact speaks of; it grows with each change of the subject.
+    /// The version of the subject. It grows with each change of the subject.
     fn sequence(&self) -> i64;
 }
 
-/// An event type as it stands in the catalogue.
+/// An event type of the catalogue.
 #[derive(Debug, Clone, Copy)]
 pub struct EventType {
     /// The CloudEvents `type`.
     pub name: &'static str,
     /// The CloudEvents `source`.
     pub source: &'static str,
-    /// What happened, in one sentence.
+    /// Its meaning, in one sentence.
     pub meaning: &'static str,
     /// The name and the JSON Schema of its data.
     pub schema: fn() -> (String, RefOr<Schema>),
-    /// Adds the schemas its own one refers to.
+    /// Adds the schemas that its own schema refers to.
     pub add_schemas: fn(&mut Vec<(String, RefOr<Schema>)>),
 }
 

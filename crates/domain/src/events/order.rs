@@ -1,4 +1,4 @@
-//! Facts about orders. No address, no email, no name leaves the backup through them.
+//! Events of orders. They contain no address, no email and no name.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

@@ -1,4 +1,4 @@
-//! Facts about stock.
+//! Events of stock.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-//! Facts about readings of an account's orders.
+//! Events of sync runs.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

@@ -1,4 +1,4 @@
-//! Facts about webhooks that do not arrive.
+//! Events of undeliverable webhooks.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

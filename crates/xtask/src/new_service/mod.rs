@@ -1,8 +1,8 @@
-//! `cargo xtask new-service`: a whole service, from the template beside this crate's sources.
+//! `cargo xtask new-service`: creates a service from the template beside this crate's sources.
 //!
-//! The template is a service called `new-service`: its files are good Rust as they stand, and making a service of them is
-//! replacing the name in its four spellings. What all services share (the outbox's and the inbox's tables) is taken from
-//! the crates that own it.
+//! The template is a service called `new-service`. Its files are valid Rust, and creating a service replaces the name
+//! in its four spellings. The tables that all services share (outbox and inbox) are taken from the crates that own
+//! them.
 
 mod name;
 
@@ -15,15 +15,15 @@ use anyhow::{Context, Result, bail};
 use name::Name;
 use stack::process;
 
-/// Ports below belong to the services of the architecture.
+/// Lower ports belong to the services of the architecture.
 const FIRST_PORT: u16 = 8007;
 /// The crates whose tables every service has.
 const SHARED: [&str; 5] = ["messaging", "tasks", "alerts", "web", "pg"];
 
-/// Where subscribers are named.
+/// The file that names the subscribers.
 const TOPOLOGY: &str = "crates/domain/src/topology.rs";
 
-/// A place in a file where a service is entered: the line is put before it.
+/// A position in a file where a service is registered: the text is inserted before it.
 struct Entry {
     file: &'static str,
     before: &'static str,
@@ -49,10 +49,10 @@ const ENTRIES: [Entry; 4] = [
     },
     Entry {
         file: TOPOLOGY,
-        before: "/// Every service of ours that wants",
+        before: "/// All our services that consume",
         text: |name| {
             format!(
-                "/// Wants to know of connected accounts.\npub const {}: Subscriber =\n    Subscriber {{ service: \"{}\", \
+                "/// Consumes events of connected accounts.\npub const {}: Subscriber =\n    Subscriber {{ service: \"{}\", \
                  bindings: &[\"account.connected\"], is_in_order: false }};\n\n",
                 name.upper, name.kebab
             )
@@ -60,12 +60,12 @@ const ENTRIES: [Entry; 4] = [
     },
     Entry {
         file: TOPOLOGY,
-        before: "];\n\n/// What a queue is for.",
+        before: "];\n\n/// The role of a queue.",
         text: |name| format!(", {}", name.upper),
     },
 ];
 
-/// Makes the service `name` in the checkout at `root`, and says what comes next.
+/// Creates the service `name` in the checkout at `root`, and prints the next steps.
 pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode> {
     let name = Name::parse(name)?;
     let (service, schema) =
@@ -76,7 +76,7 @@ pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode
         }
     }
     let port = choose_port(root, port)?;
-    // All is made ready before anything is written: a template that cannot be rendered leaves nothing half done.
+    // All files are rendered before the first is written: a template that cannot be rendered leaves nothing.
     let mut made = Vec::new();
     let templates = root.join("crates/xtask/templates");
     for (folder, target) in [("service", &service), ("migrations", &schema)] {
@@ -92,7 +92,7 @@ pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode
     made.push((schema.join("2026-11-21-000001_shared/down.sql"), down));
     for entry in &ENTRIES {
         let path = root.join(entry.file);
-        // A file may have several entries: each is put into what the one before made.
+        // A file may have several entries: each is inserted into the result of the previous one.
         let text = match made.iter().position(|(made, _)| *made == path) {
             Some(at) => made.swap_remove(at).1,
             None => fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?,
@@ -108,7 +108,7 @@ pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         println!("wrote {}", path.strip_prefix(root).unwrap_or(&path).display());
     }
-    // A longer name breaks lines elsewhere.
+    // A longer name changes line breaks.
     process::run(Command::new("cargo").args(["fmt", "-p", &name.kebab, "-p", "domain"]).current_dir(root))?;
     crate::docs::run(false)?;
     println!(
@@ -119,7 +119,7 @@ pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// The port asked for, or the first that no service has.
+/// The requested port, or the first free one.
 fn choose_port(root: &Path, wanted: Option<u16>) -> Result<u16> {
     let mut taken = Vec::new();
     for service in fs::read_dir(root.join("services"))? {
@@ -136,7 +136,7 @@ fn choose_port(root: &Path, wanted: Option<u16>) -> Result<u16> {
     (FIRST_PORT..u16::MAX).find(|port| !taken.contains(port)).context("no port is left")
 }
 
-/// The tables of the crates, each as it stands there, and how they are dropped.
+/// The crates' tables, unchanged, and the statements that drop them.
 fn shared_tables(root: &Path) -> Result<(String, String)> {
     let (mut up, mut tables) = (String::new(), Vec::new());
     for owner in SHARED {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-/// Longer names do not fit where they must: a queue, a role, a label of Kubernetes, each with something behind it.
+/// Maximum length. A queue, a role and a Kubernetes label each append something to the name.
 const MAX_LENGTH: usize = 40;
 
 /// `price-watch`, `price_watch`, `PriceWatch`, `PRICE_WATCH`.
@@ -15,8 +15,8 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// Two or more words of small letters and digits, with `-` between them. One word alone could be a keyword of Rust
-    /// or of SQL, or the name of a crate of somebody else's.
+    /// Two or more words of lower-case letters and digits, joined by `-`. A single word could be a keyword of Rust or
+    /// of SQL, or the name of a published crate.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let words: Vec<&str> = text.split('-').collect();
         let is_word = |word: &&str| {
@@ -36,7 +36,7 @@ impl Name {
         Ok(Self { kebab: text.to_owned(), upper: snake.to_ascii_uppercase(), snake, pascal })
     }
 
-    /// The text of a file of the template, as it is for this service.
+    /// Renders a file of the template for this service.
     pub(super) fn render(&self, template: &str, port: u16) -> String {
         template
             .replace("new-service", &self.kebab)
