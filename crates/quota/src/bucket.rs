@@ -1,18 +1,18 @@
-//! What one replica knows of one bucket.
+//! The state of one bucket in one replica.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::policy::Policy;
 
-/// Tokens of a lease not used within this go back at the next visit.
+/// Tokens of a lease that are not used within this time are returned at the next visit.
 const LEASE_TIME: Duration = Duration::from_secs(10);
 
-/// After a visit that brought fewer tokens than it asked for, the shared bucket is nearly empty: it is left alone so
-/// long, at least, or a flood would knock at Redis once a request.
+/// After a visit that returned fewer tokens than requested, the shared bucket is nearly empty. It is not visited again
+/// for at least this time, because a flood would otherwise cause a visit per request.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// One bucket's counts in this replica, and the right to visit the shared bucket for them.
+/// One bucket's counts in this replica, and the right to visit the shared bucket.
 #[derive(Debug)]
 pub struct Bucket {
     counts: Mutex<Counts>,
@@ -22,41 +22,41 @@ pub struct Bucket {
 
 #[derive(Debug)]
 struct Counts {
-    /// This replica's own bucket is full again then. It is kept while Redis answers too: no replica alone lets more
-    /// through than the limit, and it knows where to begin when Redis goes away.
+    /// The time at which this replica's own bucket is full. It is maintained while Redis answers too: no single replica
+    /// exceeds the limit, and its count is right when Redis becomes unavailable.
     full_at: Instant,
-    /// Tokens in hand, until when they are good.
+    /// Tokens of the lease, and their expiry.
     lease: u32,
     lease_until: Instant,
-    /// What the shared bucket held after the last visit, and when that was.
+    /// Tokens left in the shared bucket after the last visit, and the time of that visit.
     shared: Option<(u32, Instant)>,
-    /// No visit before.
+    /// The earliest time of the next visit.
     visit_at: Instant,
 }
 
-/// What becomes of a request.
+/// The decision on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on.
+    /// The request is admitted.
     Admitted {
-        /// Tokens that remain.
+        /// Remaining tokens.
         left: u32,
     },
-    /// It is refused.
+    /// The request is rejected.
     Refused {
-        /// A token may be there after so long.
+        /// Time until a token may be available.
         wait: Duration,
     },
 }
 
-/// No lease is in hand: the shared bucket must be visited; so many tokens of an old lease go back.
+/// The lease is used up: the shared bucket must be visited. Contains the unused tokens of an expired lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spent {
     pub(crate) unused: u32,
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub fn new(now: Instant) -> Self {
         let counts = Counts { full_at: now, lease: 0, lease_until: now, shared: None, visit_at: now };
         Self { counts: Mutex::new(counts), visit: tokio::sync::Mutex::new(()) }
@@ -66,12 +66,12 @@ impl Bucket {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether forgetting it would change nothing.
+    /// Whether removing it would change nothing.
     pub fn is_idle(&self, now: Instant) -> bool {
         self.counts().full_at <= now
     }
 
-    /// Takes a token of this replica's own bucket only.
+    /// Takes a token only of this replica's own bucket.
     pub fn take_own(&self, policy: Policy, now: Instant) -> Verdict {
         let mut counts = self.counts();
         match counts.own_left(policy, now) {
@@ -83,7 +83,7 @@ impl Bucket {
     /// Takes a token of the lease.
     ///
     /// # Errors
-    /// There is none, and the shared bucket may be visited.
+    /// The lease has none, and the shared bucket may be visited.
     pub(crate) fn take_leased(&self, policy: Policy, now: Instant) -> Result<Verdict, Spent> {
         let mut counts = self.counts();
         let own = match counts.own_left(policy, now) {
@@ -104,7 +104,7 @@ impl Bucket {
         Err(Spent { unused: counts.lease })
     }
 
-    /// Keeps what a visit brought; `left` is what remained in the shared bucket.
+    /// Stores the result of a visit. `left` are the tokens left in the shared bucket.
     pub(crate) fn keep(&self, policy: Policy, granted: u32, left: u32, now: Instant) {
         let mut counts = self.counts();
         counts.lease = granted;
@@ -116,7 +116,7 @@ impl Bucket {
 }
 
 impl Counts {
-    /// Tokens in this replica's own bucket, at least one; else the time until there is one.
+    /// The tokens in this replica's own bucket, if there is at least one; otherwise the time until there is one.
     fn own_left(&self, policy: Policy, now: Instant) -> Result<u32, Duration> {
         let until_full = self.full_at.saturating_duration_since(now);
         match policy.left(until_full) {
@@ -125,7 +125,7 @@ impl Counts {
         }
     }
 
-    /// `left` counts the token that is being taken.
+    /// `left` includes the token that is being taken.
     fn take(&mut self, policy: Policy, now: Instant, left: u32) -> Verdict {
         self.full_at = self.full_at.max(now) + policy.interval;
         Verdict::Admitted { left: left.saturating_sub(1) }

@@ -1,7 +1,7 @@
-//! Buckets of tokens that all replicas share, never at one visit to Redis a request.
+//! Token buckets that all replicas share, without a visit to Redis per request.
 //!
-//! A replica takes a lease of tokens, uses it up by itself and takes the next. Without Redis each replica counts for
-//! itself: a limit is never a reason to fail.
+//! A replica takes a lease of tokens, uses them up, and takes the next lease. Without Redis each replica counts alone:
+//! a failure of the limiter never fails a request.
 
 mod bucket;
 mod policy;
@@ -15,7 +15,7 @@ pub use shared::{PATIENCE, REST, Redis, Shared, Trouble};
 
 use bucket::Spent;
 
-/// Takes a token of the bucket that all replicas know by this key.
+/// Takes a token of the shared bucket with this key.
 pub async fn take(bucket: &Bucket, policy: Policy, shared: &Shared, key: &str) -> Verdict {
     let attempt = || {
         let now = Instant::now();
@@ -25,7 +25,7 @@ pub async fn take(bucket: &Bucket, policy: Policy, shared: &Shared, key: &str) -
         return verdict;
     }
     let _one_at_a_time = bucket.visit.lock().await;
-    // Another request may have brought a lease meanwhile.
+    // Another request may have got a lease meanwhile.
     let unused = match attempt() {
         Ok(verdict) => return verdict,
         Err(Spent { unused }) => unused,

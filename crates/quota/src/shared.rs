@@ -1,4 +1,4 @@
-//! The buckets all replicas share, in Redis.
+//! The shared buckets, in Redis.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -12,13 +12,13 @@ use tokio::time::timeout;
 
 use crate::policy::Policy;
 
-/// A Redis slower than this counts as away.
+/// Default time limit of a visit. A slower Redis counts as unavailable.
 pub const PATIENCE: Duration = Duration::from_millis(250);
 
-/// A Redis that was away is left alone so long; each replica counts for itself meanwhile.
+/// Default time for which an unavailable Redis is not visited. Each replica counts alone meanwhile.
 pub const REST: Duration = Duration::from_secs(5);
 
-/// Where replicas share their buckets.
+/// Client of the shared buckets.
 pub struct Shared {
     redis: Pool,
     script: Script,
@@ -34,7 +34,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The Redis of a limit, to be asked whether it answers.
+/// The Redis of a limit, for health checks.
 #[derive(Clone)]
 pub struct Redis(Pool);
 
@@ -45,33 +45,33 @@ impl fmt::Debug for Redis {
 }
 
 impl Redis {
-    /// Asks it.
+    /// Checks whether Redis answers.
     ///
     /// # Errors
-    /// It does not answer.
+    /// Redis does not answer.
     pub async fn ping(&self) -> Result<(), Trouble> {
         let mut connection = self.0.get().await?;
         Ok(cmd("PING").query_async(&mut connection).await?)
     }
 }
 
-/// Why a visit brought nothing.
+/// The reason why a visit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
-    /// It is slow.
+    /// Redis is too slow.
     #[error("no answer within {0:?}")]
     Silent(Duration),
-    /// It is away.
+    /// Redis cannot be reached.
     #[error("no connection")]
     Pool(#[from] PoolError),
-    /// It refuses.
+    /// Redis rejected the script.
     #[error("the script failed")]
     Redis(#[from] RedisError),
 }
 
 impl Shared {
-    /// Buckets under keys that begin with `prefix`. A Redis slower than `patience` counts as away, and is then left alone
-    /// for `rest`; see [`PATIENCE`] and [`REST`].
+    /// Buckets whose keys begin with `prefix`. A Redis slower than `timeout` counts as unavailable, and is then not
+    /// visited for `rest`; see [`TIMEOUT`] and [`REST`].
     ///
     /// # Errors
     /// The URL is malformed.
@@ -86,17 +86,17 @@ impl Shared {
         Ok(Self { redis, script, prefix: prefix.into(), patience, rest, resting_until: Mutex::new(None) })
     }
 
-    /// The same Redis, for probes.
+    /// The same Redis, for health checks.
     pub fn redis(&self) -> Redis {
         Redis(self.redis.clone())
     }
 
-    /// Whether Redis is worth asking now.
+    /// Whether Redis should be visited.
     pub(crate) fn is_up(&self, now: Instant) -> bool {
         self.resting_until.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|until| until <= now)
     }
 
-    /// Gives `unused` tokens back and takes a new lease: tokens granted, tokens left. None when Redis is away.
+    /// Returns `unused` tokens and takes a new lease: tokens granted, tokens left. `None` when Redis is unavailable.
     pub async fn lease(&self, account: &str, policy: Policy, unused: u32) -> Option<(u32, u32)> {
         let visit = timeout(self.patience, self.visit(account, policy, unused));
         match visit.await.unwrap_or(Err(Trouble::Silent(self.patience))) {
@@ -104,7 +104,7 @@ impl Shared {
             Err(trouble) => {
                 let until = Instant::now() + self.rest;
                 *self.resting_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-                tracing::warn!(error = %Chain(&trouble), "Redis is away: each replica counts requests for itself");
+                tracing::warn!(error = %Chain(&trouble), "Redis is unavailable; each replica counts requests alone");
                 None
             }
         }
