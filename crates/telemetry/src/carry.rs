@@ -1,4 +1,4 @@
-//! W3C Trace Context (<https://www.w3.org/TR/trace-context/>): how a trace passes from one process to the next.
+//! W3C Trace Context (<https://www.w3.org/TR/trace-context/>): passes a trace from one process to the next.
 
 use std::collections::HashMap;
 
@@ -9,14 +9,14 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Names of headers, message headers and CloudEvents extensions alike.
+/// Names of HTTP headers, message headers and CloudEvents extensions.
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 
-/// Senders must be able to pass on as much (§3.3.1.5); what is longer is left behind.
+/// The length of `tracestate` that senders must pass on (§3.3.1.5). A longer one is dropped.
 const MAX_TRACESTATE: usize = 512;
 
-/// Where in which trace something was caused.
+/// A position in a trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceContext {
     span: SpanContext,
@@ -25,13 +25,13 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Of the span the caller is in; `None` outside of any.
+    /// The context of the caller's span. `None` outside of any span.
     pub fn current() -> Option<Self> {
         Self::of(&Context::current())
     }
 
-    /// As another process wrote it; `None` when it is absent or not well-formed, which begins a new trace (§4.3).
-    /// A `tracestate` that is not well-formed is left out.
+    /// Parses the context of another process. `None` when it is absent or malformed, which begins a new trace (§4.3). A
+    /// malformed `tracestate` is dropped.
     pub fn read(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Self> {
         let mut fields = HashMap::from([(TRACEPARENT.to_owned(), traceparent?.to_owned())]);
         if let Some(state) = tracestate.filter(|state| (1..=MAX_TRACESTATE).contains(&state.len())) {
@@ -59,24 +59,24 @@ impl TraceContext {
         self.tracestate.as_deref()
     }
 
-    /// Each header to send on: name and value.
+    /// The headers to pass on, as name and value.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let state = self.tracestate.as_deref().map(|state| (TRACESTATE, state));
         [(TRACEPARENT, self.traceparent.as_str())].into_iter().chain(state)
     }
 
-    /// Whether somebody keeps this trace.
+    /// Whether the trace is sampled.
     pub fn is_sampled(&self) -> bool {
         self.span.is_sampled()
     }
 
-    /// Makes a span that was not entered yet a child of this one.
+    /// Makes a span that was not entered yet a child of this context.
     pub fn adopt(&self, child: &Span) {
-        // Without a collector of spans there is nothing to be a child of.
+        // Without a span exporter there is no parent.
         let _no_layer = child.set_parent(Context::new().with_remote_span_context(self.span.clone()));
     }
 
-    /// Notes that a span works for this one too, besides its parent.
+    /// Links a span to this context, in addition to its parent.
     pub fn link(&self, span: &Span) {
         span.add_link(self.span.clone());
     }

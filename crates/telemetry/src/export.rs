@@ -1,4 +1,4 @@
-//! From spans of `tracing` to a collector.
+//! Exports `tracing` spans to a collector.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::queue::{Entrance, Exit, OnTheWay};
 use crate::{Sampler, Settings};
 
-/// A collector that takes longer for a batch has failed: the queue behind it is bounded.
+/// Time limit of exporting a batch. The queue behind it is bounded.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why traces cannot be sent.
+/// The reason why traces cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The settings are no address, header or number OTLP can use.
+    /// A setting is not a valid address, header or number.
     #[error("traces cannot be exported")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The HTTP client cannot be built.
@@ -30,18 +30,18 @@ pub enum Error {
     Client(#[from] reqwest::Error),
 }
 
-/// The traces of this process.
+/// The trace exporter of this process.
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
 }
 
 impl Traces {
-    /// Prepares the export; nothing is sent yet, and a collector that is away is no error. Without settings nothing
-    /// is kept, and contexts travel all the same.
+    /// Prepares the export without sending anything. An unavailable collector is not an error. Without settings no span
+    /// is recorded, and contexts are still passed on.
     ///
     /// # Errors
-    /// When the settings cannot be used.
+    /// A setting cannot be used.
     pub fn start(settings: Option<Settings>) -> Result<Self, Error> {
         let Some(settings) = settings else {
             let provider = SdkTracerProvider::builder().with_sampler(Sampler::NONE.build()).build();
@@ -68,8 +68,8 @@ impl Traces {
         Ok(Self { provider })
     }
 
-    /// Makes spans of `tracing` spans of a trace. Its filter says which; events must be left out by it, their fields
-    /// are for the log.
+    /// The layer that records `tracing` spans. Its filter selects the spans. It must exclude events, because their
+    /// fields belong to the log.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -82,9 +82,9 @@ impl Traces {
             .with_tracked_inactivity(false)
     }
 
-    /// Sends what waits, `within` at most; blocks meanwhile.
+    /// Exports the queued spans, in at most `within`. Blocks meanwhile.
     pub fn end(self, within: Duration) {
-        // What could not be sent was counted where it was given up; the process ends either way.
+        // Lost spans were already counted, and the process ends in any case.
         let _late = self.provider.shutdown_with_timeout(within);
     }
 }
@@ -108,10 +108,10 @@ fn exporter(settings: &Settings) -> Result<SpanExporter, Error> {
         .build()?)
 }
 
-/// The SDK sends from a thread without a runtime, so its client blocks. Such a client brings a runtime of its own,
-/// which may be made anywhere but inside another.
+/// The SDK exports on a thread without a runtime, so that its client blocks. Such a client has its own runtime, which
+/// cannot be created inside another one.
 fn client() -> Result<reqwest::blocking::Client, reqwest::Error> {
-    // The first caller installs the process's TLS provider; a later call finds it there.
+    // The first caller installs the process's TLS provider; later calls have no effect.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let made =
         std::thread::spawn(|| reqwest::blocking::Client::builder().no_proxy().timeout(TIMEOUT).build());

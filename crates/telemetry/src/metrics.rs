@@ -1,4 +1,4 @@
-//! The process's metrics, read in Prometheus' text format.
+//! The process's metrics, in Prometheus' text format.
 
 use std::io;
 use std::sync::OnceLock;
@@ -7,15 +7,14 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 
 pub use metrics_exporter_prometheus::PrometheusHandle;
 
-/// OpenTelemetry's recommended buckets for `http.server.request.duration`, in seconds; good for any
-/// duration of ours.
+/// OpenTelemetry's recommended buckets for `http.server.request.duration`, in seconds. They suit all our durations.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// Reads the process's metrics. The first call installs the recorder, which counts from then on: what is measured before is
-/// lost. A process has one recorder, however many servers it runs.
+/// A handle that renders the process's metrics. The first call installs the recorder. Measurements before it are lost.
+/// A process has one recorder, however many servers it runs.
 ///
 /// # Errors
-/// Another recorder was installed before.
+/// Another recorder is already installed.
 pub fn handle() -> io::Result<PrometheusHandle> {
     static HANDLE: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
     HANDLE.get_or_init(|| install().map_err(|error| error.to_string())).clone().map_err(io::Error::other)

@@ -1,7 +1,7 @@
-//! Between a finished span and the collector: bounded, counted, and nothing personal.
+//! The queue between finished spans and the collector: bounded, counted, without personal data.
 //!
-//! The SDK's own processor batches and sends on a thread of its own, but says nowhere how much it dropped. So spans
-//! are counted in and out around it, and what would not fit any more never reaches it.
+//! The SDK's own processor batches and exports on its own thread, but does not report how many spans it dropped. Spans
+//! are therefore counted before and after it, and spans above its capacity are dropped before it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 
-/// Spans that nobody will see, by reason.
+/// Counter of dropped spans, by reason.
 pub(crate) const DROPPED: &str = "telemetry_spans_dropped_total";
 
-/// What may be said of a span. Anything else a span of the log carries (a user's id) stays in the log.
+/// The attributes of a span that are exported. Other fields (a user's id) are only logged.
 const PERMITTED: [&str; 9] =
     ["correlation_id", "error.", "http.", "kind", "messaging.", "network.", "server.", "task", "url."];
 
-/// Spans on their way: handed in and not yet sent or given up.
+/// Number of queued spans: submitted, and neither exported nor dropped.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OnTheWay(Arc<AtomicUsize>);
 
-/// The way in.
+/// The input of the queue.
 #[derive(Debug)]
 pub(crate) struct Entrance<P> {
     pub(crate) next: P,
@@ -32,7 +32,7 @@ pub(crate) struct Entrance<P> {
     pub(crate) room: usize,
 }
 
-/// The way out.
+/// The output of the queue.
 #[derive(Debug)]
 pub(crate) struct Exit<E> {
     pub(crate) next: E,
@@ -83,7 +83,7 @@ impl<E: SpanExporter> SpanExporter for Exit<E> {
             if let Err(error) = &sent {
                 let lost = u64::try_from(spans).unwrap_or(u64::MAX);
                 metrics::counter!(DROPPED, "reason" => "export_failed").increment(lost);
-                tracing::debug!(%error, spans, "the collector did not take spans");
+                tracing::debug!(%error, spans, "collector did not accept spans");
             }
             sent
         }

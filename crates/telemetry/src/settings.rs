@@ -1,4 +1,4 @@
-//! What is sent where, in the words of OpenTelemetry's specification of environment variables.
+//! Settings of the export, with the names of OpenTelemetry's environment variables.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,40 +8,40 @@ use opentelemetry_sdk::trace::Sampler as SdkSampler;
 use secrecy::SecretString;
 use url::Url;
 
-/// Where spans go, and which.
+/// Endpoint, attributes and sampling of traces.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The collector's base address (`OTEL_EXPORTER_OTLP_ENDPOINT`); `v1/traces` is appended.
     pub endpoint: Url,
-    /// Sent with every export, e.g. a credential: name and value.
+    /// Headers of every export, e.g. a credential: name and value.
     pub headers: Vec<(String, SecretString)>,
-    /// What the service is called in traces.
+    /// Name of the service in traces.
     pub service_name: String,
-    /// What else is said of this process: name and value.
+    /// Further attributes of this process: name and value.
     pub attributes: Vec<(String, String)>,
-    /// Which traces are kept.
+    /// Which traces are sampled.
     pub sampler: Sampler,
-    /// Spans that wait to be sent, at most; more are dropped and counted.
+    /// Maximum number of spans that wait to be exported. Further ones are dropped and counted.
     pub queue: usize,
-    /// How long spans are collected before they are sent together.
+    /// Interval between exports.
     pub delay: Duration,
 }
 
-/// Which traces are kept.
+/// Which traces are sampled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampler {
-    /// Whether a caller's decision is followed.
+    /// Whether the caller's decision has precedence.
     parent_based: bool,
-    /// The share that is kept where it is ours to decide.
+    /// The sampled share of traces without a caller's decision.
     ratio: f64,
     needs_ratio: bool,
 }
 
 impl Sampler {
-    /// Keeps nothing of its own: contexts travel, and spans are for nobody.
+    /// Samples nothing: contexts are passed on, and no spans are recorded.
     pub(crate) const NONE: Self = Self { parent_based: true, ratio: 0.0, needs_ratio: false };
 
-    /// The same with `OTEL_TRACES_SAMPLER_ARG`, where it means something.
+    /// Applies `OTEL_TRACES_SAMPLER_ARG`, if this sampler has an argument.
     #[must_use]
     pub fn with_ratio(self, ratio: f64) -> Self {
         if self.needs_ratio { Self { ratio, ..self } } else { self }
