@@ -1,4 +1,4 @@
-//! `allegro-backup`, as other services ask it.
+//! Client of `allegro-backup`.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::Error;
 
 const SERVICE: &str = "allegro-backup";
 
-/// Asks `allegro-backup`. Cheap to clone.
+/// Client of `allegro-backup`. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AllegroBackup {
     http: Client,
@@ -26,13 +26,13 @@ pub struct AllegroBackup {
 }
 
 impl AllegroBackup {
-    /// How long one question may take, the answer's last byte included.
+    /// Time limit of a request, including the last byte of its answer.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// A client of the service at `url`, which knows us by an API key.
+    /// A client of the service at `url`, authenticated by an API key.
     ///
     /// # Errors
-    /// When the TLS roots cannot be loaded.
+    /// The TLS roots cannot be loaded.
     pub fn new(url: Url, key: SecretString, asker: &str) -> Result<Self, egress::Error> {
         let http = egress::client(&egress::Settings {
             user_agent: format!("zaplecze-{asker}/{}", env!("CARGO_PKG_VERSION")),
@@ -42,10 +42,10 @@ impl AllegroBackup {
         Ok(Self { http, url, key })
     }
 
-    /// Marks an order as taken from the stock, or as not taken. Doing it again changes nothing.
+    /// Sets or clears an order's stock flag. Repeating it has no effect.
     ///
     /// # Errors
-    /// [`Error::Refused`] with 404 when there is no such order of this account.
+    /// [`Error::Refused`] with 404 when the account has no such order.
     pub async fn set_stock_updated(
         &self,
         token_id: TokenId,
@@ -58,10 +58,11 @@ impl AllegroBackup {
         Ok(())
     }
 
-    /// A page of an account's orders, newest first, from a moment of buying on. `cursor` is where the page before ended.
+    /// A page of an account's orders, newest first, bought since `from`. `cursor` is the position after the previous
+    /// page.
     ///
     /// # Errors
-    /// As [`Self::set_stock_updated`]; an account that is not there has no orders.
+    /// As [`Self::set_stock_updated`]. An unknown account has no orders.
     pub async fn orders(
         &self,
         account: (&str, TokenId),
@@ -120,28 +121,28 @@ impl AllegroBackup {
 pub struct StoredOrders {
     /// Newest first.
     pub items: Vec<StoredOrder>,
-    /// Where the next page begins; none after the last.
+    /// Cursor of the next page. `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// An order as `allegro-backup` keeps it; what else it tells is not read.
+/// An order of `allegro-backup`. Its other fields are ignored.
 #[derive(Debug, Clone, Deserialize)]
 pub struct StoredOrder {
-    /// Allegro's id of it.
+    /// Allegro's id of the order.
     pub allegro_order_id: AllegroOrderId,
     /// Allegro's form status.
     pub status: String,
-    /// The seller's status, where there is one.
+    /// The seller's status, if there is one.
     pub fulfillment_status: Option<String>,
     /// `SELLER` or `ALLEGRO`.
     pub fulfillment_provider: Option<String>,
     /// When it was bought.
     #[serde(with = "domain::instant")]
     pub order_date: OffsetDateTime,
-    /// What was bought.
+    /// The order's lines.
     pub line_items: Vec<LineItem>,
-    /// True when Allegro no longer has it.
+    /// Whether Allegro no longer has the order.
     pub is_deleted: bool,
-    /// True when its pieces have left the stock.
+    /// The stock flag: whether its units were deducted.
     pub is_stock_updated: bool,
 }

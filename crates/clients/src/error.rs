@@ -1,38 +1,38 @@
-//! Why another service did not do what it was asked.
+//! Errors of requests to other services.
 
 use domain::Panic;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
-/// Sorted by what the asker does about it.
+/// An error, classified by how the caller reacts to it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not there, or says that it cannot do anything now: every other question would end the same way.
-    #[error("{service} is away: {reason}")]
+    /// The service is unavailable, or reports that it is. Every other request would fail too.
+    #[error("{service} is unavailable: {reason}")]
     Away {
-        /// Who was asked.
+        /// Name of the service.
         service: &'static str,
-        /// What happened.
+        /// The cause.
         reason: String,
     },
-    /// This question went wrong; it may be asked again.
+    /// This request failed and may be retried.
     #[error("{service} answered {status}: {reason}")]
     Trouble {
-        /// Who was asked.
+        /// Name of the service.
         service: &'static str,
-        /// The answer's status.
+        /// Status of the answer.
         status: u16,
-        /// What it said.
+        /// Description by the service.
         reason: String,
     },
-    /// Asking again cannot help: there is no such thing, or it is not ours to ask for.
+    /// A permanent error: the resource does not exist, or the caller may not access it.
     #[error("{service} refused with {status}: {reason}")]
     Refused {
-        /// Who was asked.
+        /// Name of the service.
         service: &'static str,
-        /// The answer's status.
+        /// Status of the answer.
         status: u16,
-        /// What it said.
+        /// Description by the service.
         reason: String,
     },
     /// The code that sends the request panicked; the request may be repeated.
@@ -40,7 +40,7 @@ pub enum Error {
     Panicked(#[from] Panic),
 }
 
-/// As much of a problem (RFC 9457) as is told on.
+/// The used fields of a problem (RFC 9457).
 #[derive(Deserialize)]
 struct Problem {
     code: Option<String>,
@@ -52,19 +52,19 @@ impl Error {
         let reason = if error.is_timeout() {
             "no answer in time".to_owned()
         } else if error.is_connect() {
-            "it cannot be connected to".to_owned()
+            "connecting failed".to_owned()
         } else {
             "the connection broke".to_owned()
         };
         Self::Away { service, reason }
     }
 
-    /// What was said cannot be read: another version of the other side, or another program.
+    /// An answer that cannot be parsed: of another version of the service, or of another program.
     pub(crate) fn unreadable(service: &'static str, error: &dyn std::error::Error) -> Self {
         Self::Trouble { service, status: 200, reason: format!("its answer cannot be read: {error}") }
     }
 
-    /// What an answer that is no success means.
+    /// The error of an answer that is not a success.
     pub(crate) async fn read(service: &'static str, response: Response) -> Self {
         let status = response.status();
         let problem = response.json::<Problem>().await.ok();

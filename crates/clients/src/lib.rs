@@ -1,4 +1,4 @@
-//! What our services ask each other over HTTP.
+//! HTTP clients of our services.
 
 mod allegro_backup;
 mod error;
