@@ -1,4 +1,4 @@
-//! Why a request came to nothing.
+//! The cause of a failed request.
 
 use std::error::Error;
 use std::io;
@@ -7,14 +7,14 @@ use crate::redact;
 use crate::ssrf::Refused;
 use crate::tls;
 
-/// What kind of failure it was, as it is written down, and the innermost cause in words: the outer ones repeat the
-/// address. Anything like a secret is left out.
+/// The class of the failure, for storage, and the text of the innermost cause, because the outer ones repeat the
+/// address. Secrets are removed.
 pub fn cause(error: &reqwest::Error) -> (&'static str, String) {
     let mut class = if error.is_connect() { "connect" } else { "network" };
     let mut cause: &dyn Error = error;
     loop {
         class = class_of(cause).unwrap_or(class);
-        // An I/O error is no link of the chain of its own: what it wraps is reached only this way.
+        // An I/O error is not in the chain itself. The error that it wraps is reached only this way.
         let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         match wrapped.map(|it| -> &dyn Error { it }).or_else(|| cause.source()) {
             Some(inner) => cause = inner,

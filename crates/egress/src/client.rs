@@ -13,24 +13,25 @@ use crate::tls::{Tls, TlsError};
 /// Idle connections are closed before the usual 60 s of servers and balancers, so that none is used half-closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// What the headers of an answer may take over HTTP/2; over HTTP/1.1 the library's own bound is 400 KiB and a hundred.
+/// Maximum size of an answer's headers over HTTP/2. Over HTTP/1.1 the library's own limit is 400 KiB and a hundred
+/// headers.
 const HEADER_BYTES: u32 = 64 * 1024;
 
-/// How a client behaves.
+/// Settings of a client.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Who we say we are.
+    /// The `User-Agent`.
     pub user_agent: String,
-    /// How long connecting may take, TLS included.
+    /// Time limit of connecting, including TLS.
     pub connect_timeout: Duration,
-    /// How long a whole request may take, the body's last byte included.
+    /// Time limit of a whole request, including the last byte of the body.
     pub timeout: Duration,
 }
 
-/// Why there is no client.
+/// The reason why a client cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The user agent is no valid header, or the usual authorities cannot be loaded.
+    /// The user agent is not a valid header, or the system's authorities cannot be loaded.
     #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
     /// The configured certificates or key are invalid.
@@ -38,19 +39,19 @@ pub enum Error {
     Tls(#[from] TlsError),
 }
 
-/// A client for addresses from our own configuration.
+/// A client for addresses of our own configuration.
 ///
 /// # Errors
-/// When the user agent is no valid header or the TLS roots cannot be loaded.
+/// The user agent is not a valid header, or the TLS roots cannot be loaded.
 pub fn client(settings: &Settings) -> Result<Client, Error> {
     Ok(builder(settings).build()?)
 }
 
-/// Clients for addresses that came from outside. The addresses the resolver permits are the ones connected to: names
-/// are looked up by the guard itself, once per connection, so that an answer cannot change in between. What is read is
-/// what was sent: nothing is unpacked. Nothing is sent twice, but for what [`GuardedClient::send`] says.
+/// Clients for addresses that users supply. They connect only to the addresses that the resolver permits: the guard
+/// itself looks names up, once per connection, so that the result cannot change in between. Bodies are not
+/// decompressed. Requests are not repeated, except as [`GuardedClient::send`] states.
 ///
-/// The URL must have passed [`crate::ssrf::Guard::check_url`] too: an address written as a literal is never looked up.
+/// The URL must have passed [`crate::ssrf::Guard::check_url`] too: a literal address is never looked up.
 #[derive(Debug, Clone)]
 pub struct Clients {
     settings: Settings,
@@ -59,7 +60,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Makes the usual client.
+    /// Creates the shared client.
     ///
     /// # Errors
     /// As [`client`].
@@ -68,15 +69,15 @@ impl Clients {
         Ok(Self { settings, resolver, usual })
     }
 
-    /// The client everybody shares, with its open connections.
+    /// The shared client, with its open connections.
     pub fn usual(&self) -> GuardedClient {
         self.usual.clone()
     }
 
-    /// A client of somebody's own, with connections of its own.
+    /// A client with its own certificates and connections.
     ///
     /// # Errors
-    /// When a certificate or a key is none.
+    /// A certificate or a key is invalid.
     pub fn with(&self, tls: &Tls) -> Result<GuardedClient, Error> {
         let config = tls.config()?;
         let builder =
@@ -94,7 +95,7 @@ fn guarded(settings: &Settings, resolver: &Resolver) -> ClientBuilder {
 }
 
 fn builder(settings: &Settings) -> ClientBuilder {
-    // The first caller installs the process's TLS provider; a later call finds it there.
+    // The first caller installs the process's TLS provider; later calls have no effect.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(&settings.user_agent)

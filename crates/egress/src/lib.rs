@@ -1,5 +1,5 @@
-//! The one place that builds HTTP clients: bounded in time, never redirected, and, where the address comes from
-//! outside, kept away from private networks.
+//! Builds all HTTP clients: with time limits, without redirects, and, for addresses that users supply, without access
+//! to private networks.
 
 mod cause;
 mod client;

@@ -1,9 +1,10 @@
-//! Secrets taken out of texts of others before they are logged or stored.
+//! Removes secrets from foreign texts before they are logged or stored.
 
-/// A word of token letters at least this long is taken for a secret. A UUID has 36.
+/// A word of token characters of at least this length counts as a secret. A UUID has 36.
 const SECRET_LENGTH: usize = 40;
 
-/// Replaces what looks like a token by `‹redacted›`. Allegro's errors echo whole tokens (`Invalid refresh token: …`).
+/// Replaces words that look like tokens by `‹redacted›`. Allegro's errors repeat whole tokens (`Invalid refresh token:
+/// …`).
 pub fn redact(text: &str) -> String {
     let is_token_letter =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=');

@@ -12,11 +12,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 tokio::task_local! {
-    /// Whether a connection was opened for the request that is being sent.
+    /// Whether a connection was opened for the current request.
     static IS_OPENED: Cell<bool>;
 }
 
-/// A client for addresses from outside. Cheap to clone.
+/// A client for addresses that users supply. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct GuardedClient {
     /// Keeps connections open between requests.

@@ -1,4 +1,4 @@
-//! The wait that a server asks for in `Retry-After`.
+//! Parses `Retry-After`.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-/// The longest wait a server may ask for.
+/// Maximum delay.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// The wait that `Retry-After` asks for, at most a day; none when the header is absent or malformed.
+/// The delay of `Retry-After`, at most a day. `None` when the header is absent or malformed.
 ///
-/// Understands seconds of any number of digits and the three forms of an HTTP date (RFC 9110 §5.6.7 and §10.2.3), also
-/// with a numeric zone. A moment that has passed is a wait of zero.
+/// Accepts seconds of any number of digits and the three forms of an HTTP date (RFC 9110 §5.6.7 and §10.2.3), also with
+/// a numeric zone. A past date is a delay of zero.
 pub fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

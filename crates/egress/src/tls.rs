@@ -12,19 +12,20 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use secrecy::{ExposeSecret, SecretString};
 
-/// Certificates that a client trusts or presents, beside the defaults.
+/// Certificates that a client trusts or presents, in addition to the defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Tls {
-    /// Certificates trusted beside the public authorities, as PEM: authorities, or the server's own self-signed one.
+    /// Certificates trusted in addition to the public authorities, as PEM: authorities, or the server's own self-signed
+    /// one.
     pub custom_ca: Option<String>,
     /// Our own certificate, its chain and its key, as PEM.
     pub client_certificate: Option<SecretString>,
 }
 
-/// The reason for which certificates or a key cannot be used. It never shows the key.
+/// The reason why certificates or a key cannot be used. It never contains the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The text is not PEM, or holds neither a certificate nor a key.
+    /// The text is not PEM, or contains neither a certificate nor a key.
     #[error("a certificate or key is not valid PEM")]
     Pem(#[from] pem::Error),
     /// A certificate that cannot be trusted, or a key that does not match its certificate.
@@ -97,7 +98,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The period of validity is checked before this is found.
+            // The validity period has been checked before this error.
             Err(error) if is_authority(&error) && self.pinned.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -129,7 +130,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// True when a server's own certificate is refused because it is an authority's.
+/// Whether a server's own certificate is rejected because it is an authority's.
 pub(crate) fn is_authority(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))

@@ -1,9 +1,9 @@
-//! The caller's trace, told to whoever is asked.
+//! Passes the caller's trace to the called service.
 
 use reqwest::RequestBuilder;
 use telemetry::TraceContext;
 
-/// Adds the trace of the span the caller is in, if there is any, so that the other side's work becomes part of it.
+/// Adds the trace of the caller's span to a request, if there is one, so that the called service continues it.
 pub fn traced(request: RequestBuilder) -> RequestBuilder {
     let context = TraceContext::current();
     let headers = context.iter().flat_map(TraceContext::headers);

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Names the points, see the crate.
+/// The variable that names the points, see the crate.
 const VARIABLE: &str = "FAILPOINTS";
 
 #[derive(Clone, Copy)]
@@ -16,7 +16,7 @@ enum Action {
 struct Armed {
     point: String,
     action: Action,
-    /// Visits left until the action is taken there.
+    /// Remaining visits until the action.
     left: AtomicU32,
 }
 
@@ -34,7 +34,7 @@ fn act(action: Action, point: &str) {
     match action {
         Action::Panic => panic!("failpoint {point}"),
         Action::Abort => {
-            // With stderr gone the signal still tells.
+            // A closed stderr is ignored. The signal reports the abort.
             let _unheard = writeln!(std::io::stderr(), "failpoint: {point}");
             std::process::abort();
         }
@@ -51,7 +51,7 @@ fn read(text: &str) -> Vec<Armed> {
                 Some((point, _)) => (point, Action::Abort),
                 None => (what, Action::Abort),
             };
-            // A wrong number is the first visit: a test that dies too early is seen.
+            // An invalid number means the first visit: a test that dies too early is noticed.
             let left = AtomicU32::new(visit.parse().unwrap_or(1));
             Armed { point: point.to_owned(), action, left }
         })

@@ -1,9 +1,9 @@
-//! Which addresses the public internet routes (IANA special-purpose registries, RFC 6890 and its updates).
+//! The addresses that the public internet routes (IANA special-purpose registries, RFC 6890 and its updates).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// True for an address of the public internet itself. Every form that carries an IPv4 address inside an IPv6 one is
-/// special, whatever it carries: who translates it, and to where, is not known here.
+/// Whether this is an address of the public internet. All forms that embed an IPv4 address in an IPv6 one are special,
+/// whatever the address: their translator and its networks are not known here.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -32,7 +32,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, .., fifth, sixth, _, _] = address.segments();
-    // ISATAP (RFC 5214) carries an IPv4 address in any prefix.
+    // ISATAP (RFC 5214) embeds an IPv4 address in any prefix.
     if matches!(fifth, 0 | 0x200) && sixth == 0x5efe {
         return false;
     }
@@ -43,7 +43,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         0x2002 => false,
         // Documentation (RFC 9637).
         0x3fff => second >= 0x1000,
-        // Only global unicast is routed (RFC 4291): this leaves out loopback, mapped and compatible IPv4, NAT64,
+        // Only global unicast is routed (RFC 4291). This excludes loopback, mapped and compatible IPv4, NAT64,
         // discard-only, unique local, link-local, site-local and multicast.
         _ => (0x2000..0x4000).contains(&first),
     }

@@ -20,7 +20,7 @@ impl Lookup {
         CURRENT.scope(self.clone(), request).await
     }
 
-    /// True while the request waits for a name server.
+    /// Whether the request waits for a name server.
     pub fn is_under_way(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
     }

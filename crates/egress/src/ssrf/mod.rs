@@ -1,8 +1,8 @@
 //! The guard against requests to our own networks (server-side request forgery).
 //!
 //! An address from outside may be a private one, a name that resolves to one, or a name that resolves to a public
-//! address when it is checked and to a private one when it is connected to. So the check stands at two doors: the
-//! URL's own literal, and the resolver the connection itself uses.
+//! address when it is checked and to a private one when it is connected to. The guard therefore checks both the literal
+//! in the URL and, in the connection's own resolver, every resolved address.
 
 mod addresses;
 mod lookup;
@@ -19,44 +19,44 @@ use url::{Host, Url};
 pub use lookup::Lookup;
 pub use resolver::{Resolver, ResolverError};
 
-/// Ports receivers usually listen on.
+/// Usual ports of receivers.
 pub const USUAL_PORTS: [u16; 4] = [80, 443, 8080, 8443];
 
-/// What is permitted besides public addresses over TLS.
+/// Permissions in addition to public addresses over TLS.
 #[derive(Debug, Default)]
 pub struct Rules {
-    /// Private networks that may be called, on any port when they are written as an address.
+    /// Private networks that may be called. A literal address in them may have any port.
     pub allowed_networks: Vec<IpNet>,
-    /// Whether receivers may be called without TLS.
+    /// Whether receivers without TLS may be called.
     pub allow_http: bool,
-    /// The ports that may be called elsewhere.
+    /// The permitted ports of all other addresses.
     pub ports: Vec<u16>,
 }
 
-/// Who may be called. Cheap to clone.
+/// Decides which addresses may be called. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Guard(Arc<Rules>);
 
-/// Why an address may not be called.
+/// The reason why an address must not be called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Neither https nor, where allowed, http.
+    /// Neither https nor, if permitted, http.
     #[error("the scheme {0:?} is not allowed; use https")]
     Scheme(String),
     /// Credentials in the URL.
     #[error("a URL must not hold a user name or password")]
     UserInfo,
-    /// No host at all.
+    /// The URL has no host.
     #[error("the URL has no host")]
     NoHost,
-    /// A port nobody serves webhooks on.
+    /// A port that receivers of webhooks do not use.
     #[error("port {0} is not allowed")]
     Port(u16),
     /// An address of a private or special network.
     #[error("the address {0} belongs to a private or special network")]
     Address(IpAddr),
-    /// The name leads to an address that is not permitted.
-    #[error("the name {0:?} leads to a private or special network")]
+    /// The name resolves to an address that is not permitted.
+    #[error("the name {0:?} resolves to a private or special network")]
     Name(String),
     /// The name does not exist (NXDOMAIN), or has no address.
     #[error("the name {0:?} has no address")]
@@ -69,21 +69,21 @@ pub enum Refused {
     LookupFailed {
         /// The name.
         name: String,
-        /// The name server's error, or the reason for which it could not be reached.
+        /// The error of the name server, or the reason why it could not be reached.
         reason: String,
     },
 }
 
 impl Guard {
-    /// A guard that permits public addresses, and what these rules add.
+    /// A guard that permits public addresses, and those of these rules.
     pub fn new(rules: Rules) -> Self {
         Self(Arc::new(rules))
     }
 
-    /// Checks all of a URL that can be checked without looking up its name.
+    /// Checks everything in a URL that does not require a lookup.
     ///
     /// # Errors
-    /// The first rule the URL breaks.
+    /// The first rule that the URL breaks.
     pub fn check_url(&self, url: &Url) -> Result<(), Refused> {
         match url.scheme() {
             "https" => {}
@@ -93,7 +93,7 @@ impl Guard {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refused::UserInfo);
         }
-        // The parser has turned decimal, octal, hexadecimal and shortened forms into plain addresses (WHATWG URL).
+        // The parser has converted decimal, octal, hexadecimal and shortened forms to plain addresses (WHATWG URL).
         let literal: Option<IpAddr> = match url.host() {
             None => return Err(Refused::NoHost),
             Some(Host::Ipv4(address)) => Some(address.into()),

@@ -1,4 +1,4 @@
-//! Names are looked up by the guard itself, and the addresses it has checked are the ones connected to.
+//! The resolver of the guard: connections use only the addresses that it has checked.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,18 +14,18 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::{Guard, Lookup, Refused};
 
-/// An answer is believed for no longer, whatever it says: a receiver that moves is found again.
+/// Maximum time for which an answer is cached, so that a receiver with a new address is found.
 const BELIEVED: Duration = Duration::from_mins(1);
-/// That there is no such name is believed for no longer.
+/// Maximum time for which the absence of a name is cached.
 const UNKNOWN: Duration = Duration::from_secs(10);
-/// One question to one name server, and how often it is asked: less than any request may take.
+/// Timeout and attempts of a query to one name server: together less than the time limit of any request.
 const PATIENCE: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
-/// Questions under way to one name server.
+/// Maximum number of concurrent queries to one name server.
 const QUESTIONS: usize = 256;
 
-/// Looks names up and returns only permitted addresses; a connection goes to one of them and nowhere else. Cheap to
-/// clone; the clones share what they know.
+/// Resolves names to permitted addresses only. Connections use only these addresses. Cheap to clone. Clones share their
+/// cache.
 #[derive(Clone)]
 pub struct Resolver {
     guard: Guard,
@@ -38,16 +38,16 @@ impl std::fmt::Debug for Resolver {
     }
 }
 
-/// Why there is no resolver.
+/// The reason why the resolver cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[error("names cannot be looked up: the system's name servers are not known")]
 pub struct ResolverError(#[from] NetError);
 
 impl Resolver {
-    /// A resolver that asks these name servers; when there are none, those of the system.
+    /// A resolver that uses these name servers, or those of the system if the list is empty.
     ///
     /// # Errors
-    /// When the system's name servers cannot be read.
+    /// The system's name servers cannot be read.
     pub fn new(guard: Guard, name_servers: &[SocketAddr]) -> Result<Self, ResolverError> {
         let mut builder = if name_servers.is_empty() {
             TokioResolver::builder_tokio()?
@@ -57,7 +57,7 @@ impl Resolver {
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
         let options = builder.options_mut();
-        // All of a name's addresses are seen: one that is not permitted condemns the name.
+        // All addresses of a name are checked: one that is not permitted rejects the name.
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.timeout = PATIENCE;
         options.attempts = TRIES;
@@ -76,7 +76,7 @@ impl Resolver {
     /// The name has no address, the lookup failed, or an address is not permitted while none of them is of an explicitly
     /// allowed network.
     pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, Refused> {
-        // With the dot the name is complete: no search domain of our own network is tried with it.
+        // The final dot makes the name complete, so that no search domain of our own network is appended.
         let complete = format!("{}.", name.trim_end_matches('.'));
         let found = self.names.lookup_ip(complete).await.map_err(|error| not_found(name, error))?;
         let found: Vec<IpAddr> = found.iter().collect();
@@ -89,7 +89,7 @@ impl Resolver {
         if permitted.is_empty() || (!refused.is_empty() && !is_vouched_for) {
             return Err(Refused::Name(name.to_owned()));
         }
-        // The port is the caller's to set.
+        // The caller sets the port.
         Ok(permitted.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
     }
 }

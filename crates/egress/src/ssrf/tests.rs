@@ -25,7 +25,7 @@ fn check(guard: &Guard, url: &str) -> Result<(), Refused> {
     guard.check_url(&Url::parse(url).unwrap())
 }
 
-/// Addresses that lead to where nobody outside has business, one for each rule and for each end of a range.
+/// Addresses that receivers must not have, one for each rule and for each end of a range.
 const SPECIAL: [&str; 62] = [
     "0.0.0.0",
     "0.255.255.255",
@@ -91,7 +91,7 @@ const SPECIAL: [&str; 62] = [
     "ff02::1",
 ];
 
-/// Hosts as an attacker writes them: all of them mean an address of the table above, or nothing at all.
+/// Hosts in an attacker's notation: each is an address of the table above, or invalid.
 const TRICKS: [&str; 34] = [
     "2130706433",
     "3232235521",
@@ -138,7 +138,7 @@ fn special_addresses_are_refused_as_literals_however_they_are_written() {
         assert_eq!(check(&guard, &format!("http://{host}/hook")), Err(Refused::Address(parsed)), "{address}");
     }
     for host in TRICKS {
-        // What the parser does not take cannot be subscribed.
+        // A URL that the parser rejects cannot be subscribed.
         let Ok(url) = Url::parse(&format!("http://{host}/hook")) else { continue };
         let refused = guard.check_url(&url);
         assert!(matches!(refused, Err(Refused::Address(_))), "{host}: {refused:?}");
@@ -163,7 +163,7 @@ fn names_of_this_machine_user_info_schemes_and_ports_are_refused() {
     for url in ["https://a:b@shop.example/", "https://8.8.8.8@127.0.0.1/", "https://:b@shop.example/"] {
         assert_eq!(check(&guard, url), Err(Refused::UserInfo), "{url}");
     }
-    // A host is where the parser says, not where a reader might look for it.
+    // The host is the parser's, not the one that a reader might see.
     for url in ["http://127.0.0.1#@shop.example/", "http://127.0.0.1\\@shop.example/", "http:127.0.0.1/"] {
         assert!(matches!(check(&guard, url), Err(Refused::Address(_))), "{url}");
     }
@@ -189,8 +189,8 @@ fn public_addresses_and_names_pass_and_an_allowed_network_is_open_on_every_port(
     assert_eq!(check(&guard, "http://10.0.0.1/"), Err(Refused::Address([10, 0, 0, 1].into())));
 }
 
-/// A server that gives the n-th name (`n0.test`, `n1.test`, …) the n-th address, and `both.test` a public and a
-/// private one.
+/// A server that resolves the n-th name (`n0.test`, `n1.test`, …) to the n-th address, and `both.test` to a public and
+/// a private one.
 fn table() -> NameServer {
     NameServer::start(|name| {
         let addresses: Vec<&str> = match name {
@@ -222,7 +222,7 @@ async fn a_name_that_leads_to_any_special_address_has_none() {
     }
     assert_eq!(resolver.addresses("public.test").await.unwrap().len(), 2);
     assert_eq!(resolver.addresses("absent.test").await, Err(Refused::Unknown("absent.test".to_owned())));
-    // Where an operator has vouched for a network, only that one's addresses are used.
+    // If an operator permits a network, only the addresses in it are used.
     let resolver = Resolver::new(open_to(&["10.0.0.0/24"]), &[server.address()]).unwrap();
     let found = resolver.addresses("both.test").await.unwrap();
     assert!(
@@ -276,7 +276,7 @@ async fn a_lookup_is_under_way_only_while_its_request_waits_for_it() {
     assert!(!silent.is_under_way());
 }
 
-/// The name is public when it is looked up first, and this machine ever after.
+/// The name resolves to a public address at first, and to this machine afterwards.
 #[tokio::test]
 async fn a_name_whose_answer_changes_is_connected_to_where_it_was_checked_or_not_at_all() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -153,8 +153,8 @@ async fn names_are_looked_up_in_time_and_lead_to_no_private_network() {
         ("silent.test", PLENTY, "dns", "was not looked up: no name server answered in time"),
         ("failing.test", PLENTY, "dns", "was not looked up: the name server answered SERVFAIL"),
         ("absent.test", PLENTY, "dns", "has no address"),
-        ("inside.test", PLENTY, "address", "leads to a private or special network"),
-        ("both.test", PLENTY, "address", "leads to a private or special network"),
+        ("inside.test", PLENTY, "address", "resolves to a private or special network"),
+        ("both.test", PLENTY, "address", "resolves to a private or special network"),
     ] {
         let tried = try_of(&desk, &format!("http://{name}/hook?token=tajne"), seconds).await;
         let expected = (json!(class), json!(format!("the name {name:?} {text}")));
