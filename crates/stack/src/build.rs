@@ -1,4 +1,4 @@
-//! Builds programs: quickly to try them, or as they are shipped to measure them.
+//! Builds the programs: quickly for trials, or with the release profile for measurements.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,20 +8,20 @@ use anyhow::{Context, Result, bail};
 use crate::reaper::Reaper;
 use crate::{SERVICES, process, progress, root};
 
-/// A text in every program with failpoints: the points where tests let it die.
+/// A text in every program with failpoints.
 const FAILPOINTS: &[u8] = b"FAILPOINTS";
 
-/// A profile of cargo.
+/// A cargo profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Built in minutes, without optimization: demo, up, chaos.
+    /// Builds in minutes, without optimization: demo, up, chaos.
     Demo,
-    /// As shipped: bench, images.
+    /// The release profile: bench, images.
     Release,
 }
 
 impl Profile {
-    /// The folder of its programs.
+    /// The folder of the built programs.
     pub fn folder(self) -> PathBuf {
         root().join("target").join(self.name())
     }
@@ -59,13 +59,13 @@ pub fn programs(profile: Profile, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The arguments that name packages.
+/// The arguments that select packages.
 fn packages<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let pairs = words.windows(2).filter(|pair| pair.first() == Some(&"-p"));
     pairs.flatten().copied().collect()
 }
 
-/// Fails when a built service holds failpoints.
+/// Fails when a built service contains failpoints.
 fn without_failpoints(profile: Profile) -> Result<()> {
     for service in SERVICES {
         let path = profile.folder().join(service.binary);

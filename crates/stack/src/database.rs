@@ -1,4 +1,4 @@
-//! How the database is reached.
+//! Addresses of the database.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::servers;
 
-/// The database `zaplecze` as a role, from the superuser's address of the server.
+/// The address of the database `zaplecze` for a role, from the superuser's address of the server.
 pub fn database_of(server: &str, role: &str) -> Result<String> {
     let mut database: Url = server.parse()?;
     database.set_path("zaplecze");
@@ -17,7 +17,7 @@ pub fn database_of(server: &str, role: &str) -> Result<String> {
     Ok(database.into())
 }
 
-/// Where psql is.
+/// The path of psql.
 pub fn psql() -> Result<PathBuf> {
     if servers::are_given() {
         return Ok(Path::new("psql").to_owned());

@@ -1,4 +1,4 @@
-//! The process that holds the one stack of this checkout, and the addresses of that stack.
+//! The process that holds this checkout's stack, and the addresses of that stack.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use crate::{folder, root};
 
-/// Holds the checkout's one stack. The file names the process that does.
+/// Locks the checkout's stack. The file contains the id of the process.
 pub fn lock() -> Result<File> {
     std::fs::create_dir_all(root().join("target"))?;
     let file = File::options().create(true).truncate(false).write(true).open(lock_file())?;
@@ -21,7 +21,7 @@ fn lock_file() -> PathBuf {
     root().join("target").join("stack.lock")
 }
 
-/// The process that holds the stack, if one does.
+/// The process that holds the stack, if there is one.
 pub fn process() -> Result<Option<Pid>> {
     let Ok(file) = File::options().write(true).open(lock_file()) else { return Ok(None) };
     if file.try_lock().is_ok() {
@@ -31,14 +31,14 @@ pub fn process() -> Result<Option<Pid>> {
     Ok(Some(Pid::from_raw(id.trim().parse().context("target/stack.lock names no process")?)))
 }
 
-/// Prints how everything is reached.
+/// Prints all addresses.
 pub fn show() -> Result<()> {
     println!();
     for (name, value) in environment()? {
         println!("  {name:<24}{value}");
     }
     println!(
-        "\n  the same in target/stack/env; every service has Swagger UI's document at /openapi.json and /metrics"
+        "\n  also in target/stack/env; every service has Swagger UI at /docs, its document at /openapi.json, and /metrics"
     );
     Ok(())
 }

@@ -1,16 +1,17 @@
 //! Zaplecze on one machine: private servers, the sandbox and the services, for `xtask` and `lab`.
 //!
-//! Blocking code with few dependencies, so that it builds in seconds. Servers it starts are private: own data
-//! folder, free ports, loopback only, ended with the command whatever ends it (see [`reaper`]).
+//! Blocking code with few dependencies, so that it builds in seconds. The servers that it starts are private: they have
+//! their own data folder and free ports, listen on loopback only, and end with the command for any reason (see
+//! [`reaper`]).
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "it is part of a command line, which talks to its user"
+    reason = "part of commands, which print to their user"
 )]
 #![expect(
     clippy::missing_errors_doc,
-    reason = "every error is a text for the user of the command; no caller tells them apart"
+    reason = "every error is a text for the user of the command; no caller distinguishes them"
 )]
 
 pub mod build;
@@ -39,7 +40,7 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
-/// The exit code of a command. Prints the error of one that failed.
+/// The exit code of a command. Prints its error if it failed.
 pub fn exit_code(result: Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -47,12 +48,12 @@ pub fn exit_code(result: Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// True when a GET of this URL is answered with success.
+/// Whether a GET of this URL succeeds.
 pub fn answers(url: &str) -> bool {
     ureq::get(url).call().is_ok_and(|answer| answer.status().is_success())
 }
 
-/// The folder of the stack of this checkout: its data, logs and `env`.
+/// The folder of this checkout's stack: its data, logs and `env`.
 pub fn folder() -> PathBuf {
     root().join("target").join("stack")
 }

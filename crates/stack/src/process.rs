@@ -14,10 +14,10 @@ use nix::unistd::Pid;
 
 use crate::reaper::Reaper;
 
-/// More than the reaper takes to end everything.
+/// Longer than the reaper takes to end everything.
 const LAST_WAIT: Duration = Duration::from_mins(2);
 
-/// Starts a long-running process in a group of its own, with its output in a file.
+/// Starts a long-running process in its own group, with its output in a file.
 fn start(command: &mut Command, log: &Path, reaper: &mut Reaper) -> Result<Child> {
     let output = File::options()
         .create(true)
@@ -35,9 +35,9 @@ fn start(command: &mut Command, log: &Path, reaper: &mut Reaper) -> Result<Child
     Ok(child)
 }
 
-/// A long-running process that can be killed and started again with the same command.
+/// A long-running process that can be killed and restarted with the same command.
 pub struct Server {
-    /// Its name, which is also that of its log.
+    /// Its name, which is also the name of its log.
     pub name: &'static str,
     command: Command,
     log: PathBuf,
@@ -45,7 +45,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it; what it prints is appended to `log`.
+    /// Starts it. Its output is appended to `log`.
     pub fn start(
         name: &'static str,
         mut command: Command,
@@ -56,21 +56,21 @@ impl Server {
         Ok(Self { name, command, log, child })
     }
 
-    /// Kills it at once (SIGKILL, the whole group), and returns when it is gone.
+    /// Kills the whole group (SIGKILL), and returns when it has ended.
     pub fn kill(&mut self) -> Result<()> {
         killpg(group(&self.child)?, Signal::SIGKILL).with_context(|| format!("cannot kill {}", self.name))?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Starts it again after it ended.
+    /// Restarts it after it ended.
     pub fn start_again(&mut self, reaper: &mut Reaper) -> Result<()> {
         self.child = start(&mut self.command, &self.log, reaper)?;
         Ok(())
     }
 
     fn has_ended(&mut self) -> bool {
-        // An error means that it was waited for already.
+        // An error means that its status was read already.
         !matches!(self.child.try_wait(), Ok(None))
     }
 
@@ -79,14 +79,14 @@ impl Server {
         self.child.id()
     }
 
-    /// Waits until `ready` says so. Fails when it ends before, or takes longer than `limit`.
+    /// Waits until `ready` returns true. Fails when the process ends before, or when `limit` passes.
     pub fn wait_until_ready(&mut self, limit: Duration, ready: impl FnMut() -> bool) -> Result<()> {
         wait_until_ready(self.name, &mut self.child, &self.log, limit, ready)
     }
 }
 
-/// Waits for the end of all, in whatever order they end: a process that has ended is still there for the reaper until
-/// its parent has asked for it. Kills what is left after a while: the reaper may have been killed itself.
+/// Waits for the end of all, in any order: an ended process remains visible to the reaper until its parent reads its
+/// status. After a time it kills the remaining ones, because the reaper may have been killed itself.
 pub fn wait_for_all<'a>(servers: impl IntoIterator<Item = &'a mut Server>) {
     let mut left: Vec<&mut Server> = servers.into_iter().collect();
     let deadline = Instant::now() + LAST_WAIT;
@@ -105,8 +105,8 @@ fn group(child: &Child) -> Result<Pid> {
     Ok(Pid::from_raw(i32::try_from(child.id())?))
 }
 
-/// Removes from a command's environment the variables by which `cargo run` describes our own package. A shell does not
-/// set them; build scripts, and everything built on them, would run again each time they change.
+/// Removes the variables by which `cargo run` describes our own package from a command's environment. A shell does not
+/// set them. Build scripts, and everything that depends on them, would run again each time they change.
 pub fn without_own_package(command: &mut Command) {
     let ours = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in ours.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
@@ -114,12 +114,12 @@ pub fn without_own_package(command: &mut Command) {
     }
 }
 
-/// Runs a command of people to its end, in a group of its own that ends with us, however we end.
+/// Runs an interactive command to its end, in its own group, which ends with us in any case.
 pub fn run_watched(command: &mut Command, reaper: &mut Reaper) -> Result<ExitStatus> {
     Ok(start_watched(command, reaper)?.wait()?)
 }
 
-/// Starts a command in a group of its own that ends with us, however we end.
+/// Starts a command in its own group, which ends with us in any case.
 pub(crate) fn start_watched(command: &mut Command, reaper: &mut Reaper) -> Result<Child> {
     without_own_package(command);
     let name = command.get_program().display().to_string();
@@ -132,7 +132,7 @@ pub(crate) fn start_watched(command: &mut Command, reaper: &mut Reaper) -> Resul
     Ok(child)
 }
 
-/// Runs a command to its end; an error holds what it printed.
+/// Runs a command to its end. An error contains its output.
 pub fn run(command: &mut Command) -> Result<String> {
     without_own_package(command);
     let name = command.get_program().display().to_string();
@@ -144,7 +144,7 @@ pub fn run(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-/// Waits until `ready` says so. Fails when the process ends before, or takes longer than `limit`.
+/// Waits until `ready` returns true. Fails when the process ends before, or when `limit` passes.
 fn wait_until_ready(
     name: &str,
     child: &mut Child,

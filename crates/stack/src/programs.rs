@@ -1,4 +1,4 @@
-//! Finding the server programs, and installing what is missing where that is possible.
+//! Finds the server programs, and installs missing ones where possible.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,13 +6,13 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use nix::unistd::Uid;
 
-/// A server we start ourselves.
+/// A server that we start ourselves.
 struct Needed {
-    /// What people call it.
+    /// Its usual name.
     name: &'static str,
-    /// A file that is there when it is installed.
+    /// A file that exists when it is installed.
     program: &'static str,
-    /// Folders beside PATH; a `*` stands for any one folder name.
+    /// Folders in addition to PATH; a `*` matches any one folder name.
     folders: &'static [&'static str],
     /// Its package on Debian and Ubuntu.
     debian: &'static str,
@@ -47,7 +47,7 @@ const RABBITMQ: Needed = Needed {
     homebrew: "rabbitmq",
 };
 
-/// Where the programs are.
+/// The paths of the programs.
 pub(crate) struct Programs {
     /// The folder with `initdb`, `postgres` and `psql`.
     pub(crate) postgres: PathBuf,
@@ -121,14 +121,14 @@ fn folder_of(needed: &Needed) -> Option<PathBuf> {
     search(needed.program, needed.folders)
 }
 
-/// The folder that holds a program: those named first (newest version first), then PATH.
+/// The folder that contains a program: the named folders first (newest version first), then PATH.
 fn search(program: &str, folders: &[&str]) -> Option<PathBuf> {
     let named = folders.iter().flat_map(|pattern| expand(pattern));
     let path = std::env::var_os("PATH").unwrap_or_default();
     named.chain(std::env::split_paths(&path)).find(|folder| folder.join(program).is_file())
 }
 
-/// Replaces the folder name that holds a `*` by those that are there, the last in alphabetical order first.
+/// Replaces the folder name with a `*` by the existing ones, the last in alphabetical order first.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else { return vec![pattern.into()] };
     let (parent, prefix) = before.rsplit_once('/').unwrap_or(("", before));

@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use crate::{process, root};
 
-/// How often the line is written: on a terminal over the one before.
+/// Interval between updates of the line. On a terminal it replaces the previous one.
 const ON_TERMINAL: Duration = Duration::from_secs(1);
 const IN_LOG: Duration = Duration::from_secs(30);
 
-/// What is built, in seconds of CPU time: an estimate that holds on average (docs/BENCHMARKS.md).
+/// A crate to build, weighted with seconds of CPU time: an estimate that is right on average (docs/BENCHMARKS.md).
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 struct Work {
     crates: u32,
@@ -36,7 +36,7 @@ impl Work {
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// A crate of somebody else.
+    /// A crate of others.
     Other,
     Ours,
     /// The library of a service, or its program.
@@ -44,7 +44,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Of a package as cargo names it: only ours stand in a folder of this checkout.
+    /// The kind of a package by its cargo id: only ours are in a folder of this checkout.
     fn of(package: &str) -> Self {
         match package {
             it if it.contains("/services/") => Self::Service,
@@ -54,7 +54,7 @@ impl Kind {
     }
 }
 
-/// Shows the progress of a `cargo build` with these arguments until it has ended. Its messages are JSON on standard output.
+/// Shows the progress of a `cargo build` with these arguments until it ends. Its messages are JSON on standard output.
 pub(crate) fn show(cargo: &mut Child, words: &[&str]) -> Result<()> {
     let output = BufReader::new(cargo.stdout.take().context("cargo has no output")?);
     let (sender, messages) = channel();
@@ -99,14 +99,14 @@ fn all(words: &[&str]) -> Result<Work> {
         let kind = Kind::of(package);
         work.add(kind);
         if matches!(kind, Kind::Service) {
-            // Its program, beside its library.
+            // Its program, in addition to its library.
             work.add(kind);
         }
     }
     Ok(work)
 }
 
-/// Moves the crate of a message from what is left to what is built; one that was built before is no work.
+/// Moves the crate of a message from the remaining to the built ones. A crate that was built before is no work.
 fn count(line: &str, built: &mut Work, left: &mut Work) {
     let Ok(message) = serde_json::from_str::<Value>(line) else { return };
     let text = |pointer: &str| message.pointer(pointer).and_then(Value::as_str);
@@ -126,7 +126,7 @@ fn count(line: &str, built: &mut Work, left: &mut Work) {
 fn line(built: Work, left: Work, elapsed: Duration) -> String {
     let all = built.crates + left.crates;
     let text = format!("building: {} of {all} crates, {}", built.crates, minutes(elapsed));
-    // The first crates say little of the speed of this machine.
+    // The first crates say little about the speed of this machine.
     if built.crates < 20 {
         return text;
     }

@@ -1,8 +1,8 @@
-//! Nothing we started outlives us.
+//! Ends all processes that a command started, when the command ends.
 //!
-//! A killed process cannot clean up, so another one does: it holds the reading end of a pipe whose writing end only
-//! the command holds. When the command ends, however it ends, the pipe closes, and the reaper ends every process
-//! group it was told of, the last first.
+//! A killed process cannot clean up, so that another one does it: it holds the reading end of a pipe whose writing end
+//! only the command holds. When the command ends for any reason, the pipe closes, and the reaper ends every process
+//! group that was registered, the last one first.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -16,18 +16,18 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// How long a group may take to end by itself. RabbitMQ takes a few seconds.
+/// Time in which a group may end by itself. RabbitMQ takes a few seconds.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// The process that ends what this command leaves behind.
+/// The process that ends the processes that this command leaves behind.
 pub struct Reaper {
     process: Child,
     pipe: Option<ChildStdin>,
 }
 
 impl Reaper {
-    /// Starts it, in a process group of its own so that Ctrl-C does not reach it. It holds the lock on this file
-    /// until everything has ended.
+    /// Starts it in its own process group, so that Ctrl-C does not reach it. It holds the lock on this file until
+    /// everything has ended.
     pub fn start(lock: &Path) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("reaper")
@@ -38,13 +38,13 @@ impl Reaper {
             .spawn()
             .context("cannot start the process that cleans up")?;
         let pipe = process.stdin.take();
-        // It says a line when it holds the lock: whatever used the folder before has ended then.
+        // It prints a line when it holds the lock: the previous user of the folder has ended then.
         let ready = process.stdout.take().map(|output| BufReader::new(output).lines().next());
         ready.flatten().context("the process that cleans up did not start")??;
         Ok(Self { process, pipe })
     }
 
-    /// Tells it of a process group.
+    /// Registers a process group.
     pub fn watch(&mut self, group: u32) -> Result<()> {
         let pipe = self.pipe.as_mut().context("the process that cleans up has ended")?;
         writeln!(pipe, "{group}").context("the process that cleans up has ended")
@@ -59,15 +59,15 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         self.release();
-        // Nothing to do about a failure here: the groups are ended by now or belong to nobody.
+        // A failure here has no effect: the groups are ended, or belong to nobody.
         let _status = self.process.wait();
     }
 }
 
-/// The reaper's own side.
+/// The main function of the reaper.
 pub fn serve(lock: &Path) -> Result<ExitCode> {
     let file = File::create(lock)?;
-    // Waits for the reaper of a run before this one, which may still be at work on the same folder.
+    // Waits for the reaper of a previous run, which may still use the same folder.
     file.lock()?;
     println!("ready");
     let mut groups = Vec::new();

@@ -1,25 +1,25 @@
-//! The programs of a stack: each is one line here.
+//! The programs of a stack, each one entry.
 
-/// The application as which allegro-backup calls the sandbox.
+/// The OAuth client of allegro-backup at the sandbox.
 pub(crate) const CLIENT_ID: &str = "zaplecze-demo";
 pub(crate) const CLIENT_SECRET: &str = "zaplecze-demo-secret";
-/// How stock-sync is known to allegro-backup: a stack listens on the loopback address only.
+/// API key of stock-sync at allegro-backup. A stack listens on the loopback address only.
 const STOCK_SYNC_KEY: &str = "zk_stock-sync_only-of-a-stack-on-one-machine";
-/// The same, as allegro-backup is told of it.
+/// The same key as a setting of allegro-backup.
 const STOCK_SYNC_KEY_HASH: &str = "stock-sync:85075d8f90e886763792674a3aefd6569cc2dc25a507581a8e8c5d19de81445d\
     :allegro-backup:read allegro-backup:write service";
 
 /// A service.
 pub struct Service {
-    /// As in `logs NAME`; also its scopes' prefix.
+    /// Its name in `logs NAME`, and the prefix of its scopes.
     pub name: &'static str,
     /// The name of its program.
     pub binary: &'static str,
     /// The role and schema in Postgres.
     pub role: &'static str,
-    /// Where `target/stack/env` says how it is reached.
+    /// The variable of its address in `target/stack/env`.
     pub url_variable: &'static str,
-    /// What it is told beside what all are told.
+    /// Its settings in addition to those of every service.
     pub settings: &'static [(&'static str, &'static str)],
 }
 
@@ -33,7 +33,7 @@ pub const SERVICES: &[Service] = &[
         settings: &[
             ("ALLEGRO_CLIENT_ID", CLIENT_ID),
             ("ALLEGRO_CLIENT_SECRET", CLIENT_SECRET),
-            // What takes minutes in production is to be seen in seconds here.
+            // Shorter intervals than in production, so that effects are visible in seconds.
             ("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", "1"),
             ("ALLEGRO_BACKUP_TASK_SILENCE_SECONDS", "2"),
             ("AUTH_API_KEYS", STOCK_SYNC_KEY_HASH),

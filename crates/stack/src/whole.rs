@@ -17,20 +17,20 @@ use crate::servers::{self, Keeping, Servers};
 use crate::services::{CLIENT_ID, CLIENT_SECRET, SERVICES, Service};
 use crate::{answers, folder, root};
 
-/// Where a service is told to find Allegro; here both are the sandbox.
+/// The settings of Allegro's addresses; here both name the sandbox.
 const ALLEGRO: [&str; 2] = ["ALLEGRO_API_URL", "ALLEGRO_AUTH_URL"];
-/// How long a token for trying things out is good.
+/// Lifetime of a token for trials.
 const TOKEN_SECONDS: u32 = 7 * 86_400;
 
-/// A running stack. It ends with the value, and with the process that holds it.
+/// A running stack. It ends when the value is dropped, or when its process ends.
 pub struct Stack {
     servers: Servers,
     programs: Vec<Server>,
     addresses: Vec<(&'static str, String)>,
-    /// Where each process of a service is reached.
+    /// The address of each process of a service.
     processes: Vec<(&'static str, String)>,
     common: Vec<(&'static str, String)>,
-    /// What this run tells services otherwise than usual.
+    /// Settings of this run that replace the usual ones.
     settings: Vec<(&'static str, String)>,
     folder: PathBuf,
     binaries: PathBuf,
@@ -44,12 +44,12 @@ impl Drop for Stack {
 }
 
 impl Stack {
-    /// Starts servers, sandbox and the services named, as built with `profile`, and returns when all are ready.
+    /// Starts servers, sandbox and the named services, built with `profile`, and returns when all are ready.
     pub fn start(profile: Profile, wanted: &[String]) -> Result<Self> {
         Self::start_with(profile, wanted, &[])
     }
 
-    /// The same, with some settings of the services other than usual.
+    /// As `start`, with some settings of the services replaced.
     pub fn start_with(
         profile: Profile,
         wanted: &[String],
@@ -81,7 +81,7 @@ impl Stack {
             ("AMQP_URL", stack.servers.address("AMQP_URL").to_owned()),
             ("API_HOST", "127.0.0.1".to_owned()),
             ("LOG_LEVEL", "INFO".to_owned()),
-            // No load balancer is in front of it.
+            // There is no load balancer.
             ("SHUTDOWN_DELAY_SECONDS", "0".to_owned()),
             ("AUTH_JWT_SECRET", STANDARD.encode(secret)),
             ("ENCRYPTION_KEYS", format!("k1:{}", STANDARD.encode(key))),
@@ -123,8 +123,8 @@ impl Stack {
         self.start_process(service.name, service, None)
     }
 
-    /// Starts one of several processes of a service, under a name of its own and with these roles; the service's
-    /// address is that of the first.
+    /// Starts one of several processes of a service, under its own name and with these roles. The service's address is
+    /// the address of the first one.
     pub fn start_replica(&mut self, name: &'static str, service: &str, roles: &str) -> Result<()> {
         let service = SERVICES.iter().find(|known| known.name == service).context("no such service")?;
         self.start_process(name, service, Some(roles))
@@ -157,7 +157,7 @@ impl Stack {
         self.wait_until_ready(name)
     }
 
-    /// What a service is told: nothing comes from the caller's own environment, but for the way to programs.
+    /// The environment of a service. It inherits nothing from the caller's environment except PATH.
     fn environment(&self, service: &Service, port: u16) -> Result<Vec<(&'static str, String)>> {
         let mut environment = self.common.clone();
         environment.extend(
@@ -177,7 +177,7 @@ impl Stack {
         Ok(environment)
     }
 
-    /// Where a role finds its schema.
+    /// The search path of a role.
     pub fn database(&self, role: &str) -> Result<String> {
         database_of(self.servers.address("DATABASE_URL"), role)
     }
@@ -186,24 +186,24 @@ impl Stack {
         self.folder.join("logs").join(format!("{name}.log"))
     }
 
-    /// Asks the database as a role, and returns what psql prints of the answer's only value.
+    /// Runs a query as a role, and returns the only value of its result as psql prints it.
     pub fn ask(&self, role: &str, sql: &str) -> Result<String> {
         process::run(Command::new(psql()?).args(["-At", "-d", &self.database(role)?, "-c", sql]))
     }
 
-    /// Where something is reached.
+    /// An address by its variable.
     pub fn address(&self, variable: &str) -> &str {
         let found = self.addresses.iter().find(|(name, _)| *name == variable);
         found.map(|(_, url)| url.as_str()).unwrap_or_default()
     }
 
-    /// Where one process of a service is reached.
+    /// The address of one process of a service.
     pub fn address_of(&self, process: &str) -> Result<&str> {
         let found = self.processes.iter().find(|(name, _)| *name == process);
         found.map(|(_, address)| address.as_str()).with_context(|| format!("there is no {process}"))
     }
 
-    /// The servers under it.
+    /// The servers of the stack.
     pub const fn servers(&mut self) -> &mut Servers {
         &mut self.servers
     }
@@ -213,7 +213,7 @@ impl Stack {
         self.program(name)?.kill()
     }
 
-    /// Starts a killed program again and returns when it is ready.
+    /// Restarts a killed program and returns when it is ready.
     pub fn start_again(&mut self, name: &str) -> Result<()> {
         let program = self.programs.iter_mut().find(|program| program.name == name);
         program.with_context(|| format!("there is no {name}"))?.start_again(self.servers.reaper())?;
@@ -237,7 +237,7 @@ impl Stack {
         self.program(name)?.wait_until_ready(Duration::from_mins(1), ready)
     }
 
-    /// A token with every scope of every service, and no rate limit.
+    /// A token with every scope of every service, and without a rate limit.
     pub fn token(&self) -> Result<String> {
         let mut scope = "service ".to_owned();
         for service in SERVICES {
@@ -250,14 +250,14 @@ impl Stack {
         Ok(self.run_service(service.name, &words)?.trim().to_owned())
     }
 
-    /// Runs a command of a service to its end, told what the service is told, and returns what it prints.
+    /// Runs a command of a service to its end, in the service's environment, and returns its output.
     pub fn run_service(&self, name: &str, arguments: &[&str]) -> Result<String> {
         let service = SERVICES.iter().find(|known| known.name == name).context("no such service")?;
         let mut command = Command::new(self.binaries.join(service.binary));
         process::run(command.args(arguments).env_clear().envs(self.environment(service, 0)?))
     }
 
-    /// Writes how everything is reached, for scripts.
+    /// Writes all addresses, for scripts.
     fn write_environment(&self) -> Result<()> {
         let mut lines = String::new();
         for (name, value) in self.servers.environment.iter().chain(&self.addresses) {

@@ -15,16 +15,16 @@ use crate::process::{Server, free_ports, wait_for_all};
 use crate::programs::{self, Programs};
 use crate::reaper::Reaper;
 
-/// How much the servers of a run care about what they keep.
+/// Durability of the servers' data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeping {
-    /// Lost with the machine, and fast: for tests.
+    /// Not durable, and fast: for tests.
     Nothing,
-    /// As in production: a power cut loses nothing.
+    /// As in production: a power failure loses nothing.
     Everything,
 }
 
-/// Where servers of a run are to be reached, as environment variables.
+/// The addresses of the servers of a run, as environment variables.
 pub struct Servers {
     /// `DATABASE_URL` (superuser), `REDIS_URL`, `AMQP_URL`, `AMQP_MANAGEMENT_URL`.
     pub environment: Vec<(&'static str, String)>,
@@ -42,13 +42,13 @@ impl Drop for Servers {
 
 const GIVEN: [&str; 4] = ["DATABASE_URL", "REDIS_URL", "AMQP_URL", "AMQP_MANAGEMENT_URL"];
 
-/// True when the environment names the servers to use.
+/// Whether the environment names the servers to use.
 pub fn are_given() -> bool {
     GIVEN.iter().all(|name| std::env::var_os(name).is_some())
 }
 
-/// Uses the servers named in the environment, or starts private ones with their data under `folder`, which is
-/// emptied first.
+/// Uses the servers that the environment names, or starts private ones with their data under `folder`, which is emptied
+/// first.
 pub fn start(folder: &Path, keeping: Keeping) -> Result<Servers> {
     let given: Option<Vec<(&str, String)>> =
         GIVEN.into_iter().map(|name| Some((name, std::env::var(name).ok()?))).collect();
@@ -64,7 +64,7 @@ pub fn start(folder: &Path, keeping: Keeping) -> Result<Servers> {
     std::fs::create_dir_all(&logs)?;
     let [database, cache, amqp, management, distribution, epmd] = free_ports()?;
 
-    // RabbitMQ takes longest: it starts while the others do.
+    // RabbitMQ takes longest: it starts in parallel with the others.
     let ports = rabbitmq::Ports { amqp, management, distribution, epmd };
     let [mut broker, mapper] =
         rabbitmq::start(&programs, &folder.join("rabbitmq"), &logs, &ports, &mut reaper)?;
@@ -97,12 +97,12 @@ impl Servers {
         found.map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
-    /// All of them, to be waited for.
+    /// All servers, to be waited for.
     pub fn all(&mut self) -> &mut [Server] {
         &mut self.servers
     }
 
-    /// Lets another process end with the servers.
+    /// Registers another process to end with the servers.
     pub fn reaper(&mut self) -> &mut Reaper {
         &mut self.reaper
     }
@@ -113,7 +113,7 @@ impl Servers {
         server.with_context(|| format!("there is no server {name}"))?.kill()
     }
 
-    /// Starts a killed server again and waits until it answers.
+    /// Restarts a killed server and waits until it answers.
     pub fn start_again(&mut self, name: &str) -> Result<()> {
         let (programs, database, management) = self.ready.as_ref().context("the servers are not ours")?;
         let cache: Url = self
@@ -125,7 +125,7 @@ impl Servers {
             .parse()?;
         let server = self.servers.iter_mut().find(|server| server.name == name);
         let server = server.with_context(|| format!("there is no server {name}"))?;
-        // Postgres refuses to start while a process of the killed one still ends.
+        // Postgres refuses to start while a process of the killed one still runs.
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             server.start_again(&mut self.reaper)?;
@@ -142,7 +142,7 @@ impl Servers {
     }
 }
 
-/// Makes the folder, without what an earlier run left in it.
+/// Creates the folder, without the content of an earlier run.
 fn empty(folder: &Path) -> Result<PathBuf> {
     if folder.exists() {
         std::fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;

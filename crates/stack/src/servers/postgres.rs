@@ -12,7 +12,7 @@ use crate::process::{self, Server};
 use crate::programs::Programs;
 use crate::reaper::Reaper;
 
-/// The role that may do everything. Local connections are trusted: only this machine reaches the port.
+/// The superuser. Local connections are trusted: only this machine reaches the port.
 pub(super) const SUPERUSER: &str = "postgres";
 
 pub(super) fn start(
@@ -37,9 +37,9 @@ pub(super) fn start(
     let sockets = format!("unix_socket_directories={}", owner.folder.display());
     let settings = ["listen_addresses=127.0.0.1", "max_connections=300", &sockets];
     let careless: &[&str] = match keeping {
-        // Nothing in a test run is worth keeping.
+        // The data of a test run is not needed afterwards.
         Keeping::Nothing => &["fsync=off", "synchronous_commit=off", "full_page_writes=off"],
-        // Benches ask when a row was committed.
+        // Benchmarks read the commit time of rows.
         Keeping::Everything => &["track_commit_timestamp=on"],
     };
     for setting in settings.iter().chain(careless) {
@@ -50,7 +50,7 @@ pub(super) fn start(
     Ok(server)
 }
 
-/// True when it answers queries.
+/// Whether it answers queries.
 pub(super) fn is_ready(programs: &Programs, port: u16) -> bool {
     let port = port.to_string();
     Command::new(programs.postgres.join("psql"))
@@ -80,7 +80,7 @@ impl Owner {
         if owner.command(Path::new("test")).arg("-w").arg(folder).status()?.success() {
             return Ok(owner);
         }
-        // The checkout lies in a folder closed to others, such as root's home: the data goes to the common one.
+        // The checkout is in a folder closed to others, such as root's home: the data is stored in the common folder.
         let name = folder.display().to_string().replace('/', "-");
         let folder = std::env::temp_dir().join(format!("zaplecze{name}"));
         if folder.exists() {

@@ -1,4 +1,4 @@
-//! A private RabbitMQ, with Erlang's port mapper of its own.
+//! A private RabbitMQ, with its own port mapper of Erlang.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ pub(super) struct Ports {
     pub(super) epmd: u16,
 }
 
-/// Starts the broker, which takes a while to be ready, and its port mapper.
+/// Starts the broker, which needs a while to be ready, and its port mapper.
 pub(super) fn start(
     programs: &Programs,
     folder: &Path,
@@ -38,7 +38,7 @@ pub(super) fn start(
             ports.management
         ),
     )?;
-    // A port mapper of our own, in the foreground: the one RabbitMQ would start stays behind as a daemon.
+    // A separate port mapper in the foreground: RabbitMQ would start one that remains as a daemon.
     let mut epmd = Command::new(&programs.epmd);
     epmd.args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()]);
     let epmd = Server::start("epmd", epmd, logs.join("epmd.log"), reaper)?;
@@ -55,7 +55,7 @@ pub(super) fn start(
         .env("RABBITMQ_LOG_BASE", logs)
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
         .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq"))
-        // Its schedulers share the cores with all others here: idle, they do not spin.
+        // Its schedulers share the cores with other processes: idle ones must not spin.
         .env(
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
             "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
@@ -66,9 +66,9 @@ pub(super) fn start(
     Ok([server, epmd])
 }
 
-/// True when the management interface answers, which comes up last.
+/// Whether the management interface answers, which starts last.
 pub(super) fn is_ready(management: u16) -> bool {
     let url = format!("http://127.0.0.1:{management}/api/overview");
-    // "guest:guest" in base64; RabbitMQ lets this user in from loopback only.
+    // "guest:guest" in base64. RabbitMQ accepts this user from loopback only.
     ureq::get(&url).header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=").call().is_ok()
 }

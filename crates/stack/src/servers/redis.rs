@@ -1,4 +1,4 @@
-//! A private Redis, which keeps nothing.
+//! A private Redis without persistence.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
