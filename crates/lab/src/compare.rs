@@ -1,4 +1,4 @@
-//! Whether what is stored is what is at the source: ids, revisions and contents.
+//! Compares stored orders with their source: ids, revisions and contents.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,28 +12,28 @@ use stack::{Stack, process};
 
 use crate::demo::allegro::Allegro;
 
-/// Differences that are told one by one.
+/// Maximum number of printed differences.
 const SHOWN: usize = 5;
 
-/// Revision and hash of the content of each order, by seller and id.
+/// Revision and content hash of each order, by seller and id.
 type Orders = BTreeMap<(String, String), (String, u64)>;
 
-/// What came of a comparison.
+/// The result of a comparison.
 pub(crate) struct Comparison {
     pub(crate) source: usize,
     pub(crate) stored: usize,
-    /// Some of the differences, in words.
+    /// Some of the differences, as text.
     pub(crate) differences: Vec<String>,
 }
 
 impl Comparison {
-    /// Whether both are the same.
+    /// Whether both are equal.
     pub(crate) const fn is_equal(&self) -> bool {
         self.differences.is_empty()
     }
 }
 
-/// Compares every order of these sellers with what is stored of them now.
+/// Compares every order of these sellers with the stored one.
 pub(crate) fn compare(stack: &Stack, allegro: &Allegro, sellers: &[String]) -> Result<Comparison> {
     let mut source = Orders::new();
     for seller in sellers {
@@ -73,7 +73,7 @@ fn stored(stack: &Stack) -> Result<Orders> {
     for line in BufReader::new(File::open(&file)?).lines() {
         let line = line?;
         let (seller, document) = line.split_once('\t').context("psql told no two columns")?;
-        // COPY writes each backslash twice; other escapes do not occur in JSON.
+        // COPY doubles each backslash. Other escapes do not occur in JSON.
         add(&mut orders, seller, &serde_json::from_str(&document.replace("\\\\", "\\"))?);
     }
     std::fs::remove_file(&file)?;
@@ -85,7 +85,7 @@ fn add(orders: &mut Orders, seller: &str, document: &Value) {
     orders.insert((seller.to_owned(), part("id")), (part("revision"), digest(document)));
 }
 
-/// The same for the same content, in whatever order its fields stand.
+/// A hash that does not depend on the order of the fields.
 fn digest(value: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     match value {

@@ -1,13 +1,13 @@
-//! Nothing goes on for ever.
+//! Time limits of commands.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// Ends the command when it goes on for longer than it may. Dropped in time, it does nothing.
+/// Ends the process when the limit passes. Dropping it removes the limit.
 pub(crate) struct Deadline(#[expect(dead_code, reason = "dropping it is what it is for")] Sender<()>);
 
 impl Deadline {
-    /// From now on `what` may take so long; then the process ends with a failure, and everything it started with it.
+    /// Limits the time of `what`. Afterwards the process ends with a failure, and every process that it started.
     pub(crate) fn start(what: &'static str, limit: Duration) -> Self {
         let (held, ends) = channel();
         std::thread::spawn(move || {

@@ -1,6 +1,6 @@
 //! The programs of `cargo xtask demo`, `bench`, `chaos`, `contracts` and `nightly`, which builds and runs this crate.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints to its user")]
 
 mod bench;
 mod chaos;
@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 use stack::build::Profile;
 use stack::reaper;
 
-/// Tries, measures and breaks Zaplecze on one machine.
+/// Try, measure and disturb Zaplecze on one machine.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 struct Arguments {
@@ -29,66 +29,66 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Play a shop's day on real servers and count that nothing is missing.
+    /// Run a shop's day on real servers and check that nothing is lost
     Demo {
-        /// Leave everything running afterwards and say how it is reached.
+        /// Leave everything running afterwards and print its addresses
         #[arg(long)]
         keep: bool,
-        /// Orders of the past year the shop begins with.
+        /// Number of past orders of the shop
         #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         orders: u32,
-        /// Build the services as they are shipped, which takes several times as long.
+        /// Build the services with the release profile, which takes several times as long
         #[arg(long)]
         release: bool,
     },
-    /// Measure, in release, beside raw limits of the same run.
+    /// Measure release builds beside raw limits of the same run
     Bench {
-        /// What is measured.
+        /// The benchmark
         name: bench::Name,
-        /// Fewer rounds, for a look.
+        /// Run fewer rounds
         #[arg(long)]
         quick: bool,
-        /// Backup: measure with a million orders stored, too (takes 6 GB of memory and some minutes).
+        /// Backup: also measure with a million stored orders (takes 6 GB of memory and some minutes)
         #[arg(long)]
         million: bool,
     },
-    /// Kill processes while they work, and count that nothing is missing.
+    /// Kill processes while they work, and check that nothing is lost
     Chaos {
-        /// What is killed.
+        /// The case
         name: chaos::Name,
-        /// How often each service is killed.
+        /// How often each service is killed
         #[arg(long, default_value_t = 20)]
         kills: u32,
-        /// Orders of the past year the shop begins with; stock: new orders that are sold meanwhile.
+        /// Number of past orders of the shop; stock: number of new orders
         #[arg(long, default_value_t = 10_000)]
         orders: u32,
-        /// Seconds each dependency is away; stock: allegro-backup.
+        /// Seconds for which each dependency is unavailable; stock: allegro-backup
         #[arg(long, default_value_t = 60)]
         outage: u64,
-        /// Backup: how long the faults go on; 0 to kill it while it reads a list instead.
+        /// Backup: duration of the faults in minutes; 0 to kill it while it reads a list instead
         #[arg(long, default_value_t = 30)]
         minutes: u64,
     },
-    /// Ask outside programs what they make of what ours send.
+    /// Verify our output with programs of others
     Contracts {
-        /// Who is asked.
+        /// The verifier
         name: contracts::Name,
-        /// For `api`: the number of generated requests for each operation.
+        /// For `api`: number of generated requests per operation
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         examples: u32,
-        /// For `api`: the time limit for each service, in seconds.
+        /// For `api`: time limit per service, in seconds
         #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
-    /// Demo, every chaos and every bench, and a service made of the template: takes an hour or more.
+    /// Run demo, every chaos case, every benchmark and a service made from the template; takes an hour or more
     Nightly {
-        /// Only these, for example `new-service` or `'chaos outages'`.
+        /// Only these steps, for example `new-service` or `'chaos outages'`
         steps: Vec<String>,
     },
-    /// End the process groups told on standard input once it closes.
+    /// End the process groups named on standard input once it closes
     #[command(hide = true)]
     Reaper {
-        /// The file whose lock is held until all have ended.
+        /// The file that is locked until all have ended
         lock: PathBuf,
     },
 }

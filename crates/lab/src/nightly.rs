@@ -1,4 +1,4 @@
-//! `cargo xtask nightly`: what takes too long for every commit, one after the other, and a table of it at the end.
+//! `cargo xtask nightly`: runs the checks that take too long for every commit, and prints a table of their results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use stack::{process, root};
 
 use crate::{bench, chaos, contracts};
 
-/// The service that is made of the template.
+/// Name of the service that is made from the template.
 const SAMPLE: &str = "price-watch";
 
-/// The step that proves the template.
+/// The step that tests the template.
 const NEW_SERVICE: &str = "new-service";
 
-/// Runs all steps, or those named, whatever fails; prints what passed and how long it took, and fails when one did not.
+/// Runs all steps, or the named ones, even if one fails. Prints their results and times, and fails when one failed.
 pub(crate) fn run(only: &[String]) -> Result<ExitCode> {
     let target = root().join("target");
     fs::create_dir_all(&target)?;
@@ -27,7 +27,7 @@ pub(crate) fn run(only: &[String]) -> Result<ExitCode> {
     steps.extend(names::<chaos::Name>("chaos"));
     steps.extend(names::<bench::Name>("bench"));
     steps.extend(names::<contracts::Name>("contracts"));
-    // Last: it builds this very program anew, elsewhere.
+    // Last, because it builds this program again, in another folder.
     steps.push(NEW_SERVICE.to_owned());
     if let Some(unknown) = only.iter().find(|name| !steps.contains(name)) {
         bail!("there is no step {unknown}; there are: {}", steps.join(", "));
@@ -60,21 +60,21 @@ fn names<N: ValueEnum + 'static>(command: &'static str) -> impl Iterator<Item = 
     values.map(move |value| format!("{command} {}", value.get_name()))
 }
 
-/// A command of ours as a process of its own.
+/// A command of ours in its own process.
 fn own(step: &str, reaper: &mut Reaper) -> Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     let status = process::run_watched(command.args(step.split(' ')), reaper)?;
     if status.success() { Ok(()) } else { bail!("{status}") }
 }
 
-/// Makes a service of the template in a copy of the checkout, and lets it show that it is as one should be.
+/// Makes a service from the template in a copy of the checkout, and tests it.
 fn new_service(copy: &Path, reaper: &mut Reaper) -> Result<()> {
     if copy.exists() {
         fs::remove_dir_all(copy).with_context(|| format!("cannot empty {}", copy.display()))?;
     }
     for file in sources()? {
         let (from, to) = (root().join(&file), copy.join(&file));
-        // Git still lists what was deleted and not committed.
+        // Git still lists files that are deleted and not committed.
         if from.is_file() {
             fs::create_dir_all(to.parent().context("a file in a folder")?)?;
             fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
@@ -89,7 +89,7 @@ fn new_service(copy: &Path, reaper: &mut Reaper) -> Result<()> {
     ];
     for (words, update) in steps {
         let mut cargo = Command::new("cargo");
-        // What was built of others' crates serves here too.
+        // Other crates that were built are used here too.
         cargo.args(words).current_dir(copy).env("CARGO_TARGET_DIR", root().join("target"));
         if !update.is_empty() {
             cargo.env("UPDATE", update);
@@ -102,7 +102,7 @@ fn new_service(copy: &Path, reaper: &mut Reaper) -> Result<()> {
     fs::remove_dir_all(copy).with_context(|| format!("cannot remove {}", copy.display()))
 }
 
-/// The files of the checkout as they stand there now, committed or not.
+/// The current files of the checkout, committed or not.
 fn sources() -> Result<Vec<PathBuf>> {
     let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     let listed = process::run(Command::new("git").args(list).current_dir(root()))?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use stack::reaper::Reaper;
 use stack::{process, root};
 
-/// Runs tests with these arguments and environment variables, and returns how they ended.
+/// Runs tests with these arguments and environment variables, and returns their exit status.
 pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<ExitCode> {
     let mut reaper = Reaper::start(&root().join("target/lab-tests.reaper"))?;
     let mut command = Command::new("cargo");

@@ -1,4 +1,5 @@
-//! The backup of accounts: first sync beside COPY and upsert, events at 50 a second, 1,000 accounts, and growth.
+//! Benchmarks allegro-backup: first sync compared with COPY and upsert, events at 50 a second, 1,000 accounts, and
+//! growth.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -18,22 +19,23 @@ use crate::demo::allegro::Allegro;
 use crate::demo::client::Client;
 use crate::demo::wait_until;
 
-/// Events a second; an order that arrives is told by three.
+/// Events per second. Each arriving order causes three.
 const EVENTS: f64 = 50.0;
 const EVENTS_OF_AN_ORDER: f64 = 3.0;
-/// Orders of the syncs whose times are compared as more and more is stored.
+/// Orders of the syncs whose times are compared as the number of stored orders grows.
 const SAMPLE: u32 = 10_000;
 /// Orders of each of many accounts.
 const FEW: u32 = 20;
-/// Between two looks at each journal, where many are followed.
+/// Poll interval of each journal, with many accounts.
 const MINUTE: Duration = Duration::from_mins(1);
-/// How late a look may be: schedules are looked at each second, and all accounts were connected in the same few.
+/// Maximum delay of a poll: due schedules are claimed each second, and all accounts were connected within a few
+/// seconds.
 const LATE: Duration = Duration::from_secs(3);
-/// Connections that ask the sandbox alone, and for how long.
+/// Connections that read the sandbox directly, and for how long.
 const READERS: u32 = 4;
 const READ_FOR: Duration = Duration::from_secs(3);
 
-/// How much is measured.
+/// Size of the measurement.
 pub(super) struct Size {
     pub(super) orders: u32,
     pub(super) rounds: usize,
@@ -47,23 +49,23 @@ pub(super) const FULL: Size =
 pub(super) const QUICK: Size =
     Size { orders: 10_000, rounds: 1, accounts: 50, live: Duration::from_secs(5), is_full: false };
 
-/// What one round gave.
+/// Results of one round.
 pub(super) struct Round {
-    /// Orders a second that the sandbox gives, asked by something that does nothing with them.
+    /// Orders per second that the sandbox serves to a reader that discards them.
     pub(super) sandbox: f64,
     pub(super) raw: f64,
     pub(super) sync: f64,
     pub(super) cores: f64,
-    /// How much longer it takes until the broker has every fact.
+    /// Time after the sync until the broker has every event.
     pub(super) untold: Duration,
     pub(super) quarters: [u64; 4],
     pub(super) peak_megabytes: u64,
-    /// Milliseconds from the moment an event was shown, or written, until it and its order were committed.
+    /// Milliseconds from the time at which an event was shown, or written, until its order was committed.
     pub(super) shown: (f64, f64),
     pub(super) written: (f64, f64),
-    /// Orders a second of the sample with nothing stored yet, and with ever more.
+    /// Orders per second of the sample, with an empty database and with ever more stored orders.
     pub(super) growth: Vec<(u32, f64)>,
-    /// Accounts polled in a minute, and the CPU that took, as a part of one core.
+    /// Accounts polled within a minute, and the CPU time of that in cores.
     pub(super) polled: u32,
     pub(super) polling_cores: f64,
 }
@@ -75,7 +77,7 @@ pub(super) fn run(size: &Size, million: bool) -> Result<ExitCode> {
     table::conclude(&backup_print::rows(size, &rounds), &rounds, size.is_full.then_some("backup"))
 }
 
-/// Only follows many accounts, which alone takes a few minutes.
+/// Measures only the polling of many accounts, which takes a few minutes.
 pub(super) fn accounts(size: &Size) -> Result<ExitCode> {
     let _lock = holder::lock()?;
     build::stack(Profile::Release)?;
@@ -137,8 +139,8 @@ fn measure(size: &Size, million: bool) -> Result<Round> {
     })
 }
 
-/// A stack in which only allegro-backup works: the dispatcher has bound its queue, so that facts go somewhere, and stands
-/// still.
+/// A stack in which only allegro-backup works. The dispatcher has bound its queue, so that events are routed, and is
+/// stopped.
 fn alone(settings: &[(&'static str, &str)]) -> Result<Stack> {
     let names = ["allegro-backup", "webhook-dispatcher"].map(str::to_owned);
     let mut stack = Stack::start_with(Profile::Release, &names, settings)?;
@@ -151,7 +153,7 @@ fn told(what: &str, synced: &FirstSync, orders: u32) {
     println!("  {what}: {per_second:.0} orders a second, {} MB at most", synced.peak_megabytes);
 }
 
-/// First sync of another account. Returns its seller and orders a second.
+/// First sync of another account. Returns its seller and the orders per second.
 fn sample(stack: &mut Stack, client: &Client, name: &str, orders: u32) -> Result<(String, f64)> {
     let user = format!("sklep-{name}");
     let seller = client.add_seller(&user)?;
@@ -162,7 +164,7 @@ fn sample(stack: &mut Stack, client: &Client, name: &str, orders: u32) -> Result
     Ok((seller, f64::from(orders) / synced.elapsed.as_secs_f64()))
 }
 
-/// How many orders a second the sandbox gives when they are only read.
+/// Measures how many orders per second the sandbox serves to readers that discard them.
 fn sandbox_alone(stack: &Stack, allegro: &Allegro, seller: &str, orders: u32) -> Result<f64> {
     let list = format!("{}/order/checkout-forms?limit=100", stack.address("SANDBOX_URL"));
     let bearer = format!("Bearer {}", allegro.access_token(seller)?);
@@ -191,8 +193,8 @@ fn sandbox_alone(stack: &Stack, allegro: &Allegro, seller: &str, orders: u32) ->
     Ok(f64::from(pages) * 100.0 / begun.elapsed().as_secs_f64())
 }
 
-/// Lets events come at a steady rate, and returns p50 and p99 of the milliseconds until they were stored: from when they
-/// were shown to the service, and from when they were written.
+/// Generates events at a steady rate, and returns p50 and p99 of the milliseconds until they were stored: from the time
+/// at which they were shown to the service, and from the time at which they were written.
 fn events(
     stack: &Stack,
     client: &Client,
@@ -243,7 +245,7 @@ fn commits(stack: &Stack, seller: &str) -> Result<HashMap<String, i64>> {
         .collect()
 }
 
-/// Half and 99 % of the values are no larger.
+/// The median and the 99th percentile.
 fn percentiles(mut values: Vec<f64>) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
     let at = |percent: usize| {
@@ -253,8 +255,8 @@ fn percentiles(mut values: Vec<f64>) -> (f64, f64) {
     (at(50), at(99))
 }
 
-/// Follows many accounts, each journal looked at once a minute. Returns how many were looked at within one minute, and
-/// the CPU that took.
+/// Polls the journals of many accounts once a minute. Returns how many were polled within one minute, and the CPU time
+/// of that.
 fn many(accounts: u32) -> Result<(u32, f64)> {
     let interval = MINUTE.as_secs().to_string();
     let settings = [("ALLEGRO_BACKUP_EVENTS_INTERVAL_SECONDS", interval.as_str())];

@@ -1,4 +1,4 @@
-//! The figures of the backup, and what they must reach.
+//! Rows and limits of the backup benchmark.
 
 use super::backup::{Round, Size};
 use super::first_sync::RAW;
@@ -7,10 +7,10 @@ use super::usage::megabytes;
 
 type Row = super::table::Row<Round>;
 
-/// Of one core, what following a thousand accounts may take.
+/// Maximum share of one core for polling a thousand accounts.
 pub(super) const CORES: f64 = 0.5;
 
-/// How much slower the sample got from the first to the last time it was measured.
+/// Ratio of the sample's first to its last speed.
 fn growth(round: &Round) -> f64 {
     let speed = |end: Option<&(u32, f64)>| end.map_or(f64::NAN, |(_, speed)| *speed);
     speed(round.growth.first()) / speed(round.growth.last())
@@ -23,7 +23,7 @@ pub(super) fn rows(size: &Size, rounds: &[Round]) -> Vec<Row> {
         Row::told(format!("{RAW}, orders/s"), 0, |it| it.raw),
         Row::reaching(first_sync, 0, |it| it.sync, AtLeast(5000.0)),
         Row::reaching("ratio", 2, |it| it.sync / it.raw, AtLeast(0.4)),
-        // What the sandbox cannot give the service cannot read.
+        // The service cannot read faster than the sandbox serves.
         Row::reaching("the sandbox alone, times as fast", 1, |it| it.sandbox / it.sync, AtLeast(1.0)),
         Row::told("the service's CPU meanwhile, cores", 2, |it| it.cores),
         Row::told("until the broker has the last event, s more", 1, |it| it.untold.as_secs_f64()),

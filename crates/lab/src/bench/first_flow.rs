@@ -1,4 +1,4 @@
-//! An order's way: how fast the list is read and stored, and how fast webhooks are delivered.
+//! Benchmarks an order's path: reading and storing the list, and delivering webhooks.
 
 use std::io::Write;
 use std::process::{Command, ExitCode};
@@ -16,7 +16,7 @@ use crate::demo::subscriber::Subscriber;
 use crate::demo::wait_until;
 
 const USER: &str = "sklep-bench";
-/// Requests at once to the receiver in the raw run: as many as one subscription gets.
+/// Concurrent requests to the receiver in the raw run: as many as one subscription gets.
 const SENDERS: u32 = 8;
 const RAW_REQUESTS: u32 = 20_000;
 
@@ -39,7 +39,7 @@ pub(super) fn run(orders: u32) -> Result<ExitCode> {
     let client = Client::new(&stack)?;
     client.make_orders(None, orders)?;
 
-    // The dispatcher stands still while the list is read, so that each is measured alone; its queue fills.
+    // The dispatcher is stopped while the list is read, so that each is measured alone. Its queue fills.
     let subscriber = Subscriber::start(&stack::folder().join("subscriber.ndjson"), Duration::ZERO)?;
     subscriber.trust(&client.subscribe(&subscriber.url)?)?;
     stack.kill("webhook-dispatcher")?;
@@ -64,7 +64,7 @@ fn measure_backup(stack: &mut Stack, client: &Client, orders: u32) -> Result<Fig
 }
 
 fn measure_webhooks(stack: &mut Stack, subscriber: &Subscriber) -> Result<Figure> {
-    // Everything is in the queue before the dispatcher starts.
+    // All events are queued before the dispatcher starts.
     wait_until("the outbox is told", PATIENCE, || {
         let database = stack.database("allegro_backup")?;
         let left = process::run(Command::new(stack::psql()?).args([
@@ -81,7 +81,7 @@ fn measure_webhooks(stack: &mut Stack, subscriber: &Subscriber) -> Result<Figure
     wait_until("the first webhook arrives", PATIENCE, || Ok(subscriber.total() > 0))?;
     let (started, first) = (Instant::now(), subscriber.total());
     let mut last = (first, Instant::now());
-    // Nothing new for a while: everything is delivered.
+    // No new webhook for a while: everything is delivered.
     while last.1.elapsed() < Duration::from_secs(3) {
         let total = subscriber.total();
         if total > last.0 {
@@ -103,7 +103,7 @@ fn measure_webhooks(stack: &mut Stack, subscriber: &Subscriber) -> Result<Figure
     })
 }
 
-/// Unsigned requests of a usual size: the receiver reads them and says no.
+/// Unsigned requests of a usual size, which the receiver reads and rejects.
 fn raw_requests(url: &str) -> Result<Duration> {
     let body = "x".repeat(900);
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! The first sync of an account, beside COPY and upsert of the same documents.
+//! Measures the first sync of an account, and COPY and upsert of the same documents.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,17 +11,17 @@ use crate::demo::client::Client;
 use crate::demo::wait_until;
 
 const PATIENCE: Duration = Duration::from_mins(30);
-/// How often memory is looked at.
+/// Interval between measurements of memory.
 const LOOK: Duration = Duration::from_millis(200);
-/// What the raw limit is.
+/// Name of the raw limit.
 pub(super) const RAW: &str = "COPY and upsert of the same documents";
 
 /// A first sync, measured.
 pub(super) struct FirstSync {
     pub(super) elapsed: Duration,
-    /// CPU of the service, as a part of one core.
+    /// CPU time of the service, in cores.
     pub(super) cores: f64,
-    /// Memory of the service: when a quarter, half, three quarters and all was read, and at most.
+    /// Memory of the service: after a quarter, half, three quarters and all of the orders, and its peak.
     pub(super) quarters: [u64; 4],
     pub(super) peak_megabytes: u64,
 }
@@ -62,7 +62,7 @@ pub(super) fn measure(
     Ok(FirstSync { elapsed, cores: after.cores_since(before, connected.elapsed()), quarters, peak_megabytes })
 }
 
-/// Copies the documents stored of a user out to a file, and times copying and merging them into a table with the same
+/// Copies the stored documents of a user to a file, and measures copying and merging them into a table with the same
 /// key.
 pub(super) fn raw(stack: &Stack, user: &str) -> Result<Duration> {
     let database = stack.database("allegro_backup")?;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: figures in release, each beside the raw limit met in the same run.
+//! `cargo xtask bench`: measures release builds, each beside the raw limit of the same run.
 
 mod backup;
 mod backup_print;
@@ -22,27 +22,27 @@ use stack::Stack;
 
 use crate::demo::wait_until;
 
-/// How long anything may take that is waited for.
+/// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// What is measured.
+/// The benchmarks.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Name {
-    /// Orders a second of a first sync, and deliveries a second to a receiver on this machine.
+    /// First sync in orders/s, and deliveries/s to a local receiver.
     FirstFlow,
-    /// Facts a second from the outbox of one service to the inbox of another, and how late they come.
+    /// Outbox of one service to the inbox of another: events/s, and delay.
     Relay,
-    /// First sync of 100,000 orders, events at 50 a second, 1,000 accounts, and growth.
+    /// First sync of 100,000 orders, events at 50/s, 1,000 accounts, and growth.
     Backup,
-    /// Deliveries a second to one endpoint and to twenty, delays, one endpoint that hangs, and memory.
+    /// Deliveries/s to one endpoint and to twenty, delays, one endpoint that hangs, and memory.
     Webhooks,
-    /// From the fact that an order is ready to its units' leaving and its mark at allegro-backup.
+    /// From the event that an order is ready to the deduction of its units and its flag at allegro-backup.
     Stock,
-    /// Only the 1,000 accounts of `backup`, each journal looked at once a minute.
+    /// Only the 1,000 accounts of `backup`, each journal polled once a minute.
     Accounts,
 }
 
-/// Measures and prints a table.
+/// Runs a benchmark and prints its table.
 pub(crate) fn run(name: Name, quick: bool, million: bool) -> Result<ExitCode> {
     match name {
         Name::Relay if quick => relay::run(20_000, 1),
@@ -55,7 +55,8 @@ pub(crate) fn run(name: Name, quick: bool, million: bool) -> Result<ExitCode> {
     }
 }
 
-/// Waits until the broker has every fact of allegro-backup, so that nothing else is under way; returns how long that took.
+/// Waits until the broker has every event of allegro-backup, so that no work is in progress; returns how long that
+/// took.
 fn all_told(stack: &Stack) -> Result<Duration> {
     let begun = Instant::now();
     wait_until("all facts are told", PATIENCE, || {

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use stack::{process, root};
 
-/// Puts a table where this bench's section stands, or at the end. What is said below the table in words stays.
+/// Replaces the table of this benchmark's section, or appends a section. The text below the table remains.
 pub(super) fn write(name: &str, table: &str) -> Result<()> {
     let file = root().join("docs/BENCHMARKS.md");
     let text = std::fs::read_to_string(&file).context("cannot read docs/BENCHMARKS.md")?;
@@ -21,7 +21,7 @@ fn replaced(page: &str, name: &str, date: &str, table: &str) -> String {
     let Some((before, rest)) = page.split_once(&head) else {
         return format!("{}\n\n{section}", page.trim_end());
     };
-    // The old heading's rest, then the old table.
+    // The rest of the old heading, then the old table.
     let is_old = |line: &&str| line.is_empty() || line.starts_with('|');
     let words: Vec<&str> = rest.lines().skip(1).skip_while(is_old).collect();
     if words.is_empty() {

@@ -1,4 +1,4 @@
-//! From the outbox of one service to the inbox of another, beside bare confirmed publishes of the same bodies.
+//! Benchmarks the outbox of one service to the inbox of another, beside bare confirmed publishes of the same bodies.
 
 use std::process::{Command, ExitCode};
 
@@ -13,7 +13,7 @@ use super::table::Reach::{AtLeast, AtMost};
 
 type Row = super::table::Row<Round>;
 
-/// One round, as the measured program tells it.
+/// Results of one round, as printed by the measured program.
 struct Round {
     body: f64,
     raw: f64,
@@ -36,7 +36,7 @@ pub(super) fn run(facts: u32, rounds: usize) -> Result<ExitCode> {
     table::conclude(&rows(), &rounds, None)
 }
 
-/// What is told of, and what it must reach.
+/// Rows and limits of the table.
 fn rows() -> [Row; 6] {
     [
         Row::told("bytes of a body", 0, |it| it.body),

@@ -1,4 +1,5 @@
-//! Stock that follows sales: from the fact that an order is ready to its units' leaving and its mark at allegro-backup.
+//! Benchmarks stock-sync: from the event that an order is ready to the deduction of its units and its flag at
+//! allegro-backup.
 
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -14,19 +15,19 @@ use super::{PATIENCE, all_told, stock_print, stock_sql as sql, table};
 use crate::demo::client::Client;
 use crate::demo::wait_until;
 
-/// Between two looks at how far all is.
+/// Poll interval of the progress.
 const LOOK: Duration = Duration::from_millis(200);
 const USER: &str = "sklep-pomiar";
-/// Orders a second of the steady case.
+/// Orders per second at the steady rate.
 pub(super) const STEADY: u32 = 100;
 /// Lines of each order.
 pub(super) const LINES: u32 = 3;
 
-/// How much is measured.
+/// Size of the measurement.
 pub(super) struct Size {
-    /// Orders told at once.
+    /// Orders published at once.
     pub(super) orders: u32,
-    /// Seconds of the steady case.
+    /// Seconds at the steady rate.
     pub(super) seconds: u32,
     pub(super) rounds: usize,
     pub(super) is_full: bool,
@@ -35,19 +36,19 @@ pub(super) struct Size {
 pub(super) const FULL: Size = Size { orders: 10_000, seconds: 20, rounds: 3, is_full: true };
 pub(super) const QUICK: Size = Size { orders: 3_000, seconds: 5, rounds: 1, is_full: false };
 
-/// What one round gave.
+/// Results of one round.
 pub(super) struct Round {
-    /// Orders a second: of the rows alone, taken, and marked.
+    /// Orders per second: of bare inserts, deducted, and flagged.
     pub(super) raw: f64,
     pub(super) taken: f64,
     pub(super) marked: f64,
-    /// CPU of the service while all are taken and marked, as a part of one core, and its memory at most.
+    /// CPU time of the service while all are deducted and flagged, in cores, and its peak memory.
     pub(super) cores: f64,
     pub(super) peak_megabytes: u64,
-    /// Milliseconds from fact to mark at a steady rate.
+    /// Milliseconds from event to flag at the steady rate.
     pub(super) p50: f64,
     pub(super) p99: f64,
-    /// Of a hundred operations, how many were done at the first try.
+    /// Percentage of operations that completed at their first attempt.
     pub(super) first_try: f64,
 }
 
@@ -61,7 +62,7 @@ pub(super) fn run(size: &Size) -> Result<ExitCode> {
 fn measure(size: &Size) -> Result<Round> {
     let names: Vec<String> = SERVICES.iter().map(|service| service.name.to_owned()).collect();
     let mut stack = Stack::start_with(Profile::Release, &names, &[])?;
-    // It has bound its queue, so that facts go somewhere, and stands still.
+    // It has bound its queue, so that events are routed, and is stopped.
     stack.kill("webhook-dispatcher")?;
     let client = Client::new(&stack)?;
     let all = size.orders + STEADY * size.seconds;
@@ -87,8 +88,8 @@ fn measure(size: &Size) -> Result<Round> {
     Ok(Round { raw, taken, marked, cores, peak_megabytes, p50, p99, first_try })
 }
 
-/// Lets a full queue be worked off. Returns orders a second that left the shelf and that were marked, from when the first
-/// fact was taken up, and the cores the service used.
+/// Processes a full queue. Returns the orders per second that were deducted and that were flagged, since the first
+/// event was applied, and the CPU time of the service in cores.
 fn drain(stack: &mut Stack, orders: u32) -> Result<(f64, f64, f64)> {
     stack.ask("allegro_backup", &sql::tell_up_to(orders))?;
     all_told(stack)?;
@@ -103,17 +104,17 @@ fn drain(stack: &mut Stack, orders: u32) -> Result<(f64, f64, f64)> {
     Ok((f64::from(orders) / seconds, f64::from(orders) / marked, usage.cpu.as_secs_f64() / marked))
 }
 
-/// Waits until so many orders, all there are, are marked.
+/// Waits until this number of orders, which is all, is flagged.
 fn all_marked(stack: &Stack, orders: u32) -> Result<()> {
     let lines = (u64::from(orders) * u64::from(LINES)).to_string();
     wait_until("all orders are marked", PATIENCE, || {
-        // A look costs as much as some orders do.
+        // A query costs as much as several orders.
         sleep(LOOK);
         Ok(stack.ask("stock_sync", sql::COMPLETED)?.trim() == lines)
     })
 }
 
-/// Orders a second when one statement writes the rows of all deductions into tables like theirs.
+/// Orders per second when one statement inserts the rows of all deductions into equal tables.
 fn raw(stack: &Stack, orders: u32) -> Result<f64> {
     let database = stack.database("stock_sync")?;
     let psql = |statements: &str| {
@@ -129,7 +130,7 @@ fn raw(stack: &Stack, orders: u32) -> Result<f64> {
     Ok(f64::from(orders) / elapsed.as_secs_f64())
 }
 
-/// Tells orders at a steady rate, and returns p50 and p99 of the milliseconds until each was marked.
+/// Publishes orders at a steady rate, and returns p50 and p99 of the milliseconds until each was flagged.
 fn steady(stack: &Stack, size: &Size) -> Result<(f64, f64)> {
     let database = stack.database("allegro_backup")?;
     let mut teller = Command::new(stack::psql()?)
@@ -156,8 +157,8 @@ fn steady(stack: &Stack, size: &Size) -> Result<(f64, f64)> {
     Ok((p50.parse()?, p99.parse()?))
 }
 
-/// Each unit left once, each order is marked, each level is the sum of its movements. Returns how many operations of a
-/// hundred were done at the first try.
+/// Checks that each unit was deducted once, each order is flagged, and each level is the sum of its movements. Returns
+/// the percentage of operations that completed at their first attempt.
 fn verify(stack: &Stack, orders: u32) -> Result<f64> {
     let done = stack.ask("stock_sync", sql::DONE)?;
     let mut numbers = done.split_whitespace().map(str::parse::<u32>);

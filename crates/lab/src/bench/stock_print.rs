@@ -1,4 +1,4 @@
-//! The figures of stock-sync, and what they must reach.
+//! Rows and limits of the stock-sync benchmark.
 
 use super::stock::{LINES, Round, STEADY, Size};
 use super::table::Reach::{AtLeast, AtMost};

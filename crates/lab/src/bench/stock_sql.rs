@@ -1,11 +1,10 @@
-//! What the measurement of stock-sync asks and tells the databases.
+//! SQL of the stock-sync benchmark.
 
-/// Orders that stock-sync was told of, and those it knows.
+/// Number of orders published to stock-sync, and number that it knows.
 pub(super) const ANNOUNCED: &str = "SELECT count(*) FROM orders WHERE ready_announced OR cancel_announced";
 pub(super) const KNOWN: &str = "SELECT count(*) FROM order_states";
 
-/// Fills the shelf with more units of each thing than are sold, as an import would; and forgets what was told of orders
-/// before the measurement.
+/// Sets levels above the units that will be sold, as an import does, and deletes earlier events of the orders.
 pub(super) const PREPARE: &str = "\
     TRUNCATE order_states, pending_stock_operations, stock_synchronization_logs, cancelled_lines, inbox; \
     INSERT INTO stock_levels (sku, warehouse, allows_negative, on_hand, version, updated_at) \
@@ -14,7 +13,8 @@ pub(super) const PREPARE: &str = "\
     INSERT INTO stock_movements (id, sku, warehouse, delta, on_hand, kind, created_at) \
         SELECT gen_random_uuid(), sku, warehouse, on_hand, on_hand, 'import', now() FROM stock_levels";
 
-/// For each stored order a fact that it is ready, of three lines; told one by one by a function that notes the moment.
+/// An event for each stored order that it is ready, with three lines. A function publishes one at a time and records
+/// the time.
 pub(super) const FACTS: &str = "\
     CREATE TABLE bench_facts AS \
         SELECT n, id, subject, partition_key, convert_to(jsonb_build_object( \
@@ -42,7 +42,7 @@ pub(super) const FACTS: &str = "\
         INSERT INTO bench_told VALUES (wanted, clock_timestamp()); \
         SELECT pg_notify('outbox_' || current_schema(), '') $$";
 
-/// Tells many of them at once.
+/// Publishes many of them at once.
 pub(super) fn tell_up_to(count: u32) -> String {
     format!(
         "INSERT INTO outbox (id, type, subject, partition_key, body) \
@@ -50,19 +50,19 @@ pub(super) fn tell_up_to(count: u32) -> String {
     )
 }
 
-/// Seconds from when the first fact was taken up until the last order had left, and the moment of the former.
+/// Seconds from the first applied event to the last deducted order, and the time of the former.
 pub(super) const TAKEN: &str = "SELECT extract(epoch FROM max(pg_xact_commit_timestamp(xmin)) - \
      (SELECT min(received_at) FROM inbox)) || ' ' || extract(epoch FROM (SELECT min(received_at) FROM inbox)) \
      FROM stock_movements WHERE kind = 'sale'";
 
-/// Seconds from that moment until the last order was marked.
+/// Seconds from that time to the last flagged order.
 pub(super) fn marked_since(moment: &str) -> String {
     format!(
         "SELECT extract(epoch FROM max(pg_xact_commit_timestamp(xmin))) - {moment} FROM orders WHERE is_stock_updated"
     )
 }
 
-/// Milliseconds from the moment a fact was told until its order's mark was committed: p50 and p99.
+/// Milliseconds from the publication of an event to the commit of its order's flag: p50 and p99.
 pub(super) fn delays_after(count: u32) -> String {
     format!(
         "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY ms) || ' ' || percentile_disc(0.99) WITHIN GROUP (ORDER BY ms) \
@@ -72,7 +72,7 @@ pub(super) fn delays_after(count: u32) -> String {
     )
 }
 
-/// Tables like those a deduction writes into.
+/// Tables equal to those of a deduction.
 pub(super) const RAW_TABLES: &str = "\
     CREATE TABLE raw_order_states (LIKE order_states INCLUDING ALL); \
     CREATE TABLE raw_operations (LIKE pending_stock_operations INCLUDING ALL); \
@@ -83,7 +83,7 @@ pub(super) const RAW_TABLES: &str = "\
     CREATE TABLE raw_levels (LIKE stock_levels INCLUDING ALL); \
     INSERT INTO raw_levels SELECT * FROM stock_levels";
 
-/// The rows of all deductions, in one statement.
+/// Inserts the rows of all deductions, in one statement.
 pub(super) const RAW: &str = "\
     WITH i AS (INSERT INTO raw_inbox SELECT * FROM inbox), \
     s AS (INSERT INTO raw_order_states SELECT * FROM order_states), \
@@ -97,18 +97,18 @@ pub(super) const RAW: &str = "\
     FROM (SELECT sku, warehouse, -sum(delta) AS units FROM stock_movements WHERE kind = 'sale' GROUP BY 1, 2) AS sold \
     WHERE r.sku = sold.sku AND r.warehouse = sold.warehouse";
 
-/// They go: the ledger is checked afterwards.
+/// Removes them: the ledger is checked afterwards.
 pub(super) const NO_RAW_TABLES: &str = "DROP TABLE raw_order_states, raw_operations, raw_movements, raw_logs, raw_inbox, \
      raw_outbox, raw_levels";
 
-/// Operations that are done.
+/// Completed operations.
 pub(super) const COMPLETED: &str = "SELECT count(*) FROM pending_stock_operations WHERE status = 'completed'";
-/// Operations that were done, how many of them at the first try, units that left, and levels that are not the sum of their
-/// movements.
+/// Completed operations, how many of them at the first attempt, deducted units, and levels that differ from the sum of
+/// their movements.
 pub(super) const DONE: &str = "SELECT (SELECT count(*) FROM pending_stock_operations WHERE status = 'completed') || ' ' || \
      (SELECT count(*) FROM pending_stock_operations WHERE status = 'completed' AND retry_count = 0) || ' ' || \
      (SELECT -sum(delta) FROM stock_movements WHERE kind = 'sale') || ' ' || \
      (SELECT count(*) FROM stock_levels AS l WHERE on_hand <> (SELECT sum(delta) FROM stock_movements AS m \
           WHERE m.sku = l.sku AND m.warehouse = l.warehouse))";
-/// Orders that are marked.
+/// Flagged orders.
 pub(super) const MARKED: &str = "SELECT count(*) FROM orders WHERE is_stock_updated";

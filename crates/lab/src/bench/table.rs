@@ -1,4 +1,4 @@
-//! The figures of several rounds as a table, beside what their medians must reach.
+//! Prints the results of several rounds as a table, with the limits of their medians.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -7,14 +7,14 @@ use anyhow::{Result, bail};
 
 use super::page;
 
-/// What a median must reach.
+/// The limit of a median.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Reach {
     AtLeast(f64),
     AtMost(f64),
 }
 
-/// A row of the table: what it tells of, and its figure of one round.
+/// A row of the table: its name, and its value in one round.
 pub(super) struct Row<R> {
     what: String,
     digits: usize,
@@ -23,12 +23,12 @@ pub(super) struct Row<R> {
 }
 
 impl<R> Row<R> {
-    /// A figure that is only told.
+    /// A row without a limit.
     pub(super) fn told(what: impl Into<String>, digits: usize, figure: impl Fn(&R) -> f64 + 'static) -> Self {
         Self { what: what.into(), digits, figure: Box::new(figure), reach: None }
     }
 
-    /// A figure whose median must reach something.
+    /// A row whose median has a limit.
     pub(super) fn reaching(
         what: impl Into<String>,
         digits: usize,
@@ -39,7 +39,7 @@ impl<R> Row<R> {
     }
 }
 
-/// Measures so many rounds, one after another.
+/// Runs this number of rounds, one after another.
 pub(super) fn rounds<R>(count: usize, mut measure: impl FnMut() -> Result<R>) -> Result<Vec<R>> {
     let mut rounds = Vec::new();
     for round in 1..=count {
@@ -49,10 +49,10 @@ pub(super) fn rounds<R>(count: usize, mut measure: impl FnMut() -> Result<R>) ->
     Ok(rounds)
 }
 
-/// Prints what was measured, and keeps it in docs/BENCHMARKS.md under `page`, if one is named.
+/// Prints the table, and stores it in docs/BENCHMARKS.md under `page`, if one is given.
 ///
 /// # Errors
-/// When a median does not reach what it must.
+/// A median exceeds its limit.
 pub(super) fn conclude<R>(rows: &[Row<R>], rounds: &[R], page: Option<&str>) -> Result<ExitCode> {
     let text = text(rows, rounds);
     println!("\n{text}");
@@ -82,7 +82,7 @@ fn text<R>(rows: &[Row<R>], rounds: &[R]) -> String {
     text
 }
 
-/// Which medians do not reach what they must; one that is no number does not.
+/// The medians that exceed their limits. A median that is not a number exceeds every limit.
 fn missed<'a, R>(rows: &'a [Row<R>], rounds: &[R]) -> Vec<&'a str> {
     let is_reached = |row: &&Row<R>| {
         let median = spread(rounds, &row.figure).1;
@@ -95,7 +95,7 @@ fn missed<'a, R>(rows: &'a [Row<R>], rounds: &[R]) -> Vec<&'a str> {
     rows.iter().filter(|row| !is_reached(row)).map(|row| row.what.as_str()).collect()
 }
 
-/// Smallest, median and largest.
+/// Minimum, median and maximum.
 fn spread<R>(rounds: &[R], figure: impl Fn(&R) -> f64) -> (f64, f64, f64) {
     let mut values: Vec<f64> = rounds.iter().map(figure).collect();
     values.sort_by(f64::total_cmp);

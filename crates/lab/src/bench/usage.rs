@@ -1,13 +1,13 @@
-//! What a process used, from `/proc`.
+//! Resources used by a process, from `/proc`.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// Clock ticks a second of `/proc/<pid>/stat`: fixed by Linux's interface.
+/// Clock ticks per second of `/proc/<pid>/stat`: fixed by Linux's interface.
 const TICKS: u64 = 100;
 
-/// CPU time so far and the most memory so far.
+/// CPU time and peak memory so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     pub(crate) cpu: Duration,
@@ -15,10 +15,10 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Reads it.
+    /// Reads the values of a process.
     pub(crate) fn of(process: u32) -> Result<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-        // The name in brackets may hold spaces; user and system time are the 12th and 13th fields after it.
+        // The name in parentheses may contain spaces. User and system time are the 12th and 13th fields after it.
         let (_, fields) = stat.rsplit_once(')').context("malformed /proc/<pid>/stat")?;
         let times: Vec<u64> =
             fields.split_whitespace().skip(11).take(2).filter_map(|it| it.parse().ok()).collect();
@@ -33,18 +33,18 @@ impl Usage {
         })
     }
 
-    /// CPU used since `before`, as a part of one core.
+    /// CPU time used since `before`, in cores.
     pub(crate) fn cores_since(self, before: Self, elapsed: Duration) -> f64 {
         self.cpu.saturating_sub(before.cpu).as_secs_f64() / elapsed.as_secs_f64()
     }
 }
 
-/// Megabytes as a figure of a table.
+/// Megabytes as a table value.
 pub(super) fn megabytes(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// The memory a process holds now.
+/// The current memory of a process in megabytes.
 pub(super) fn resident_megabytes(process: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,5 @@
-//! Deliveries a second, delays, an endpoint that hangs, and memory, beside bare requests to the same receivers.
+//! Benchmarks deliveries per second, delays, an endpoint that hangs, and memory, beside bare requests to the same
+//! receivers.
 
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use crate::webhook_figures::{Figures, number};
 
 type Row = super::table::Row<Value>;
 
-/// What is told of, and what it must reach.
+/// Rows and limits of the table.
 fn rows() -> Vec<Row> {
     vec![
         Row::told("bare requests to one endpoint, 32 at once, a second", 0, |it| number(it, "/one/raw")),

@@ -1,4 +1,4 @@
-//! The backup under everything Allegro is known to stumble over, for as long as wished; and killed while it reads a list.
+//! Tests allegro-backup under all known faults of Allegro for a given time, and kills it while it reads a list.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -18,22 +18,22 @@ use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::demo::wait_until;
 
-/// Shops, the first of which is the sandbox's own.
+/// Number of shops. The first one is the sandbox's own.
 const SHOPS: u32 = 5;
-/// The seller that every sandbox begins with.
+/// The seller of a new sandbox.
 const FIRST_SELLER: &str = "1000001";
-/// New orders a second, over all shops.
+/// New orders per second, over all shops.
 const RATE: u64 = 5;
-/// Over a real network each answer of Allegro takes a while.
+/// Latency of Allegro's answers, as over a real network.
 const ALLEGRO_DELAY: Duration = Duration::from_millis(40);
-/// The same while a list is read that shall take long enough to be killed in.
+/// The same while a list is read, so that the read takes long enough to be killed.
 const LIST_DELAY: Duration = Duration::from_millis(250);
-/// Between two blows, and which of them kills all tokens of a shop instead of a process.
+/// Interval between disturbances, and which of them revokes all tokens of a shop instead of killing a process.
 const PAUSE: Duration = Duration::from_secs(8);
 const TOKEN_BLOW: u32 = 6;
-/// Within this time after the faults all must be right again.
+/// Time limit of recovery after the faults end.
 const HEALING: Duration = Duration::from_mins(10);
-/// Tries of connecting a shop while Allegro stumbles.
+/// Attempts of connecting a shop while Allegro has faults.
 const TRIES: u32 = 10;
 
 /// A shop, and the user who connected it.
@@ -42,7 +42,7 @@ struct Shop {
     seller: String,
 }
 
-/// One in twenty requests fails in one of the ways that are known.
+/// One in twenty requests fails, in one of the known ways.
 fn faults() -> Value {
     let api = ["me", "event-stats", "events", "orders", "order"];
     json!([
@@ -64,7 +64,7 @@ fn stumbles() -> Value {
     } })
 }
 
-/// Faults, kills and lost tokens for so long; then everything must come right.
+/// Faults, kills and revoked tokens for this time. Afterwards everything must recover.
 pub(super) fn soak(lasting: Duration, orders: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
     build::stack(Profile::Demo)?;
@@ -94,14 +94,14 @@ pub(super) fn soak(lasting: Duration, orders: u32) -> Result<ExitCode> {
     allegro.forget_rules()?;
     allegro.flush()?;
     reconnect_all(&client, &shops)?;
-    // What no event tells of is found by the full sync, which comes every six hours by itself.
+    // The full sync finds what no event reports. By itself it runs every six hours.
     for shop in &shops {
         client.read_list_again(&shop.user)?;
     }
     judge(&stack, &client, &allegro, &subscriber, &shops)
 }
 
-/// Kills the backup while it reads the list of one shop; then everything must be there, told once.
+/// Kills the backup while it reads the list of one shop. Afterwards every order must be stored and published once.
 pub(super) fn load(kills: u32, orders: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
     build::stack(Profile::Demo)?;
@@ -137,7 +137,7 @@ fn open_shops(client: &Client, orders: u32) -> Result<Vec<Shop>> {
     Ok(shops)
 }
 
-/// One blow after the other. Returns how many processes were killed, and how many shops lost their tokens.
+/// Applies the disturbances in turn. Returns how many processes were killed, and how many shops lost their tokens.
 fn strike(
     stack: &mut Stack,
     client: &Client,
@@ -175,7 +175,7 @@ fn is_cut_off(client: &Client, shop: &Shop) -> Result<bool> {
     Ok(client.accounts(&shop.user)?.iter().all(|(_, state)| state == "needs_reauthorization"))
 }
 
-/// Asks for a new authorization until one comes about: answers get lost while Allegro stumbles.
+/// Begins new authorizations until one succeeds: answers get lost while Allegro has faults.
 fn reconnect(client: &Client, shop: &Shop) -> Result<()> {
     for _ in 1..TRIES {
         if client.connect(&shop.user, Some(&shop.seller)).is_ok() {
@@ -194,7 +194,7 @@ fn reconnect_all(client: &Client, shops: &[Shop]) -> Result<()> {
     Ok(())
 }
 
-/// Waits until all promises are kept, or the time for it ends, and tells of each.
+/// Waits until all guarantees hold, or the time limit passes, and prints each of them.
 fn judge(
     stack: &Stack,
     client: &Client,
@@ -248,7 +248,7 @@ fn judge(
     Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// How many orders that are at Allegro the subscriber was not told of.
+/// Number of orders at Allegro that were not published to the subscriber.
 fn unannounced(allegro: &Allegro, subscriber: &Subscriber, sellers: &[String]) -> Result<usize> {
     let told: BTreeSet<String> = subscriber.received().of("order.created");
     let mut missing = 0;
@@ -262,7 +262,7 @@ fn unannounced(allegro: &Allegro, subscriber: &Subscriber, sellers: &[String]) -
     Ok(missing)
 }
 
-/// What the service's own command finds different; nothing where there is no such command.
+/// The differences that the service's own command finds. `None` if there is no such command.
 fn verify(stack: &Stack, client: &Client, shops: &[Shop]) -> Result<Option<Vec<String>>> {
     let mut different = Vec::new();
     for shop in shops {
@@ -277,7 +277,7 @@ fn verify(stack: &Stack, client: &Client, shops: &[Shop]) -> Result<Option<Vec<S
     Ok(Some(different))
 }
 
-/// The accounts whose completeness report is not green; nothing where the service makes no such report.
+/// The accounts without a complete report. `None` if the service has no such report.
 fn not_green(client: &Client, shops: &[Shop]) -> Result<Option<Vec<String>>> {
     let mut open = Vec::new();
     for shop in shops {

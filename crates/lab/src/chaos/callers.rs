@@ -1,4 +1,4 @@
-//! Callers that ask one replica without a pause, so that requests are under way when it dies.
+//! Clients that send requests to one replica without a pause, so that requests are in flight when it dies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::Result;
 use stack::Stack;
 
-/// Callers at once.
+/// Number of concurrent clients.
 const CALLERS: usize = 4;
-/// After no answer at all: the replica is dead.
+/// Pause after a failed request: the replica is dead.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The callers; they stop with the value.
+/// The clients. They stop when the value is dropped.
 pub(super) struct Callers {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -28,7 +28,7 @@ struct Shared {
 }
 
 impl Callers {
-    /// Begins to ask a replica for this path.
+    /// Begins to request this path of a replica.
     pub(super) fn start(stack: &Stack, replica: &str, path: &str) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let (url, token) = (format!("{}{path}", stack.address_of(replica)?), stack.token()?);
@@ -39,12 +39,12 @@ impl Callers {
         Ok(Self { threads: threads.collect(), shared })
     }
 
-    /// Requests sent and not answered yet.
+    /// Requests without an answer so far.
     pub(super) fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::Acquire)
     }
 
-    /// How many answers there were, and how many of them were neither 200 nor 503.
+    /// Number of answers, and number of those that were neither 200 nor 503.
     pub(super) fn end(self) -> (usize, usize) {
         let shared = Arc::clone(&self.shared);
         drop(self);
@@ -56,7 +56,7 @@ impl Drop for Callers {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         for thread in self.threads.drain(..) {
-            // It panics in no line.
+            // The thread does not panic.
             let _ended = thread.join();
         }
     }
@@ -71,7 +71,7 @@ impl Shared {
             self.in_flight.fetch_add(1, Ordering::AcqRel);
             let asked = agent.get(url).header("Authorization", format!("Bearer {token}")).call();
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
-            // A connection that is refused or broken is what a death looks like.
+            // A refused or broken connection shows that the replica died.
             let Ok(answer) = asked else {
                 sleep(PAUSE);
                 continue;

@@ -1,4 +1,4 @@
-//! An order's way from Allegro to a subscriber: both services are killed while they work, and Postgres and RabbitMQ.
+//! Tests an order's path from Allegro to a subscriber: both services, Postgres and RabbitMQ are killed while they work.
 
 use std::process::ExitCode;
 use std::thread::sleep;
@@ -14,13 +14,13 @@ use crate::demo::subscriber::Subscriber;
 use crate::demo::{settle, wait_until};
 
 const USER: &str = "sklep-chaos";
-/// Over a real network each answer of Allegro takes a while: there is always work in flight.
+/// Latency of Allegro's answers, as over a real network, so that work is always in flight.
 const ALLEGRO_DELAY: Duration = Duration::from_millis(120);
-/// A receiver that does some work of its own.
+/// Latency of the receiver.
 const RECEIVER_DELAY: Duration = Duration::from_millis(4);
 
 /// Kills allegro-backup while it reads the list, webhook-dispatcher while it delivers, and Postgres and RabbitMQ once
-/// each in the middle.
+/// each.
 pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
     build::stack(Profile::Demo)?;

@@ -1,5 +1,5 @@
 //! `cargo xtask chaos`: kills processes while they work. Counts come from outside the services: the sandbox's journal
-//! and the subscriber's own notes. A kill counts as fair only when work was in flight.
+//! and the subscriber's records. A kill counts only when work was in flight.
 
 mod backup;
 mod callers;
@@ -23,28 +23,29 @@ use crate::tests;
 
 pub(crate) use windows::Windows;
 
-/// What can be killed.
+/// The cases.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Name {
-    /// An order's way from Allegro to a subscriber: both services, Postgres and RabbitMQ.
+    /// An order's path from Allegro to a subscriber: kills both services, Postgres and RabbitMQ.
     FirstFlow,
-    /// Two replicas of every role as processes of their own, killed in turn.
+    /// Two replicas of every role as separate processes, killed in turn.
     Replicas,
-    /// Postgres, Redis and RabbitMQ away for a minute each, under load.
+    /// Postgres, Redis and RabbitMQ unavailable for a minute each, under load.
     Outages,
-    /// Every failpoint: the services' own tests of them, with their table of point and outcome.
+    /// Every failpoint: runs the services' tests of them, and prints their table of point and outcome.
     Failpoints,
-    /// The backup for half an hour, with everything Allegro is known to stumble over, tokens and replicas killed.
+    /// allegro-backup for half an hour with all known faults of Allegro; tokens are revoked and replicas killed.
     Backup,
-    /// Two replicas of webhook-dispatcher in turn, beside endpoints that hang and fail.
+    /// Two replicas of webhook-dispatcher, killed in turn, with endpoints that hang and fail.
     Webhooks,
     /// The same two replicas replaced in turn (SIGTERM) under load: no webhook is repeated or late.
     RollingRestart,
-    /// Stock that follows sales: services and servers killed in turn while orders arrive, allegro-backup away in the middle.
+    /// stock-sync: services and servers are killed in turn while orders arrive, and allegro-backup is unavailable for a
+    /// time.
     Stock,
 }
 
-/// How it is wished.
+/// Options of a case.
 pub(crate) struct Wish {
     pub(crate) kills: u32,
     pub(crate) orders: u32,
@@ -52,10 +53,10 @@ pub(crate) struct Wish {
     pub(crate) minutes: u64,
 }
 
-/// How long anything may take to come about.
+/// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// Runs a case; fails when a promise is not kept.
+/// Runs a case. Fails when a guarantee is broken.
 pub(crate) fn run(name: Name, wish: &Wish) -> Result<ExitCode> {
     match name {
         Name::FirstFlow => first_flow::run(wish.kills, wish.orders),
@@ -66,12 +67,12 @@ pub(crate) fn run(name: Name, wish: &Wish) -> Result<ExitCode> {
         Name::Stock => stock::run(wish.kills, wish.orders, wish.outage),
         Name::Backup if wish.minutes == 0 => backup::load(wish.kills, wish.orders),
         Name::Backup => backup::soak(Duration::from_secs(wish.minutes * 60), wish.orders),
-        // The tables are what these tests tell; cargo-nextest shows that of a good test only when it is asked to.
+        // The tables are the output of these tests. cargo-nextest shows the output of a passing test only on request.
         Name::Failpoints => tests::run(&["failpoints::", "--success-output", "final"], &[]),
     }
 }
 
-/// How many kills met work in flight.
+/// Counts kills, and those with work in flight.
 #[derive(Default)]
 struct Kills {
     total: u32,

@@ -1,4 +1,5 @@
-//! Each dependency is away for a while, under load: what the services answer meanwhile, and how fast they heal.
+//! Makes each dependency unavailable for a time, under load, and records the services' answers and the time to
+//! recovery.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -18,24 +19,24 @@ use crate::demo::subscriber::Subscriber;
 use crate::demo::{settle, wait_until};
 
 const USER: &str = "sklep-awaria";
-/// New orders in a second, all the time.
+/// New orders per second during the whole test.
 const RATE: u32 = 10;
 const LOOK: Duration = Duration::from_millis(200);
-/// Answers of a living process there must be during an outage, or nothing was seen.
+/// Minimum number of answers during an outage. Fewer would prove nothing.
 const LOOKS: usize = 5;
 const DEPENDENCIES: [&str; 3] = ["postgres", "redis", "rabbitmq"];
 
-/// One answer to one question.
+/// One answer.
 struct Answer {
     question: &'static str,
     at: Instant,
-    /// 0 when there was none.
+    /// HTTP status; 0 without an answer.
     status: u16,
-    /// From the question to the answer.
+    /// Duration of the request.
     took: Duration,
 }
 
-/// Asks one service again and again.
+/// Sends requests to one service repeatedly.
 struct Watch {
     service: &'static str,
     answers: Arc<Mutex<Vec<Answer>>>,
@@ -75,7 +76,7 @@ impl Watch {
         answers.iter().rev().find(|answer| answer.question == question).map(|answer| answer.status)
     }
 
-    /// What it answered from `down` to `up`, when it first said that it is not ready, and when it was ready again.
+    /// Its answers from `down` to `up`, when it was first not ready, and when it was ready again.
     fn print(&self, dependency: &str, down: Instant, up: Instant) -> bool {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let during = |question: &str| {
@@ -109,8 +110,8 @@ impl Watch {
             first("/readyz", up, |status| status == 200),
             first("lists", up, |status| status == 200),
         );
-        // It is alive all the time, and what it cannot do it says as one that knows: 503, never another 5xx. Without Redis
-        // the work goes on.
+        // It must be alive all the time, and answer 503 to what it cannot do, never another 5xx. Without Redis it must
+        // continue to work.
         let is_honest = answers.iter().filter(|it| it.at > down).all(|it| match it.question {
             "/livez" => it.status == 200,
             _ => matches!(it.status, 200 | 503),
@@ -126,13 +127,13 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It panics in no line; were it to, its answers so far have been counted.
+            // The thread does not panic. If it did, its answers so far have been counted.
             let _ended = thread.join();
         }
     }
 }
 
-/// Takes Postgres, Redis and RabbitMQ away for so long each, while orders come in.
+/// Makes Postgres, Redis and RabbitMQ unavailable for this time each, while orders arrive.
 pub(super) fn run(outage: Duration) -> Result<ExitCode> {
     let _lock = holder::lock()?;
     build::stack(Profile::Demo)?;
@@ -160,7 +161,7 @@ pub(super) fn run(outage: Duration) -> Result<ExitCode> {
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut is_passed = true;
     for dependency in DEPENDENCIES {
-        // Enough for the outage and some time on both sides of it.
+        // Enough for the outage and some time before and after it.
         let orders = RATE * u32::try_from(outage.as_secs() + 10)?;
         client.go_live(None, orders, RATE, 5)?;
         wait_until("orders come in", PATIENCE, || Ok(client.arrived()? > 20))?;
@@ -177,7 +178,7 @@ pub(super) fn run(outage: Duration) -> Result<ExitCode> {
             is_passed &= watch.print(dependency, down, up);
         }
     }
-    // An outage of Postgres may outlast the leases of unrecorded deliveries. They are at most a window.
+    // An outage of Postgres may outlast the leases of unrecorded deliveries, which are at most a window.
     let table = settle(&client, &subscriber, &[USER], LARGEST, PATIENCE)?;
     table.print();
     Ok(if is_passed && table.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

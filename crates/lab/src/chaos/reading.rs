@@ -1,4 +1,4 @@
-//! Killing the backup while it reads an account's list.
+//! Kills the backup while it reads an account's list.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use super::{Kills, PATIENCE};
 use crate::demo::client::Client;
 use crate::demo::wait_until;
 
-/// Kills the process again and again, each time in a try that has begun since the last kill, somewhere else in its work: every
-/// other time while it looks where to go on, otherwise after it has stored something.
-/// `between` is called with the number of each kill, before the process is started again.
+/// Kills the process repeatedly, each time in an attempt that began since the last kill, at a different point:
+/// alternately while it looks up its checkpoint, and after it has stored something. `between` is called with the number
+/// of each kill, before the process is restarted.
 pub(super) fn kill(
     stack: &mut Stack,
     client: &Client,

@@ -1,4 +1,5 @@
-//! Two replicas of every role of allegro-backup and two of webhook-dispatcher, each a process of its own, killed in turn.
+//! Tests two replicas of every role of allegro-backup and two of webhook-dispatcher, each a separate process, killed in
+//! turn.
 
 use std::process::ExitCode;
 use std::thread::sleep;
@@ -15,12 +16,12 @@ use crate::demo::subscriber::Subscriber;
 use crate::demo::{settle, wait_until};
 
 const ACCOUNTS: usize = 20;
-/// Orders each shop begins with.
+/// Number of past orders of each shop.
 const ORDERS: u32 = 200;
-/// New orders, all of the last shop, and how many in a second.
+/// Number of new orders, all of the last shop, and their rate per second.
 const LIVE: u32 = 1200;
 const RATE: u32 = 20;
-/// Over a real network each answer of Allegro takes a while.
+/// Latency of Allegro's answers, as over a real network.
 const ALLEGRO_DELAY: Duration = Duration::from_millis(60);
 const PAUSE: Duration = Duration::from_millis(1500);
 /// Name, service and roles of each replica.
@@ -34,22 +35,22 @@ pub(super) const REPLICAS: [(&str, &str, &str); 8] = [
     ("dispatcher-1", "webhook-dispatcher", "api,worker"),
     ("dispatcher-2", "webhook-dispatcher", "api,worker"),
 ];
-/// Those that are killed: callers ask the first of each kind that answers.
+/// The replicas that are killed. Callers use the first available one of each role.
 pub(super) const VICTIMS: [&str; 6] =
     ["worker-1", "scheduler-1", "dispatcher-2", "worker-2", "scheduler-2", "api-2"];
 
-/// How many runs of schedules there were, and how many were started twice for one turn: the turns are told by the
-/// schedule's own phase and interval.
+/// Number of schedule runs, and how many were started twice for one time. The times follow from the schedule's phase
+/// and interval.
 const TURNS: &str = "WITH turns AS (SELECT s.name, floor(extract(epoch FROM h.created_at - s.next_run_at) / \
      extract(epoch FROM s.every)) AS turn FROM schedules s JOIN task_history h ON h.queue = s.queue AND h.kind = s.kind \
      WHERE h.requested_by = 'schedule' AND s.every IS NOT NULL) \
      SELECT count(*) || ' ' || count(*) - count(DISTINCT (name, turn)) FROM turns";
-/// Tasks that neither wait nor ended well, and how many ran beside another of their queue.
+/// Number of tasks that neither wait nor succeeded, and number that ran beside another of their queue.
 const TASKS: &str = "SELECT count(*) FILTER (WHERE status = 'failed') || ' ' || \
      (SELECT count(*) FROM task_history a JOIN task_history b ON a.queue = b.queue AND a.id < b.id \
       AND b.started_at < a.finished_at AND a.started_at < b.finished_at) FROM task_history";
 
-/// Schedules that fall due in the moment a scheduler is killed in.
+/// Schedules that become due at the time at which a scheduler is killed.
 const DUE: &str =
     "SELECT count(*) FROM schedules WHERE is_enabled AND next_run_at < now() + interval '150 ms'";
 
@@ -75,7 +76,7 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
     }
     client.go_live(Some(&last), LIVE, RATE, 0)?;
     client.slow_down(ALLEGRO_DELAY)?;
-    // The one above the accounts' is the service's own.
+    // One more schedule than accounts: the service has one of its own.
     wait_until("all journals are followed", PATIENCE, || Ok(client.schedules()? > ACCOUNTS))?;
     let callers = Callers::start(
         &stack,
@@ -123,7 +124,7 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
     Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Two numbers, as psql prints them.
+/// Parses two numbers printed by psql.
 fn pair(text: &str) -> Result<(u64, u64)> {
     let (first, second) =
         text.trim().split_once(' ').with_context(|| format!("not two numbers: {text:?}"))?;

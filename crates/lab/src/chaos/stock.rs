@@ -1,5 +1,5 @@
-//! Stock that follows sales, while everything under it is killed: what left the warehouse, what stands in it and what is
-//! marked at allegro-backup must be what the sandbox sold.
+//! Tests stock-sync while everything that it depends on is killed: movements, levels and flags at allegro-backup must
+//! equal the sandbox's sales.
 
 use std::process::ExitCode;
 use std::thread::sleep;
@@ -18,17 +18,17 @@ use crate::demo::client::Client;
 use crate::demo::stock::Stock;
 use crate::demo::wait_until;
 
-/// Shops, one of which is connected by two users.
+/// Number of shops. Two users connect one of them.
 const SHOPS: u32 = 5;
-/// Orders of the past year of each shop: they sell nothing.
+/// Past orders of each shop, which must not be deducted.
 const PAST: u32 = 200;
-/// New orders a second, over all shops.
+/// New orders per second, over all shops.
 const RATE: u32 = 100;
-/// Units of each thing: more than will be sold.
+/// Units of each SKU: more than will be sold.
 const UNITS: i64 = 100_000_000;
-/// Things there is one of, at most: fewer with few orders.
+/// Maximum number of SKUs with a single unit; fewer with few orders.
 const LAST_UNITS: u32 = 1000;
-/// Within this time after the last order all must be right.
+/// Time limit after the last order.
 const HEALING: Duration = Duration::from_mins(15);
 
 /// Name, service and roles of each process.
@@ -38,16 +38,16 @@ const PROCESSES: [(&str, &str, &str); 4] = [
     ("stock-1", "stock-sync", "api,worker,scheduler"),
     ("stock-2", "stock-sync", "api,worker,scheduler"),
 ];
-/// Those that are killed, in turn.
+/// The processes that are killed, in turn.
 const VICTIMS: [&str; 8] =
     ["stock-1", "allegro-backup", "stock-2", "postgres", "stock-1", "rabbitmq", "stock-2", "redis"];
 const SERVERS: [&str; 3] = ["postgres", "rabbitmq", "redis"];
 
-/// Orders on their way: not marked yet, or told of and not taken in.
+/// Orders in progress: not flagged yet, or published and not applied.
 const UNDER_WAY: &str = "SELECT (SELECT count(*) FROM pending_stock_operations WHERE status IN ('pending', 'processing')) \
      + (SELECT count(*) FROM outbox)";
 
-/// So many orders, so many blows while they arrive, and allegro-backup away for so long in the middle.
+/// Runs with this number of orders and kills, and makes allegro-backup unavailable for this time.
 pub(super) fn run(kills: u32, orders: u32, outage: Duration) -> Result<ExitCode> {
     let _lock = holder::lock()?;
     build::stack(Profile::Demo)?;
@@ -90,7 +90,7 @@ pub(super) fn run(kills: u32, orders: u32, outage: Duration) -> Result<ExitCode>
     Ok(if is_kept && fair.is_valid() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every shop with its past, the first of them connected by two users.
+/// Connects every shop with its past orders, the first of them by two users.
 fn open_shops(client: &Client) -> Result<Vec<Account>> {
     let mut accounts = Vec::new();
     for number in 0..SHOPS {
@@ -108,7 +108,7 @@ fn open_shops(client: &Client) -> Result<Vec<Account>> {
     Ok(accounts)
 }
 
-/// One blow after the other while orders arrive.
+/// Applies the disturbances in turn while orders arrive.
 fn strike(
     stack: &mut Stack,
     client: &Client,
@@ -147,7 +147,7 @@ fn strike(
     Ok(fair)
 }
 
-/// Waits until all promises are kept, or the time for it ends, and tells of each.
+/// Waits until all guarantees hold, or the time limit passes, and prints each of them.
 fn judge(
     stack: &Stack,
     (allegro, shelf): (&Allegro, &Stock),
@@ -158,7 +158,7 @@ fn judge(
     let (healed, mut looks) = (Instant::now(), 0_u32);
     let verdict =
         loop {
-            // What an account is compared with takes a while: not again and again while orders are under way.
+            // A reconciliation of an account takes a while. It is not repeated while orders are in progress.
             wait_until("nothing is under way", HEALING, || {
                 Ok(stack.ask("stock_sync", UNDER_WAY)?.trim() == "0")
             })?;

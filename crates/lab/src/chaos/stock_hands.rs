@@ -1,4 +1,4 @@
-//! Orders handed in over HTTP, beside the events that tell of them; and many who want the last unit.
+//! Submits orders over HTTP in addition to their events, and lets many clients compete for a last unit.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -12,10 +12,10 @@ use stack::Stack;
 use crate::demo::allegro::Allegro;
 use crate::demo::stock::Stock;
 
-/// Orders of a list that are handed in, and how long until it is looked at again.
+/// Orders of a list that are submitted, and the interval between reads of the list.
 const NEWEST: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(300);
-/// Who want one unit at once, and how many units are wanted side by side.
+/// Number of clients that compete for one unit, and number of units at the same time.
 const BUYERS: usize = 64;
 const LANES: usize = 8;
 
@@ -25,7 +25,7 @@ pub(super) struct Account {
     pub(super) token_id: String,
 }
 
-/// Somebody who hands in what stands newest in Allegro's list. Stops with the value.
+/// A client that submits the newest orders of Allegro's list. It stops when the value is dropped.
 pub(super) struct Hands {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -39,7 +39,7 @@ struct Shared {
 }
 
 impl Hands {
-    /// One for each account, at either replica in turn.
+    /// One client per account, using the replicas alternately.
     pub(super) fn start(
         stack: &Stack,
         allegro: &Allegro,
@@ -74,7 +74,7 @@ impl Hands {
         Ok(Self { shared, threads })
     }
 
-    /// How many were handed in, and how often there was no good answer.
+    /// Number of submitted orders, and number of requests without a valid answer.
     pub(super) fn end(self) -> (usize, usize) {
         let shared = Arc::clone(&self.shared);
         drop(self);
@@ -86,13 +86,14 @@ impl Drop for Hands {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // It panics in no line.
+            // The thread does not panic.
             let _ended = thread.join();
         }
     }
 }
 
-/// Lets many want the last unit of one thing after another, at both replicas at once. Each must be sold once.
+/// Lets many clients compete for the last unit of one SKU after another, at both replicas at once. Each must be sold
+/// once.
 pub(super) fn last_unit(replicas: &[Stock; 2], things: u32) -> Result<String> {
     let started = Instant::now();
     let [first, _] = replicas;

@@ -1,4 +1,4 @@
-//! What the sandbox sold, and whether movements, levels and marks are the same.
+//! Computes the expected stock from the sandbox's sales, and compares movements, levels and flags with it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,15 +10,15 @@ use super::stock_hands::Account;
 use crate::demo::allegro::Allegro;
 use crate::demo::stock::Stock;
 
-/// What every shop of the sandbox sells.
+/// The SKUs that every shop of the sandbox sells.
 pub(super) const GOODS: [&str; 6] = ["AH-000", "AH-001", "AH-002", "AH-003", "AH-004", "AH-005"];
-/// What is wrong is told of so many at most.
+/// Maximum number of printed errors.
 const SHOWN: usize = 5;
 
 /// Orders by their ids.
 pub(super) type Ids = HashSet<String>;
 
-/// An order that is there, as far as the shelf is concerned.
+/// An existing order, with its fields that affect stock.
 struct Order {
     is_ready: bool,
     is_cancelled: bool,
@@ -32,33 +32,33 @@ struct Line {
     quantity: i64,
 }
 
-/// What is to have become of a line.
+/// The expected state of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// It left, and is away.
+    /// Deducted.
     Sold,
-    /// It came back, or never left.
+    /// Refunded, or never deducted.
     Back,
-    /// It is none of ours.
+    /// Not ours.
     Untouched,
 }
 
-/// Every order that is there, by account.
+/// Every existing order, by account.
 pub(super) struct Truth {
     orders: HashMap<String, Order>,
-    /// Orders that are there no more, as others took them in.
+    /// Orders that were merged into others.
     merged: Ids,
     accounts: Vec<(String, Vec<String>)>,
 }
 
-/// One promise: how many things it is about, and which are wrong.
+/// One guarantee: the number of checked items, and the wrong ones.
 struct Row {
     promise: &'static str,
     count: usize,
     wrong: Vec<String>,
 }
 
-/// Whether what happened is what was promised.
+/// Prints the guarantee and returns whether it holds.
 pub(super) struct Verdict(Vec<Row>);
 
 impl Verdict {
@@ -84,7 +84,7 @@ fn told(wrong: &[String]) -> String {
 }
 
 impl Truth {
-    /// Reads it from the sandbox.
+    /// Reads the orders from the sandbox.
     pub(super) fn read(allegro: &Allegro, accounts: &[Account]) -> Result<Self> {
         let mut truth = Self { orders: HashMap::new(), merged: Ids::new(), accounts: Vec::new() };
         let mut read = HashMap::<&str, Vec<String>>::new();
@@ -106,12 +106,12 @@ impl Truth {
         Ok(truth)
     }
 
-    /// The orders there are.
+    /// The ids of the orders.
     pub(super) fn ids(&self) -> Ids {
         self.orders.keys().cloned().collect()
     }
 
-    /// Compares it with what moved, what stands on the shelf and what is marked. Orders of the past sell nothing.
+    /// Compares it with movements, levels and flags. Past orders must not be deducted.
     pub(super) fn judge(&self, stack: &Stack, desk: &Stock, past: &Ids, units: i64) -> Result<Verdict> {
         let fates = self.fates(past);
         let moved = moved(stack)?;
@@ -168,7 +168,7 @@ impl Truth {
         ]))
     }
 
-    /// What is to have become of each line, and what it is a line of.
+    /// The expected state of each line.
     fn fates(&self, past: &Ids) -> HashMap<&str, (Fate, &Line)> {
         let mut fates = HashMap::new();
         for (id, order) in &self.orders {
@@ -186,7 +186,7 @@ impl Truth {
         fates
     }
 
-    /// How many marks there are, and which are wrong.
+    /// Number of flags, and the wrong ones.
     fn marks(&self, stack: &Stack, past: &Ids) -> Result<(usize, Vec<String>)> {
         let marked: BTreeSet<(String, String)> = rows(stack, "allegro_backup", MARKED)?
             .into_iter()
@@ -209,7 +209,7 @@ impl Truth {
     }
 }
 
-/// What moved of a line: units that left with each sale, and that came back.
+/// Movements of a line: units of each sale, and refunded units.
 #[derive(Default)]
 struct Moved {
     sku: String,
@@ -221,7 +221,7 @@ const MOVED: &str = "SELECT line_item_id, kind, sku, abs(delta) FROM stock_movem
      WHERE kind IN ('sale', 'refund') AND sku NOT LIKE 'last-%'";
 const MARKED: &str =
     "SELECT token_id, allegro_order_id FROM orders WHERE is_stock_updated AND NOT is_deleted";
-/// A line without SKU waits for people.
+/// A line without SKU waits for a person.
 const OPEN: &str = "SELECT order_id, operation_type, status, coalesce(error_message, '-') FROM pending_stock_operations \
      WHERE status NOT IN ('completed', 'cancelled') AND sku IS NOT NULL AND order_id NOT LIKE 'order-%'";
 
@@ -236,7 +236,7 @@ fn moved(stack: &Stack) -> Result<HashMap<String, Moved>> {
     Ok(moved)
 }
 
-/// Lines of a fate that another one befell.
+/// Lines that differ from the expected state.
 fn wrong(fates: &HashMap<&str, (Fate, &Line)>, moved: &HashMap<String, Moved>, wanted: Fate) -> Vec<String> {
     let none = Moved::default();
     let befell = fates.iter().filter(|(_, (fate, _))| *fate == wanted).filter_map(|(id, (_, line))| {
@@ -252,7 +252,7 @@ fn wrong(fates: &HashMap<&str, (Fate, &Line)>, moved: &HashMap<String, Moved>, w
     befell.collect()
 }
 
-/// The rows of an answer, and their columns.
+/// Parses the rows and columns of an answer.
 fn rows(stack: &Stack, role: &str, query: &str) -> Result<Vec<Vec<String>>> {
     Ok(stack.ask(role, query)?.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect())
 }

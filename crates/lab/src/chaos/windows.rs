@@ -1,4 +1,4 @@
-//! The most webhooks that kills of webhook-dispatcher may repeat: the windows in force at each kill.
+//! The maximum number of webhooks that kills of webhook-dispatcher may repeat: the sum of the windows at each kill.
 
 use anyhow::Result;
 use stack::Stack;
@@ -6,10 +6,10 @@ use stack::Stack;
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 
-/// The largest window of one endpoint (`WEBHOOK_MAX_WINDOW`).
+/// Maximum window of one endpoint (`WEBHOOK_MAX_WINDOW`).
 pub(super) const LARGEST: usize = 128;
 
-/// The windows in force at each kill, of one subscriber.
+/// The windows at each kill, of one subscriber.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
     kills: usize,
@@ -17,7 +17,7 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// Kills a process of webhook-dispatcher, and adds and returns its window at that time.
+    /// Kills a process of webhook-dispatcher, and records and returns its window at that time.
     pub(crate) fn kill(
         &mut self,
         stack: &mut Stack,
@@ -26,11 +26,12 @@ impl Windows {
         subscriber: &Subscriber,
     ) -> Result<usize> {
         let received = subscriber.total();
-        // A process without a replica's address has its service's address.
+        // A process without its own address uses the address of its service.
         let alone = |_no_replica| stack.address("WEBHOOK_DISPATCHER_URL");
         let window = client.window(stack.address_of(process).unwrap_or_else(alone))?;
         stack.kill(process)?;
-        // The window grows with each recorded delivery: those unconfirmed at the reading, and those received since.
+        // The window grows with each recorded delivery: add those that were unconfirmed at the reading, and those
+        // received since.
         let grown = window + (subscriber.total() - received);
         let window = (window + grown).min(LARGEST);
         self.kills += 1;
@@ -38,7 +39,7 @@ impl Windows {
         Ok(window)
     }
 
-    /// The most webhooks that all kills together may repeat.
+    /// The maximum number of webhooks that all kills together may repeat.
     pub(crate) const fn sum(&self) -> usize {
         self.sum
     }

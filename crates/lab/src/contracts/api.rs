@@ -1,4 +1,5 @@
-//! Tests the services' OpenAPI documents with schemathesis: every check, with a token of every scope, against a whole stack.
+//! Tests the services' OpenAPI documents with schemathesis: every check, with a token of every scope, against a whole
+//! stack.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +28,7 @@ struct Findings {
     is_clean: bool,
 }
 
-/// Tests one service after the other; fails when there is a finding, or when a run did not end by itself.
+/// Tests one service after the other. Fails when there is a finding, or when a run did not end by itself.
 pub(super) fn run(bounds: &Bounds) -> Result<ExitCode> {
     build::stack(Profile::Demo)?;
     let folder = prepare("api", &FILES)?;

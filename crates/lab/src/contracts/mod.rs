@@ -1,4 +1,4 @@
-//! `cargo xtask contracts`: what outside programs make of what ours send.
+//! `cargo xtask contracts`: verifies our output with programs of others.
 
 mod api;
 
@@ -12,7 +12,7 @@ use stack::{process, root};
 
 use crate::tests;
 
-/// Who judges.
+/// The verifiers.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Name {
     /// schemathesis from PyPI: generates requests from the services' OpenAPI documents and checks the answers.
@@ -22,7 +22,7 @@ pub(crate) enum Name {
     Webhooks,
 }
 
-/// What the verifiers are made of: what asks them, and what our documents give to receivers.
+/// The verifiers' own sources, and the files that our documents give to receivers.
 const FILES: [&str; 6] = [
     "docs/guides/verify-webhooks/verify_v1a.mjs",
     "docs/guides/verify-webhooks/verify_v1a.py",
@@ -32,15 +32,15 @@ const FILES: [&str; 6] = [
     "tests/contracts/webhooks/verify.py",
 ];
 
-/// Bounds of an API test.
+/// Limits of an API test.
 pub(crate) struct Bounds {
-    /// Generated requests for each operation.
+    /// Generated requests per operation.
     pub(crate) examples: u32,
-    /// Seconds for each service.
+    /// Seconds per service.
     pub(crate) seconds: u32,
 }
 
-/// Asks the judges, and fails when one of them judges otherwise than it should.
+/// Runs the verifiers. Fails when one of them reports an error.
 pub(crate) fn run(name: Name, bounds: &Bounds) -> Result<ExitCode> {
     match name {
         Name::Api => api::run(bounds),
@@ -48,7 +48,7 @@ pub(crate) fn run(name: Name, bounds: &Bounds) -> Result<ExitCode> {
     }
 }
 
-/// Installs the libraries in a folder of their own and lets the service's own test ask them.
+/// Installs the libraries in a folder and runs the service's own test with them.
 fn webhooks() -> Result<ExitCode> {
     let folder = prepare("webhooks", &FILES)?;
     install_python(&folder)?;
@@ -80,7 +80,7 @@ fn install_python(folder: &Path) -> Result<()> {
     install(folder, &pip.to_string_lossy(), &packages, "python3-pip")
 }
 
-/// Runs one step in the folder; where its program is not there, says which Debian packages have it.
+/// Runs one step in the folder. If its program is missing, the error names the Debian packages that contain it.
 fn install(folder: &Path, program: &str, arguments: &[&str], packages: &str) -> Result<()> {
     let found = Command::new(program).arg("--version").output();
     if found.is_err() {

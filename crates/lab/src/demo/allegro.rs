@@ -1,4 +1,4 @@
-//! The sandbox as its master sees it: what is at the source, and what goes wrong there.
+//! Client of the sandbox's admin interface: orders, journal and faults.
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use stack::Stack;
 
 use super::client::{answer, text};
 
-/// Asks the sandbox over its admin interface.
+/// Client of the sandbox's admin interface.
 pub(crate) struct Allegro {
     agent: ureq::Agent,
     address: String,
@@ -18,7 +18,7 @@ pub(crate) struct Allegro {
 /// One event of a seller's journal.
 pub(crate) struct SourceEvent {
     pub(crate) id: String,
-    /// When it was written down and when it was first shown, in microseconds since the epoch.
+    /// When it was written and when it was first shown, in microseconds since the epoch.
     pub(crate) written_at: i64,
     pub(crate) served_at: i64,
 }
@@ -46,7 +46,7 @@ impl Allegro {
         self.send("PATCH", "/rules", change).map(drop)
     }
 
-    /// The rules as they were at the start.
+    /// Restores the initial rules.
     pub(crate) fn forget_rules(&self) -> Result<()> {
         self.send("DELETE", "/rules", &Value::Null).map(drop)
     }
@@ -56,33 +56,33 @@ impl Allegro {
         self.send("POST", "/faults", fault).map(drop)
     }
 
-    /// Ends all faults.
+    /// Removes all faults.
     pub(crate) fn heal(&self) -> Result<()> {
         self.send("DELETE", "/faults", &Value::Null).map(drop)
     }
 
-    /// Lets orders arrive as wished.
+    /// Begins to generate orders.
     pub(crate) fn go_live(&self, wish: &Value) -> Result<()> {
         self.send("POST", "/live", wish).map(drop)
     }
 
-    /// No order arrives any more; returns how many did.
+    /// Stops generating orders and returns the number of generated ones.
     pub(crate) fn stop_live(&self) -> Result<u64> {
         let stopped = self.send("DELETE", "/live", &Value::Null)?;
         stopped.get("emitted").and_then(Value::as_u64).context("no count of orders")
     }
 
-    /// Writes every event down that is still held back.
+    /// Publishes every delayed event.
     pub(crate) fn flush(&self) -> Result<()> {
         self.send("POST", "/journal/flush", &json!({})).map(drop)
     }
 
-    /// All of a seller's tokens die.
+    /// Revokes all of a seller's tokens.
     pub(crate) fn kill_tokens(&self, seller: &str) -> Result<()> {
         self.send("POST", &format!("/sellers/{seller}/change-password"), &json!({})).map(drop)
     }
 
-    /// An access token of a seller, for asking as an application does.
+    /// An access token of a seller, to call the API as an application does.
     pub(crate) fn access_token(&self, seller: &str) -> Result<String> {
         text(&self.send("POST", &format!("/sellers/{seller}/tokens"), &json!({}))?, "access_token")
     }
@@ -104,7 +104,7 @@ impl Allegro {
         Ok(ids)
     }
 
-    /// A seller's events that were shown to somebody.
+    /// A seller's events that were shown to a reader.
     pub(crate) fn events(&self, seller: &str) -> Result<Vec<SourceEvent>> {
         let mut events = Vec::new();
         self.each_line(&format!("/journal/events?seller_id={seller}"), |line| {

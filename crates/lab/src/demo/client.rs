@@ -1,4 +1,4 @@
-//! The services as a caller sees them.
+//! Client of the services.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use ureq::http::Response;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Asks the services and the sandbox over HTTP, with a token.
+/// Client of the services and the sandbox over HTTP, with a token.
 pub(crate) struct Client {
     agent: ureq::Agent,
     token: String,
@@ -20,19 +20,19 @@ pub(crate) struct Client {
     sandbox: String,
 }
 
-/// An order at its source.
+/// An order of the sandbox.
 pub(crate) struct SourceOrder {
     pub(crate) id: String,
     pub(crate) is_cancelled: bool,
 }
 
-/// How far the list has been read.
+/// Progress of reading the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) read: u64,
     pub(crate) total: u64,
     pub(crate) is_under_way: bool,
-    /// Which try of the task: a dead worker's try looks under way until another takes it over.
+    /// Attempt of the task: the attempt of a dead worker counts as running until the task is taken over.
     pub(crate) attempt: u64,
     pub(crate) is_complete: bool,
 }
@@ -60,7 +60,8 @@ impl Client {
         answer(&format!("POST {url}"), request.send_json(body))
     }
 
-    /// The most webhooks that a kill of the webhook-dispatcher at this address may repeat: the sum of its windows now.
+    /// The number of webhooks that a kill of the webhook-dispatcher at this address may repeat: the sum of its current
+    /// windows.
     pub(crate) fn window(&self, address: &str) -> Result<usize> {
         let url = format!("{address}/metrics");
         let text = self.agent.get(&url).call()?.body_mut().read_to_string()?;
@@ -68,27 +69,27 @@ impl Client {
         Ok(value.map_or(Ok(0), str::parse)?)
     }
 
-    /// Subscribes and returns the secret.
+    /// Creates a subscription and returns its secret.
     pub(crate) fn subscribe(&self, url: &str) -> Result<String> {
         let wish = json!({ "url": url, "events": ["*"], "description": "an outside subscriber" });
         text(&self.post(&format!("{}/webhooks", self.webhooks), &wish)?, "secret")
     }
 
-    /// Lets a shop have sold before: the seller's, or the first one.
+    /// Creates past orders of a shop: the seller's, or the first one.
     pub(crate) fn make_orders(&self, seller: Option<&str>, count: u32) -> Result<()> {
-        // The first shop's are the same each time.
+        // The first shop's orders are the same each time.
         let seed = seller.is_none().then_some(2026);
         let wish = json!({ "count": count, "seed": seed, "seller_id": seller });
         self.post(&format!("{}/orders", self.sandbox), &wish)?;
         Ok(())
     }
 
-    /// Opens another shop at Allegro and returns its seller's id.
+    /// Creates another shop at Allegro and returns its seller's id.
     pub(crate) fn add_seller(&self, login: &str) -> Result<String> {
         text(&self.post(&format!("{}/sellers", self.sandbox), &json!({ "login": login }))?, "id")
     }
 
-    /// Lets every answer of Allegro take so long, as over a real network.
+    /// Sets the latency of Allegro's answers, as over a real network.
     pub(crate) fn slow_down(&self, delay: Duration) -> Result<()> {
         let url = format!("{}/faults", self.sandbox);
         let answer = self.agent.put(&url).send_json(json!({ "delay_ms": delay.as_millis() }))?;
@@ -98,7 +99,7 @@ impl Client {
         Ok(())
     }
 
-    /// Lets new orders of a shop arrive: the seller's, or the first one's.
+    /// Begins to generate new orders of a shop: the seller's, or the first one.
     pub(crate) fn go_live(
         &self,
         seller: Option<&str>,
@@ -113,25 +114,25 @@ impl Client {
         Ok(())
     }
 
-    /// How many new orders have arrived.
+    /// Number of new orders so far.
     pub(crate) fn arrived(&self) -> Result<u64> {
         number(&self.get(&format!("{}/live", self.sandbox))?, "emitted")
     }
 
-    /// Lets a buyer cancel an order.
+    /// Cancels an order as a buyer.
     pub(crate) fn cancel(&self, order_id: &str) -> Result<()> {
         self.post(&format!("{}/orders/{order_id}/buyer-cancel", self.sandbox), &json!({}))?;
         Ok(())
     }
 
-    /// Connects the account of a shop, the seller's or the first one: asks for a code, allows it at the sandbox, waits until
-    /// it is connected.
+    /// Connects the account of a shop, the seller's or the first one: begins a device flow, approves it at the sandbox,
+    /// and waits until the account is connected.
     pub(crate) fn connect(&self, user: &str, seller: Option<&str>) -> Result<()> {
         let id = self.authorize(user, seller)?;
         self.wait_for_connection(&id)
     }
 
-    /// Asks for a code and allows it at the sandbox, without waiting until the account is connected. Returns the
+    /// Begins a device flow and approves it at the sandbox, without waiting for the account. Returns the
     /// authorization's id.
     pub(crate) fn authorize(&self, user: &str, seller: Option<&str>) -> Result<String> {
         let wish = json!({ "user_id": user, "account_name": "Sklep Zażółcony" });
@@ -144,7 +145,7 @@ impl Client {
         Ok(id)
     }
 
-    /// Waits until an authorization has led to an account.
+    /// Waits until an authorization has created an account.
     pub(crate) fn wait_for_connection(&self, id: &str) -> Result<()> {
         let url = format!("{}/tokens/auth/status/{id}", self.backup);
         super::wait_until("the account is connected", Duration::from_mins(1), || {
@@ -156,26 +157,26 @@ impl Client {
         })
     }
 
-    /// How many tasks are being worked on.
+    /// Number of running tasks.
     pub(crate) fn running_tasks(&self) -> Result<usize> {
         let page = self.get(&format!("{}/sync/tasks?status=PROGRESS&limit=200", self.backup))?;
         Ok(page.get("items").and_then(Value::as_array).map_or(0, Vec::len))
     }
 
-    /// How many schedules there are.
+    /// Number of schedules.
     pub(crate) fn schedules(&self) -> Result<usize> {
         let page = self.get(&format!("{}/sync/schedules?limit=200", self.backup))?;
         Ok(page.get("items").and_then(Value::as_array).map_or(0, Vec::len))
     }
 
-    /// The accounts of a user as the service tells of them: token id and state.
+    /// The accounts of a user in the service's answer: token id and state.
     pub(crate) fn accounts(&self, user: &str) -> Result<Vec<(String, String)>> {
         let standing = self.get(&format!("{}/sync/status/{user}", self.backup))?;
         let accounts = standing.get("accounts").and_then(Value::as_array).into_iter().flatten();
         accounts.map(|account| Ok((text(account, "token_id")?, text(account, "state")?))).collect()
     }
 
-    /// The completeness report of an account, as it is told; none where there is no such report.
+    /// The completeness report of an account. `None` if there is no such report.
     pub(crate) fn gaps(&self, token_id: &str) -> Result<Option<Value>> {
         let url = format!("{}/sync/gaps/{token_id}", self.backup);
         let request = self.agent.get(&url).header("Authorization", format!("Bearer {}", self.token));
@@ -187,13 +188,13 @@ impl Client {
         }
     }
 
-    /// Asks for the whole list of a user's account to be read again.
+    /// Starts a full sync of a user's account.
     pub(crate) fn read_list_again(&self, user: &str) -> Result<()> {
         self.post(&format!("{}/sync/manual/{user}", self.backup), &json!({}))?;
         Ok(())
     }
 
-    /// How far the list has been read.
+    /// Progress of reading the list.
     pub(crate) fn reading(&self, user: &str) -> Result<Reading> {
         let standing = self.get(&format!("{}/sync/status/{user}", self.backup))?;
         let account = standing.pointer("/accounts/0").context("no account yet")?;
@@ -207,7 +208,7 @@ impl Client {
         })
     }
 
-    /// The truth: every order of every shop at Allegro.
+    /// Every order of every shop at Allegro.
     pub(crate) fn source_orders(&self) -> Result<Vec<SourceOrder>> {
         let listed = self.get(&format!("{}/sellers", self.sandbox))?;
         let mut orders = Vec::new();
@@ -232,7 +233,7 @@ impl Client {
             .collect()
     }
 
-    /// Every order the backup has, with its status.
+    /// Every stored order, with its status.
     pub(crate) fn stored_orders(&self, user: &str) -> Result<BTreeMap<String, String>> {
         let mut stored = BTreeMap::new();
         let mut seen = BTreeSet::new();
@@ -258,7 +259,7 @@ impl Client {
     }
 }
 
-/// The JSON of an answer, which must be one of success.
+/// The JSON of a successful answer.
 pub(super) fn answer(asked: &str, answered: Result<Response<Body>, ureq::Error>) -> Result<Value> {
     let mut answered = answered.with_context(|| asked.to_owned())?;
     let status = answered.status();

@@ -1,4 +1,4 @@
-//! The table at the end: what was promised, what is at the source, what arrived.
+//! The final table: the guarantees, with the counts at the source and at the end.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,12 @@ struct Row {
     is_kept: bool,
 }
 
-/// What was promised and what came of it.
+/// A guarantee and its counts.
 pub(crate) struct Table(Vec<Row>);
 
 impl Table {
-    /// Counts at the source, at the services and at the subscriber. `window` is the most webhooks that the kills may have repeated.
+    /// Counts at the source, at the services and at the subscriber. `window` is the number of webhooks that the kills
+    /// may have repeated.
     pub(crate) fn count(
         client: &Client,
         subscriber: &Subscriber,

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a shop's day on real servers.
+//! `cargo xtask demo`: a day of a shop on real servers.
 
 pub(crate) mod allegro;
 pub(crate) mod client;
@@ -23,12 +23,12 @@ use subscriber::Subscriber;
 const USER: &str = "sklep-demo";
 const LIVE: u32 = 60;
 const LIVE_PER_SECOND: u32 = 20;
-/// No step of the demo takes longer.
+/// Time limit of a step.
 const PATIENCE: Duration = Duration::from_mins(3);
-/// Nor does the whole of it, once it is built.
+/// Time limit of the demo after the build.
 const LIMIT: Duration = Duration::from_mins(15);
 
-/// Says what is done now, and since when the demo runs.
+/// Prints the steps and the time since the demo began.
 struct Steps {
     started: Instant,
     number: u32,
@@ -45,7 +45,7 @@ impl Steps {
     }
 }
 
-/// Plays the day; fails when anything is missing at its end.
+/// Runs the demo. Fails when anything is missing at its end.
 pub(crate) fn run(profile: Profile, keep: bool, orders: u32) -> Result<ExitCode> {
     let _lock = holder::lock()?;
     build::stack(profile)?;
@@ -123,8 +123,8 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     Ok(table.is_kept())
 }
 
-/// Waits until all promises are kept, and returns the counts as they are then or when patience ends. `window` is what kills
-/// may have repeated.
+/// Waits until all guarantees hold, and returns the counts at that time or at the time limit. `window` is the number of
+/// webhooks that kills may have repeated.
 pub(crate) fn settle(
     client: &Client,
     subscriber: &Subscriber,
@@ -142,7 +142,7 @@ pub(crate) fn settle(
     }
 }
 
-/// Asks until the answer is yes. A service that is just starting again may fail to answer.
+/// Polls until the condition holds. A service that is restarting may fail to answer.
 pub(crate) fn wait_until(
     what: &str,
     patience: Duration,
@@ -152,9 +152,9 @@ pub(crate) fn wait_until(
     loop {
         match ask() {
             Ok(true) => return Ok(()),
-            Ok(false) if Instant::now() > deadline => bail!("waited {patience:?} in vain until {what}"),
+            Ok(false) if Instant::now() > deadline => bail!("timed out after {patience:?} waiting until {what}"),
             Err(error) if Instant::now() > deadline => {
-                return Err(error.context(format!("waited {patience:?} in vain until {what}")));
+                return Err(error.context(format!("timed out after {patience:?} waiting until {what}")));
             }
             _ => sleep(Duration::from_millis(20)),
         }

@@ -1,4 +1,4 @@
-//! stock-sync as a caller sees it.
+//! Client of stock-sync.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use stack::Stack;
 
 use super::client::{answer, text};
 
-/// The default warehouse, as it stands in a path.
+/// Path of the default warehouse.
 const WAREHOUSE: &str = "%D0%98%D1%80%D0%B8%D0%BD%D0%B0";
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Asks one process of stock-sync, over connections of its own.
+/// Client of one process of stock-sync, with its own connections.
 pub(crate) struct Stock {
     agent: ureq::Agent,
     token: String,
@@ -20,7 +20,7 @@ pub(crate) struct Stock {
 }
 
 impl Stock {
-    /// A caller of the process of this name.
+    /// A client of the process of this name.
     pub(crate) fn new(stack: &Stack, process: &str) -> Result<Self> {
         Ok(Self {
             agent: agent(),
@@ -29,7 +29,7 @@ impl Stock {
         })
     }
 
-    /// The same process, asked over other connections.
+    /// A client of the same process with other connections.
     pub(crate) fn another(&self) -> Self {
         Self { agent: agent(), token: self.token.clone(), address: self.address.clone() }
     }
@@ -44,34 +44,34 @@ impl Stock {
         answer(&format!("{method} {url}"), answered)
     }
 
-    /// Puts so many units of a thing on the shelf.
+    /// Sets the units of a SKU.
     pub(crate) fn put(&self, sku: &str, units: i64) -> Result<()> {
         self.send("PUT", &format!("/stock/{sku}/{WAREHOUSE}"), &json!({ "on_hand": units })).map(drop)
     }
 
-    /// Units of a thing on the shelf.
+    /// Units of a SKU.
     pub(crate) fn on_hand(&self, sku: &str) -> Result<i64> {
         let shown = self.send("GET", &format!("/stock/{sku}"), &Value::Null)?;
         shown.pointer("/levels/0/on_hand").and_then(Value::as_i64).context("no level")
     }
 
-    /// Hands an order in as Allegro shapes it, and returns what became of it.
+    /// Submits an order in Allegro's form, and returns its outcome.
     pub(crate) fn process(&self, order: &Value) -> Result<String> {
         text(&self.send("POST", "/orders/process", order)?, "outcome")
     }
 
-    /// Compares an account with allegro-backup, and returns what differs.
+    /// Reconciles an account with allegro-backup, and returns the differences.
     pub(crate) fn reconcile(&self, token_id: &str) -> Result<Value> {
         self.send("POST", "/stock-sync/reconcile", &json!({ "token_id": token_id }))
     }
 
-    /// What it tells of itself.
+    /// The service's status.
     pub(crate) fn status(&self) -> Result<Value> {
         self.send("GET", "/stock-sync/status", &Value::Null)
     }
 }
 
-/// The server closes what is idle for five seconds: a connection that may be closing is not used.
+/// The server closes connections after five idle seconds. Older idle connections are not reused.
 fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
     config.max_idle_age(Duration::from_secs(2)).build().into()

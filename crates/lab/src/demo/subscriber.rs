@@ -1,4 +1,4 @@
-//! A subscriber outside: verifies every webhook with the public library, and writes down what it received.
+//! A subscriber: verifies every webhook with the public library, and records it in a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -16,33 +16,33 @@ use tiny_http::{Request, Response, Server};
 
 const THREADS: usize = 8;
 
-/// What was received so far.
+/// The received webhooks so far.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Received {
     /// Order ids by event type.
     pub(crate) orders: BTreeMap<String, BTreeSet<String>>,
-    /// Webhooks that verified, repeated ones too.
+    /// Number of verified webhooks, including repeated ones.
     pub(crate) total: usize,
-    /// Different webhook ids among them.
+    /// Number of different webhook ids among them.
     pub(crate) different: BTreeSet<String>,
-    /// Webhooks whose signature did not verify.
+    /// Number of webhooks whose signature did not verify.
     pub(crate) forged: usize,
-    /// Orders that were told of by more than one fact of a type.
+    /// Orders with more than one event of a type.
     twice: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Received {
-    /// Orders told of by one type of event.
+    /// Orders with an event of this type.
     pub(crate) fn of(&self, event_type: &str) -> BTreeSet<String> {
         self.orders.get(event_type).cloned().unwrap_or_default()
     }
 
-    /// How many orders were told of by more than one fact of a type; the same webhook sent again is no other fact.
+    /// Number of orders with more than one event of a type. A repeated webhook is the same event.
     pub(crate) fn told_twice(&self, event_type: &str) -> usize {
         self.twice.get(event_type).map_or(0, BTreeSet::len)
     }
 
-    /// Webhooks that came more than once.
+    /// Number of repeated webhooks.
     pub(crate) fn repeated(&self) -> usize {
         self.total - self.different.len()
     }
@@ -51,13 +51,13 @@ impl Received {
 struct Shared {
     verifier: OnceLock<Webhook>,
     received: Mutex<(Received, File)>,
-    /// Requests being answered now.
+    /// Requests being answered.
     in_flight: AtomicUsize,
-    /// How long an answer takes.
+    /// Latency of an answer.
     delay: Duration,
 }
 
-/// The subscriber; its threads end with the process.
+/// The subscriber. Its threads end with the process.
 #[derive(Clone)]
 pub(crate) struct Subscriber {
     shared: Arc<Shared>,
@@ -65,7 +65,7 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    /// Listens on a free port and writes what it receives to this file.
+    /// Listens on a free port and records webhooks in this file.
     pub(crate) fn start(file: &Path, delay: Duration) -> Result<Self> {
         let server = Server::http("127.0.0.1:0").map_err(anyhow::Error::from_boxed)?;
         let address = server.server_addr().to_ip().context("the subscriber has no address")?;
@@ -81,7 +81,7 @@ impl Subscriber {
             std::thread::spawn(move || {
                 while let Ok(request) = server.recv() {
                     shared.in_flight.fetch_add(1, Ordering::SeqCst);
-                    // A sender that went away meanwhile sends again.
+                    // A sender that closed the connection sends the webhook again.
                     let _gone = shared.answer(request);
                     shared.in_flight.fetch_sub(1, Ordering::SeqCst);
                 }
@@ -90,23 +90,23 @@ impl Subscriber {
         Ok(Self { shared, url: format!("http://{address}/hooks") })
     }
 
-    /// From now on webhooks are verified with this secret.
+    /// Verifies webhooks with this secret from now on.
     pub(crate) fn trust(&self, secret: &str) -> Result<()> {
         let verifier = Webhook::new(secret)?;
         self.shared.verifier.set(verifier).ok().context("the subscriber has a secret already")
     }
 
-    /// What was received so far.
+    /// The received webhooks so far.
     pub(crate) fn received(&self) -> Received {
         self.shared.lock().0.clone()
     }
 
-    /// How many webhooks verified so far.
+    /// Number of verified webhooks so far.
     pub(crate) fn total(&self) -> usize {
         self.shared.lock().0.total
     }
 
-    /// Requests being answered now.
+    /// Requests being answered.
     pub(crate) fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::SeqCst)
     }
