@@ -1,4 +1,4 @@
-//! `cargo xtask check`: everything that can be checked without running a service.
+//! `cargo xtask check`: every check that needs no running service.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use stack::{SERVICES, process, root};
 
 use crate::{docs, features, tidy};
 
-/// Runs every check, and says at the end which failed.
+/// Runs every check, and fails at the end if one failed.
 pub(crate) fn run() -> Result<ExitCode> {
     std::fs::create_dir_all(root().join("target"))?;
     let mut reaper = Reaper::start(&root().join("target").join("check.reaper"))?;
@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// No program asks for the failpoints: only dev-dependencies may, and those are not part of a build for use.
+/// No program enables the failpoints: only dev-dependencies may, which are not part of a release build.
 fn failpoints() -> Result<()> {
     for service in SERVICES {
         let words = ["tree", "--edges", "normal,build,features", "--prefix", "none", "-p", service.name];

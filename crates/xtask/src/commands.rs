@@ -17,7 +17,7 @@ use stack::{SERVICES, Stack, database_of, folder, holder, psql, root};
 const START_LIMIT: Duration = Duration::from_mins(3);
 const END_LIMIT: Duration = Duration::from_mins(1);
 
-/// Starts everything and stays, or with `detach` returns when everything is ready.
+/// Starts everything and waits; with `detach` returns when everything is ready.
 pub(crate) fn up(detach: bool, services: Option<Vec<String>>) -> Result<ExitCode> {
     let all = || SERVICES.iter().map(|service| service.name.to_owned()).collect();
     let services: Vec<String> =
@@ -33,13 +33,13 @@ pub(crate) fn up(detach: bool, services: Option<Vec<String>>) -> Result<ExitCode
     println!("starting Postgres, Redis, RabbitMQ, the sandbox; services: {}", services.join(", "));
     let _stack = Stack::start(Profile::Demo, &services)?;
     holder::show()?;
-    println!("Ctrl-C or `cargo xtask down` ends it; what it keeps is gone then.");
+    println!("Ctrl-C or `cargo xtask down` ends it; its data is deleted then.");
     loop {
         std::thread::park();
     }
 }
 
-/// Another process of this program holds the stack.
+/// Starts another process of this program that holds the stack.
 fn up_detached(services: &[String]) -> Result<ExitCode> {
     let environment = folder().join("env");
     let _absent = std::fs::remove_file(&environment);
@@ -65,7 +65,7 @@ fn up_detached(services: &[String]) -> Result<ExitCode> {
         sleep(Duration::from_millis(100));
     }
     holder::show()?;
-    println!("`cargo xtask down` ends it; what it keeps is gone then.");
+    println!("`cargo xtask down` ends it; its data is deleted then.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn down() -> Result<ExitCode> {
         println!("no stack runs in this checkout");
         return Ok(ExitCode::SUCCESS);
     };
-    // Its reaper ends everything when it is gone.
+    // Its reaper ends everything afterwards.
     kill(process, Signal::SIGTERM).context("cannot end the stack")?;
     let deadline = Instant::now() + END_LIMIT;
     let reaper = File::create(reaper_lock(&folder()))?;
@@ -90,7 +90,7 @@ pub(crate) fn down() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what runs and whether it is ready.
+/// Prints which services run and whether they are ready.
 pub(crate) fn status() -> Result<ExitCode> {
     if holder::process()?.is_none() {
         println!("no stack runs in this checkout");

@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: the documents that are generated from the code and from the decision records.
+//! `cargo xtask docs`: generates documents from the code and from the decision records.
 
 mod adr_index;
 mod settings;
@@ -11,7 +11,7 @@ use stack::{process, root};
 
 /// Writes the documents, or with `check` fails when one is out of date.
 ///
-/// An example of `domain` generates the documents that need that crate alone, so that xtask depends on no crate of ours.
+/// An example of `domain` generates the documents that need only that crate, so that xtask depends on no crate of ours.
 pub(crate) fn run(check: bool) -> Result<()> {
     adr_index::document(check)?;
     let mut command = Command::new("cargo");

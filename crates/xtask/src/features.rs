@@ -1,5 +1,5 @@
-//! One feature set: every selection of packages builds the crates of others with the same features, so that none is
-//! compiled twice (ADR 0118).
+//! Checks that every selection of packages builds the crates of others with the same features, so that none is compiled
+//! twice (ADR 0118).
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,7 +10,7 @@ use stack::{SERVICES, process, root};
 /// A crate's name and version, and its features.
 type Built = BTreeSet<(String, String)>;
 
-/// Fails when demo or a bench builds a crate with other features than the tests.
+/// Fails when demo or a benchmark builds a crate with other features than the tests.
 pub(crate) fn check() -> Result<()> {
     let mut services = vec!["-p", "sandbox"];
     services.extend(SERVICES.iter().flat_map(|service| ["-p", service.name]));
@@ -38,13 +38,13 @@ pub(crate) fn check() -> Result<()> {
     bail!("{}\nadd what is missing to crates/workspace-hack/Cargo.toml", lines.join("\n"))
 }
 
-/// What a selection builds of other people's crates.
+/// The crates of others that a selection builds.
 fn built(words: &[&str], edges: &str) -> Result<Built> {
     let mut tree = Command::new("cargo");
     tree.args(["tree", "--prefix", "none", "--format", "{p}\t{f}", "--edges", edges]).args(words);
     let lines = process::run(tree.current_dir(root()))?;
     let pairs = lines.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once('\t'));
-    // Our own crates have a path behind their version.
+    // Our own crates have a path after their version.
     let of_others = pairs.filter(|(package, _)| !package.contains('/'));
     Ok(of_others.map(|(package, features)| (package.to_owned(), features.to_owned())).collect())
 }

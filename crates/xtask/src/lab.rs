@@ -1,4 +1,4 @@
-//! Commands of the crate `lab`, which is built when one of them is asked for.
+//! Commands of the crate `lab`, which is built when one of them is run.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -7,16 +7,16 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use stack::{process, root};
 
-/// Arguments that `lab` reads, `--help` among them.
+/// Arguments that `lab` parses, including `--help`.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Arguments {
-    /// Listed by `--help`.
+    /// Shown by `--help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
 
-/// Builds `lab` and becomes this command of it.
+/// Builds `lab` and replaces this process with its command.
 pub(crate) fn run(name: &str, arguments: &Arguments) -> Result<ExitCode> {
     let mut command = Command::new("cargo");
     command.args(["run", "--quiet", "--package", "lab", "--", name]).args(&arguments.arguments);

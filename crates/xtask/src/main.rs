@@ -1,9 +1,9 @@
-//! `cargo xtask …`: the commands of a developer and of a newcomer.
+//! `cargo xtask …`: the commands of a developer and of a new user.
 //!
-//! Few dependencies and little code, so that it builds in seconds. What tries, measures and breaks the services is the
-//! crate `lab`, which is built when it is asked for.
+//! Few dependencies and little code, so that it builds in seconds. The crate `lab`, which demonstrates, measures and
+//! disturbs the services, is built when one of its commands is run.
 
-#![expect(clippy::print_stdout, reason = "a command line talks to its user")]
+#![expect(clippy::print_stdout, reason = "a command prints to its user")]
 
 mod check;
 mod commands;
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use stack::{reaper, root};
 
-/// Everything needed to build, try and check Zaplecze on one machine.
+/// Build, try and check Zaplecze on one machine.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 struct Arguments {
@@ -30,71 +30,71 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run every test against private servers; further arguments go to the test runner.
+    /// Run all tests against private servers; further arguments are passed to the test runner
     Test {
-        /// For example `-p messaging` or a test's name.
+        /// For example `-p messaging` or a test's name
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Play a shop's day on real servers and count that nothing is missing.
+    /// Run a shop's day on real servers and check that nothing is lost
     Demo(lab::Arguments),
-    /// Start everything on private servers and stay; what it keeps is gone when it ends.
+    /// Start everything on private servers and wait; its data is deleted when it ends
     Up {
-        /// Return when everything is ready; `down` ends it.
+        /// Return when everything is ready; `down` ends it
         #[arg(long)]
         detach: bool,
-        /// Only these services, separated by commas.
+        /// Only these services, separated by commas
         #[arg(long, value_delimiter = ',')]
         services: Option<Vec<String>>,
     },
-    /// End what `up` started.
+    /// End what `up` started, and delete its data
     Down,
-    /// Say which services run and whether they are ready.
+    /// Print which services run and whether they are ready
     Status,
-    /// Show a program's log.
+    /// Show a program's log
     Logs {
-        /// For example allegro-backup, sandbox, postgres.
+        /// For example allegro-backup, sandbox, postgres
         name: String,
-        /// Go on showing what is added.
+        /// Follow the log
         #[arg(short, long)]
         follow: bool,
     },
-    /// Open a service's schema in psql, as its role.
+    /// Open a service's schema in psql, as its role
     Psql {
-        /// For example allegro-backup.
+        /// For example allegro-backup
         name: String,
-        /// Passed on to psql, for example `-c 'SELECT 1'`.
+        /// Passed to psql, for example `-c 'SELECT 1'`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measure, in release, beside raw limits of the same run.
+    /// Measure release builds beside raw limits of the same run
     Bench(lab::Arguments),
-    /// Kill processes while they work, and count that nothing is missing.
+    /// Kill processes while they work, and check that nothing is lost
     Chaos(lab::Arguments),
-    /// Ask outside programs what they make of what ours send.
+    /// Verify our output with programs of others
     Contracts(lab::Arguments),
-    /// Write the documents that are made of the code.
+    /// Write the documents that are generated from the code
     Docs {
-        /// Write nothing, and fail when one differs.
+        /// Write nothing, and fail when a document is out of date
         #[arg(long)]
         check: bool,
     },
-    /// Check formatting, lints, architecture rules, dependencies and documentation.
+    /// Check formatting, lints, architecture rules, dependencies and documentation
     Check,
-    /// Demo, every chaos and every bench, and a service made of the template: takes an hour or more.
+    /// Run demo, every chaos case, every benchmark and a service made from the template; takes an hour or more
     Nightly(lab::Arguments),
-    /// Make a service: a whole one, with an example of each part, to be changed into what it shall be.
+    /// Create a service from the template, with an example of each part
     NewService {
-        /// Two or more words, for example price-watch.
+        /// Two or more words, for example price-watch
         name: String,
-        /// Where it listens unless told; the next free one where it is not given.
+        /// Default port of the service [default: the next free one]
         #[arg(long, value_parser = clap::value_parser!(u16).range(1024..))]
         port: Option<u16>,
     },
-    /// End the process groups told on standard input once it closes.
+    /// End the process groups named on standard input once it closes
     #[command(hide = true)]
     Reaper {
-        /// The file whose lock is held until all have ended.
+        /// The file that is locked until all have ended
         lock: PathBuf,
     },
 }

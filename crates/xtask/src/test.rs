@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use stack::servers::{self, Keeping};
 use stack::{process, root};
 
-/// Runs the tests of the workspace against private servers and passes on how they ended.
+/// Runs the tests of the workspace against private servers and returns their exit status.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let target = root().join("target");
     std::fs::create_dir_all(&target)?;
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// True when one of these options is among the arguments, with or without its value (`-p`, `-pweb`, `--package=web`).
+/// Whether one of these options is among the arguments, with or without its value (`-p`, `-pweb`, `--package=web`).
 fn is_given(arguments: &[String], options: &[&str]) -> bool {
     arguments.iter().any(|argument| options.iter().any(|option| argument.starts_with(option)))
 }

@@ -1,4 +1,4 @@
-//! `docs/reference/CONFIG.md`: every setting of every service, as the services themselves list them.
+//! `docs/reference/CONFIG.md`: every setting of every service, in the services' own words.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -23,7 +23,7 @@ resembles that of a setting causes a warning, in the log and in `config check`.
 ";
 const TABLE: &str = "\n| setting | type | default | meaning |\n|---|---|---|---|\n";
 
-/// The services are built, as the tests build them, and asked: after a run of the tests nothing is left to build.
+/// Builds the services as the tests do, and runs them: after a run of the tests nothing needs to be built.
 pub(super) fn document(check: bool) -> Result<()> {
     let build = ["test", "--workspace", "--no-run", "--quiet"];
     process::run(Command::new("cargo").args(build).current_dir(root()))?;
@@ -44,7 +44,7 @@ pub(super) fn document(check: bool) -> Result<()> {
     if before == text { Ok(()) } else { bail!("{FILE} is out of date: cargo xtask docs") }
 }
 
-/// The folders of the services, in the order of the alphabet.
+/// The folders of the services, in alphabetical order.
 fn services() -> Result<Vec<String>> {
     let folders = fs::read_dir(root().join("services"))?;
     let names = folders.map(|folder| Ok(folder?.file_name().to_string_lossy().into_owned()));
@@ -53,7 +53,7 @@ fn services() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// What all services say in the same words stands there once.
+/// Settings that all services have in common are listed once.
 fn render(lists: &[(String, Vec<Value>)]) -> Result<String> {
     let (_, first) = lists.first().context("there are services")?;
     let is_shared = |setting: &Value| lists.iter().all(|(_, list)| list.contains(setting));

@@ -1,8 +1,8 @@
-//! Inside a service the arrows point one way: `api, consumers, tasks → app → domain, store, clients`.
+//! The dependency rules inside a service: `api, consumers, tasks → app → domain, store, clients`.
 
 use std::path::Path;
 
-/// What each part must not name. What a part of another name holds (a service's own engine) stands where `app` does.
+/// The modules that each part must not name. A part with another name (a service's own engine) has the rules of `app`.
 const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("api", &["consumers", "tasks", "store"]),
     ("consumers", &["api", "tasks"]),
@@ -13,10 +13,10 @@ const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("clients", &["api", "consumers", "tasks", "app", "store", "state"]),
 ];
 
-/// Where everything is put together, or held.
+/// The modules that assemble the parts, or hold the state.
 const EVERYWHERE: [&str; 4] = ["lib", "main", "config", "state"];
 
-/// Says which arrows a file of a service (`services/<name>/src/…`) breaks.
+/// The violations in a file of a service (`services/<name>/src/…`).
 pub(super) fn check(file: &Path, source: &str, broken: &mut Vec<String>) {
     let mut parts = file.iter().map(|part| part.to_string_lossy());
     if parts.next().as_deref() != Some("services") || parts.nth(1).as_deref() != Some("src") {
@@ -38,7 +38,7 @@ fn is_known(part: &str) -> bool {
     FORBIDDEN.iter().any(|(name, _)| *name == part)
 }
 
-/// The parts of its own crate that a source names: after `crate::`, or in the braces behind it.
+/// The parts of its own crate that a source names: after `crate::`, or in the braces after it.
 fn named(source: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for rest in source.split("crate::").skip(1) {
@@ -46,7 +46,7 @@ fn named(source: &str) -> Vec<&str> {
             found.push(word(rest));
             continue;
         };
-        // The names directly in the braces, not those in braces within.
+        // The names directly in the braces, not those in nested braces.
         let mut depth = 1;
         let mut starts = true;
         for (at, letter) in list.char_indices() {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::files;
 use crate::root;
 
-/// Folders whose Markdown is ours, beside the files in the root.
+/// Folders with our Markdown files, in addition to the root.
 const FOLDERS: [&str; 4] = ["crates", "docs", "services", "tests"];
 
 /// Checks every relative link of every Markdown file.

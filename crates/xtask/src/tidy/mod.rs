@@ -1,4 +1,4 @@
-//! The rules of the architecture that a compiler does not know.
+//! The rules of the architecture that the compiler does not check.
 
 mod layers;
 mod links;
@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 use stack::root;
 
-/// What each crate may use of ours; a service may use all of them.
+/// The crates of ours that each crate may use. A service may use all of them.
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("alerts", &["domain", "egress", "pg"]),
@@ -33,14 +33,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["stack"]),
     ("lab", &["stack"]),
     ("testkit", &["domain", "messaging", "pg", "tasks"]),
-    // Services as programs of the tests in which they work together.
+    // Services are programs of the tests that run them together.
     ("e2e", &["allegro-backup", "runtime", "stock-sync"]),
 ];
 
-/// The crate that only names features of others' crates (ADR 0118).
+/// The crate that only enables features of others' crates (ADR 0118).
 const HACK: &str = "workspace-hack";
 
-/// Checks all rules and tells all that are broken.
+/// Checks all rules and reports all violations.
 pub(crate) fn run() -> Result<()> {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
     let mut broken = Vec::new();
@@ -76,7 +76,7 @@ pub(crate) fn run() -> Result<()> {
     if broken.is_empty() { Ok(()) } else { bail!("{}", broken.join("\n")) }
 }
 
-/// The first migration of every schema is made of the crates' own texts, each as it stands there.
+/// The first migration of every schema contains the crates' own texts, unchanged.
 fn shared_tables(broken: &mut Vec<String>) -> Result<()> {
     let mut texts = Vec::new();
     for owner in ["alerts", "messaging", "pg", "tasks", "web"] {
@@ -100,7 +100,7 @@ fn shared_tables(broken: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// What a service serves stands in its document, so that checks made of the document miss no route.
+/// All routes of a service are in its document, so that checks based on the document miss no route.
 fn documented_routes(broken: &mut Vec<String>) -> Result<()> {
     for service in fs::read_dir(root().join("services"))? {
         let service = service?;
@@ -153,7 +153,7 @@ fn manifest(package: &Package, broken: &mut Vec<String>) -> Result<()> {
     if !text.contains("[lints]\nworkspace = true") {
         broken.push(format!("{name}: Cargo.toml does not inherit the workspace's lints"));
     }
-    // Its dependencies are other crates' dependencies, which are no matter of the workspace's table.
+    // Its dependencies are those of other crates, which the workspace's table does not list.
     let is_hack = name == HACK;
     let mut in_dependencies = false;
     for line in text.lines() {
@@ -167,7 +167,7 @@ fn manifest(package: &Package, broken: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// A dependency nobody names is left over.
+/// A dependency that no source names is unused.
 fn unused(package: &Package, text: &str, broken: &mut Vec<String>) {
     let is_named_only = |name: &str| name == HACK || package.name.as_str() == HACK;
     for dependency in package.dependencies.iter().filter(|it| !is_named_only(&it.name)) {

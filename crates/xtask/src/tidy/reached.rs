@@ -1,11 +1,11 @@
-//! Source files that no module names are not compiled: they only look as if they were there.
+//! Finds source files that no module names and that are therefore not compiled.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-/// Those of `files` that nothing leads to from the roots of a crate's targets.
+/// Those of `files` that cannot be reached from the roots of a crate's targets.
 pub(super) fn unreached(roots: &[PathBuf], files: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut reached: Vec<PathBuf> = roots.to_vec();
     let mut next = 0;
@@ -22,12 +22,12 @@ pub(super) fn unreached(roots: &[PathBuf], files: &[PathBuf]) -> Result<Vec<Path
     Ok(files.iter().filter(|file| !reached.contains(file)).cloned().collect())
 }
 
-/// Where the files of a file's modules stand.
+/// The folder of a file's modules.
 fn folder_of_modules(file: &Path, is_root: bool) -> PathBuf {
     if is_root || file.ends_with("mod.rs") { file.with_file_name("") } else { file.with_extension("") }
 }
 
-/// The names of the modules that stand in files of their own.
+/// The names of the modules in separate files.
 fn modules(source: &str) -> impl Iterator<Item = &str> {
     source.lines().filter_map(|line| {
         let (_, rest) = line
@@ -38,7 +38,7 @@ fn modules(source: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Files that stand beside a file and are modules of it by another name.
+/// Files beside a file that are modules of it by another name.
 fn elsewhere(source: &str) -> impl Iterator<Item = &str> {
     source.lines().filter_map(|line| line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]"))
 }

@@ -4,16 +4,16 @@ use std::path::Path;
 
 use super::layers;
 
-/// A source file longer than this hides more than one idea.
+/// Maximum number of lines of a source file. A longer one contains more than one idea.
 const MAX_LINES: usize = 500;
 
-/// Crates that may speak diesel outside a `store` folder.
+/// Crates that may use diesel outside a `store` folder.
 const DIESEL: &[&str] = &["pg", "messaging", "tasks", "testkit"];
 
-/// The only file that reads instants from outside.
+/// The only file that parses instants from outside.
 const INSTANT: &str = "crates/domain/src/instant.rs";
 
-/// Says which rules a file breaks; its path begins at the root of the checkout.
+/// The rules that a file violates. Its path is relative to the root of the checkout.
 pub(super) fn check(package: &str, file: &Path, source: &str, broken: &mut Vec<String>) {
     let shown = file.display();
     let path = format!("/{shown}");
@@ -44,7 +44,7 @@ pub(super) fn check(package: &str, file: &Path, source: &str, broken: &mut Vec<S
     layers::check(file, source, broken);
 }
 
-/// True when a file deserializes or parses RFC 3339 itself, outside its unit tests.
+/// Whether a file deserializes or parses RFC 3339 itself, outside its unit tests.
 fn reads_instants(source: &str) -> bool {
     let code = source.split_once(concat!("#[cfg(", "test)]")).map_or(source, |(code, _)| code);
     let is_deserialized = |at: usize| {
