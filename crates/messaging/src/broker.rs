@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::{Error, connection};
 
 /// Time limit of connecting, opening a channel, and a confirm.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that is silent for twice this time is considered dead (AMQP 0-9-1 §4.2.7).
 const HEARTBEAT_SECONDS: u16 = 10;
 
@@ -63,7 +63,7 @@ impl Broker {
             // Stored before the channel is opened: if this future is dropped, the next caller uses the connection.
             Ok(held.insert(connection).create_channel().await?)
         };
-        timeout(PATIENCE, opened).await.unwrap_or(Err(Error::Timeout(PATIENCE)))
+        timeout(TIMEOUT, opened).await.unwrap_or(Err(Error::Timeout(TIMEOUT)))
     }
 
     /// Checks whether the broker answers.
@@ -73,7 +73,7 @@ impl Broker {
     pub async fn ping(&self) -> Result<(), Error> {
         let channel = self.channel().await?;
         let closed = channel.close(200, "OK".into());
-        timeout(PATIENCE, closed).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
+        timeout(TIMEOUT, closed).await.map_err(|_elapsed| Error::Timeout(TIMEOUT))??;
         Ok(())
     }
 }
@@ -91,7 +91,7 @@ pub(crate) async fn publish(
 
 /// Waits for the broker's confirm. A negative confirm or a returned message is an error.
 pub(crate) async fn confirmed(published: PublisherConfirm, queue: &str) -> Result<(), Error> {
-    let confirmation = timeout(PATIENCE, published).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
+    let confirmation = timeout(TIMEOUT, published).await.map_err(|_elapsed| Error::Timeout(TIMEOUT))??;
     if !confirmation.is_ack() || confirmation.take_message().is_some() {
         return Err(Error::NotTaken(queue.to_owned()));
     }

@@ -43,7 +43,7 @@ const OF_THE_BROKER: [&str; 9] = [
 ];
 
 /// The properties and the headers of a copy of a message; the caller adds the reason for the copy to the headers.
-pub(crate) fn kept(received: &BasicProperties) -> (BasicProperties, FieldTable) {
+pub(crate) fn of_copy(received: &BasicProperties) -> (BasicProperties, FieldTable) {
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     if let Some(id) = received.message_id() {
         properties = properties.with_message_id(id.clone());
@@ -199,7 +199,7 @@ mod tests {
     use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString};
     use serde_json::json;
 
-    use super::{MAX_ORIGINAL_BYTES, ORIGINAL, kept, original};
+    use super::{MAX_ORIGINAL_BYTES, ORIGINAL, of_copy, original};
     use crate::headers;
 
     fn with_headers(headers: impl IntoIterator<Item = (String, AMQPValue)>) -> BasicProperties {
@@ -231,7 +231,7 @@ mod tests {
         .with_user_id("stranger".into())
         .with_priority(9)
         .with_delivery_mode(1);
-        let (properties, headers) = kept(&received);
+        let (properties, headers) = of_copy(&received);
         let expected = BasicProperties::default()
             .with_delivery_mode(2)
             .with_message_id("m-1".into())
@@ -249,7 +249,11 @@ mod tests {
         });
         assert_eq!(written, original);
         let again = properties.with_headers(headers);
-        assert_eq!(kept(&again).1, *again.headers().as_ref().unwrap(), "a copy of a copy has the same headers");
+        assert_eq!(
+            of_copy(&again).1,
+            *again.headers().as_ref().unwrap(),
+            "a copy of a copy has the same headers"
+        );
     }
 
     #[test]
@@ -278,7 +282,7 @@ mod tests {
                 (headers::REQUEUED.to_owned(), text("often")),
                 ("traceparent".to_owned(), long_text()),
             ]);
-            assert_eq!(kept(&received).1, FieldTable::default(), "{forged:.20}");
+            assert_eq!(of_copy(&received).1, FieldTable::default(), "{forged:.20}");
         }
     }
 

@@ -8,7 +8,7 @@ use lapin::{Channel, ErrorKind, ExchangeKind};
 use tokio::time::timeout;
 
 use crate::Error;
-use crate::broker::PATIENCE;
+use crate::broker::TIMEOUT;
 
 /// Declares a service's queues and binds the main one to its event types (or patterns).
 pub(crate) async fn declare(channel: &Channel, subscriber: Subscriber) -> Result<(), Error> {
@@ -48,7 +48,7 @@ pub(crate) async fn declare_exchange(channel: &Channel) -> Result<(), Error> {
 pub(crate) async fn depth(channel: &Channel, queue: &str) -> Result<u32, Error> {
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let asked = channel.queue_declare(queue.into(), passive, FieldTable::default());
-    let answer = timeout(PATIENCE, asked).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
+    let answer = timeout(TIMEOUT, asked).await.map_err(|_elapsed| Error::Timeout(TIMEOUT))??;
     Ok(answer.message_count())
 }
 

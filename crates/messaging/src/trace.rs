@@ -109,7 +109,7 @@ mod tests {
     use super::of_message;
 
     #[test]
-    fn a_trace_is_read_from_strings_and_bytes_and_the_event_is_told() {
+    fn a_trace_is_read_from_strings_and_bytes_into_the_event() {
         let golden = include_bytes!("../../domain/tests/golden/order.created.json");
         let id = |digit: char| format!("00-{}-00f067aa0ba902b7-01", digit.to_string().repeat(32));
         let values = [

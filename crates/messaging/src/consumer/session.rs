@@ -27,12 +27,12 @@ const MAX_ATTEMPTS: u32 = 5;
 /// How long a batch may fill under load.
 const LINGER: Duration = Duration::from_millis(5);
 /// A batch above 1/16 of its maximum size indicates load.
-const CROWD: usize = 16;
+const LOAD_FRACTION: usize = 16;
 /// Interval between measurements of the queues' depths.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
 
 /// Destination of a failed message.
-struct SentOn {
+struct Destination {
     role: Role,
     attempt: u32,
     reason: String,
@@ -67,13 +67,13 @@ impl Consumer {
         metrics::counter!("messaging_retried_total").increment(0);
         let mut copies = Copies { broker, channel: None };
         let consumed = async {
-            let mut is_crowded = false;
+            let mut is_under_load = false;
             loop {
                 let most = usize::from(self.batch).min(handler.most()).max(1);
-                let Some(batch) = Self::collect(&mut deliveries, most, is_crowded, stop).await? else {
+                let Some(batch) = Self::collect(&mut deliveries, most, is_under_load, stop).await? else {
                     return Ok(());
                 };
-                is_crowded = batch.len() > most / CROWD;
+                is_under_load = batch.len() > most / LOAD_FRACTION;
                 if !self.settle(&mut copies, batch, pool, handler, stop).await? {
                     return Ok(());
                 }
@@ -93,7 +93,7 @@ impl Consumer {
     async fn collect(
         deliveries: &mut lapin::Consumer,
         most: usize,
-        is_crowded: bool,
+        is_under_load: bool,
         stop: &CancellationToken,
     ) -> Result<Option<Vec<Delivery>>, Error> {
         let first = tokio::select! {
@@ -104,7 +104,7 @@ impl Consumer {
         let mut batch = vec![first];
         while batch.len() < most {
             let next = match deliveries.next().now_or_never() {
-                None if is_crowded => timeout_at(deadline, deliveries.next()).await.ok(),
+                None if is_under_load => timeout_at(deadline, deliveries.next()).await.ok(),
                 next => next,
             };
             let Some(next) = next else { break };
@@ -163,7 +163,7 @@ impl Consumer {
             .increment(u64::try_from(settled.len()).unwrap_or_default());
         let (mut stuck, mut is_whole) = (None, true);
         for (place, message) in failed {
-            match copies.send_on(self.subscriber.service, &place, &message).await {
+            match copies.publish_copy(self.subscriber.service, &place, &message).await {
                 Ok(()) => settled.push(message.acker),
                 // Another copy would be refused too, and would block later messages: the broker moves the message
                 // itself to the dead queue.
@@ -238,7 +238,7 @@ async fn depth(broker: &Broker, channel: &mut Option<Channel>, queue: &str) -> R
     Ok(depth)
 }
 
-fn next_place(failed_before: u32, failure: &Failure) -> SentOn {
+fn next_place(failed_before: u32, failure: &Failure) -> Destination {
     let attempt = failed_before + 1;
     let reason = failure.to_string();
     if matches!(failure, Failure::Reject(_)) || attempt > MAX_ATTEMPTS {
@@ -246,11 +246,11 @@ fn next_place(failed_before: u32, failure: &Failure) -> SentOn {
     }
     let delay = usize::try_from(failed_before).ok().and_then(|index| RETRY_DELAYS.get(index));
     let role = delay.or(RETRY_DELAYS.last()).map_or(Role::Dead, |(name, _)| Role::Retry(name));
-    SentOn { role, attempt, reason }
+    Destination { role, attempt, reason }
 }
 
-fn dead(failed_before: u32, reason: String) -> SentOn {
-    SentOn { role: Role::Dead, attempt: failed_before + 1, reason }
+fn dead(failed_before: u32, reason: String) -> Destination {
+    Destination { role: Role::Dead, attempt: failed_before + 1, reason }
 }
 
 /// The attempts in the message's header. A foreign publisher's number affects only how soon its message is
@@ -271,9 +271,14 @@ struct Copies<'a> {
 impl Copies<'_> {
     /// Publishes a copy to the retry or dead queue and returns when the broker has confirmed it. Only then may the original
     /// be acknowledged. A crash in between leaves both, and the inbox ignores the second one.
-    async fn send_on(&mut self, service: &str, place: &SentOn, message: &Delivery) -> Result<(), Error> {
+    async fn publish_copy(
+        &mut self,
+        service: &str,
+        place: &Destination,
+        message: &Delivery,
+    ) -> Result<(), Error> {
         let (queue, attempt) = (place.role.queue_of(service), place.attempt);
-        let (properties, mut written) = properties::kept(&message.properties);
+        let (properties, mut written) = properties::of_copy(&message.properties);
         headers::set_number(&mut written, headers::ATTEMPT, attempt);
         let from = Role::Main.queue_of(service);
         headers::set_cause(&mut written, &place.reason, &from, OffsetDateTime::now_utc());

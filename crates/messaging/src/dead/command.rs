@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use time::format_description::well_known::Rfc3339;
 
-use super::{DeadLetter, DeadLetters, Requeued, Which};
+use super::{DeadLetter, DeadLetters, Requeued, Selection};
 use crate::Broker;
 
 /// Manage dead-lettered messages
@@ -38,7 +38,7 @@ enum Action {
         /// Include events older than the inbox retention, which may be applied twice: check first that they were not
         /// applied
         #[arg(long)]
-        even_forgotten: bool,
+        past_retention: bool,
     },
     /// Delete messages permanently
     Drop {
@@ -64,11 +64,11 @@ struct Choice {
 }
 
 impl Choice {
-    fn which(self) -> Which {
+    fn selection(self) -> Selection {
         match (self.id, self.kind) {
-            (Some(id), _) => Which::One(id),
-            (None, Some(kind)) => Which::OfType(kind),
-            (None, None) => Which::All,
+            (Some(id), _) => Selection::One(id),
+            (None, Some(kind)) => Selection::OfType(kind),
+            (None, None) => Selection::All,
         }
     }
 }
@@ -89,10 +89,10 @@ pub enum CommandError {
     #[error(
         "{0} not requeued: published before the inbox's retention period, so that they may already be applied; check that they were not, then repeat with --past-retention"
     )]
-    Forgotten(usize),
+    PastRetention(usize),
     /// A confirmation is missing.
     #[error("this would delete more than one message permanently: confirm with --yes")]
-    NotSure,
+    Unconfirmed,
 }
 
 impl DeadCommand {
@@ -106,49 +106,49 @@ impl DeadCommand {
         match self.action {
             Action::List { limit, kind } => {
                 let total = letters.count().await?;
-                let found = letters.find(&kind.map_or(Which::All, Which::OfType), limit).await?;
+                let found = letters.find(&kind.map_or(Selection::All, Selection::OfType), limit).await?;
                 list(&mut out, &found)?;
                 writeln!(out, "{} shown of {total}", found.len())?;
             }
             Action::Show { id } => {
-                let found = letters.find(&Which::One(id.clone()), 1).await?;
+                let found = letters.find(&Selection::One(id.clone()), 1).await?;
                 let letter = found.first().ok_or(CommandError::Unknown(id))?;
                 writeln!(out, "{:#}", letter.to_json())?;
             }
-            Action::Requeue { choice, even_forgotten } => {
-                let which = choice.which();
-                let Requeued { count, left } = letters.requeue(&which, even_forgotten).await?;
+            Action::Requeue { choice, past_retention } => {
+                let selection = choice.selection();
+                let Requeued { count, left } = letters.requeue(&selection, past_retention).await?;
                 if left > 0 {
                     writeln!(out, "{count} requeued")?;
-                    return Err(CommandError::Forgotten(left));
+                    return Err(CommandError::PastRetention(left));
                 }
-                done(&mut out, which, count, "requeued")?;
+                done(&mut out, selection, count, "requeued")?;
             }
             Action::Drop { choice, yes } => {
-                let which = choice.which();
-                if !yes && !matches!(which, Which::One(_)) {
-                    return Err(CommandError::NotSure);
+                let selection = choice.selection();
+                if !yes && !matches!(selection, Selection::One(_)) {
+                    return Err(CommandError::Unconfirmed);
                 }
-                let count = letters.discard(&which).await?;
-                done(&mut out, which, count, "dropped")?;
+                let count = letters.discard(&selection).await?;
+                done(&mut out, selection, count, "dropped")?;
             }
         }
         Ok(())
     }
 }
 
-fn done(out: &mut impl Write, which: Which, count: usize, word: &str) -> Result<(), CommandError> {
-    match (which, count) {
-        (Which::One(id), 0) => Err(CommandError::Unknown(id)),
+fn done(out: &mut impl Write, selection: Selection, count: usize, word: &str) -> Result<(), CommandError> {
+    match (selection, count) {
+        (Selection::One(id), 0) => Err(CommandError::Unknown(id)),
         _ => Ok(writeln!(out, "{count} {word}")?),
     }
 }
 
 /// Prints one message per line, columns separated by tabs.
 fn list(out: &mut impl Write, letters: &[DeadLetter]) -> io::Result<()> {
-    writeln!(out, "ID\tTYPE\tSUBJECT\tATTEMPTS\tSET ASIDE\tFROM\tREASON")?;
+    writeln!(out, "ID\tTYPE\tSUBJECT\tATTEMPTS\tDEAD-LETTERED\tFROM\tREASON")?;
     for letter in letters {
-        let at = letter.set_aside_at.and_then(|at| at.format(&Rfc3339).ok());
+        let at = letter.dead_lettered_at.and_then(|at| at.format(&Rfc3339).ok());
         let columns = [
             &letter.id,
             letter.kind.as_deref().unwrap_or("-"),

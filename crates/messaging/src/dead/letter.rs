@@ -31,13 +31,13 @@ pub struct DeadLetter {
     /// Number of failed attempts.
     pub attempts: u32,
     /// When it was dead-lettered, in UTC.
-    pub set_aside_at: Option<OffsetDateTime>,
+    pub dead_lettered_at: Option<OffsetDateTime>,
     /// The queue that it was consumed from.
     pub from: String,
     /// How often it was requeued.
     pub requeued: u32,
     /// When the event was published, or, if that cannot be read, when it was dead-lettered.
-    pub told_at: Option<OffsetDateTime>,
+    pub published_at: Option<OffsetDateTime>,
     /// The message as it was published.
     pub body: Vec<u8>,
     properties: BasicProperties,
@@ -63,11 +63,11 @@ impl DeadLetter {
                 .or_else(|| Some(envelope.as_ref()?.id.to_string()))
                 .unwrap_or_else(|| named_after(&message.data)),
             kind: kind.or_else(|| Some(envelope.as_ref()?.kind.clone())),
-            told_at: envelope.as_ref().map(|envelope| envelope.time).or(cause.at),
+            published_at: envelope.as_ref().map(|envelope| envelope.time).or(cause.at),
             subject: envelope.map(|envelope| envelope.subject),
             reason: cause.reason,
             attempts: headers::number(&written, ATTEMPT),
-            set_aside_at: cause.at,
+            dead_lettered_at: cause.at,
             from: cause.from,
             requeued: headers::number(&written, REQUEUED),
             body: message.data,
@@ -77,19 +77,19 @@ impl DeadLetter {
 
     /// Whether the inbox may have deleted the record of this event, so that a requeued copy could be applied a second
     /// time.
-    pub(super) fn is_forgotten(&self, now: OffsetDateTime) -> bool {
-        self.told_at.is_some_and(|at| now - at > inbox::CERTAIN)
+    pub(super) fn is_past_retention(&self, now: OffsetDateTime) -> bool {
+        self.published_at.is_some_and(|at| now - at > inbox::CERTAIN)
     }
 
     /// The properties of the requeued message: the attempts are reset, the reason is kept. RabbitMQ's own history is
     /// removed: RabbitMQ would detect a cycle and drop the message.
-    pub(super) fn revived(&self) -> BasicProperties {
-        let (properties, mut written) = properties::kept(&self.properties);
+    pub(super) fn requeued_properties(&self) -> BasicProperties {
+        let (properties, mut written) = properties::of_copy(&self.properties);
         headers::set_cause(
             &mut written,
             &self.reason,
             &self.from,
-            self.set_aside_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            self.dead_lettered_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
         );
         headers::set_number(&mut written, REQUEUED, self.requeued.saturating_add(1));
         properties.with_headers(written)
@@ -110,7 +110,7 @@ impl DeadLetter {
             "subject": self.subject,
             "reason": self.reason,
             "attempts": self.attempts,
-            "set_aside_at": self.set_aside_at.and_then(|at| at.format(&Rfc3339).ok()),
+            "dead_lettered_at": self.dead_lettered_at.and_then(|at| at.format(&Rfc3339).ok()),
             "from": self.from,
             "requeued": self.requeued,
             "original": properties::original(&self.properties),

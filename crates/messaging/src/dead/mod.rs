@@ -15,7 +15,7 @@ use tokio::time::timeout;
 pub use command::{CommandError, DeadCommand};
 pub use letter::DeadLetter;
 
-use crate::broker::{self, PATIENCE};
+use crate::broker::{self, TIMEOUT};
 use crate::{Broker, Error, topology};
 
 /// Maximum number of unconfirmed publishes.
@@ -26,7 +26,7 @@ const EVERYTHING: u64 = 0;
 
 /// The messages that a command applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
+pub enum Selection {
     /// The message with this id.
     One(String),
     /// Messages of this event type.
@@ -56,8 +56,8 @@ pub struct Requeued {
 #[derive(Default)]
 struct Window(Vec<(PublisherConfirm, Acker)>);
 
-impl Which {
-    fn covers(&self, letter: &DeadLetter) -> bool {
+impl Selection {
+    fn matches(&self, letter: &DeadLetter) -> bool {
         match self {
             Self::One(id) => letter.id == *id,
             Self::OfType(kind) => letter.kind.as_deref() == Some(kind),
@@ -84,17 +84,17 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The broker cannot be reached, or the service never declared its queues.
-    pub async fn find(&self, which: &Which, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+    pub async fn find(&self, selection: &Selection, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let mut found = Vec::new();
         let channel = self.broker.channel().await?;
-        self.walk(&channel, async |letter, _acker| {
-            if found.len() < limit && which.covers(&letter) {
+        self.visit_all(&channel, async |letter, _acker| {
+            if found.len() < limit && selection.matches(&letter) {
                 found.push(letter);
             }
             Ok(())
         })
         .await?;
-        put_back(&channel).await?;
+        return_unacknowledged(&channel).await?;
         Ok(found)
     }
 
@@ -106,20 +106,21 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The broker cannot be reached, or does not accept a message, which then remains.
-    pub async fn requeue(&self, which: &Which, even_forgotten: bool) -> Result<Requeued, Error> {
+    pub async fn requeue(&self, selection: &Selection, past_retention: bool) -> Result<Requeued, Error> {
         let now = OffsetDateTime::now_utc();
         let channel = self.broker.channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let (mut window, mut count, mut left) = (Window::default(), 0, 0);
-        self.walk(&channel, async |letter, acker| {
-            if !which.covers(&letter) {
+        self.visit_all(&channel, async |letter, acker| {
+            if !selection.matches(&letter) {
                 return Ok(());
             }
-            if !even_forgotten && letter.is_forgotten(now) {
+            if !past_retention && letter.is_past_retention(now) {
                 left += 1;
                 return Ok(());
             }
-            let published = broker::publish(&channel, &self.main, &letter.body, letter.revived()).await?;
+            let published =
+                broker::publish(&channel, &self.main, &letter.body, letter.requeued_properties()).await?;
             window.0.push((published, acker));
             if window.0.len() == WINDOW {
                 count += window.settle(&self.main).await?;
@@ -128,7 +129,7 @@ impl DeadLetters {
         })
         .await?;
         count += window.settle(&self.main).await?;
-        put_back(&channel).await?;
+        return_unacknowledged(&channel).await?;
         Ok(Requeued { count, left })
     }
 
@@ -136,11 +137,11 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The broker cannot be reached.
-    pub async fn discard(&self, which: &Which) -> Result<usize, Error> {
+    pub async fn discard(&self, selection: &Selection) -> Result<usize, Error> {
         let channel = self.broker.channel().await?;
         let mut count = 0;
-        self.walk(&channel, async |letter, acker| {
-            if !which.covers(&letter) {
+        self.visit_all(&channel, async |letter, acker| {
+            if !selection.matches(&letter) {
                 return Ok(());
             }
             acker.ack(BasicAckOptions::default()).await?;
@@ -148,26 +149,26 @@ impl DeadLetters {
             Ok(())
         })
         .await?;
-        put_back(&channel).await?;
+        return_unacknowledged(&channel).await?;
         Ok(count)
     }
 
     /// Visits all messages that are present now, and none that arrive meanwhile: a message that fails again at once
     /// would be visited for ever. It always visits all: returned messages keep their order behind those that were
     /// returned before.
-    async fn walk(
+    async fn visit_all(
         &self,
         channel: &Channel,
-        mut look: impl AsyncFnMut(DeadLetter, Acker) -> Result<(), Error>,
+        mut visit: impl AsyncFnMut(DeadLetter, Acker) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut left = None;
         while left != Some(0) {
             let got = channel.basic_get(self.dead.as_str().into(), BasicGetOptions::default());
-            let got = timeout(PATIENCE, got).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??;
+            let got = timeout(TIMEOUT, got).await.map_err(|_elapsed| Error::Timeout(TIMEOUT))??;
             let Some(message) = got else { break };
             left = Some(left.map_or(message.message_count, |left: u32| left.saturating_sub(1)));
             let acker = message.delivery.acker.clone();
-            look(DeadLetter::of(message.delivery), acker).await?;
+            visit(DeadLetter::of(message.delivery), acker).await?;
         }
         Ok(())
     }
@@ -187,10 +188,10 @@ impl Window {
 
 /// Returns all unacknowledged messages. The next command on any channel finds them: the queue processes the return
 /// before the channel's closing is answered.
-async fn put_back(channel: &Channel) -> Result<(), Error> {
+async fn return_unacknowledged(channel: &Channel) -> Result<(), Error> {
     let ended = async {
         channel.basic_nack(EVERYTHING, BasicNackOptions { multiple: true, requeue: true }).await?;
         channel.close(200, "OK".into()).await
     };
-    Ok(timeout(PATIENCE, ended).await.map_err(|_elapsed| Error::Timeout(PATIENCE))??)
+    Ok(timeout(TIMEOUT, ended).await.map_err(|_elapsed| Error::Timeout(TIMEOUT))??)
 }

@@ -16,7 +16,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::session::{Row, Session};
-use crate::broker::PATIENCE;
+use crate::broker::TIMEOUT;
 use crate::properties::PERSISTENT;
 use crate::{Broker, Error, topology};
 
@@ -25,7 +25,7 @@ const BATCH: i64 = 1000;
 /// Poll interval: a NOTIFY is lost while the listener is disconnected.
 const POLL: Duration = Duration::from_secs(1);
 /// Time limit of the confirms of one batch.
-const CONFIRM_PATIENCE: Duration = Duration::from_secs(20);
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(20);
 /// Interval between measurements of the outbox.
 const GAUGE_PERIOD: Duration = Duration::from_secs(15);
 
@@ -55,7 +55,7 @@ impl Relay {
     pub async fn run(self, stop: CancellationToken) {
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
-            if let Err(error) = panic_as_error(self.lead(&mut failures, &stop)).await {
+            if let Err(error) = panic_as_error(self.lead_once(&mut failures, &stop)).await {
                 failures += 1;
                 tracing::warn!(error = %Chain(&error), "outbox relay failed; will reconnect");
             }
@@ -70,7 +70,7 @@ impl Relay {
 
     /// Waits for the lock, then relays until an operation fails. It checks for a stop between batches only: a stop in
     /// between would publish events twice.
-    async fn lead(&self, failures: &mut u32, stop: &CancellationToken) -> Result<(), Error> {
+    async fn lead_once(&self, failures: &mut u32, stop: &CancellationToken) -> Result<(), Error> {
         let session = Session::open(&self.database_url).await?;
         if stop.run_until_cancelled(session.wait_for_lock()).await.transpose()?.is_none() {
             return Ok(());
@@ -78,7 +78,7 @@ impl Relay {
         let channel = self.prepare().await?;
         tracing::info!("outbox relay started");
         let mut gauged = None::<Instant>;
-        let mut complaints = Complaints::default();
+        let mut warnings = Warnings::default();
         while !stop.is_cancelled() {
             if gauged.is_none_or(|at| at.elapsed() >= GAUGE_PERIOD) {
                 session.gauge().await?;
@@ -88,7 +88,7 @@ impl Relay {
             *failures = 0;
             let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == BATCH);
             if !rows.is_empty() {
-                self.tell(&session, &channel, &mut complaints, rows).await?;
+                self.publish(&session, &channel, &mut warnings, rows).await?;
             }
             if !is_full {
                 tokio::select! {
@@ -106,7 +106,7 @@ impl Relay {
     async fn prepare(&self) -> Result<Channel, Error> {
         let mut channel = self.broker.channel().await?;
         for subscriber in self.subscribers {
-            match in_time(topology::declare(&channel, *subscriber)).await {
+            match within_timeout(topology::declare(&channel, *subscriber)).await {
                 // The queues exist with other arguments, or this role may not declare them. Events for other
                 // subscribers do not wait for the repair.
                 Err(error) if topology::is_refusal(&error) => {
@@ -121,16 +121,16 @@ impl Relay {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             topology::declare_exchange(&channel).await
         };
-        in_time(prepared).await?;
+        within_timeout(prepared).await?;
         Ok(channel)
     }
 
     /// Publishes a batch, pipelined, and settles each row by the broker's answer.
-    async fn tell(
+    async fn publish(
         &self,
         session: &Session,
         channel: &Channel,
-        complaints: &mut Complaints,
+        warnings: &mut Warnings,
         rows: Vec<Row>,
     ) -> Result<(), Error> {
         failpoint::hit("relay.before_publish");
@@ -163,10 +163,10 @@ impl Relay {
             }
             Ok::<_, Error>(confirms)
         };
-        let timed_out = || Error::Timeout(CONFIRM_PATIENCE);
-        let confirms = timeout(CONFIRM_PATIENCE, published).await.map_err(|_elapsed| timed_out())??;
+        let timed_out = || Error::Timeout(CONFIRM_TIMEOUT);
+        let confirms = timeout(CONFIRM_TIMEOUT, published).await.map_err(|_elapsed| timed_out())??;
         failpoint::hit("relay.after_publish");
-        let deadline = tokio::time::Instant::now() + CONFIRM_PATIENCE;
+        let deadline = tokio::time::Instant::now() + CONFIRM_TIMEOUT;
         let confirmed = join_all(confirms.into_iter().map(|confirm| timeout_at(deadline, confirm))).await;
 
         // A returned message precedes some confirm of the same batch, not necessarily its own. It is identified by its
@@ -201,20 +201,20 @@ impl Relay {
                 }
             }
         }
-        let (kept, told): (Vec<&Row>, Vec<&Row>) =
+        let (rejected, published): (Vec<&Row>, Vec<&Row>) =
             answered.into_iter().partition(|row| refused.contains_key(&row.id.to_string()));
         failpoint::hit("relay.after_confirm");
-        session.settle(&told, &kept).await?;
+        session.settle(&published, &rejected).await?;
         failpoint::hit("relay.after_delete");
-        for row in &told {
-            complaints.settled(&row.kind);
+        for row in &published {
+            warnings.settled(&row.kind);
         }
-        for row in &kept {
+        for row in &rejected {
             let cause = refused.get(&row.id.to_string()).copied().unwrap_or_default();
-            complaints.make(&row.kind, cause);
+            warnings.log_once(&row.kind, cause);
             metrics::counter!("messaging_unroutable_total").increment(1);
         }
-        metrics::counter!("messaging_published_total").increment(count(told.len()));
+        metrics::counter!("messaging_published_total").increment(count(published.len()));
         broken.map_or(Ok(()), Err)
     }
 
@@ -240,10 +240,10 @@ impl Relay {
 
 /// The warnings that are already logged: one line per type and cause, not one per row and attempt.
 #[derive(Default)]
-struct Complaints(HashSet<(String, &'static str)>);
+struct Warnings(HashSet<(String, &'static str)>);
 
-impl Complaints {
-    fn make(&mut self, kind: &str, cause: &'static str) {
+impl Warnings {
+    fn log_once(&mut self, kind: &str, cause: &'static str) {
         if self.0.insert((kind.to_owned(), cause)) {
             tracing::warn!(
                 r#type = kind,
@@ -261,8 +261,8 @@ impl Complaints {
 }
 
 /// Limits the time of an operation of the broker.
-async fn in_time(asked: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    timeout(PATIENCE, asked).await.map_err(|_elapsed| Error::Timeout(PATIENCE))?
+async fn within_timeout(asked: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    timeout(TIMEOUT, asked).await.map_err(|_elapsed| Error::Timeout(TIMEOUT))?
 }
 
 fn count(rows: usize) -> u64 {

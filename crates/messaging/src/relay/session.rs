@@ -84,8 +84,8 @@ impl Session {
             .collect()
     }
 
-    pub(super) async fn settle(&self, told: &[&Row], kept: &[&Row]) -> Result<(), Error> {
-        for (statement, rows) in [(&self.delete, told), (&self.back_off, kept)] {
+    pub(super) async fn settle(&self, published: &[&Row], rejected: &[&Row]) -> Result<(), Error> {
+        for (statement, rows) in [(&self.delete, published), (&self.back_off, rejected)] {
             if !rows.is_empty() {
                 let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
                 self.listener.client.execute(statement, &[&seqs]).await?;

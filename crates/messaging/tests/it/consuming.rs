@@ -6,7 +6,7 @@ use domain::events::Envelope;
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use messaging::dead::Which;
+use messaging::dead::Selection;
 use messaging::{Failure, Handler};
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ async fn publish(channel: &lapin::Channel, body: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_delivered_again_has_no_second_effect() {
+async fn a_redelivered_event_has_no_second_effect() {
     let bench = Bench::new().await;
     bench.consume().await;
     let broker = bench.broker();
@@ -43,7 +43,7 @@ async fn an_event_delivered_again_has_no_second_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn poison_in_a_batch_harms_only_itself() {
+async fn a_poison_message_fails_alone() {
     let bench = Bench::new().await;
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", event(37).subject)).await;
     bench.consume().await;
@@ -75,7 +75,7 @@ async fn poison_in_a_batch_harms_only_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_applied_beside_an_event_that_can_go_nowhere_is_acknowledged() {
+async fn applied_events_are_acknowledged_beside_a_stuck_one() {
     let bench = Bench::new().await;
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1000000)", event(50).subject)).await;
     bench.consume().await;
@@ -105,7 +105,7 @@ async fn what_was_applied_beside_an_event_that_can_go_nowhere_is_acknowledged() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_fails_once_comes_again_later() {
+async fn an_event_that_fails_once_is_redelivered_later() {
     let bench = Bench::new().await;
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", event(1).subject)).await;
     bench.consume().await;
@@ -117,7 +117,7 @@ async fn an_event_that_fails_once_comes_again_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_given_the_same_events_in_other_orders_apply_each_once() {
+async fn replicas_apply_the_same_events_once_in_any_order() {
     let bench = Bench::new().await;
     bench.consume().await;
     bench.begin_to_consume(NOTES);
@@ -135,7 +135,7 @@ async fn replicas_given_the_same_events_in_other_orders_apply_each_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_inbox_forgets_what_is_two_weeks_old() {
+async fn inbox_rows_are_deleted_after_two_weeks() {
     let bench = Bench::new().await;
     for (rows, age) in [(12_000, "15 days"), (10, "13 days")] {
         bench
@@ -187,7 +187,7 @@ async fn unstorable_events_are_dead_lettered_at_once() {
     }
     let expected = u32::try_from(cases.len()).unwrap();
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == expected).await;
-    let found = bench.dead().find(&Which::All, 100).await.unwrap();
+    let found = bench.dead().find(&Selection::All, 100).await.unwrap();
     let mut reasons: Vec<&str> = found.iter().map(|letter| letter.reason.as_str()).collect();
     let mut wanted: Vec<&str> = cases.iter().map(|(_, reason)| *reason).collect();
     reasons.sort_unstable();
@@ -215,7 +215,7 @@ impl Handler for Contended {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_keeps_colliding_is_split_down_to_the_event_at_fault() {
+async fn a_colliding_batch_is_bisected_to_the_event_at_fault() {
     let bench = Bench::new().await;
     let channel = bench.broker().channel().await.unwrap();
     bench.begin_to_handle(NOTES, Contended);

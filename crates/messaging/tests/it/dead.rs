@@ -10,7 +10,7 @@ use lapin::options::{
     QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
-use messaging::dead::{Requeued, Which};
+use messaging::dead::{Requeued, Selection};
 use testkit::{eventually, eventually_within};
 use time::OffsetDateTime;
 
@@ -29,12 +29,12 @@ async fn with_dead(events: &[Envelope]) -> Bench {
 }
 
 async fn ids(bench: &Bench) -> Vec<String> {
-    let found = bench.dead().find(&Which::All, 100).await.unwrap();
+    let found = bench.dead().find(&Selection::All, 100).await.unwrap();
     found.into_iter().map(|letter| letter.id).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn looking_changes_nothing_and_what_is_dropped_or_requeued_is_exactly_what_was_meant() {
+async fn list_changes_nothing_and_drop_and_requeue_only_the_chosen() {
     let mut events: Vec<Envelope> = (1..=5).map(event).collect();
     events[3].kind = "account.reauthorization_needed".to_owned();
     let bench = with_dead(&events).await;
@@ -44,52 +44,52 @@ async fn looking_changes_nothing_and_what_is_dropped_or_requeued_is_exactly_what
         assert_eq!(ids(&bench).await, all);
     }
     let dead = bench.dead();
-    let [first, second] = &dead.find(&Which::All, 2).await.unwrap()[..] else { panic!("two of five") };
+    let [first, second] = &dead.find(&Selection::All, 2).await.unwrap()[..] else { panic!("two of five") };
     assert_eq!((&first.id, &second.id), (&all[0], &all[1]));
     assert_eq!(first.reason, format!("{} is poison", events[0].subject));
     assert_eq!(first.subject.as_deref(), Some(events[0].subject.as_str()));
     assert_eq!((first.from.as_str(), first.attempts, first.requeued), ("notes.events", 1, 0));
-    assert!((time::OffsetDateTime::now_utc() - first.set_aside_at.unwrap()).whole_minutes() < 5);
+    assert!((time::OffsetDateTime::now_utc() - first.dead_lettered_at.unwrap()).whole_minutes() < 5);
     assert_eq!(first.to_json()["body"]["id"], all[0]);
 
-    let other = Which::OfType("account.reauthorization_needed".to_owned());
+    let other = Selection::OfType("account.reauthorization_needed".to_owned());
     assert_eq!(dead.find(&other, 100).await.unwrap().len(), 1);
     assert_eq!(dead.discard(&other).await.unwrap(), 1);
-    assert_eq!(dead.discard(&Which::One(all[3].clone())).await.unwrap(), 0);
+    assert_eq!(dead.discard(&Selection::One(all[3].clone())).await.unwrap(), 0);
 
     bench.run("DELETE FROM troubles").await;
-    assert_eq!(dead.requeue(&Which::One(all[1].clone()), false).await.unwrap().count, 1);
+    assert_eq!(dead.requeue(&Selection::One(all[1].clone()), false).await.unwrap().count, 1);
     bench.until(&format!("notes WHERE subject = '{}'", events[1].subject), 1).await;
     assert_eq!(ids(&bench).await, [&*all[0], &*all[2], &*all[4]]);
-    assert_eq!(dead.requeue(&Which::All, false).await.unwrap().count, 3);
+    assert_eq!(dead.requeue(&Selection::All, false).await.unwrap().count, 3);
     bench.until("notes", 4).await;
     assert_eq!(dead.count().await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_requeued_and_fails_again_is_set_aside_again_once() {
+async fn a_requeued_message_that_fails_is_dead_lettered_once() {
     let events: Vec<Envelope> = (1..=3).map(event).collect();
     let bench = with_dead(&events).await;
     let dead = bench.dead();
     for times in 1..=3 {
         // The consumer sets them aside again while the command still runs: it must not meet them twice.
-        assert_eq!(dead.requeue(&Which::All, false).await.unwrap().count, 3);
+        assert_eq!(dead.requeue(&Selection::All, false).await.unwrap().count, 3);
         bench.until_queue("notes.events.dead", |queue| queue.message_count() == 3).await;
-        let found = dead.find(&Which::All, 10).await.unwrap();
+        let found = dead.find(&Selection::All, 10).await.unwrap();
         assert!(found.iter().all(|letter| (letter.attempts, letter.requeued) == (1, times)), "{found:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_inbox_may_have_forgotten_is_not_applied_again_unless_somebody_insists() {
+async fn requeue_skips_events_older_than_the_inbox_retention() {
     let mut events: Vec<Envelope> = (1..=2).map(event).collect();
     events[0].time = OffsetDateTime::now_utc() - Duration::from_hours(13 * 24 + 1);
     let bench = with_dead(&events).await;
     bench.run("DELETE FROM troubles").await;
-    let old = Which::One(events[0].id.to_string());
+    let old = Selection::One(events[0].id.to_string());
     let dead = bench.dead();
     assert_eq!(dead.requeue(&old, false).await.unwrap(), Requeued { count: 0, left: 1 });
-    assert_eq!(dead.requeue(&Which::All, false).await.unwrap(), Requeued { count: 1, left: 1 });
+    assert_eq!(dead.requeue(&Selection::All, false).await.unwrap(), Requeued { count: 1, left: 1 });
     bench.until("notes", 1).await;
     assert_eq!(ids(&bench).await, [events[0].id.to_string()]);
     assert_eq!(dead.requeue(&old, true).await.unwrap(), Requeued { count: 1, left: 0 });
@@ -97,7 +97,7 @@ async fn what_the_inbox_may_have_forgotten_is_not_applied_again_unless_somebody_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_out_of_attempts_is_set_aside() {
+async fn an_event_out_of_attempts_is_dead_lettered() {
     let bench = Bench::new().await;
     let stubborn = event(1);
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1000000)", stubborn.subject)).await;
@@ -128,13 +128,13 @@ async fn an_event_out_of_attempts_is_set_aside() {
         waiting.ack(BasicAckOptions::default()).await.unwrap();
     }
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
-    let found = bench.dead().find(&Which::All, 10).await.unwrap();
+    let found = bench.dead().find(&Selection::All, 10).await.unwrap();
     assert_eq!((found[0].attempts, found[0].reason.as_str()), (6, "not yet"));
     assert_eq!(bench.count("notes").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waits_are_as_long_as_they_are_called() {
+async fn retry_queues_delay_as_their_names_say() {
     let bench = Bench::new().await;
     bench.consume().await;
     for (delay, milliseconds) in [("5s", 5_000), ("1m", 60_000), ("10m", 600_000)] {
@@ -153,7 +153,7 @@ async fn waits_are_as_long_as_they_are_called() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_kills_its_consumer_every_time_is_set_aside_by_the_broker_and_can_come_back() {
+async fn a_message_that_kills_its_consumer_is_dead_lettered() {
     let mut bench = Bench::new().await;
     bench.consume().await;
     bench.stop_consuming().await;
@@ -168,19 +168,19 @@ async fn what_kills_its_consumer_every_time_is_set_aside_by_the_broker_and_can_c
         assert!(deaths < 1000, "never set aside");
     }
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
-    let found = bench.dead().find(&Which::All, 10).await.unwrap();
+    let found = bench.dead().find(&Selection::All, 10).await.unwrap();
     assert!(found[0].reason.contains("delivery_limit"), "{:?}", found[0]);
     assert_eq!(found[0].from, "notes.events");
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", event(1).subject)).await;
     bench.consume().await;
     // It fails once and waits: RabbitMQ must not take its way back for a circle and throw it away.
     bench.begin_to_send().await;
-    assert_eq!(bench.dead().requeue(&Which::All, false).await.unwrap().count, 1);
+    assert_eq!(bench.dead().requeue(&Selection::All, false).await.unwrap().count, 1);
     bench.until_noted_after_a_wait().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_end_while_events_are_sent_on_lose_none() {
+async fn connections_lost_while_copies_are_published_lose_none() {
     let bench = Bench::new().await;
     let events: Vec<Envelope> = (0..300).map(event).collect();
     bench.consume().await;
@@ -227,7 +227,7 @@ async fn definitions_loaded_before_are_what_the_consumer_declares() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_without_an_id_can_be_dropped_by_the_name_it_is_listed_under() {
+async fn a_message_without_an_id_is_dropped_by_its_listed_id() {
     let bench = Bench::new().await;
     bench.consume().await;
     let channel = bench.broker().channel().await.unwrap();
@@ -239,8 +239,8 @@ async fn a_message_without_an_id_can_be_dropped_by_the_name_it_is_listed_under()
         .unwrap();
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
     let dead = bench.dead();
-    let found = dead.find(&Which::All, 10).await.unwrap();
+    let found = dead.find(&Selection::All, 10).await.unwrap();
     assert_eq!(found[0].to_json()["body"], "{ not an event");
-    assert_eq!(dead.discard(&Which::One(found[0].id.clone())).await.unwrap(), 1);
+    assert_eq!(dead.discard(&Selection::One(found[0].id.clone())).await.unwrap(), 1);
     assert_eq!(dead.count().await.unwrap(), 0);
 }

@@ -4,7 +4,7 @@ use domain::events::Envelope;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString};
 use lapin::{BasicProperties, Channel};
-use messaging::dead::Which;
+use messaging::dead::Selection;
 use messaging::{Broker, Consumer};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ async fn a_dead_letter_outlives_its_publishers_expiration() {
     channel.queue_declare("clock".into(), plain, FieldTable::default()).await.unwrap();
     publish(&channel, "", "clock", b"", lasting).await;
     bench.until_queue("clock", |queue| queue.message_count() == 0).await;
-    let found = bench.dead().find(&Which::All, 10).await.unwrap();
+    let found = bench.dead().find(&Selection::All, 10).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].to_json()["original"]["expiration"], "10000");
 }
@@ -113,7 +113,7 @@ async fn each_foreign_message_is_dead_lettered_once() {
     let expected = u32::try_from(cases.len() + 1).unwrap();
     bench.until_queue("notes.events.dead", |queue| queue.message_count() >= expected).await;
 
-    let found = bench.dead().find(&Which::All, 100).await.unwrap();
+    let found = bench.dead().find(&Selection::All, 100).await.unwrap();
     let ids: Vec<&str> = found.iter().map(|letter| letter.id.as_str()).collect();
     let published: Vec<String> =
         events[..cases.len()].iter().chain([&last]).map(|event| event.id.to_string()).collect();
@@ -151,11 +151,11 @@ async fn an_expired_message_can_be_requeued() {
         .with_user_id(bench.vhost.other_user().into());
     publish_event(&channel, &event(1), properties).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
-    let found = bench.dead().find(&Which::All, 10).await.unwrap();
+    let found = bench.dead().find(&Selection::All, 10).await.unwrap();
     assert!(found[0].reason.contains("expiration passed"), "{}", found[0].reason);
     assert_eq!(found[0].from, "notes.events");
 
-    assert_eq!(bench.dead().requeue(&Which::All, false).await.unwrap().count, 1);
+    assert_eq!(bench.dead().requeue(&Selection::All, false).await.unwrap().count, 1);
     bench.consume().await;
     bench.until("notes", 1).await;
     bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
@@ -180,7 +180,7 @@ async fn a_refused_copy_blocks_no_other_message() {
     bench.publish(&events).await;
     bench.until("notes", 47).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == 3).await;
-    let found = bench.dead().find(&Which::All, 10).await.unwrap();
+    let found = bench.dead().find(&Selection::All, 10).await.unwrap();
     assert!(found.iter().all(|letter| letter.reason.contains("refused its copy")), "{found:?}");
     bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
 }

@@ -13,7 +13,7 @@ use testkit::eventually;
 use crate::support::{Bench, NOTES, event};
 
 /// Thousands of events on a slow machine, and what waits after a connection has ended.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_events_arrive_and_have_one_effect_each() {
@@ -26,14 +26,14 @@ async fn thousands_of_events_arrive_and_have_one_effect_each() {
         let events: Vec<Envelope> = (0..500).map(|n| event(set * 500 + n)).collect();
         bench.push(&events).await;
     }
-    bench.until_within(PATIENCE, "notes", 5000).await;
+    bench.until_within(TIMEOUT, "notes", 5000).await;
     assert_eq!(bench.count("(SELECT DISTINCT subject FROM notes) AS n").await, 5000);
     bench.until("outbox", 0).await;
     assert_eq!(bench.count("inbox").await, 5000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_rolled_back_is_never_told() {
+async fn a_rolled_back_event_is_never_published() {
     let bench = Bench::new().await;
     bench.consume().await;
     bench.relay();
@@ -52,7 +52,7 @@ async fn an_event_that_is_rolled_back_is_never_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_smaller_seq_that_commits_late_is_told_too() {
+async fn a_smaller_seq_that_commits_late_is_published_too() {
     let bench = Bench::new().await;
     bench.consume().await;
     bench.relay();
@@ -68,7 +68,7 @@ async fn a_smaller_seq_that_commits_late_is_told_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_told_before_a_subscriber_ever_ran_waits_for_it_even_where_another_is_out_of_order() {
+async fn events_wait_for_a_subscriber_that_never_ran() {
     const BROKEN: Subscriber = Subscriber { service: "broken", bindings: &["#"], is_in_order: false };
     let bench = Bench::new().await;
     let channel = bench.broker().channel().await.unwrap();
@@ -83,7 +83,7 @@ async fn what_is_told_before_a_subscriber_ever_ran_waits_for_it_even_where_anoth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_nobody_is_bound_to_waits_and_holds_up_no_other() {
+async fn an_unroutable_event_waits_and_delays_no_other() {
     let bench = Bench::new().await;
     bench.consume().await;
     bench.relay();
@@ -115,7 +115,7 @@ async fn connections_ended_by_the_broker_lose_nothing() {
         }
     }
     assert!(ended >= 4, "only {ended} connections were ended");
-    bench.until_within(PATIENCE, "notes", 5000).await;
+    bench.until_within(TIMEOUT, "notes", 5000).await;
     assert_eq!(bench.count("(SELECT DISTINCT event_id FROM notes) AS n").await, 5000);
 }
 

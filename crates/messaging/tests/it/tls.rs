@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 #[tokio::test]
-async fn an_amqps_address_is_met_with_a_tls_handshake() {
+async fn an_amqps_address_begins_a_tls_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let url = SecretString::from(format!("amqps://guest:guest@localhost:{port}/shop"));

@@ -9,7 +9,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::uri::AMQPUri;
 use messaging::Broker;
-use messaging::dead::Which;
+use messaging::dead::Selection;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use testkit::Vhost;
@@ -66,7 +66,7 @@ async fn outcome(bench: &Bench, applied: i64, dead: u32) -> Vec<(String, serde_j
     bench.until_within(Duration::from_mins(2), "notes", applied).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == dead).await;
     bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
-    let found = bench.dead().find(&Which::All, 100).await.unwrap();
+    let found = bench.dead().find(&Selection::All, 100).await.unwrap();
     found.into_iter().map(|letter| (letter.reason.clone(), letter.to_json()["original"].clone())).collect()
 }
 

@@ -103,7 +103,7 @@ fn properties_lapin_cannot_read_are_replaced() {
 }
 
 #[test]
-fn a_routing_key_that_is_not_utf_8_is_mended() {
+fn a_routing_key_that_is_not_utf_8_is_made_valid() {
     let deliver = |key: &[u8]| [b"\0\x3c\0\x3c\x01cdeliver-\0\x01e\x03".as_slice(), key].concat();
     let get_ok = |key: &[u8]| [b"\0\x3c\0\x47deliver-\0\x01e\x03".as_slice(), key, b"\0\0\0\0"].concat();
     for method in [deliver, get_ok] {
@@ -115,7 +115,7 @@ fn a_routing_key_that_is_not_utf_8_is_mended() {
 }
 
 #[test]
-fn the_smaller_of_both_frame_sizes_holds() {
+fn the_smaller_frame_size_is_used() {
     for (client, broker, expected) in [
         (None, 131_072, 131_072),
         (Some(0), 0, usize::MAX),
