@@ -11,7 +11,7 @@ use std::time::Instant;
 
 pub use bucket::{Bucket, Verdict};
 pub use policy::Policy;
-pub use shared::{PATIENCE, REST, Redis, Shared, Trouble};
+pub use shared::{REST, Redis, Shared, TIMEOUT, VisitError};
 
 use bucket::Spent;
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::policy::Policy;
 
 /// Default time limit of a visit. A slower Redis counts as unavailable.
-pub const PATIENCE: Duration = Duration::from_millis(250);
+pub const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Default time for which an unavailable Redis is not visited. Each replica counts alone meanwhile.
 pub const REST: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub struct Shared {
     redis: Pool,
     script: Script,
     prefix: String,
-    patience: Duration,
+    timeout: Duration,
     rest: Duration,
     resting_until: Mutex<Option<Instant>>,
 }
@@ -49,7 +49,7 @@ impl Redis {
     ///
     /// # Errors
     /// Redis does not answer.
-    pub async fn ping(&self) -> Result<(), Trouble> {
+    pub async fn ping(&self) -> Result<(), VisitError> {
         let mut connection = self.0.get().await?;
         Ok(cmd("PING").query_async(&mut connection).await?)
     }
@@ -57,7 +57,7 @@ impl Redis {
 
 /// The reason why a visit failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum VisitError {
     /// Redis is too slow.
     #[error("no answer within {0:?}")]
     Silent(Duration),
@@ -78,12 +78,12 @@ impl Shared {
     pub fn new(
         prefix: impl Into<String>,
         url: &SecretString,
-        patience: Duration,
+        timeout: Duration,
         rest: Duration,
     ) -> Result<Self, CreatePoolError> {
         let redis = Config::from_url(url.expose_secret()).create_pool(Some(Runtime::Tokio1))?;
         let script = Script::new(include_str!("lease.lua"));
-        Ok(Self { redis, script, prefix: prefix.into(), patience, rest, resting_until: Mutex::new(None) })
+        Ok(Self { redis, script, prefix: prefix.into(), timeout, rest, resting_until: Mutex::new(None) })
     }
 
     /// The same Redis, for health checks.
@@ -98,19 +98,19 @@ impl Shared {
 
     /// Returns `unused` tokens and takes a new lease: tokens granted, tokens left. `None` when Redis is unavailable.
     pub async fn lease(&self, account: &str, policy: Policy, unused: u32) -> Option<(u32, u32)> {
-        let visit = timeout(self.patience, self.visit(account, policy, unused));
-        match visit.await.unwrap_or(Err(Trouble::Silent(self.patience))) {
+        let visit = timeout(self.timeout, self.visit(account, policy, unused));
+        match visit.await.unwrap_or(Err(VisitError::Silent(self.timeout))) {
             Ok(lease) => Some(lease),
-            Err(trouble) => {
+            Err(error) => {
                 let until = Instant::now() + self.rest;
                 *self.resting_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-                tracing::warn!(error = %Chain(&trouble), "Redis is unavailable; each replica counts requests alone");
+                tracing::warn!(error = %Chain(&error), "Redis is unavailable; each replica counts requests alone");
                 None
             }
         }
     }
 
-    async fn visit(&self, account: &str, policy: Policy, unused: u32) -> Result<(u32, u32), Trouble> {
+    async fn visit(&self, account: &str, policy: Policy, unused: u32) -> Result<(u32, u32), VisitError> {
         let mut connection = self.redis.get().await?;
         let mut call = self.script.key(format!("{}{account}", self.prefix));
         call.arg(u64::try_from(policy.interval.as_micros()).unwrap_or(u64::MAX));

@@ -60,8 +60,8 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;
     }
-    let standing = Slot::default();
-    request.extensions_mut().insert(standing.clone());
+    let limit = Slot::default();
+    request.extensions_mut().insert(limit.clone());
     request.extensions_mut().insert(id.clone());
 
     let span = trace::request_span(request.headers(), &id, method, &route, is_probe);
@@ -75,7 +75,7 @@ pub(crate) async fn edge<B: MessageBody + 'static>(
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             answer.headers_mut().insert(request_id::HEADER, value);
         }
-        standing.tell(answer.headers_mut());
+        limit.write_to(answer.headers_mut());
         if shared.draining.load(Ordering::Relaxed) {
             answer.head_mut().set_connection_type(ConnectionType::Close);
         }

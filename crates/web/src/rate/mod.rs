@@ -6,7 +6,7 @@
 //! Requests without a valid credential are counted by address, in this replica only. Requests with a valid credential
 //! are never limited by address: behind a proxy all callers have the same one, and anyone can write `X-Forwarded-For`.
 
-mod standing;
+mod limit_headers;
 #[cfg(test)]
 mod tests;
 
@@ -20,12 +20,12 @@ use actix_web::dev::ServiceRequest;
 use actix_web::web::Data;
 use chassis::config::RateLimit;
 use deadpool_redis::CreatePoolError;
-use quota::{Bucket, PATIENCE, Policy, REST, Redis, Shared};
+use quota::{Bucket, Policy, REST, Redis, Shared, TIMEOUT};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::standing::Slot;
-use self::standing::Standing;
+use self::limit_headers::LimitState;
+pub(crate) use self::limit_headers::Slot;
 use crate::problem::Problem;
 
 /// Maximum number of callers with a bucket of their own. Further callers share one bucket.
@@ -79,7 +79,7 @@ impl Limiter {
         redis: Option<&SecretString>,
     ) -> Result<Self, CreatePoolError> {
         let shared =
-            redis.map(|url| Shared::new(format!("{service}:rate:"), url, PATIENCE, REST)).transpose()?;
+            redis.map(|url| Shared::new(format!("{service}:rate:"), url, TIMEOUT, REST)).transpose()?;
         Ok(Self::over(limit, shared))
     }
 
@@ -98,7 +98,7 @@ impl Limiter {
     }
 
     /// Counts one request. `None` if no limit applies.
-    async fn count(&self, account: Account<'_>) -> Option<Standing> {
+    async fn count(&self, account: Account<'_>) -> Option<LimitState> {
         let policy = match account {
             Account::Caller(..) | Account::Address(_) => self.callers,
             Account::Service(..) => self.services,
@@ -110,18 +110,18 @@ impl Limiter {
             Some(shared) => quota::take(&entry, policy, shared, &hex(key)).await,
             None => entry.take_own(policy, Instant::now()),
         };
-        Some(Standing::new(policy, verdict))
+        Some(LimitState::new(policy, verdict))
     }
 }
 
 /// Counts a request and stores the result for the answer's headers. Returns the answer if the limit is exceeded.
 pub(crate) async fn count(request: &ServiceRequest, account: Account<'_>) -> Option<Problem> {
     let limiter = request.app_data::<Data<Limiter>>()?;
-    let standing = limiter.count(account).await?;
+    let state = limiter.count(account).await?;
     if let Some(slot) = request.extensions().get::<Slot>() {
-        slot.fill(standing);
+        slot.fill(state);
     }
-    let refusal = standing.refusal();
+    let refusal = state.refusal();
     if refusal.is_some() {
         let by = if matches!(account, Account::Address(_)) { "address" } else { "caller" };
         metrics::counter!(crate::metrics::RATE_LIMITED, "by" => by).increment(1);

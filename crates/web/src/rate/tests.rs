@@ -19,17 +19,17 @@ const LIMIT: RateLimit = RateLimit { per_minute: 600, burst: 100, service_per_mi
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
 
-fn limiter(service: &str, url: &str, patience: Duration, rest: Duration) -> Limiter {
+fn limiter(service: &str, url: &str, timeout: Duration, rest: Duration) -> Limiter {
     Limiter::over(
         LIMIT,
-        Some(Shared::new(format!("{service}:rate:"), &SecretString::from(url), patience, rest).unwrap()),
+        Some(Shared::new(format!("{service}:rate:"), &SecretString::from(url), timeout, rest).unwrap()),
     )
 }
 
 /// Result of one request of the caller: whether it is admitted, and the remaining requests.
 async fn ask(limiter: &Limiter, name: &str) -> (bool, u32) {
-    let standing = limiter.count(Account::Caller("token", name)).await.unwrap();
-    (standing.refusal().is_none(), standing.left())
+    let state = limiter.count(Account::Caller("token", name)).await.unwrap();
+    (state.refusal().is_none(), state.left())
 }
 
 /// Requests until one is rejected; returns the number of admitted ones.
@@ -63,7 +63,7 @@ fn a_bucket_holds_the_burst_and_grows_at_the_quota() {
 }
 
 #[tokio::test]
-async fn replicas_obey_one_limit_together() {
+async fn replicas_share_one_limit() {
     let (service, url, started) = (unique(), testkit::redis_url(), Instant::now());
     let replicas: Vec<Arc<Limiter>> = (0..3).map(|_| Arc::new(limiter(&service, &url, LONG, LONG))).collect();
     let mut floods = JoinSet::new();
@@ -80,7 +80,7 @@ async fn replicas_obey_one_limit_together() {
 }
 
 #[tokio::test]
-async fn one_visit_is_enough_for_many_requests_and_unused_tokens_go_back() {
+async fn a_lease_serves_many_requests_and_returns_unused_tokens() {
     let (service, url) = (unique(), testkit::redis_url());
     let replica = limiter(&service, &url, LONG, LONG);
     let key = format!("{service}:rate:{}", hex(Account::Caller("token", "anna").key()));
@@ -152,7 +152,7 @@ impl Gate {
 }
 
 #[tokio::test]
-async fn without_redis_each_replica_counts_for_itself_and_returns_to_it() {
+async fn without_redis_each_replica_counts_alone() {
     let mut gate = Gate::open().await;
     let service = unique();
     let direct = limiter(&service, &testkit::redis_url(), LONG, LONG);
@@ -180,7 +180,7 @@ async fn without_redis_each_replica_counts_for_itself_and_returns_to_it() {
 }
 
 #[tokio::test]
-async fn a_rediss_address_is_met_with_a_tls_handshake() {
+async fn a_rediss_address_begins_a_tls_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("rediss://localhost:{}/0", listener.local_addr().unwrap().port());
     let replica = Arc::new(limiter(&unique(), &url, LONG, LONG));
@@ -195,7 +195,7 @@ async fn a_rediss_address_is_met_with_a_tls_handshake() {
 }
 
 #[test]
-fn callers_who_are_gone_are_forgotten_and_newcomers_beyond_measure_share_a_bucket() {
+fn idle_callers_are_removed_and_excess_ones_share_a_bucket() {
     let policy = Policy::new(600, 100).unwrap();
     let mut entries = Entries::default();
     let key = |number: u128| number.to_be_bytes();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_redis::CreatePoolError;
-use quota::{Bucket, PATIENCE, Policy, REST, Shared, Verdict};
+use quota::{Bucket, Policy, REST, Shared, TIMEOUT, Verdict};
 use secrecy::SecretString;
 
 use super::AllegroError;
@@ -77,7 +77,7 @@ impl Limits {
             Some(Limit { group, name, key, policy, bucket: Bucket::new(Instant::now()) })
         });
         let limits = limits.collect();
-        let shared = Shared::new("allegro:limit:", redis_url, PATIENCE, REST)?;
+        let shared = Shared::new("allegro:limit:", redis_url, TIMEOUT, REST)?;
         Ok(Self(Arc::new(Inner { shared, limits })))
     }
 

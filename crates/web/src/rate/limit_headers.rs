@@ -14,16 +14,16 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// State of a caller's limit after a request was counted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Standing {
+pub(crate) struct LimitState {
     policy: Policy,
     verdict: Verdict,
 }
 
 /// Passes the state to the outermost layer, which answers the request.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Slot(Arc<OnceLock<Standing>>);
+pub(crate) struct Slot(Arc<OnceLock<LimitState>>);
 
-impl Standing {
+impl LimitState {
     pub(super) fn new(policy: Policy, verdict: Verdict) -> Self {
         Self { policy, verdict }
     }
@@ -44,18 +44,18 @@ impl Standing {
 }
 
 impl Slot {
-    pub(crate) fn fill(&self, standing: Standing) {
+    pub(crate) fn fill(&self, state: LimitState) {
         // A request is counted once.
-        let _filled_before = self.0.set(standing);
+        let _filled_before = self.0.set(state);
     }
 
     /// Adds `RateLimit-Policy` and `RateLimit`, if the request was counted.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let Some(standing) = self.0.get() else { return };
-        let left = standing.left();
-        let until_full = standing.policy.until_full(left);
+    pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
+        let Some(state) = self.0.get() else { return };
+        let left = state.left();
+        let until_full = state.policy.until_full(left);
         let seconds = until_full.as_secs() + u64::from(until_full.subsec_nanos() > 0);
-        let policy = format!(r#""default";q={};w=60"#, standing.policy.per_minute);
+        let policy = format!(r#""default";q={};w=60"#, state.policy.per_minute);
         let limit = format!(r#""default";r={left};t={seconds}"#);
         for (name, text) in [(LIMIT_POLICY, policy), (LIMIT, limit)] {
             if let Ok(value) = HeaderValue::try_from(text) {
