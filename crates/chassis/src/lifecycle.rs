@@ -109,7 +109,7 @@ impl Lifecycle {
         F: Future + Send,
         F::Output: Outcome,
     {
-        let (trouble, exit_code) = match catch_panic(task).await.map(Outcome::error) {
+        let (reason, exit_code) = match catch_panic(task).await.map(Outcome::error) {
             Ok(None) if self.is_stopping() => return,
             Ok(None) => ("ended by itself".to_owned(), FAILED),
             Ok(Some(error)) => {
@@ -118,7 +118,7 @@ impl Lifecycle {
             }
             Err(panic) => (panic.to_string(), FAILED),
         };
-        tracing::error!(critical = true, task = name, trouble, "background task ended; stopping");
+        tracing::error!(critical = true, task = name, reason, "background task ended; stopping");
         self.0.exit_code.fetch_max(exit_code, Ordering::Relaxed);
         self.stop();
     }

@@ -283,16 +283,16 @@ async fn migrate_at_last<S: Service>(config: &S::Config, http: &Http) -> anyhow:
         attempt += 1;
         let wait = backoff::exponential(base, attempt, cap);
         let error = format!("{error:#}");
-        let told = match &waiting {
-            Some(told) => told,
+        let answering = match &waiting {
+            Some(answering) => answering,
             None => waiting.insert(Waiting::begin(http).await?),
         };
-        told.because(format!("migrations: {error}"));
+        answering.because(format!("migrations: {error}"));
         tracing::warn!(attempt, ?wait, error, "migration failed; will retry");
         tokio::time::sleep(wait).await;
     }
-    if let Some(told) = waiting {
-        told.end().await;
+    if let Some(answering) = waiting {
+        answering.end().await;
     }
     Ok(())
 }

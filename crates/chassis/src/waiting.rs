@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{Http, Tls};
 
 /// A client that sends nothing for so long gets no answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Answers probes in place of the service.
 pub(crate) struct Waiting {
@@ -35,13 +35,13 @@ impl Waiting {
         let port = http.internal_port.unwrap_or(http.port);
         let listener = TcpListener::bind(SocketAddr::from((http.host, port))).await?;
         let reason: Arc<Mutex<String>> = Arc::default();
-        let told = Arc::clone(&reason);
+        let current = Arc::clone(&reason);
         let answering = tokio::spawn(async move {
             loop {
                 // An error concerns one connection, or is temporary.
                 let Ok((peer, _)) = listener.accept().await else { continue };
-                let reason = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                tokio::spawn(tokio::time::timeout(PATIENCE, greet(peer, tls.clone(), reason)));
+                let reason = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                tokio::spawn(tokio::time::timeout(READ_TIMEOUT, greet(peer, tls.clone(), reason)));
             }
         });
         Ok(Self { reason, answering: AbortOnDropHandle::new(answering) })

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_good_the_drivers_take() {
+    fn drivers_accept_valid_addresses() {
         for url in [
             "postgres://u:p%40%2F%3F@host/db",
             "postgresql://u@[::1]:5432/my%20db?application_name=x&target_session_attrs=read-write",
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_a_part_of_it() {
+    fn a_mistake_contains_no_part_of_the_address() {
         for (grammar, url, rule) in [
             (&POSTGRES, "postgres://u:hunter2@/db", "must name a host"),
             (&POSTGRES, "postgres://u:hunter2@h:0/db", "must have a port from 1 to 65535, or none"),
@@ -211,9 +211,9 @@ mod tests {
         ] {
             let checked = grammar.check(url);
             assert!(checked.is_err(), "{url}");
-            let told = checked.unwrap_err();
-            assert!(told.starts_with(rule), "{url}: {told}");
-            assert!(!told.contains("hunter"), "{url}: {told}");
+            let mistake = checked.unwrap_err();
+            assert!(mistake.starts_with(rule), "{url}: {mistake}");
+            assert!(!mistake.contains("hunter"), "{url}: {mistake}");
         }
     }
 }

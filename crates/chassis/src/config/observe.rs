@@ -82,8 +82,7 @@ impl Reader {
         );
         // `Level` orders by verbosity: the greater level is the more verbose one.
         let debug = self.flag("DEBUG", false, "Lowers the log level to debug.");
-        let path =
-            self.optional_text("LOG_FILE_PATH", "A file that receives the log too, as JSON lines.");
+        let path = self.optional_text("LOG_FILE_PATH", "A file that receives the log too, as JSON lines.");
         let max_bytes = self.number(
             "LOG_MAX_BYTES",
             5_000_000,
@@ -109,7 +108,8 @@ impl Reader {
             meaning,
             is_secret,
         };
-        let meaning = "Endpoint of traces, by OTLP (http/protobuf), e.g. http://collector:4318; no traces when absent.";
+        let meaning =
+            "Endpoint of traces, by OTLP (http/protobuf), e.g. http://collector:4318; no traces when absent.";
         let endpoint =
             self.ask(ask("OTEL_EXPORTER_OTLP_ENDPOINT", "http(s) address", meaning, false), collector);
         let meaning = "Headers of every export, e.g. a credential.";
@@ -127,11 +127,16 @@ impl Reader {
             "Which traces are sampled.",
             |text| text.parse::<Sampler>().map_err(str::to_owned),
         );
-        let ratio =
-            self.parsed("OTEL_TRACES_SAMPLER_ARG", "0 to 1", 1.0, "The share of traces that traceidratio samples.", |text| {
+        let ratio = self.parsed(
+            "OTEL_TRACES_SAMPLER_ARG",
+            "0 to 1",
+            1.0,
+            "The share of traces that traceidratio samples.",
+            |text| {
                 let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
                 ratio.ok_or_else(|| "must be a number from 0 to 1".to_owned())
-            });
+            },
+        );
         let queue = self.number(
             "OTEL_BSP_MAX_QUEUE_SIZE",
             2048,

@@ -83,9 +83,9 @@ pub struct Reader {
 impl Reader {
     /// Reads the process's environment and `.env` for the service of this name ("allegro-backup").
     pub(crate) fn of_process(service: &str) -> Self {
-        let (source, trouble) = Source::process();
+        let (source, mistake) = Source::process();
         let mut reader = Self::over(service, source);
-        if let Some(text) = trouble {
+        if let Some(text) = mistake {
             reader.mistakes.push(Mistake { name: ".env".to_owned(), text });
         }
         reader

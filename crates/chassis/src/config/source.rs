@@ -22,10 +22,10 @@ impl Source {
     /// The process's environment, and for variables that it lacks the `.env` file of the working directory. The error
     /// states what is wrong with that file, never its contents.
     pub(super) fn process() -> (Self, Option<String>) {
-        let (mut variables, trouble) = dotenv(Path::new(".env"));
+        let (mut variables, mistake) = dotenv(Path::new(".env"));
         variables
             .extend(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))));
-        (Self(variables), trouble)
+        (Self(variables), mistake)
     }
 
     pub(super) fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {

@@ -22,7 +22,7 @@ fn mistakes(reader: Reader) -> Vec<String> {
 }
 
 #[test]
-fn all_mistakes_are_found_in_one_pass_and_secrets_stay_hidden() {
+fn all_mistakes_are_reported_at_once_without_secrets() {
     let mut reader = reader(&[
         ("DATABASE_URL", "mysql://root:hunter2@db/x"),
         ("REDIS_URL", ""),
@@ -78,7 +78,7 @@ fn all_mistakes_are_found_in_one_pass_and_secrets_stay_hidden() {
 }
 
 #[test]
-fn what_is_absent_or_empty_takes_its_default() {
+fn an_absent_or_empty_setting_takes_its_default() {
     let mut reader = reader(&[("API_PORT", ""), ("STOCK_SYNC_WAIT", "7")]);
     assert_eq!(reader.http(8002).port, 8002);
     assert_eq!(reader.seconds("STOCK_SYNC_WAIT", 3, 1..=60, "Wait."), Duration::from_secs(7));
@@ -91,7 +91,7 @@ fn what_is_absent_or_empty_takes_its_default() {
 }
 
 #[test]
-fn levels_of_other_worlds_are_understood() {
+fn log_levels_of_python_are_accepted() {
     for (text, debug, level) in [
         ("WARNING", "", Level::WARN),
         ("Critical", "", Level::ERROR),
@@ -106,7 +106,7 @@ fn levels_of_other_worlds_are_understood() {
 }
 
 #[test]
-fn traces_are_set_by_opentelemetrys_own_names() {
+fn traces_use_opentelemetrys_variables() {
     let mut off = reader(&[("OTEL_SERVICE_NAME", "x")]);
     assert!(off.traces("stock-sync").is_none());
     off.finish().unwrap();
@@ -141,7 +141,7 @@ fn traces_are_set_by_opentelemetrys_own_names() {
 }
 
 #[test]
-fn a_setting_may_come_from_a_file_and_from_one_place_only() {
+fn a_setting_may_come_from_a_file_but_not_from_both() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("password");
     fs::write(&path, "a secret from a file, 32 bytes long\n").unwrap();
@@ -170,7 +170,7 @@ fn a_setting_may_come_from_a_file_and_from_one_place_only() {
 }
 
 #[test]
-fn the_database_may_be_named_in_parts() {
+fn the_database_may_be_set_in_parts() {
     let mut parts = reader(&[
         ("DATABASE_HOST", "db"),
         ("DATABASE_NAME", "shop one"),
@@ -190,7 +190,7 @@ fn the_database_may_be_named_in_parts() {
 }
 
 #[test]
-fn redis_may_be_named_in_parts() {
+fn redis_may_be_set_in_parts() {
     let mut parts = reader(&[
         ("REDIS_HOST", "cache"),
         ("REDIS_PORT", "6380"),
@@ -256,7 +256,7 @@ fn api_keys_have_an_id_a_hash_and_scopes() {
 }
 
 #[test]
-fn addresses_others_inject_are_no_mistakes_of_ours() {
+fn injected_service_addresses_are_no_mistakes() {
     reader(&[
         ("STOCK_SYNC_SERVICE_HOST", "10.0.0.1"),
         ("STOCK_SYNC_SERVICE_PORT_HTTP", "8002"),
@@ -310,7 +310,7 @@ fn a_variable_close_to_a_setting_is_a_near_miss() {
 }
 
 #[test]
-fn variables_of_others_are_no_near_misses() {
+fn variables_of_other_programs_are_no_near_misses() {
     let variables: Vec<_> = OTHERS.split_whitespace().map(|name| (name, "x")).collect();
     let mut others = reader(&variables);
     declare(&mut others);
@@ -327,7 +327,7 @@ fn variables_of_others_are_no_near_misses() {
 const BOT: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
 
 #[test]
-fn alerts_go_to_chats_of_people_and_groups_or_to_the_log_alone() {
+fn alerts_go_to_chats_or_only_to_the_log() {
     let mut given = reader(&[
         ("ALERTS_TELEGRAM_TOKEN", BOT),
         ("ALERTS_TELEGRAM_CHATS", "42, -1001234567890"),
@@ -349,7 +349,7 @@ fn alerts_go_to_chats_of_people_and_groups_or_to_the_log_alone() {
 }
 
 #[test]
-fn all_mistakes_about_alerts_are_told_and_the_token_is_not() {
+fn mistakes_of_alert_settings_do_not_show_the_token() {
     let secret = "hunter2:hunter2";
     let mut wrong = reader(&[
         ("ALERTS_TELEGRAM_TOKEN", secret),
@@ -397,7 +397,7 @@ fn all_mistakes_about_alerts_are_told_and_the_token_is_not() {
 }
 
 #[test]
-fn the_servers_edge_has_defaults_and_rules_of_its_own() {
+fn http_settings_have_defaults_and_rules() {
     let mut plain = reader(&[]);
     let http = plain.http(8002);
     assert_eq!((http.internal_port, &http.tls), (None, &None));

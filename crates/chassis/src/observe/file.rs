@@ -89,8 +89,7 @@ impl Write for RotatedFile {
                     self.is_failing = true;
                     // Reported once, and on stderr, because the log itself fails.
                     let path = self.settings.path.display();
-                    let _nobody_there =
-                        writeln!(io::stderr(), "log file {path} cannot be written: {error}");
+                    let _nobody_there = writeln!(io::stderr(), "log file {path} cannot be written: {error}");
                 }
             }
         }
@@ -113,7 +112,7 @@ mod tests {
     use crate::config::LogFile;
 
     #[test]
-    fn a_full_file_makes_room_and_so_many_older_ones_stay() {
+    fn a_full_file_is_rotated_and_old_ones_are_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("service.log");
         fs::write(&path, "from before\n").unwrap();
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_cannot_be_written_loses_lines_and_heals() {
+    fn an_unwritable_file_loses_lines_and_recovers() {
         let folder = tempfile::tempdir().unwrap();
         let logs = folder.path().join("logs");
         fs::create_dir(&logs).unwrap();

@@ -81,7 +81,7 @@ mod tests {
     use super::{is_secret, text};
 
     #[test]
-    fn what_is_secret_goes_and_what_is_not_stays() {
+    fn secrets_are_masked_and_other_text_remains() {
         for (given, shown) in [
             ("amqp://ola:żółć@host:5672/v refused", "amqp://ola:••••@host:5672/v refused"),
             ("a redis://:p@s@h and postgres://u:p@h/d", "a redis://:••••@h and postgres://u:••••@h/d"),

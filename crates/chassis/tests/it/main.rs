@@ -121,7 +121,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_wrong_configuration_ends_with_2_and_names_everything() {
+fn a_wrong_configuration_exits_2_and_names_every_mistake() {
     let place = Place::new(&[
         ("API_PORT", "no"),
         ("MINIMAL_EDN", "ok"),
@@ -146,7 +146,7 @@ fn a_wrong_configuration_ends_with_2_and_names_everything() {
 }
 
 #[test]
-fn without_credentials_it_serves_on_loopback_on_demand_only() {
+fn serving_without_credentials_needs_insecure_local() {
     let place = Place::new(&[("API_PORT", "0")]);
     let output = place.run(&["serve"]);
     assert_eq!(output.status.code(), Some(2));
@@ -159,7 +159,7 @@ fn without_credentials_it_serves_on_loopback_on_demand_only() {
 }
 
 #[test]
-fn the_environment_wins_over_the_env_file_and_secrets_are_masked() {
+fn the_environment_has_precedence_over_the_env_file() {
     let place = Place::new(&[("API_PORT", "9001")]);
     let file = format!("# for development\nAPI_PORT=9000\nMINIMAL_END=\"ok\"\nAUTH_JWT_SECRET='{SECRET}'\n");
     std::fs::write(place.folder.path().join(".env"), file).unwrap();
@@ -197,7 +197,7 @@ fn a_misspelt_setting_without_prefix_is_reported() {
 }
 
 #[test]
-fn token_issue_refuses_an_empty_claim() {
+fn token_issue_rejects_an_empty_claim() {
     let place = Place::new(&[("AUTH_JWT_SECRET", SECRET)]);
     for (option, claims) in [
         ("--sub", ["--sub", "", "--scope", "a", "--user-id", "u"]),
@@ -225,7 +225,7 @@ fn every_setting_is_listed_with_type_default_and_meaning() {
 }
 
 #[test]
-fn a_token_is_all_that_token_issue_prints() {
+fn token_issue_prints_only_the_token() {
     let place = Place::new(&[("AUTH_JWT_SECRET", SECRET), ("MINIMAL_UNKNOWN", "not asked for here")]);
     let output = place.run(&[
         "token",
@@ -255,7 +255,7 @@ fn a_token_is_all_that_token_issue_prints() {
 }
 
 #[test]
-fn a_command_of_its_own_gets_the_settings_and_shows_in_the_help() {
+fn a_services_command_gets_its_settings_and_is_in_help() {
     let place = Place::new(&[("MINIMAL_END", "never")]);
     let output = place.run(&["end"]);
     assert_eq!((output.status.code(), &*text(&output.stdout)), (Some(0), "never"));
@@ -269,7 +269,7 @@ fn a_command_of_its_own_gets_the_settings_and_shows_in_the_help() {
 }
 
 #[test]
-fn sigterm_ends_it_in_order_and_the_log_is_json() {
+fn sigterm_stops_gracefully_and_the_log_is_json() {
     let mut serving = Place::new(&[("API_PORT", "0")]).serve(&["--insecure-local"]);
     let line = &serving.started;
     assert_eq!((&line["level"], &line["logger"]), (&"INFO".into(), &"minimal".into()));
@@ -284,7 +284,7 @@ fn sigterm_ends_it_in_order_and_the_log_is_json() {
 }
 
 #[test]
-fn the_log_goes_to_a_file_too_which_is_cut_when_it_is_full() {
+fn the_log_file_is_rotated_at_its_size() {
     let place = Place::new(&[
         ("API_PORT", "0"),
         ("LOG_FORMAT", "pretty"),
@@ -318,7 +318,7 @@ fn the_log_goes_to_a_file_too_which_is_cut_when_it_is_full() {
 }
 
 #[test]
-fn secrets_are_masked_and_levels_are_said_in_pythons_words() {
+fn secrets_are_masked_and_levels_have_pythons_names() {
     let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_END", "amqp://ola:żółć@host away")]);
     let mut serving = place.serve(&["--insecure-local"]);
     let line = serving.until("working");
@@ -329,7 +329,7 @@ fn secrets_are_masked_and_levels_are_said_in_pythons_words() {
 }
 
 #[test]
-fn a_collector_that_is_away_or_hangs_holds_up_nothing() {
+fn an_unavailable_collector_delays_nothing() {
     // Takes connections and never answers.
     let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let hanging = format!("http://{}", hanging.local_addr().unwrap());
@@ -350,7 +350,7 @@ fn a_collector_that_is_away_or_hangs_holds_up_nothing() {
 }
 
 #[test]
-fn while_the_schema_cannot_be_made_probes_are_told_why_and_it_heals() {
+fn probes_get_the_reason_while_migrating_fails() {
     let (_kept, port) = kept_port();
     let place = Place::new(&[("API_PORT", &port), ("MINIMAL_DATABASE", "database")]);
     let mut serving = place.serve(&["--insecure-local", "--migrate"]);
@@ -373,7 +373,7 @@ fn while_the_schema_cannot_be_made_probes_are_told_why_and_it_heals() {
 }
 
 #[test]
-fn while_the_schema_cannot_be_made_probes_are_told_by_https_where_the_service_would() {
+fn probes_get_the_reason_over_https_while_migrating_fails() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (_kept, port) = kept_port();
     let place = Place::new(&[
@@ -391,7 +391,7 @@ fn while_the_schema_cannot_be_made_probes_are_told_by_https_where_the_service_wo
 }
 
 #[test]
-fn the_log_for_people_is_masked_too() {
+fn the_pretty_log_is_masked_too() {
     let place = Place::new(&[("API_PORT", "0"), ("LOG_FORMAT", "pretty"), ("MINIMAL_END", "error")]);
     let said = text(&place.run(&["serve", "--insecure-local"]).stdout);
     let working = said.lines().find(|line| line.contains("working")).unwrap();
@@ -400,7 +400,7 @@ fn the_log_for_people_is_masked_too() {
 }
 
 #[test]
-fn what_no_waiting_heals_is_not_waited_for() {
+fn a_permanent_migration_error_is_not_retried() {
     let place = Place::new(&[("API_PORT", "0"), ("MINIMAL_DATABASE", ".")]);
     let output = place.run(&["serve", "--insecure-local", "--migrate"]);
     assert_eq!(output.status.code(), Some(1));
@@ -411,8 +411,8 @@ fn what_no_waiting_heals_is_not_waited_for() {
 }
 
 #[test]
-fn a_lost_background_task_takes_the_process_down() {
-    for (end, trouble) in [
+fn an_ended_background_task_ends_the_process() {
+    for (end, reason) in [
         ("ok", "ended by itself"),
         ("error", "the task gave up"),
         ("panic", "panicked: internal error: entered unreachable code: the task broke"),
@@ -427,13 +427,13 @@ fn a_lost_background_task_takes_the_process_down() {
             .filter(|line: &Value| line["message"] == "background task ended; stopping")
             .collect();
         assert_eq!(lost.len(), 1, "{end}: {log}");
-        assert_eq!(lost[0]["extra"]["trouble"], trouble);
+        assert_eq!(lost[0]["extra"]["reason"], reason);
         assert_eq!(text(&output.stderr), "", "panics are logged, not printed");
     }
 }
 
 #[test]
-fn health_check_says_whether_it_is_ready() {
+fn health_check_reports_readiness() {
     let (_kept, port) = kept_port();
     let place = Place::new(&[("API_PORT", &port)]);
     let serving = place.serve(&["--insecure-local"]);
@@ -466,7 +466,7 @@ fn answer_once(certificate: &rcgen::CertifiedKey<rcgen::KeyPair>, status: &'stat
 }
 
 #[test]
-fn health_check_asks_over_tls_where_the_service_speaks_it_and_plainly_on_the_internal_port() {
+fn health_check_uses_tls_except_on_the_internal_port() {
     let certificate = rcgen::generate_simple_self_signed(["shop.test".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: String| {
