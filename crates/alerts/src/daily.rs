@@ -39,7 +39,7 @@ impl Daily {
     ///
     /// # Errors
     /// The database's error. The transaction is then lost as a whole.
-    pub async fn tell(
+    pub async fn announce(
         &self,
         conn: &mut pg::Connection,
         now: OffsetDateTime,

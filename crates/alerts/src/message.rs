@@ -46,7 +46,7 @@ impl Writer {
     fn one(&self, notice: &Notice) -> String {
         let mark = match notice.stage {
             Stage::Cleared => "✅",
-            Stage::Told => "📋",
+            Stage::Summary => "📋",
             Stage::Raised | Stage::Escalated if notice.is_critical => "🚨",
             Stage::Raised | Stage::Escalated => "⚠️",
         };
@@ -78,7 +78,7 @@ impl Writer {
 
     const fn word(&self, stage: Stage) -> &'static str {
         match (stage, self.language) {
-            (Stage::Raised | Stage::Told, _) => "",
+            (Stage::Raised | Stage::Summary, _) => "",
             (Stage::Escalated, Language::Ru) => "Теперь критично: ",
             (Stage::Escalated, Language::Pl) => "Teraz krytyczne: ",
             (Stage::Escalated, Language::En) => "Now critical: ",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn each_stage_has_its_words_and_markup_of_others_is_text() {
+    fn each_stage_has_its_prefix_and_markup_is_escaped() {
         let raised = notice(Stage::Raised, "Zabrakło „świec” <L>", "a < b && \"c\"\nЩука");
         assert_eq!(
             writer(Language::Pl).message(std::slice::from_ref(&raised)),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_never_longer_than_telegram_takes() {
+    fn a_message_never_exceeds_telegrams_limit() {
         let writer = writer(Language::En);
         // Two bytes each, one unit; four bytes each, two units; one byte that is escaped to five units.
         for letters in ["ж", "🛒", "&", "a🛒&"] {

@@ -58,7 +58,7 @@ pub(crate) enum Stage {
     /// The alert was cleared.
     Cleared,
     /// No alert: a summary.
-    Told,
+    Summary,
 }
 
 /// A notice of an alert.

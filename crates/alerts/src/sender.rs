@@ -258,18 +258,10 @@ fn tell_of_trouble(Message { claim, notices, .. }: &Message, answer: &Answer) {
             tracing::error!(chat_id, reason, "chat rejects alerts; will retry every hour");
         }
         Answer::TextRefused(reason) if notices.len() > 1 => {
-            tracing::warn!(
-                chat_id,
-                reason,
-                "Telegram rejected a text; its alerts will be sent one by one"
-            );
+            tracing::warn!(chat_id, reason, "Telegram rejected a text; its alerts will be sent one by one");
         }
         Answer::TextRefused(reason) => {
-            tracing::error!(
-                chat_id,
-                reason,
-                "Telegram rejected a text; its alerts are only logged"
-            );
+            tracing::error!(chat_id, reason, "Telegram rejected a text; its alerts are only logged");
         }
         _ => {}
     }
@@ -296,7 +288,7 @@ fn log(notice: &Notice) {
     let Notice { kind, cause, times, text, .. } = notice;
     let (title, body) = (&text.title, &text.body);
     match notice.stage {
-        Stage::Told => tracing::info!(target: "alerts", kind, cause, body, "{title}"),
+        Stage::Summary => tracing::info!(target: "alerts", kind, cause, body, "{title}"),
         Stage::Cleared => tracing::info!(target: "alerts", kind, cause, times, stage = "cleared", "{title}"),
         Stage::Raised | Stage::Escalated if notice.is_critical => {
             tracing::error!(target: "alerts", kind, cause, body, critical = true, stage = "raised", "{title}");

@@ -87,11 +87,7 @@ impl Client {
                 if parameters.migrate_to_chat_id.is_some() =>
             {
                 let moved_to = parameters.migrate_to_chat_id.unwrap_or(chat_id);
-                tracing::warn!(
-                    chat_id,
-                    moved_to,
-                    "group has a new id: set it in ALERTS_TELEGRAM_CHATS"
-                );
+                tracing::warn!(chat_id, moved_to, "group has a new id: set it in ALERTS_TELEGRAM_CHATS");
                 self.post(moved_to, html).await.map_or_else(|answer| answer, |reply| self.meaning(reply))
             }
             Ok(reply) => self.meaning(reply),

@@ -52,7 +52,7 @@ impl TryFrom<NoticeRow> for Notice {
             _unknown => return Err(corrupt("severity")),
         };
         let stage = match row.stage.as_str() {
-            "raised" if row.severity == "info" => Stage::Told,
+            "raised" if row.severity == "info" => Stage::Summary,
             "raised" => Stage::Raised,
             "escalated" => Stage::Escalated,
             "cleared" => Stage::Cleared,

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Desk, OWNER, warning};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_corrupt_row_is_one_critical_alert_cleared_a_day_after_the_last_reading() {
+async fn a_corrupt_row_alerts_until_a_day_after_its_last_read() {
     let desk = Desk::open().await;
     let _error = pg::Error::corrupt("stock_movements", "7/sale", "sku");
     let stop = CancellationToken::new();

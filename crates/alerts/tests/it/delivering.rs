@@ -44,7 +44,7 @@ async fn an_hour_without_telegram_loses_nothing_and_repeats_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_is_obeyed_to_the_second_and_holds_up_nobody_else() {
+async fn a_retry_after_delays_only_its_chat() {
     let desk = Desk::open().await;
     desk.telegram.answer(|post| {
         let limited = json!({ "ok": false, "error_code": 429, "description": "Too Many Requests: retry after 35",
@@ -67,7 +67,7 @@ async fn a_limit_is_obeyed_to_the_second_and_holds_up_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_to_one_chat_keep_their_distance() {
+async fn messages_to_one_chat_are_spaced() {
     let desk = Desk::open().await;
     let _senders = [(); 2].map(|()| desk.sender(&[OWNER, CREW]));
     desk.raise(warning("a")).await;
@@ -85,7 +85,7 @@ async fn messages_to_one_chat_keep_their_distance() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_that_blocks_the_bot_is_left_alone_for_an_hour_and_gets_all_once_it_unblocks() {
+async fn a_blocking_chat_is_retried_hourly_and_then_gets_all() {
     let desk = Desk::open().await;
     desk.telegram.answer(|post| {
         let blocked = json!({ "ok": false, "error_code": 403, "description": "Forbidden: bot was blocked by the user" });
@@ -108,7 +108,7 @@ async fn a_chat_that_blocks_the_bot_is_left_alone_for_an_hour_and_gets_all_once_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_that_dies_between_sending_and_writing_it_down_repeats_one_message() {
+async fn a_sender_killed_before_recording_repeats_one_message() {
     let desk = Desk::open().await;
     // The message is in the chat, and the sender never learns of it.
     desk.telegram.answer(|_post| None);
@@ -130,7 +130,7 @@ async fn a_sender_that_dies_between_sending_and_writing_it_down_repeats_one_mess
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_telegram_that_hangs_is_given_up_on_and_tried_again() {
+async fn a_hanging_request_times_out_and_is_retried() {
     let desk = Desk::open().await;
     desk.telegram.answer(|post| (post.chat_id == CREW).then(|| (200, json!({ "ok": true }))));
     let _sender = desk.sender(&[OWNER, CREW]);
@@ -145,7 +145,7 @@ async fn a_telegram_that_hangs_is_given_up_on_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_that_was_upgraded_is_followed_and_a_refused_text_holds_up_no_other() {
+async fn an_upgraded_group_is_followed_and_a_bad_text_blocks_none() {
     let desk = Desk::open().await;
     desk.telegram.answer(|post| {
         Some(match post.chat_id {
@@ -179,7 +179,7 @@ async fn a_group_that_was_upgraded_is_followed_and_a_refused_text_holds_up_no_ot
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_that_is_refused_costs_only_itself_whatever_stood_beside_it() {
+async fn a_rejected_text_fails_alone() {
     let desk = Desk::open().await;
     desk.telegram.answer(|post| {
         let refused =
@@ -209,7 +209,7 @@ async fn a_text_that_is_refused_costs_only_itself_whatever_stood_beside_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_is_not_in_what_is_kept_about_failures() {
+async fn the_token_is_not_in_stored_errors() {
     let desk = Desk::open().await;
     let kept = async |trouble: &str| {
         desk.until(&format!("alert_chats WHERE trouble LIKE '{trouble}'"), 1).await;

@@ -4,5 +4,5 @@
 
 mod corrupt_rows;
 mod delivering;
+mod sending;
 mod support;
-mod telling;

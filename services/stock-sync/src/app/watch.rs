@@ -130,7 +130,7 @@ async fn summarise(state: &State, daily: &Daily) -> Result<(), pg::Error> {
     drop(conn);
     state
         .pool
-        .transaction(async |conn| daily.tell(conn, now, today, |language| summary.text(language)).await)
+        .transaction(async |conn| daily.announce(conn, now, today, |language| summary.text(language)).await)
         .await?;
     Ok(())
 }

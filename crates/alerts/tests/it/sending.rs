@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{CREW, Desk, OWNER, TOKEN, critical, warning};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cause_is_told_once_to_everybody_however_many_raise_and_send() {
+async fn a_cause_is_sent_once_to_every_chat() {
     let desk = Desk::open().await;
     let raised = join_all((0..20).map(|_| desk.raise(warning("Ł<1>")))).await;
     assert_eq!(raised.iter().filter(|told| **told).count(), 1);
@@ -52,7 +52,7 @@ async fn a_cause_is_told_once_to_everybody_however_many_raise_and_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_rolled_back_or_healed_before_anybody_was_told_is_not_told_unless_it_was_critical() {
+async fn an_alert_cleared_before_sending_is_sent_only_if_critical() {
     let desk = Desk::open().await;
     let now = desk.now();
     let rolled_back: Result<(), pg::Error> = desk
@@ -85,7 +85,7 @@ async fn what_was_rolled_back_or_healed_before_anybody_was_told_is_not_told_unle
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_warning_that_becomes_critical_is_told_once_more() {
+async fn a_warning_that_becomes_critical_is_sent_once_more() {
     let desk = Desk::open().await;
     let _sender = desk.sender(&[OWNER]);
     desk.raise(warning("a")).await;
@@ -101,7 +101,7 @@ async fn a_warning_that_becomes_critical_is_told_once_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn warnings_wait_for_the_morning_after_the_long_night_and_critical_alerts_do_not() {
+async fn only_warnings_wait_for_the_end_of_quiet_hours() {
     let desk = Desk::open().await;
     // The night in which 03:00 becomes 02:00. Quiet from 22:00 (20:00 UTC) to 07:00 (06:00 UTC).
     desk.set(datetime!(2026-10-24 19:59:58 UTC)).await;
@@ -143,7 +143,7 @@ async fn warnings_wait_for_the_morning_after_the_long_night_and_critical_alerts_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_summary_is_told_once_a_day_whatever_the_number_of_replicas() {
+async fn a_summary_is_sent_once_a_day_by_any_number_of_replicas() {
     let desk = Desk::open().await;
     let daily = Daily { key: "stock_sync", at: time!(08:00), zone: "Europe/Warsaw".parse().unwrap() };
     let text = |_| Text { title: "Podsumowanie".to_owned(), body: "Sprzedano 7".to_owned() };
@@ -152,7 +152,7 @@ async fn a_summary_is_told_once_a_day_whatever_the_number_of_replicas() {
         let told: Result<bool, pg::Error> = desk
             .pool
             .transaction(async |conn| match daily.due(conn, now).await? {
-                Some(day) => daily.tell(conn, now, day, text).await,
+                Some(day) => daily.announce(conn, now, day, text).await,
                 None => Ok(false),
             })
             .await;
@@ -181,7 +181,7 @@ async fn a_summary_is_told_once_a_day_whatever_the_number_of_replicas() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ended_is_forgotten_after_ninety_days_and_what_is_open_is_not() {
+async fn ended_alerts_are_deleted_after_ninety_days() {
     let desk = Desk::open().await;
     for sku in ["ended", "open", "ends later"] {
         desk.raise(warning(sku)).await;
