@@ -290,7 +290,7 @@ fn like(pattern: &str) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn only_stars_are_wild() {
+    fn only_asterisks_are_wildcards() {
         assert_eq!(super::like(r"sync_*"), r"sync\_%");
         assert_eq!(super::like(r"50%\a"), r"50\%\\a");
     }

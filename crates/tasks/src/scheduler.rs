@@ -17,14 +17,14 @@ const BATCH: usize = 500;
 pub struct Scheduler {
     pool: pg::Pool,
     ids: Arc<dyn IdSource>,
-    standing: Vec<NewSchedule>,
+    fixed: Vec<NewSchedule>,
     intervals: Vec<(&'static str, Duration)>,
 }
 
 impl Scheduler {
     /// A scheduler of this schema. `fixed` are the service's own schedules, which do not depend on its data.
-    pub fn new(pool: pg::Pool, ids: Arc<dyn IdSource>, standing: Vec<NewSchedule>) -> Self {
-        Self { pool, ids, standing, intervals: Vec::new() }
+    pub fn new(pool: pg::Pool, ids: Arc<dyn IdSource>, fixed: Vec<NewSchedule>) -> Self {
+        Self { pool, ids, fixed, intervals: Vec::new() }
     }
 
     /// Sets the interval of all schedules of a kind, for example to a configured value. Existing schedules are updated
@@ -68,7 +68,7 @@ impl Scheduler {
 
     async fn prepare(&self) -> Result<(), pg::Error> {
         let mut conn = self.pool.get().await?;
-        for schedule in &self.standing {
+        for schedule in &self.fixed {
             let now = pg::now(&mut conn).await?;
             schedules::put(&mut conn, now, schedule).await?;
         }

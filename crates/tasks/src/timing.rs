@@ -67,7 +67,7 @@ mod tests {
     use super::Timing;
 
     #[test]
-    fn an_interval_keeps_its_phase_and_makes_up_nothing() {
+    fn an_interval_keeps_its_phase_and_skips_missed_runs() {
         let timing = Timing::every(Duration::from_mins(3));
         let last = datetime!(2026-01-01 12:00 UTC);
         assert_eq!(timing.after(last, last), Some(datetime!(2026-01-01 12:03 UTC)));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_begin_within_themselves_at_different_phases() {
+    fn intervals_begin_at_different_phases() {
         let timing = Timing::every(Duration::from_mins(3));
         let now = datetime!(2026-01-01 12:00 UTC);
         let firsts: std::collections::BTreeSet<_> =

@@ -12,7 +12,7 @@ use domain::{Chain, Language, panic_as_error};
 use crate::interval;
 
 /// A due task that no worker claims for this time raises the alert.
-const PATIENCE: Duration = Duration::from_mins(10);
+const ALERT_AFTER: Duration = Duration::from_mins(10);
 /// Interval between checks in this process.
 const PERIOD: Duration = Duration::from_mins(1);
 /// The alert's kind and cause. A service has at most one open alert for all unknown kinds.
@@ -63,7 +63,7 @@ struct Waiting {
     tasks: i64,
 }
 
-/// Tasks of other kinds than `known` that have been due for [`PATIENCE`], by kind. A kind of which some worker started a task
+/// Tasks of other kinds than `known` that have been due for [`ALERT_AFTER`], by kind. A kind of which some worker started a task
 /// within that time is known to that worker: during a rolling restart it may only be busy.
 async fn waiting(conn: &mut pg::Connection, known: &[&'static str]) -> Result<Vec<Waiting>, pg::Error> {
     let waiting = sql_query(
@@ -73,7 +73,7 @@ async fn waiting(conn: &mut pg::Connection, known: &[&'static str]) -> Result<Ve
                  WHERE r.kind = t.kind AND (r.status = 'running' OR r.started_at > now() - $2)) \
          GROUP BY t.kind ORDER BY t.kind",
     );
-    let waiting = waiting.bind::<Array<Text>, _>(known).bind::<Interval, _>(interval(PATIENCE));
+    let waiting = waiting.bind::<Array<Text>, _>(known).bind::<Interval, _>(interval(ALERT_AFTER));
     Ok(waiting.load(conn).await?)
 }
 

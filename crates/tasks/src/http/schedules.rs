@@ -79,7 +79,7 @@ pub(super) struct ScheduleList {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct ListSchedulesQuery {
     /// Maximum number of schedules, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
@@ -92,25 +92,25 @@ pub(super) struct Wanted {
 /// The change of a schedule.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Change {
+pub(super) struct UpdateSchedule {
     /// False disables it. True enables it: runs missed meanwhile are made up by one run.
     #[schema(example = false)]
     is_enabled: bool,
 }
 
 /// Schedules, by name.
-#[utoipa::path(get, path = "/schedules", tag = "tasks", operation_id = "list_schedules", params(Wanted),
+#[utoipa::path(get, path = "/schedules", tag = "tasks", operation_id = "list_schedules", params(ListSchedulesQuery),
     responses((status = 200, description = "A page of schedules", body = ScheduleList)))]
 pub(super) async fn list(
     pool: Data<pg::Pool>,
     caller: Caller,
-    ApiQuery(wanted): ApiQuery<Wanted>,
+    ApiQuery(query): ApiQuery<ListSchedulesQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (user_id, after) = (caller.user_id.as_deref(), wanted.cursor.as_deref());
+    let (user_id, after) = (caller.user_id.as_deref(), query.cursor.as_deref());
     let listed =
-        async { schedules::list(&mut *pool.get().await?, user_id, after, wanted.limit.with_probe()).await };
+        async { schedules::list(&mut *pool.get().await?, user_id, after, query.limit.with_probe()).await };
     let mut found = listed.await.map_err(|error| Problem::database(&error))?;
-    let size = usize::from(wanted.limit.get());
+    let size = usize::from(query.limit.get());
     let has_more = found.len() > size;
     found.truncate(size);
     let next_cursor = found.last().filter(|_| has_more).map(|last| last.name.clone());
@@ -120,14 +120,14 @@ pub(super) async fn list(
 
 /// Enables or disables a schedule.
 #[utoipa::path(patch, path = "/schedules/{name}", tag = "tasks", operation_id = "change_schedule",
-    params(("name" = String, Path, description = "The schedule's name", example = "sync_order_events")), request_body = Change,
+    params(("name" = String, Path, description = "The schedule's name", example = "sync_order_events")), request_body = UpdateSchedule,
     responses((status = 200, description = "The changed schedule", body = ScheduleView),
         (status = 404, description = "schedule_not_found")))]
 pub(super) async fn change(
     pool: Data<pg::Pool>,
     caller: Caller,
     name: ApiPath<String>,
-    change: ApiJson<Change>,
+    change: ApiJson<UpdateSchedule>,
 ) -> Result<HttpResponse, Problem> {
     let changed = pool
         .transaction(async |conn| {

@@ -135,7 +135,7 @@ impl From<TaskRecord> for TaskView {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct ListTasksQuery {
     /// Only tasks in this state.
     #[param(inline, example = "PROGRESS")]
     status: Option<Shown>,
@@ -157,24 +157,24 @@ pub(super) struct Wanted {
 }
 
 /// Tasks, newest first.
-#[utoipa::path(get, path = "/tasks", tag = "tasks", operation_id = "list_tasks", params(Wanted),
+#[utoipa::path(get, path = "/tasks", tag = "tasks", operation_id = "list_tasks", params(ListTasksQuery),
     responses((status = 200, description = "A page of tasks", body = Page<TaskView>)))]
 pub(super) async fn list(
     pool: Data<pg::Pool>,
     caller: Caller,
-    ApiQuery(wanted): ApiQuery<Wanted>,
+    ApiQuery(query): ApiQuery<ListTasksQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let after = Cursor::after(wanted.cursor.as_deref())?;
+    let after = Cursor::after(query.cursor.as_deref())?;
     let filter = Filter {
-        statuses: wanted.status.map(Shown::statuses),
-        kind: wanted.kind,
-        queue: wanted.queue,
+        statuses: query.status.map(Shown::statuses),
+        kind: query.kind,
+        queue: query.queue,
         user_id: caller.user_id,
     };
     let listed =
-        async { history::list(&mut *pool.get().await?, &filter, after, wanted.limit.with_probe()).await };
+        async { history::list(&mut *pool.get().await?, &filter, after, query.limit.with_probe()).await };
     let tasks = listed.await.map_err(|error| Problem::database(&error))?;
-    let page = Page::new(tasks, wanted.limit, |task| Cursor { time: task.created_at, id: task.id.as_uuid() });
+    let page = Page::new(tasks, query.limit, |task| Cursor { time: task.created_at, id: task.id.as_uuid() });
     Ok(HttpResponse::Ok().json(page.map(TaskView::from)))
 }
 
@@ -257,7 +257,8 @@ pub(super) async fn retry(
                 Ok(None) => Err(Problem::new(&TASK_STATE)
                     .detail("only a task that failed or was cancelled can be retried")),
                 Err(pg::Error::UniqueViolation { .. }) => {
-                    Err(Problem::new(&TASK_STATE).detail("another task with the same unique key is unfinished"))
+                    Err(Problem::new(&TASK_STATE)
+                        .detail("another task with the same unique key is unfinished"))
                 }
                 Err(error) => Err(Problem::database(&error)),
             }

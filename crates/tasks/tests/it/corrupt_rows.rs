@@ -39,7 +39,7 @@ async fn a_task_that_cannot_be_read_fails_and_delays_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_that_cannot_be_read_is_not_switched_off_and_delays_no_other() {
+async fn an_unreadable_schedule_stays_enabled_and_delays_no_other() {
     let database = database().await;
     let pool = database.pool();
     for (name, timing) in

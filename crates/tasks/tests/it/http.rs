@@ -35,7 +35,7 @@ async fn call(base: &str, method: &str, path: &str, key: &str, body: Option<Valu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_and_schedules_are_looked_at_and_moved_over_http() {
+async fn tasks_and_schedules_are_read_and_changed_over_http() {
     let database = database().await;
     let pool = database.pool();
     let routes_pool = pool.clone();

@@ -47,7 +47,7 @@ async fn open_alerts(pool: &pg::Pool) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_of_an_unknown_kind_is_left_to_newer_workers() {
+async fn a_task_of_an_unknown_kind_is_not_claimed() {
     let database = database().await;
     let pool = database.pool();
     let unknown = enqueue(&pool, &newer()).await;

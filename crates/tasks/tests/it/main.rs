@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
-mod calling_off;
+mod cancelling;
 mod corrupt_rows;
 mod http;
 mod kinds;

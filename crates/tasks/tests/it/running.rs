@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::support::{Answer, Gated, LONG, database, ended, enqueue, find, new_task, quick, start};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_runs_one_task_at_a_time_whatever_the_number_of_runners() {
+async fn a_queue_runs_one_task_at_a_time_with_any_number_of_runners() {
     let database = database().await;
     let pool = database.pool();
     let handler = Gated::new(|_| Ok(Outcome::Success(json!({"done": true}))));
@@ -54,7 +54,7 @@ async fn different_queues_run_side_by_side() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_task_is_tried_as_often_as_it_may_be_and_postponing_does_not_count() {
+async fn a_task_has_its_maximum_attempts_without_postponed_ones() {
     let database = database().await;
     let pool = database.pool();
     let handler = Gated::new(|number| match number {
@@ -104,7 +104,7 @@ async fn a_task_that_panics_fails_with_the_panics_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_worker_gives_its_task_back_at_once() {
+async fn a_stopped_worker_releases_its_task_at_once() {
     let database = database().await;
     let pool = database.pool();
     let handler = Gated::new(|_| Ok(Outcome::Success(Value::Null)));
@@ -172,7 +172,7 @@ impl Task for Sleep {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_worker_is_taken_over_and_its_late_writes_are_refused() {
+async fn a_silent_workers_task_is_taken_over_and_fenced() {
     let database = database().await;
     let pool = database.pool();
     let id = enqueue(&pool, &new_task("q")).await;
@@ -211,7 +211,7 @@ async fn a_silent_worker_is_taken_over_and_its_late_writes_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unique_key_has_one_living_task() {
+async fn a_unique_key_has_one_unfinished_task() {
     let database = database().await;
     let pool = database.pool();
     let task = NewTask { unique_key: Some("events:1".to_owned()), ..new_task("q") };
@@ -228,7 +228,7 @@ async fn a_unique_key_has_one_living_task() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_waits_for_its_time_and_a_rolled_back_one_never_was() {
+async fn a_task_waits_for_its_time_and_needs_a_commit() {
     let database = database().await;
     let pool = database.pool();
     let later = NewTask { run_at: Some(SystemClock.now() + LONG), ..new_task("q") };

@@ -74,7 +74,7 @@ async fn passed(pool: &pg::Pool, moment: OffsetDateTime) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn however_many_schedulers_start_each_run_once_and_none_beside_the_one_before() {
+async fn any_number_of_schedulers_start_each_run_once() {
     let database = database_at_noon().await;
     let pool = database.pool();
     for number in 0..40 {
@@ -111,7 +111,7 @@ async fn however_many_schedulers_start_each_run_once_and_none_beside_the_one_bef
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_is_changed_switched_and_removed() {
+async fn a_schedule_is_changed_disabled_and_removed() {
     let database = database_at_noon().await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();
@@ -156,7 +156,7 @@ async fn a_schedule_is_changed_switched_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_whose_clock_is_wrong_neither_postpones_nor_starts_early() {
+async fn a_wrong_local_clock_changes_no_start_time() {
     let database = database_at_noon().await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();
@@ -186,7 +186,7 @@ async fn a_process_whose_clock_is_wrong_neither_postpones_nor_starts_early() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interval_that_was_configured_anew_reaches_the_schedules_there_are() {
+async fn a_new_interval_applies_to_existing_schedules() {
     let database = database_at_noon().await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();

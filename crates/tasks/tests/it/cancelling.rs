@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Gated, LONG, database, ended, enqueue, find, new_task, quick, start};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_task_that_is_called_off_never_starts_and_a_running_one_stops() {
+async fn a_cancelled_task_never_starts_or_stops_at_its_next_step() {
     let database = database().await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();
@@ -39,7 +39,7 @@ async fn a_waiting_task_that_is_called_off_never_starts_and_a_running_one_stops(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_can_be_tried_again_unless_another_does_the_same() {
+async fn a_failed_task_can_be_retried_unless_its_key_is_in_use() {
     let database = database().await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();
@@ -64,7 +64,7 @@ async fn what_failed_can_be_tried_again_unless_another_does_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_bound_to_some_queues_leaves_the_others_alone() {
+async fn a_worker_runs_only_its_queues() {
     let database = database().await;
     let pool = database.pool();
     let handler = Gated::new(|_| Ok(Outcome::Success(Value::Null)));
@@ -82,7 +82,7 @@ async fn a_worker_bound_to_some_queues_leaves_the_others_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_are_listed_newest_first_and_forgotten_when_old() {
+async fn tasks_are_listed_newest_first_and_deleted_when_old() {
     let database = database().await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();
