@@ -151,7 +151,7 @@ impl Health {
         }
         let report = Arc::new(self.ask_all().await);
         if before != Some(report.status) {
-            tell(&report);
+            log(&report);
         }
         *latest = Some((Instant::now(), Arc::clone(&report)));
         report
@@ -200,7 +200,7 @@ impl Report {
     }
 }
 
-fn tell(report: &Report) {
+fn log(report: &Report) {
     match report.status {
         Status::Healthy => tracing::info!("healthy"),
         status => tracing::warn!(?status, troubles = report.troubles().join("; "), "dependency is down"),

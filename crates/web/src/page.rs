@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_survives_the_journey_and_nothing_else_is_one() {
+    fn only_an_encoded_cursor_is_decoded() {
         let cursor = Cursor {
             time: OffsetDateTime::from_unix_timestamp_nanos(-1_234_567_000).unwrap(),
             id: Uuid::now_v7(),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_page_with_more_behind_it_has_a_next_one() {
+    fn only_a_full_page_with_more_rows_has_a_next_one() {
         let limit = Limit::try_from(2).unwrap();
         let place = |n: &u8| Cursor { time: OffsetDateTime::UNIX_EPOCH, id: Uuid::from_u128(u128::from(*n)) };
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 /// A reader that reads nothing for this long is disconnected.
-const PATIENCE: Duration = Duration::from_secs(50);
+const READ_TIMEOUT: Duration = Duration::from_secs(50);
 
 enum Part {
     Bytes(Bytes),
@@ -31,7 +31,7 @@ pub enum Incomplete {
     #[error("the reader closed the connection")]
     ReaderGone,
     /// The reader read nothing for 50 s.
-    #[error("the reader read nothing for {PATIENCE:?}")]
+    #[error("the reader read nothing for {READ_TIMEOUT:?}")]
     ReaderStalled,
     /// The next part could not be produced.
     #[error("the next part could not be produced")]
@@ -64,7 +64,7 @@ impl Parts {
     }
 
     async fn put(&self, part: Part) -> Result<(), Incomplete> {
-        match tokio::time::timeout(PATIENCE, self.0.send(part)).await {
+        match tokio::time::timeout(READ_TIMEOUT, self.0.send(part)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_closed)) => Err(Incomplete::ReaderGone),
             Err(_elapsed) => Err(Incomplete::ReaderStalled),

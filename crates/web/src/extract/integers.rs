@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_values_stay_as_they_were_sent() {
+    fn raw_values_are_unchanged() {
         let mut json = serde_json::Deserializer::from_str(r#"[{"a":1.0,"a":1e2}]"#);
         let found = Vec::<Box<RawValue>>::deserialize(Integers(&mut json)).unwrap();
         assert_eq!(found.first().unwrap().get(), r#"{"a":1.0,"a":1e2}"#);

@@ -57,13 +57,13 @@ impl Idempotency {
         request: &Request,
     ) -> Result<Option<HttpResponse>, Problem> {
         let found = store::find(conn, request.id, self.clock.now()).await;
-        let Some(kept) = found.map_err(|error| Problem::database(&error))? else { return Ok(None) };
-        if kept.request_hash != request.hash() {
+        let Some(stored) = found.map_err(|error| Problem::database(&error))? else { return Ok(None) };
+        if stored.request_hash != request.hash() {
             return Err(Problem::new(&IDEMPOTENCY_KEY_REUSED));
         }
-        let body = self.keyring.open(&place(request.id), &kept.body);
+        let body = self.keyring.open(&place(request.id), &stored.body);
         let body = body.map_err(|error| Problem::sealed(&error))?;
-        let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+        let status = u16::try_from(stored.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
         let corrupt = || Problem::database(&pg::Error::corrupt("idempotency_keys", request.id, "status"));
         Ok(Some(answer::replay(status.ok_or_else(corrupt)?, body.to_vec())))
     }
@@ -76,9 +76,10 @@ impl Idempotency {
     ) -> Result<(), Problem> {
         let body = self.keyring.seal(&place(request.id), &answer.body);
         let body = body.map_err(|error| Problem::sealed(&error))?;
-        let kept = StoredAnswer { request_hash: request.hash(), status: answer.status.as_u16().into(), body };
+        let stored =
+            StoredAnswer { request_hash: request.hash(), status: answer.status.as_u16().into(), body };
         let now = self.clock.now();
-        let written = store::keep(conn, request.id, &kept, now, now + KEEP).await;
+        let written = store::keep(conn, request.id, &stored, now, now + KEEP).await;
         written.map_err(|error| Problem::database(&error))
     }
 }

@@ -86,7 +86,7 @@ impl Errors {
 }
 
 /// A code in the form that docs/reference/ERRORS.md is generated from.
-pub(super) fn told(code: &ErrorCode) -> Value {
+pub(super) fn described(code: &ErrorCode) -> Value {
     json!({ "code": code.code, "status": code.status, "title": code.title, "meaning": code.meaning })
 }
 

@@ -34,10 +34,10 @@ fn fill(content: &mut RefOr<Content>, schemas: &Value) {
 
 /// A value of the schema, if its parts have examples.
 fn sample(schema: &Value, schemas: &Value) -> Option<Value> {
-    let told =
+    let example =
         schema.get("example").or_else(|| schema.get("examples")?.get(0)).or_else(|| schema.get("default"));
-    if let Some(told) = told {
-        return Some(told.clone());
+    if let Some(example) = example {
+        return Some(example.clone());
     }
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         return sample(schemas.get(reference.rsplit('/').next()?)?, schemas);
@@ -71,7 +71,7 @@ mod tests {
     use super::sample;
 
     #[test]
-    fn a_body_is_put_together_from_its_parts() {
+    fn a_bodys_example_is_built_from_its_parts() {
         let schemas = json!({
             "View": { "type": "object", "example": { "id": 1 }, "properties": { "id": { "type": "integer" } } },
             "Secret": { "type": "object", "properties": { "secret": { "type": "string", "example": "s" } } },

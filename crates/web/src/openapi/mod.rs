@@ -56,7 +56,7 @@ pub fn to_json(mut document: OpenApi, own: &[&'static ErrorCode]) -> String {
         complete(path, item, own);
     }
     examples::complete(&mut document);
-    let codes: Vec<_> = CODES.iter().chain(own).map(|code| errors::told(code)).collect();
+    let codes: Vec<_> = CODES.iter().chain(own).map(|code| errors::described(code)).collect();
     document.extensions.get_or_insert_default().merge(Extensions::from_iter([("x-error-codes", codes)]));
 
     // A document is a tree of plain structs. If it could not be serialized, the test that compares it with the
@@ -125,7 +125,8 @@ fn idempotency_key() -> Parameter {
 fn replayed() -> Header {
     let schema = ObjectBuilder::new().schema_type(Type::Boolean).build();
     let mut header = Header::new(schema);
-    header.description = Some("`true` if this is the stored answer of the first request with this key.".to_owned());
+    header.description =
+        Some("`true` if this is the stored answer of the first request with this key.".to_owned());
     header
 }
 
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn every_document_knows_problems_codes_and_both_credentials() {
+    fn every_document_has_codes_and_both_security_schemes() {
         let document = document();
         assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
         assert_eq!(document["components"]["securitySchemes"]["api_key"]["name"], "X-API-Key");
@@ -178,15 +179,15 @@ mod tests {
     }
 
     #[test]
-    fn operations_tell_every_error_they_can_answer_with() {
+    fn operations_list_every_error_code() {
         let document = document();
-        let told = |method: &str, path: &str| -> Vec<String> {
+        let statuses = |method: &str, path: &str| -> Vec<String> {
             let responses = document["paths"][path][method]["responses"].as_object().unwrap();
             responses.keys().filter(|status| *status >= &"400".to_owned()).cloned().collect()
         };
         let post = ["400", "401", "403", "404", "409", "413", "415", "422", "500", "503"];
-        assert!(post.iter().all(|status| told("post", "/doors/{id}").contains(&(*status).to_owned())));
-        let get = told("get", "/doors");
+        assert!(post.iter().all(|status| statuses("post", "/doors/{id}").contains(&(*status).to_owned())));
+        let get = statuses("get", "/doors");
         assert!(
             !["400", "404", "409", "413", "422"].iter().any(|status| get.contains(&(*status).to_owned()))
         );

@@ -192,7 +192,7 @@ async fn every_algorithm_verifies_with_its_own_kind_of_key_only() {
 }
 
 #[tokio::test]
-async fn keys_that_are_not_for_signatures_we_take_are_left_out() {
+async fn keys_of_other_uses_are_ignored() {
     let mut to_encrypt = Pair::new("x", Algorithm::ES256);
     to_encrypt.public["use"] = "enc".into();
     let mut other = Pair::new("p", Algorithm::RS256);
@@ -210,7 +210,7 @@ async fn keys_that_are_not_for_signatures_we_take_are_left_out() {
 }
 
 #[tokio::test]
-async fn rsa_keys_below_2048_bits_are_refused() {
+async fn rsa_keys_below_2048_bits_are_rejected() {
     let mut short = Pair::new("short", Algorithm::RS256);
     let modulus = URL_SAFE_NO_PAD.decode(short.public["n"].as_str().unwrap()).unwrap();
     short.public["n"] = base64(&modulus[..1024 / 8]).into();
@@ -239,7 +239,7 @@ async fn an_empty_key_set_keeps_the_last_good_one() {
 }
 
 #[tokio::test]
-async fn a_token_with_critical_extensions_is_refused() {
+async fn a_token_with_critical_extensions_is_rejected() {
     let mut verifiers = Verifiers::default();
     verifiers.set_secret(Some(&SecretString::from(SECRET)));
     for named in [vec![], vec!["exp".to_owned()], vec!["urn:example:bound".to_owned()]] {
@@ -251,7 +251,7 @@ async fn a_token_with_critical_extensions_is_refused() {
 }
 
 #[tokio::test]
-async fn a_storm_of_unknown_keys_makes_one_fetch() {
+async fn many_unknown_keys_cause_one_fetch() {
     let pair = Pair::new("known", Algorithm::ES256);
     let issuer = Issuer::publish(&[&pair]).await;
     let verifiers = issuer.verifiers(NEVER);
@@ -285,7 +285,7 @@ async fn keys_rotate_and_outlive_their_address() {
 }
 
 #[tokio::test]
-async fn before_the_first_fetch_nobody_can_be_judged() {
+async fn before_the_first_fetch_tokens_get_503() {
     let pair = Pair::new("a", Algorithm::ES256);
     let issuer = Issuer::publish(&[&pair]).await;
     let verifiers = issuer.verifiers(Duration::ZERO);

@@ -7,7 +7,7 @@ use crate::http::Kept;
 use crate::support::App;
 
 #[test]
-fn every_write_that_was_let_in_is_told_once_and_never_its_body() {
+fn every_accepted_write_is_logged_once_without_its_body() {
     let kept = Kept::default();
     tracing_subscriber::fmt().with_writer(kept.clone()).with_ansi(false).init();
     let app = App::start();

@@ -38,7 +38,7 @@ fn base64url(value: &Value) -> String {
 }
 
 #[test]
-fn bad_tokens_are_refused_and_told_why() {
+fn bad_tokens_are_rejected_with_the_reason() {
     let app = App::start();
     let unsigned =
         format!("{}.{}.", base64url(&json!({"alg":"none","typ":"JWT"})), base64url(&claims(&json!({}))));
@@ -117,7 +117,7 @@ fn bad_tokens_are_refused_and_told_why() {
 }
 
 #[test]
-fn no_credential_is_no_error_of_the_credential() {
+fn a_missing_credential_is_not_an_invalid_one() {
     let app = App::start();
     for path in [
         "/api/v1/whoami",
@@ -134,7 +134,7 @@ fn no_credential_is_no_error_of_the_credential() {
 }
 
 #[test]
-fn a_token_says_who_calls_and_whose_data_they_see() {
+fn a_token_determines_caller_and_user() {
     let app = App::start();
     let answer: Value = whoami(&app, &bearer(&json!({}))).body_mut().read_json().unwrap();
     assert_eq!((&answer["subject"], &answer["user_id"]), (&"anna".into(), &Value::Null));
@@ -146,7 +146,7 @@ fn a_token_says_who_calls_and_whose_data_they_see() {
 }
 
 #[test]
-fn scopes_open_what_they_name_and_what_that_includes() {
+fn a_scope_includes_the_lower_ones() {
     let app = App::start();
     for (scope, read, write) in [
         ("", 403, 403),
@@ -177,7 +177,7 @@ fn scopes_open_what_they_name_and_what_that_includes() {
 }
 
 #[test]
-fn api_keys_open_with_the_whole_key_only() {
+fn only_a_whole_api_key_is_accepted() {
     let app = App::start();
     let ask = |key: &str| app.agent.get(app.url("/api/v1/whoami")).header("x-api-key", key).call().unwrap();
     let answer: Value = ask(KEY).body_mut().read_json().unwrap();
@@ -198,13 +198,13 @@ fn api_keys_open_with_the_whole_key_only() {
 }
 
 #[test]
-fn insecure_local_lets_anybody_in() {
+fn insecure_local_accepts_every_request() {
     let app = App::start_with(|_| web::Server::new(web::Authenticator::new("shop").insecure_local(true)));
     assert_eq!(app.agent.get(app.url("/api/v1/nothing")).call().unwrap().status(), 404);
 }
 
 #[test]
-fn without_any_credential_configured_nobody_gets_in() {
+fn without_configured_credentials_all_requests_are_rejected() {
     let app = App::start_with(|_| web::Server::new(web::Authenticator::new("shop")));
     assert_eq!(problem(whoami(&app, &bearer(&json!({})))).0, 401);
     assert_eq!(problem(app.get("/api/v1/whoami")).0, 401);

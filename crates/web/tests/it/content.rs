@@ -90,7 +90,7 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn every_broken_body_is_told_what_and_where() {
+fn every_broken_body_is_reported_with_place_and_rule() {
     let app = App::start();
     for (body, status, code, error) in CASES {
         let shown = String::from_utf8_lossy(body).into_owned();
@@ -126,7 +126,7 @@ fn value_rules_are_reported_all_at_once() {
 }
 
 #[test]
-fn good_bodies_pass() {
+fn valid_bodies_are_accepted() {
     let app = App::start();
     for (content_type, body) in [
         (JSON, &br#"{"user":"a","quantity":1}"#[..]),
@@ -156,7 +156,7 @@ fn a_number_with_a_zero_fraction_is_an_integer() {
 }
 
 #[test]
-fn other_media_types_and_encodings_are_refused() {
+fn other_media_types_and_encodings_are_rejected() {
     let app = App::start();
     let body = br#"{"user":"a","quantity":1}"#;
     for content_type in [
@@ -175,7 +175,7 @@ fn other_media_types_and_encodings_are_refused() {
 }
 
 #[test]
-fn a_body_may_be_a_mebibyte_and_no_more() {
+fn a_body_may_have_at_most_a_mebibyte() {
     let app = App::start();
     let body = |size: usize| {
         let frame = br#"{"user":"","quantity":1}"#.len();

@@ -3,7 +3,7 @@
 use crate::support::{App, problem};
 
 #[test]
-fn the_page_is_whole_and_loads_nothing_from_elsewhere() {
+fn the_page_loads_nothing_from_other_servers() {
     let app = App::start();
     // Redirects are followed: without its slash the page's folder would be another.
     let mut page = app.get("/docs/");

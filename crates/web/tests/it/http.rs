@@ -44,7 +44,7 @@ fn unknown_paths_and_methods_are_problems() {
 }
 
 #[test]
-fn a_path_answers_with_and_without_its_trailing_slash_and_to_head() {
+fn a_path_matches_with_a_trailing_slash_and_for_head() {
     let app = App::start();
     assert_eq!(app.get("/api/v1/orders/").status(), 200);
     let mut response = app.agent.head(app.url("/api/v1/orders")).header("x-api-key", KEY).call().unwrap();
@@ -109,7 +109,7 @@ fn malformed_requests_are_answered_without_a_body() {
 }
 
 #[test]
-fn panics_and_inner_errors_become_bare_500s_and_the_server_lives_on() {
+fn panics_and_internal_errors_become_bare_500s() {
     let app = App::start();
     for path in ["/api/v1/panic", "/api/v1/broken", "/api/v1/panic-in-routing", "/api/v1/panic"] {
         let (status, answer) = problem(app.get(path));
@@ -122,7 +122,7 @@ fn panics_and_inner_errors_become_bare_500s_and_the_server_lives_on() {
 }
 
 #[test]
-fn a_request_that_takes_too_long_is_given_up() {
+fn a_request_that_takes_too_long_is_abandoned() {
     let app = App::start_with(|server| server.request_timeout(Duration::from_millis(50)));
     let response = app.get("/api/v1/slow");
     assert_eq!(response.headers()["retry-after"], "1");
@@ -131,7 +131,7 @@ fn a_request_that_takes_too_long_is_given_up() {
 }
 
 #[test]
-fn what_handlers_spawn_belongs_to_the_runtime_that_outlives_the_workers() {
+fn spawned_work_runs_on_the_runtime_that_outlives_workers() {
     let app = App::start();
     let answer: Value = app.get("/api/v1/spawn").body_mut().read_json().unwrap();
     let thread = answer["thread"].as_str().unwrap();
@@ -174,7 +174,7 @@ fn accepting(app: &App, path: &str, accepted: &str) -> (String, Vec<u8>) {
 }
 
 #[test]
-fn long_answers_are_compressed_for_who_accepts_it() {
+fn long_answers_are_compressed_on_request() {
     let app = App::start();
     let (plain_head, plain) = accepting(&app, "/api/v1/long", "identity");
     assert!(plain_head.contains("\"vary\": \"accept-encoding\""), "{plain_head}");
@@ -197,7 +197,7 @@ fn long_answers_are_compressed_for_who_accepts_it() {
 }
 
 #[test]
-fn a_compressed_stream_is_sent_on_as_it_comes() {
+fn a_compressed_stream_is_flushed_with_each_part() {
     let app = App::start();
     let mut stream = TcpStream::connect(app.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

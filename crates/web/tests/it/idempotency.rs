@@ -152,7 +152,7 @@ impl Bench {
 }
 
 #[test]
-fn work_that_collided_is_done_again_a_few_times() {
+fn work_that_collides_is_repeated_a_few_times() {
     let bench = Bench::open();
     let done = bench.post("/api/v1/things", "key-1", &json!({ "name": "collides twice" }));
     assert_eq!((done.status, done.is_replay), (201, false), "{}", done.body);
@@ -184,7 +184,7 @@ fn effects_are_returned_once_and_not_with_a_stored_answer() {
 }
 
 #[test]
-fn twenty_at_once_have_one_effect_and_one_answer() {
+fn twenty_concurrent_requests_have_one_effect() {
     let bench = Bench::open();
     let told: Vec<Told> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..20)
@@ -216,7 +216,7 @@ fn twenty_at_once_have_one_effect_and_one_answer() {
 }
 
 #[test]
-fn a_finished_answer_is_given_again_while_another_holds_the_lock() {
+fn a_stored_answer_needs_no_lock() {
     let bench = Bench::open();
     let first = bench.post("/api/v1/things", "one", &json!({ "name": "a" }));
     let mut holder = bench.runtime.block_on(bench.pool.begin()).unwrap();
@@ -261,7 +261,7 @@ fn a_key_names_one_request_of_one_caller() {
 }
 
 #[test]
-fn without_a_key_each_request_has_its_effect_and_bad_keys_are_refused() {
+fn without_a_key_each_request_has_its_effect() {
     let bench = Bench::open();
     for _ in 0..2 {
         let request = bench.app.agent.post(bench.app.url("/api/v1/things"));
@@ -277,7 +277,7 @@ fn without_a_key_each_request_has_its_effect_and_bad_keys_are_refused() {
 }
 
 #[test]
-fn a_failure_keeps_nothing_and_the_key_may_be_used_again() {
+fn a_failure_stores_nothing_and_the_key_stays_usable() {
     let bench = Bench::open();
     for _ in 0..2 {
         let told = bench.post("/api/v1/things", "k", &json!({ "name": "a", "fail": true }));
@@ -288,7 +288,7 @@ fn a_failure_keeps_nothing_and_the_key_may_be_used_again() {
 }
 
 #[test]
-fn what_dies_in_the_middle_leaves_neither_effect_nor_answer() {
+fn a_crash_leaves_neither_effect_nor_answer() {
     let bench = Bench::open();
     let body = json!({ "name": "a" });
     bench.gate.0.send_replace(false);
@@ -309,7 +309,7 @@ fn what_dies_in_the_middle_leaves_neither_effect_nor_answer() {
 }
 
 #[test]
-fn a_request_that_was_given_up_can_be_sent_again() {
+fn an_abandoned_request_can_be_repeated() {
     let bench = Bench::open_with(Duration::from_millis(500));
     let body = json!({ "name": "a" });
     bench.gate.0.send_replace(false);
@@ -335,7 +335,7 @@ fn a_request_that_was_given_up_can_be_sent_again() {
 }
 
 #[test]
-fn after_a_day_a_key_is_forgotten() {
+fn a_key_expires_after_a_day() {
     let bench = Bench::open();
     let body = json!({ "name": "a" });
     let later = |hours| {

@@ -53,7 +53,7 @@ fn readiness_follows_the_required_dependency_there_and_back() {
 }
 
 #[test]
-fn an_optional_dependency_that_hangs_degrades_and_does_not_hang_the_probe() {
+fn a_hanging_optional_dependency_only_degrades() {
     let app = App::start();
     app.switches.cache_up.store(false, Ordering::Relaxed);
     let (status, health) = probe(&app, "/health");
@@ -72,7 +72,7 @@ fn begin_slow(app: &App) -> TcpStream {
 }
 
 #[test]
-fn a_stop_turns_readiness_at_once_finishes_what_is_in_flight_and_then_closes() {
+fn a_stop_ends_readiness_and_finishes_requests_in_flight() {
     let app = App::start();
     let mut slow = begin_slow(&app);
 
@@ -165,7 +165,7 @@ fn an_idle_connection_does_not_delay_the_end() {
 }
 
 #[test]
-fn with_an_internal_port_probes_and_metrics_are_there_only_and_answer_to_the_end() {
+fn probes_and_metrics_move_to_the_internal_port() {
     let (app, internal) = apart();
     let inside = |path: &str| app.agent.get(format!("http://{internal}{path}")).call().unwrap();
     for path in ["/livez", "/readyz", "/health", "/metrics"] {

@@ -21,7 +21,7 @@ fn told(response: &Response<Body>) -> (&str, &str) {
 }
 
 #[test]
-fn every_answer_tells_the_limit_and_above_it_the_caller_waits() {
+fn every_answer_has_rate_limit_headers() {
     let app = App::start_with(limited(5));
     let reader = bearer(&json!({ "scope": "shop:read" }));
     let paths = ["/api/v1/orders", "/api/v1/nothing", "/api/v1/orders/x", "/api/v1/panic"];
@@ -54,7 +54,7 @@ fn every_answer_tells_the_limit_and_above_it_the_caller_waits() {
 }
 
 #[test]
-fn who_guesses_credentials_is_limited_by_address_and_holds_nobody_else_up() {
+fn invalid_credentials_are_limited_by_address() {
     let app = App::start_with(limited(3));
     let guess = || {
         let request = app.agent.get(app.url("/api/v1/orders")).header("x-forwarded-for", "192.0.2.7");
@@ -73,7 +73,7 @@ fn who_guesses_credentials_is_limited_by_address_and_holds_nobody_else_up() {
 }
 
 #[test]
-fn services_and_servers_without_a_limit_ask_as_often_as_they_like() {
+fn services_have_a_limit_of_their_own() {
     let app = App::start_with(limited(1));
     let service = bearer(&json!({ "scope": "shop:read service" }));
     for _ in 0..20 {

@@ -49,7 +49,7 @@ fn exchange(app: &App, believed: &CertificateDer<'static>, request: &str) -> std
 }
 
 #[test]
-fn a_new_certificate_is_taken_over_and_a_broken_one_is_not() {
+fn only_a_valid_new_certificate_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let (files, first) = issue(&folder);
     let app = App::start_with(|server| server.tls(files.clone()).unwrap());
