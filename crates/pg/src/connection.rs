@@ -33,17 +33,17 @@ impl Opener {
     /// # Errors
     /// The URL is malformed, or the certificates it names cannot be read.
     pub(crate) fn new(url: &SecretString, application_name: &str) -> Result<Self, Error> {
-        let (url, wanted) = tls::split(url.expose_secret())?;
+        let (url, options) = tls::split(url.expose_secret())?;
         let mut config: Config = url.parse().map_err(Error::Url)?;
         config
-            .ssl_mode(wanted.mode)
+            .ssl_mode(options.mode)
             .application_name(application_name)
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(TCP_TIMEOUT)
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_IDLE)
             .keepalives_retries(3);
-        Ok(Self { config, tls: wanted.connector()? })
+        Ok(Self { config, tls: options.connector()? })
     }
 
     pub(crate) async fn open(&self) -> Result<(Client, Connected), tokio_postgres::Error> {

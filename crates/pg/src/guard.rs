@@ -103,10 +103,10 @@ impl Gate {
     /// Returns when the process may claim new work (`may_claim`), or must not.
     async fn until(&self, may_claim: bool) {
         if self.rules.get().is_some() {
-            let wanted = |verdict: &Verdict| matches!(verdict, Some(Ok(()))) == may_claim;
+            let matches = |verdict: &Verdict| matches!(verdict, Some(Ok(()))) == may_claim;
             let mut verdict = self.verdict.subscribe();
             // The sender lives as long as the pool.
-            let _is_reached = verdict.wait_for(wanted).await.is_ok();
+            let _is_reached = verdict.wait_for(matches).await.is_ok();
         } else if !may_claim {
             std::future::pending::<()>().await;
         }

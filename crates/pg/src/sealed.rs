@@ -190,7 +190,7 @@ mod tests {
     const PLACE: Place = Place { table: "user_tokens", column: "access_token", row: Uuid::from_u128(1) };
 
     #[test]
-    fn what_was_sealed_opens_in_its_place_only() {
+    fn a_sealed_value_opens_only_in_its_place() {
         let keyring = Keyring::new([key("k1", 1)]).unwrap();
         let sealed = keyring.seal(&PLACE, "zażółć".as_bytes()).unwrap();
         assert_eq!(keyring.open_text(&PLACE, &sealed).unwrap().expose_secret(), "zażółć");
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_key_seals_and_all_open() {
+    fn the_first_key_seals_and_all_keys_open() {
         let old = Keyring::new([key("k1", 1)]).unwrap();
         let both = Keyring::new([key("k2", 2), key("k1", 1)]).unwrap();
         let new = Keyring::new([key("k2", 2)]).unwrap();

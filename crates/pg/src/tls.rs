@@ -23,7 +23,7 @@ use crate::Error;
 
 /// The TLS options of a URL.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct TlsOptions {
     pub(crate) mode: SslMode,
     check: Check,
     roots: Option<String>,
@@ -44,7 +44,7 @@ enum Check {
 ///
 /// # Errors
 /// `sslmode` is not one of libpq's values.
-pub(crate) fn split(url: &str) -> Result<(String, Wanted), Error> {
+pub(crate) fn split(url: &str) -> Result<(String, TlsOptions), Error> {
     let (place, query) = url.split_once('?').unwrap_or((url, ""));
     let (mut mode, mut roots, mut rest) = (String::from("prefer"), None, Vec::new());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -63,10 +63,10 @@ pub(crate) fn split(url: &str) -> Result<(String, Wanted), Error> {
         other => return Err(Error::Tls(format!("sslmode={other} is unknown"))),
     };
     let url = if rest.is_empty() { place.to_owned() } else { format!("{place}?{}", rest.join("&")) };
-    Ok((url, Wanted { mode, check, roots: roots.filter(|roots| roots != "system") }))
+    Ok((url, TlsOptions { mode, check, roots: roots.filter(|roots| roots != "system") }))
 }
 
-impl Wanted {
+impl TlsOptions {
     /// Creates the TLS connector.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_says_what_is_wanted_and_keeps_the_rest() {
+    fn tls_options_are_removed_from_the_url() {
         for (query, mode, check, roots) in [
             ("", SslMode::Prefer, Check::Nothing, None),
             ("sslmode=disable&", SslMode::Disable, Check::Nothing, None),
@@ -182,18 +182,18 @@ mod tests {
             ("sslmode=verify-full&sslrootcert=system&", SslMode::Require, Check::ChainAndName, None),
         ] {
             let url = format!("postgres://u:p%40@h/db?{query}options=-c%20search_path%3Dx");
-            let (rest, wanted) = split(&url).unwrap();
+            let (rest, options) = split(&url).unwrap();
             assert_eq!(rest, "postgres://u:p%40@h/db?options=-c%20search_path%3Dx");
-            assert_eq!(wanted, Wanted { mode, check, roots: roots.map(str::to_owned) }, "{query}");
+            assert_eq!(options, TlsOptions { mode, check, roots: roots.map(str::to_owned) }, "{query}");
         }
         assert_eq!(split("postgres://h/db").unwrap().0, "postgres://h/db");
         assert!(split("postgres://h/db?sslmode=full").is_err());
     }
 
     #[test]
-    fn roots_that_cannot_be_read_are_told() {
-        let (_, wanted) = split("postgres://h/db?sslmode=verify-full&sslrootcert=/no/such.pem").unwrap();
-        let error = wanted.connector().err().unwrap().to_string();
+    fn unreadable_roots_are_an_error() {
+        let (_, options) = split("postgres://h/db?sslmode=verify-full&sslrootcert=/no/such.pem").unwrap();
+        let error = options.connector().err().unwrap().to_string();
         assert!(error.contains("sslrootcert=/no/such.pem"), "{error}");
     }
 }

@@ -74,7 +74,7 @@ async fn a_newer_schema_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_key_of_the_same_id_is_refused() {
+async fn another_key_of_the_same_id_is_rejected() {
     let database = migrated().await;
     process(&database, &[("k1", 1), ("k2", 2)]).await;
     for keys in [&[("k1", 9)][..], &[("k1", 1), ("k2", 9)]] {
@@ -173,7 +173,7 @@ async fn a_killed_process_counts_for_a_minute() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rotate_keys_refuses_a_wrong_key() {
+async fn rotate_keys_rejects_a_wrong_key() {
     let database = migrated().await;
     drop(process(&database, &[("k1", 1)]).await);
     database.run_sql("DELETE FROM replicas").await;

@@ -65,7 +65,7 @@ async fn replicas_that_migrate_at_once_apply_each_migration_once() {
 }
 
 #[tokio::test]
-async fn what_does_not_heal_is_told_apart_from_a_server_that_is_away() {
+async fn permanent_errors_differ_from_an_unavailable_server() {
     // A port that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for (query, is_hopeless) in [("", false), ("?sslmode=verify-full&sslrootcert=/nowhere/root.pem", true)] {
@@ -78,7 +78,7 @@ async fn what_does_not_heal_is_told_apart_from_a_server_that_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_is_there_whole_or_not_at_all() {
+async fn a_transaction_commits_completely_or_not_at_all() {
     let (_database, pool) = migrated().await;
     insert(&pool, "('AH-1', 1), ('AH-2', 2)").await.unwrap();
     let failed: Result<(), Error> = pool
@@ -118,7 +118,7 @@ async fn a_transaction_dropped_in_the_middle_is_rolled_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_rule_is_told_by_its_name() {
+async fn a_violated_constraint_is_named() {
     let (_database, pool) = migrated().await;
     insert(&pool, "('AH-1', 1)").await.unwrap();
     let twice = insert(&pool, "('AH-1', 2)").await.unwrap_err();
@@ -182,7 +182,7 @@ fn a_corrupt_row_is_counted_and_listed_until_it_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_ended_by_the_server_is_told_apart_and_the_pool_heals() {
+async fn a_connection_ended_by_the_server_is_replaced() {
     let (_database, pool) = migrated().await;
     let ended: Result<(), Error> = pool
         .transaction(async |conn| {
@@ -197,7 +197,7 @@ async fn a_connection_ended_by_the_server_is_told_apart_and_the_pool_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_not_there_is_unavailable_and_not_a_failed_query() {
+async fn an_unreachable_database_is_unavailable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);

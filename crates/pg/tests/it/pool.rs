@@ -35,7 +35,7 @@ async fn add(conn: &mut pg::Connection, row: i32) -> Result<(), Error> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transactions_that_deadlock_are_run_again_and_both_happen() {
+async fn deadlocked_transactions_are_repeated() {
     let database = Database::create("stock_sync", SQL).await;
     let (pool, barrier, runs) = (database.pool(), Barrier::new(2), AtomicUsize::new(0));
     let work = async |first: i32, second: i32| -> Result<(), Error> {
@@ -59,7 +59,7 @@ async fn transactions_that_deadlock_are_run_again_and_both_happen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serialization_failures_are_run_again_and_not_for_ever() {
+async fn serialization_failures_are_repeated_a_few_times() {
     let database = Database::create("stock_sync", SQL).await;
     let (pool, runs) = (database.pool(), AtomicUsize::new(0));
     // Another always writes the row between our snapshot and our write.
@@ -88,7 +88,7 @@ async fn serialization_failures_are_run_again_and_not_for_ever() {
 struct Wrapped(#[from] Error);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_finds_that_another_did_the_same_just_now_looks_again() {
+async fn a_concurrent_insert_of_the_same_row_repeats_the_work() {
     let database = Database::create("stock_sync", SQL).await;
     let (pool, runs) = (database.pool(), AtomicUsize::new(0));
     let put = async |conn: &mut pg::Connection| -> Result<(), Error> {
@@ -110,7 +110,7 @@ async fn who_finds_that_another_did_the_same_just_now_looks_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_ends_what_takes_too_long_and_the_address_may_say_otherwise() {
+async fn server_side_limits_apply_and_the_address_may_change_them() {
     let database = Database::create("stock_sync", SQL).await;
     let pool = database.pool();
     for (setting, value) in [
@@ -135,7 +135,7 @@ async fn the_server_ends_what_takes_too_long_and_the_address_may_say_otherwise()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_tells_what_is_lent_and_who_waits() {
+async fn pool_metrics_count_borrowed_connections_and_waiters() {
     let recorder = PrometheusBuilder::new().install_recorder().unwrap();
     let database = Database::create("stock_sync", SQL).await;
     let pool = Pool::new(database.url(), 1, "measured").unwrap();
@@ -159,7 +159,7 @@ async fn a_pool_tells_what_is_lent_and_who_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_named_without_its_schema_is_each_roles_own() {
+async fn an_unqualified_table_is_in_the_roles_own_schema() {
     let database = Database::create("stock_sync", "CREATE TABLE note AS SELECT 'of stock' AS text").await;
     let other = database.service("balance_sync", "CREATE TABLE note AS SELECT 'of balances' AS text").await;
     assert_eq!(ask(&database.pool(), "SELECT text FROM note").await, "of stock");
@@ -168,7 +168,7 @@ async fn a_table_named_without_its_schema_is_each_roles_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_is_dropped_gives_its_locks_back_though_nobody_asks_the_pool_again() {
+async fn a_dropped_transaction_releases_its_locks_at_once() {
     let database = Database::create("stock_sync", "").await;
     let (pool, other) = (database.pool(), database.pool());
     // More connections than one: the pool has no need of the one that is dropped.
@@ -186,7 +186,7 @@ async fn a_transaction_that_is_dropped_gives_its_locks_back_though_nobody_asks_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kept_statement_is_prepared_once_for_its_connection() {
+async fn a_prepared_statement_is_prepared_once_per_connection() {
     let database = Database::create("stock_sync", SQL).await;
     let pool = Pool::new(database.url(), 1, "test").unwrap();
     for row in [1, 1, 2] {

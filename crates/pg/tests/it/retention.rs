@@ -17,7 +17,7 @@ const RETENTION: RetentionPolicy = RetentionPolicy {
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_old_is_deleted_once_and_nothing_else() {
+async fn only_old_rows_are_deleted_and_each_once() {
     let database = Database::create("stock_sync", TABLE).await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();

@@ -48,7 +48,7 @@ async fn texts(pool: &Pool, keyring: &Keyring) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_at_once_beside_a_writer_leave_everything_under_the_new_key_and_the_newest_text() {
+async fn concurrent_rotations_keep_values_written_meanwhile() {
     let database = Database::create("stock_sync", SQL).await;
     let pool = database.pool();
     let (old, both, new) = (keyring(&[1]), keyring(&[2, 1]), keyring(&[2]));
@@ -86,7 +86,7 @@ async fn two_at_once_beside_a_writer_leave_everything_under_the_new_key_and_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_does_not_open_is_told_and_stops_no_other() {
+async fn a_value_that_cannot_be_opened_stops_no_other() {
     let database = Database::create("stock_sync", SQL).await;
     let pool = database.pool();
     put(&pool, &keyring(&[1]), 1, "first").await;

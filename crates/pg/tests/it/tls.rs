@@ -120,7 +120,7 @@ async fn pool_migrations_and_single_connections_speak_tls() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_believed_as_far_as_the_mode_says() {
+async fn a_certificate_is_verified_as_the_mode_requires() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let database = Database::create("stock_sync", "").await;
     let front = Front::of(&database, &authority).await;
@@ -148,7 +148,7 @@ async fn a_certificate_is_believed_as_far_as_the_mode_says() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_refused_only_where_it_is_required() {
+async fn a_server_without_tls_is_rejected_only_if_tls_is_required() {
     let database = Database::create("stock_sync", "").await;
     let url = |query: &str| SecretString::from(format!("{}?{query}", database.url().expose_secret()));
     ping(&url("sslmode=disable")).await.unwrap();
