@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_the_zones_own_across_daylight_saving() {
+    fn times_are_local_across_daylight_saving() {
         // Warsaw skips 02:00–03:00 on 29 March 2026 and has 02:00–03:00 twice on 25 October.
         assert_eq!(
             fires("0 8 * * *", "Europe/Warsaw", "2026-03-28T00:00:00Z", 2),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_that_a_zone_skipped_ends_nothing() {
+    fn a_day_skipped_by_a_zone_does_not_end_the_schedule() {
         assert_eq!(
             fires("0 12 * * *", "Pacific/Apia", "2011-12-29T00:00:00Z", 2),
             ["2011-12-29T22:00:00Z", "2011-12-30T22:00:00Z"]
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_come_first_and_sunday_is_zero_and_seven() {
+    fn seconds_come_first_and_sunday_is_0_or_7() {
         assert_eq!(
             fires("*/20 * * * * *", "UTC", "2026-01-01T00:00:10Z", 2),
             ["2026-01-01T00:00:20Z", "2026-01-01T00:00:40Z"]
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_its_reason() {
+    fn an_invalid_expression_is_rejected_with_its_reason() {
         assert!(matches!(Cron::parse("61 * * * *", "UTC"), Err(CronError::Expression(_))));
         assert!(matches!(Cron::parse("", "UTC"), Err(CronError::Expression(_))));
         assert!(matches!(Cron::parse("0 0 0 1 1 * 2030", "UTC"), Err(CronError::Expression(_))));

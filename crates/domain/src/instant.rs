@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn years_outside_1_to_9999_in_utc_are_refused() {
+    fn years_outside_1_to_9999_in_utc_are_rejected() {
         for text in [
             "9999-12-31T23:59:59-00:01",
             "9999-12-31T23:59:59.999999-23:59",
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn other_texts_are_rejected() {
         for text in [
             "",
             "yesterday",

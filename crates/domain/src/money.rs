@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_refused() {
+    fn an_invalid_amount_is_rejected() {
         for text in ["", "-", ".", "1.", ".5", "1,20", "1e3", "+1", "0x1", " 1", "NaN", "--1", "1.2.3", "١"]
         {
             assert_eq!(Money::parse(text, Currency::PLN), Err(MoneyError::NotDecimal), "{text:?}");
@@ -221,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(minor in -i64::MAX..i64::MAX) {
+        fn a_written_amount_is_read_back(minor in -i64::MAX..i64::MAX) {
             let money = Money::from_minor(minor, Currency::PLN);
             let json = serde_json::to_string(&money).unwrap();
             prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);

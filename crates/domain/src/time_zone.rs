@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_shows_some_times_twice_and_some_never() {
+    fn local_times_may_occur_twice_or_never() {
         let zone = warsaw();
         // 2026-03-29: 02:00 becomes 03:00. 2026-10-25: 03:00 becomes 02:00.
         let moment = |date, time| zone.moment(date, time).unwrap();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn quiet_ends_when_the_clock_on_the_wall_says_so() {
+    fn quiet_hours_end_at_the_local_time() {
         for (now, until) in [
             // Winter: one hour before UTC.
             (datetime!(2026-01-10 20:59:59 UTC), None),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_zone_and_no_span_is_refused() {
+    fn an_unknown_zone_and_an_invalid_period_are_rejected() {
         for text in ["", "Warsaw", "Europe/Warszawa", "+01:00", "../../etc/passwd"] {
             assert!(text.parse::<TimeZone>().is_err(), "{text}");
         }

@@ -124,7 +124,7 @@ fn a_message_from_before_an_optional_field_still_opens() {
 }
 
 #[test]
-fn what_is_no_event_of_ours_is_refused() {
+fn an_invalid_event_is_rejected() {
     assert!(matches!(Envelope::parse(b"not json"), Err(EnvelopeError::Malformed(_))));
     assert!(matches!(Envelope::parse(b"{}"), Err(EnvelopeError::Malformed(_))));
     let mut json: Value = serde_json::from_slice(&golden("order.ready")).unwrap();
@@ -136,7 +136,7 @@ fn what_is_no_event_of_ours_is_refused() {
 }
 
 #[test]
-fn an_attribute_that_no_consumer_can_store_is_refused() {
+fn an_attribute_that_no_consumer_can_store_is_rejected() {
     for attribute in
         ["type", "source", "subject", "partitionkey", "datacontenttype", "dataschema", "correlationid"]
     {
@@ -158,7 +158,7 @@ fn an_attribute_that_no_consumer_can_store_is_refused() {
 }
 
 #[test]
-fn data_with_any_character_are_carried() {
+fn data_may_contain_any_character() {
     let mut json: Value = serde_json::from_slice(&golden("order.ready")).unwrap();
     json["data"]["user_id"] = "a\0b".into();
     json["traceparent"] = "\0".into();
