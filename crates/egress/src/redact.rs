@@ -28,7 +28,7 @@ mod tests {
     use super::redact;
 
     #[test]
-    fn tokens_go_and_words_stay() {
+    fn tokens_are_redacted_and_words_remain() {
         let token = "eyJhbGciOiJSUzI1NiJ9.eyJ1c2VyX25hbWUiOiIxIn0.c2lnbmF0dXJl";
         assert_eq!(redact(&format!("Invalid refresh token: {token}")), "Invalid refresh token: ‹redacted›");
         assert_eq!(redact(&format!("{{\"a\":\"{token}\"}}")), "{\"a\":\"‹redacted›\"}");

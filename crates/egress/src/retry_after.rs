@@ -38,7 +38,7 @@ mod tests {
     use super::retry_after;
 
     #[test]
-    fn seconds_and_every_form_of_a_date_are_read() {
+    fn seconds_and_every_form_of_a_date_are_parsed() {
         let now = datetime!(1994-11-06 08:47:37 UTC);
         for (value, expected) in [
             ("120", Some(120)),

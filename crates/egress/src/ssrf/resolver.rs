@@ -19,7 +19,7 @@ const BELIEVED: Duration = Duration::from_mins(1);
 /// Maximum time for which the absence of a name is cached.
 const UNKNOWN: Duration = Duration::from_secs(10);
 /// Timeout and attempts of a query to one name server: together less than the time limit of any request.
-const PATIENCE: Duration = Duration::from_secs(2);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
 /// Maximum number of concurrent queries to one name server.
 const QUESTIONS: usize = 256;
@@ -59,7 +59,7 @@ impl Resolver {
         let options = builder.options_mut();
         // All addresses of a name are checked: one that is not permitted rejects the name.
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        options.timeout = PATIENCE;
+        options.timeout = QUERY_TIMEOUT;
         options.attempts = TRIES;
         options.max_active_requests = QUESTIONS;
         options.positive_max_ttl = Some(BELIEVED);

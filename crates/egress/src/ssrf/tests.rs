@@ -130,7 +130,7 @@ const TRICKS: [&str; 34] = [
 ];
 
 #[test]
-fn special_addresses_are_refused_as_literals_however_they_are_written() {
+fn special_addresses_are_rejected_in_every_notation() {
     let guard = open_to(&[]);
     for address in SPECIAL {
         let parsed: IpAddr = address.parse().unwrap();
@@ -146,7 +146,7 @@ fn special_addresses_are_refused_as_literals_however_they_are_written() {
 }
 
 #[test]
-fn names_of_this_machine_user_info_schemes_and_ports_are_refused() {
+fn localhost_user_info_and_other_schemes_and_ports_are_rejected() {
     let guard = open_to(&[]);
     for name in [
         "localhost",
@@ -177,7 +177,7 @@ fn names_of_this_machine_user_info_schemes_and_ports_are_refused() {
 }
 
 #[test]
-fn public_addresses_and_names_pass_and_an_allowed_network_is_open_on_every_port() {
+fn public_addresses_and_allowed_networks_are_accepted() {
     for host in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "[2606:4700::1111]", "shop.example", "żółw.example"]
     {
         assert_eq!(check(&strict(), &format!("https://{host}/hook")), Ok(()), "{host}");
@@ -210,7 +210,7 @@ fn table() -> NameServer {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_any_special_address_has_none() {
+async fn a_name_with_a_special_address_is_rejected() {
     let server = table();
     let resolver = Resolver::new(open_to(&[]), &[server.address()]).unwrap();
     let names = (0..SPECIAL.len()).map(|number| format!("n{number}.test"));
@@ -232,7 +232,7 @@ async fn a_name_that_leads_to_any_special_address_has_none() {
 }
 
 #[tokio::test]
-async fn a_name_nobody_answers_for_takes_seconds_and_no_longer() {
+async fn an_unanswered_lookup_times_out_within_seconds() {
     let server = table();
     let resolver = Resolver::new(open_to(&[]), &[server.address()]).unwrap();
     let found =
@@ -241,7 +241,7 @@ async fn a_name_nobody_answers_for_takes_seconds_and_no_longer() {
 }
 
 #[tokio::test]
-async fn a_name_server_that_fails_is_quoted() {
+async fn a_failing_name_servers_error_is_reported() {
     let server = NameServer::replying(|_name| NameReply::ServerFailure);
     let resolver = Resolver::new(open_to(&[]), &[server.address()]).unwrap();
     let refused = resolver.addresses("failing.test").await.unwrap_err();
@@ -250,7 +250,7 @@ async fn a_name_server_that_fails_is_quoted() {
 }
 
 #[tokio::test]
-async fn a_lookup_is_under_way_only_while_its_request_waits_for_it() {
+async fn a_lookup_is_running_only_while_its_request_waits() {
     let server = NameServer::start(|name| (name == "public.test").then(Vec::new));
     let resolver = Resolver::new(open_to(&[]), &[server.address()]).unwrap();
     let settings = crate::Settings {
@@ -278,7 +278,7 @@ async fn a_lookup_is_under_way_only_while_its_request_waits_for_it() {
 
 /// The name resolves to a public address at first, and to this machine afterwards.
 #[tokio::test]
-async fn a_name_whose_answer_changes_is_connected_to_where_it_was_checked_or_not_at_all() {
+async fn a_rebound_name_is_never_connected_to_an_unchecked_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let asked = AtomicUsize::new(0);
