@@ -4,13 +4,13 @@
 //! ([`TraceContext`]). Spans are exported to a collector by OTLP ([`Traces`]). Neither blocks the work: spans that
 //! cannot be exported in time are dropped and counted. Metrics are counted by the process's one recorder ([`metrics`]).
 
-mod carry;
+mod context;
 mod export;
 pub mod metrics;
 mod queue;
 mod settings;
 
-pub use carry::TraceContext;
+pub use context::TraceContext;
 pub use export::{Error, Traces};
 pub use settings::{Sampler, Settings};
 pub use tracing_opentelemetry::OpenTelemetrySpanExt as SpanExt;

@@ -89,7 +89,7 @@ mod tests {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn what_was_read_is_passed_on_and_what_is_malformed_is_not() {
+    fn only_a_valid_context_is_passed_on() {
         let read = |parent, state| TraceContext::read(Some(parent), state);
         let context = read(PARENT, Some("congo=t61rcWkgMzE,rojo=1"));
         let headers: Vec<_> = context.iter().flat_map(TraceContext::headers).collect();
