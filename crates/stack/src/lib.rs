@@ -4,11 +4,7 @@
 //! their own data folder and free ports, listen on loopback only, and end with the command for any reason (see
 //! [`reaper`]).
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "part of commands, which print to their user"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "part of commands, which print to their user")]
 #![expect(
     clippy::missing_errors_doc,
     reason = "every error is a text for the user of the command; no caller distinguishes them"

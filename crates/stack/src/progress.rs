@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_follows_the_work_left() {
+    fn the_time_left_follows_the_remaining_work() {
         let (built, left) = (work(50, 1), work(100, 2));
         let text = line(built, left, Duration::from_secs(65));
         assert_eq!(text, "building: 51 of 153 crates, 1 min 05 s, about 2 min 10 s left");

@@ -45,17 +45,13 @@ impl Drop for Stack {
 
 impl Stack {
     /// Starts servers, sandbox and the named services, built with `profile`, and returns when all are ready.
-    pub fn start(profile: Profile, wanted: &[String]) -> Result<Self> {
-        Self::start_with(profile, wanted, &[])
+    pub fn start(profile: Profile, names: &[String]) -> Result<Self> {
+        Self::start_with(profile, names, &[])
     }
 
     /// As `start`, with some settings of the services replaced.
-    pub fn start_with(
-        profile: Profile,
-        wanted: &[String],
-        settings: &[(&'static str, &str)],
-    ) -> Result<Self> {
-        let unknown = wanted.iter().find(|name| SERVICES.iter().all(|service| service.name != **name));
+    pub fn start_with(profile: Profile, names: &[String], settings: &[(&'static str, &str)]) -> Result<Self> {
+        let unknown = names.iter().find(|name| SERVICES.iter().all(|service| service.name != **name));
         if let Some(name) = unknown {
             let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
             bail!("there is no service {name:?}; there are {}", known.join(", "));
@@ -87,7 +83,7 @@ impl Stack {
             ("ENCRYPTION_KEYS", format!("k1:{}", STANDARD.encode(key))),
         ];
         stack.start_sandbox()?;
-        for service in SERVICES.iter().filter(|service| wanted.iter().any(|name| name == service.name)) {
+        for service in SERVICES.iter().filter(|service| names.iter().any(|name| name == service.name)) {
             stack.start_service(service)?;
         }
         stack.write_environment()?;
