@@ -120,14 +120,14 @@ pub(crate) fn run(root: &Path, name: &str, port: Option<u16>) -> Result<ExitCode
 }
 
 /// The requested port, or the first free one.
-fn choose_port(root: &Path, wanted: Option<u16>) -> Result<u16> {
+fn choose_port(root: &Path, requested: Option<u16>) -> Result<u16> {
     let mut taken = Vec::new();
     for service in fs::read_dir(root.join("services"))? {
         let Ok(text) = fs::read_to_string(service?.path().join("src/lib.rs")) else { continue };
         let port = text.split_once("DEFAULT_PORT: u16 = ").and_then(|(_, rest)| rest.split_once(';'));
         taken.extend(port.and_then(|(port, _)| port.parse::<u16>().ok()));
     }
-    if let Some(port) = wanted {
+    if let Some(port) = requested {
         if taken.contains(&port) {
             bail!("another service has the port {port}");
         }

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn an_invalid_name_is_rejected() {
         let long = "a-".repeat(20) + "b";
         for text in
             ["", "-", "match", "user", "Price-Watch", "price_watch", "price--watch", "price-", "-price"]

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn arrows_inside_a_service_point_one_way() {
+    fn dependencies_inside_a_service_have_one_direction() {
         for (path, source, expected) in [
             ("services/x/src/api/a.rs", "use crate::app::a;", 0),
             ("services/x/src/api/a.rs", "use crate::store::a;", 1),

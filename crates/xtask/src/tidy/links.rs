@@ -71,8 +71,8 @@ fn resolve(page: &Path, link: &str) -> Result<(), String> {
 /// The anchor that GitHub gives to a heading: lower case, without punctuation, spaces as hyphens.
 fn slug(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = text.chars().filter(|&letter| letter.is_alphanumeric() || " -_".contains(letter));
-    kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+    let letters = text.chars().filter(|&letter| letter.is_alphanumeric() || " -_".contains(letter));
+    letters.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ fn unused(package: &Package, text: &str, broken: &mut Vec<String>) {
     }
 }
 
-fn files(folder: &Path, wanted: &str) -> Result<Vec<PathBuf>> {
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -186,7 +186,7 @@ fn files(folder: &Path, wanted: &str) -> Result<Vec<PathBuf>> {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == wanted) {
+            } else if path.extension().is_some_and(|own| own == extension) {
                 found.push(path);
             }
         }

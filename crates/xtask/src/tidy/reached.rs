@@ -48,7 +48,7 @@ mod tests {
     use super::{elsewhere, modules};
 
     #[test]
-    fn modules_in_files_of_their_own_are_known() {
+    fn modules_in_separate_files_are_found() {
         let source =
             "mod a;\npub(crate) mod b;\n#[cfg(test)]\nmod inner {\n    mod c;\n}\n// mod d;\nlet mod_e = 1;";
         assert_eq!(modules(source).collect::<Vec<_>>(), ["a", "b", "c"]);

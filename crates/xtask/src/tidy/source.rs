@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn diesel_stands_under_store_only() {
+    fn diesel_is_used_under_store_only() {
         let source = concat!("use diesel", "::prelude::*;");
         assert_eq!(broken("stock-sync", "services/stock-sync/src/store/level.rs", source), 0);
         assert_eq!(broken("pg", "crates/pg/src/pool.rs", source), 0);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn every_test_runs_and_none_waits_for_time_to_pass() {
+    fn tests_are_neither_ignored_nor_sleep() {
         let sleep = concat!("std::thread::", "sleep(pause);");
         assert_eq!(broken("web", "crates/web/tests/it/x.rs", sleep), 1);
         assert_eq!(broken("web", "crates/web/src/x.rs", sleep), 0, "a service may pause");
