@@ -183,7 +183,7 @@ mod tests {
     use super::lint;
 
     #[test]
-    fn what_a_route_lacks_is_told() {
+    fn missing_parts_of_a_route_are_findings() {
         let document = json!({ "paths": { "/doors/{id}": { "post": {
             "summary": "Opens a door.",
             "parameters": [{ "name": "speed", "in": "query", "schema": { "type": "integer" } }],

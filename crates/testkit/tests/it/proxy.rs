@@ -48,7 +48,7 @@ fn is_reset(stream: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn a_cut_resets_what_is_there_and_lets_new_ones_pass() {
+fn a_cut_resets_open_connections_only() {
     let line = Line::open();
     let (mut client, mut server) = line.connect();
     line.proxy.cut();
@@ -57,7 +57,7 @@ fn a_cut_resets_what_is_there_and_lets_new_ones_pass() {
 }
 
 #[test]
-fn refused_are_new_ones_only() {
+fn only_new_connections_are_refused() {
     let line = Line::open();
     let (mut client, mut server) = line.connect();
     line.proxy.refuse();
@@ -69,7 +69,7 @@ fn refused_are_new_ones_only() {
 }
 
 #[test]
-fn a_stall_takes_everything_and_passes_it_on_when_it_is_over() {
+fn a_stall_buffers_data_until_it_ends() {
     let line = Line::open();
     let (mut client, mut server) = line.connect();
     line.proxy.stall();
@@ -88,7 +88,7 @@ fn a_stall_takes_everything_and_passes_it_on_when_it_is_over() {
 }
 
 #[test]
-fn a_delay_is_met_each_way() {
+fn a_delay_applies_in_both_directions() {
     let line = Line::open();
     let (mut client, mut server) = line.connect();
     let delay = Duration::from_millis(150);
@@ -112,7 +112,7 @@ fn half_closed_is_the_servers_half() {
 }
 
 #[test]
-fn cut_after_so_many_bytes_lets_exactly_those_through() {
+fn a_cut_after_n_bytes_passes_exactly_n() {
     let line = Line::open();
     let (mut client, mut server) = line.connect();
     // "hello" was carried before.
