@@ -35,7 +35,7 @@ mod tests {
     use super::replaced;
 
     #[test]
-    fn a_section_is_replaced_and_its_words_and_neighbours_stay() {
+    fn a_section_is_replaced_and_other_text_remains() {
         let page = "# Figures\n\n## relay, 2026-01-01\n\n| a |\n| 1 |\n\nWhy.\n\n## other, x\n\n| b |\n";
         let new = replaced(page, "relay", "2026-02-02", "| a |\n| 2 |\n");
         assert_eq!(new, page.replace("2026-01-01", "2026-02-02").replace("| 1 |", "| 2 |"));

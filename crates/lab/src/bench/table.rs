@@ -111,7 +111,7 @@ mod tests {
     type Row = super::Row<f64>;
 
     #[test]
-    fn medians_are_told_with_what_they_must_reach_and_those_that_do_not() {
+    fn medians_that_exceed_their_limits_are_reported() {
         let rows = [
             Row::told("speed", 0, |it| *it),
             Row::reaching("ratio", 1, |it| it / 10.0, AtLeast(0.2)),

@@ -152,7 +152,9 @@ pub(crate) fn wait_until(
     loop {
         match ask() {
             Ok(true) => return Ok(()),
-            Ok(false) if Instant::now() > deadline => bail!("timed out after {patience:?} waiting until {what}"),
+            Ok(false) if Instant::now() > deadline => {
+                bail!("timed out after {patience:?} waiting until {what}")
+            }
             Err(error) if Instant::now() > deadline => {
                 return Err(error.context(format!("timed out after {patience:?} waiting until {what}")));
             }
