@@ -167,7 +167,7 @@ impl Sender {
     /// Records the outcome of a message. It retries as long as the claim lasts.
     async fn record(&self, message: &Message, answer: Answer) {
         let Message { claim, notices, .. } = message;
-        tell_of_trouble(message, &answer);
+        log_change(message, &answer);
         let (outcome, deadline) = (outcome(&answer), Instant::now() + RECORDING);
         count(outcome, notices.len());
         loop {
@@ -246,7 +246,7 @@ fn ending<'a>(
 }
 
 /// Logs a change of a chat's state.
-fn tell_of_trouble(Message { claim, notices, .. }: &Message, answer: &Answer) {
+fn log_change(Message { claim, notices, .. }: &Message, answer: &Answer) {
     let chat_id = claim.chat_id;
     let is_new = |reason: &String| claim.trouble.as_ref() != Some(reason);
     match answer {
