@@ -6,7 +6,7 @@ use domain::{Language, QuietHours, TimeZone};
 use secrecy::SecretString;
 use url::Url;
 
-use super::reader::{Absent, Ask, Reader};
+use super::reader::{Absent, Declaration, Reader};
 
 /// Telegram limits a bot to 30 messages a second. One message a second to each of these chats stays below the limit.
 const MOST_CHATS: usize = 25;
@@ -38,22 +38,22 @@ pub struct Telegram {
 impl Reader {
     /// `ALERTS_TELEGRAM_TOKEN`, `_CHATS`, `_URL`, `ALERTS_LANGUAGE`, `ALERTS_QUIET_HOURS`, `ALERTS_TIME_ZONE`.
     pub fn alerts(&mut self) -> Alerts {
-        let ask = Ask {
+        let declaration = Declaration {
             name: "ALERTS_TELEGRAM_TOKEN",
             kind: "secret".to_owned(),
             absent: Absent::Optional,
             meaning: "Token of the Telegram bot that sends alerts; without it alerts are only logged.",
             is_secret: true,
         };
-        let token = self.ask(ask, bot_token);
-        let ask = Ask {
+        let token = self.declare(declaration, bot_token);
+        let declaration = Declaration {
             name: "ALERTS_TELEGRAM_CHATS",
             kind: "id,id…".to_owned(),
             absent: Absent::Optional,
             meaning: "Ids of the chats alerts are sent to; those of groups are negative.",
             is_secret: false,
         };
-        let chats = self.ask(ask, parse_chats);
+        let chats = self.declare(declaration, parse_chats);
         let url = self.url("ALERTS_TELEGRAM_URL", "https://api.telegram.org", "Telegram's Bot API.");
         let language = self.parsed(
             "ALERTS_LANGUAGE",
@@ -62,15 +62,16 @@ impl Reader {
             "The language alerts are written in.",
             |text| text.parse().map_err(|error: domain::NoLanguage| error.to_string()),
         );
-        let ask = Ask {
+        let declaration = Declaration {
             name: "ALERTS_QUIET_HOURS",
             kind: "HH:MM-HH:MM".to_owned(),
             absent: Absent::Optional,
             meaning: "When only critical alerts are sent; the others wait for the end.",
             is_secret: false,
         };
-        let quiet_hours =
-            self.ask(ask, |text| text.parse().map_err(|error: domain::NoQuietHours| error.to_string()));
+        let quiet_hours = self.declare(declaration, |text| {
+            text.parse().map_err(|error: domain::NoQuietHours| error.to_string())
+        });
         let time_zone = self.time_zone("ALERTS_TIME_ZONE", "The zone of quiet hours and of times in alerts.");
         let is_wrong = ["ALERTS_TELEGRAM_TOKEN", "ALERTS_TELEGRAM_CHATS"]
             .map(|name| self.has_mistake(name))

@@ -10,7 +10,7 @@ use telemetry::Sampler;
 use tracing::Level;
 use url::Url;
 
-use super::reader::{Absent, Ask, Reader};
+use super::reader::{Absent, Declaration, Reader};
 
 /// How to log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Reader {
 
     /// `OTEL_…`. `None` without an endpoint.
     pub(crate) fn traces(&mut self, service: &str) -> Option<telemetry::Settings> {
-        let ask = |name, kind: &str, meaning, is_secret| Ask {
+        let declaration = |name, kind: &str, meaning, is_secret| Declaration {
             name,
             kind: kind.to_owned(),
             absent: Absent::Optional,
@@ -110,16 +110,22 @@ impl Reader {
         };
         let meaning =
             "Endpoint of traces, by OTLP (http/protobuf), e.g. http://collector:4318; no traces when absent.";
-        let endpoint =
-            self.ask(ask("OTEL_EXPORTER_OTLP_ENDPOINT", "http(s) address", meaning, false), collector);
+        let endpoint = self.declare(
+            declaration("OTEL_EXPORTER_OTLP_ENDPOINT", "http(s) address", meaning, false),
+            collector,
+        );
         let meaning = "Headers of every export, e.g. a credential.";
-        let headers =
-            self.ask(ask("OTEL_EXPORTER_OTLP_HEADERS", "name=value,name=value…", meaning, true), pairs);
+        let headers = self.declare(
+            declaration("OTEL_EXPORTER_OTLP_HEADERS", "name=value,name=value…", meaning, true),
+            pairs,
+        );
         let name =
             self.optional_text("OTEL_SERVICE_NAME", "Name of the service in traces, instead of its own.");
         let meaning = "Further attributes of this process, e.g. deployment.environment.name=prod.";
-        let given =
-            self.ask(ask("OTEL_RESOURCE_ATTRIBUTES", "name=value,name=value…", meaning, false), pairs);
+        let given = self.declare(
+            declaration("OTEL_RESOURCE_ATTRIBUTES", "name=value,name=value…", meaning, false),
+            pairs,
+        );
         let sampler = self.parsed(
             "OTEL_TRACES_SAMPLER",
             "always_on, always_off or traceidratio, or parentbased_ and one of them",

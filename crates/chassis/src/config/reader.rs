@@ -1,5 +1,7 @@
 //! Reads settings and records which settings were read.
 
+mod unknown;
+
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub(crate) use self::unknown::NearMiss;
 use super::source::{Lookup, Source};
 
 /// An invalid setting.
@@ -22,20 +25,6 @@ pub struct Mistake {
 impl Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.text)
-    }
-}
-
-/// An environment variable that is not a setting, whose name is similar to that of a setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NearMiss {
-    pub(crate) name: String,
-    /// The setting with the similar name.
-    pub(crate) setting: &'static str,
-}
-
-impl Display for NearMiss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not a setting; did you mean {}?", self.name, self.setting)
     }
 }
 
@@ -63,7 +52,7 @@ pub(crate) enum Absent {
 }
 
 /// Declaration of a setting.
-pub(super) struct Ask {
+pub(super) struct Declaration {
     pub(super) name: &'static str,
     pub(super) kind: String,
     pub(super) absent: Absent,
@@ -108,26 +97,50 @@ impl Reader {
 
     /// Any text. It is required.
     pub fn required_text(&mut self, name: &'static str, meaning: &'static str) -> String {
-        let ask = Ask { name, kind: "text".to_owned(), absent: Absent::Required, meaning, is_secret: false };
-        self.ask(ask, |text| Ok(text.to_owned())).unwrap_or_default()
+        let declaration = Declaration {
+            name,
+            kind: "text".to_owned(),
+            absent: Absent::Required,
+            meaning,
+            is_secret: false,
+        };
+        self.declare(declaration, |text| Ok(text.to_owned())).unwrap_or_default()
     }
 
     /// Any text. It is optional.
     pub fn optional_text(&mut self, name: &'static str, meaning: &'static str) -> Option<String> {
-        let ask = Ask { name, kind: "text".to_owned(), absent: Absent::Optional, meaning, is_secret: false };
-        self.ask(ask, |text| Ok(text.to_owned()))
+        let declaration = Declaration {
+            name,
+            kind: "text".to_owned(),
+            absent: Absent::Optional,
+            meaning,
+            is_secret: false,
+        };
+        self.declare(declaration, |text| Ok(text.to_owned()))
     }
 
     /// A secret. It is required.
     pub fn required_secret(&mut self, name: &'static str, meaning: &'static str) -> SecretString {
-        let ask = Ask { name, kind: "secret".to_owned(), absent: Absent::Required, meaning, is_secret: true };
-        self.ask(ask, |text| Ok(text.into())).unwrap_or_default()
+        let declaration = Declaration {
+            name,
+            kind: "secret".to_owned(),
+            absent: Absent::Required,
+            meaning,
+            is_secret: true,
+        };
+        self.declare(declaration, |text| Ok(text.into())).unwrap_or_default()
     }
 
     /// A secret. It is optional.
     pub fn optional_secret(&mut self, name: &'static str, meaning: &'static str) -> Option<SecretString> {
-        let ask = Ask { name, kind: "secret".to_owned(), absent: Absent::Optional, meaning, is_secret: true };
-        self.ask(ask, |text| Ok(text.into()))
+        let declaration = Declaration {
+            name,
+            kind: "secret".to_owned(),
+            absent: Absent::Optional,
+            meaning,
+            is_secret: true,
+        };
+        self.declare(declaration, |text| Ok(text.into()))
     }
 
     /// A whole number within `range`.
@@ -156,8 +169,8 @@ impl Reader {
         N: FromStr + PartialOrd + Display + Copy,
     {
         let kind = format!("whole number, {} to {}", range.start(), range.end());
-        let ask = Ask { name, kind, absent: Absent::Optional, meaning, is_secret: false };
-        self.ask(ask, |text| within(&range, text))
+        let declaration = Declaration { name, kind, absent: Absent::Optional, meaning, is_secret: false };
+        self.declare(declaration, |text| within(&range, text))
     }
 
     /// A whole number of seconds within `range`.
@@ -193,14 +206,14 @@ impl Reader {
             reason = "the default is a literal of the service, wrong at first use or never"
         )]
         let address = http_url(default).expect("the default is an http address");
-        let ask = Ask {
+        let declaration = Declaration {
             name,
             kind: "http(s) address".to_owned(),
             absent: Absent::Default(default.to_owned()),
             meaning,
             is_secret: false,
         };
-        self.ask(ask, http_url).unwrap_or(address)
+        self.declare(declaration, http_url).unwrap_or(address)
     }
 
     /// Any other type. `parse` returns the value, or the rule that is broken ("must be a, b or c"). `kind` names the
@@ -214,8 +227,8 @@ impl Reader {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> T {
         let absent = Absent::Default(default.to_string());
-        let ask = Ask { name, kind: kind.into(), absent, meaning, is_secret: false };
-        self.ask(ask, parse).unwrap_or(default)
+        let declaration = Declaration { name, kind: kind.into(), absent, meaning, is_secret: false };
+        self.declare(declaration, parse).unwrap_or(default)
     }
 
     /// Records a mistake that depends on several settings.
@@ -234,8 +247,12 @@ impl Reader {
     }
 
     /// Declares a setting, looks it up, parses it, and records a mistake. All other methods call this one.
-    pub(super) fn ask<T>(&mut self, ask: Ask, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let Ask { name, kind, absent, meaning, is_secret } = ask;
+    pub(super) fn declare<T>(
+        &mut self,
+        declaration: Declaration,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let Declaration { name, kind, absent, meaning, is_secret } = declaration;
         let (given, value) = match self.source.lookup(name) {
             Lookup::Absent => {
                 if absent == Absent::Required {
@@ -279,63 +296,6 @@ impl Reader {
     pub(crate) fn finish_own(self) -> Result<(), Vec<Mistake>> {
         if self.mistakes.is_empty() { Ok(()) } else { Err(self.mistakes) }
     }
-
-    /// Variables without the service's prefix that are probably misspelt settings. The environment holds many variables
-    /// of other programs, so a name must be very similar: equal except for case, one edit from eight characters on, two
-    /// from sixteen.
-    pub(crate) fn near_misses(&self) -> Vec<NearMiss> {
-        self.source.names().filter_map(|name| self.near_miss(name)).collect()
-    }
-
-    fn near_miss(&self, name: &str) -> Option<NearMiss> {
-        if name.starts_with(&self.prefix) || self.is_declared(name) {
-            return None;
-        }
-        let upper = base(name).to_ascii_uppercase();
-        let length = upper.chars().count();
-        let (distance, setting) = self
-            .declared
-            .iter()
-            // The difference in length is the least number of edits. It costs far less to compute.
-            .filter(|one| one.name.len().abs_diff(length) <= 2)
-            .map(|one| (strsim::damerau_levenshtein(one.name, &upper), one.name))
-            .min()?;
-        let is_near = distance <= (setting.len() / 8).min(2);
-        is_near.then(|| NearMiss { name: name.to_owned(), setting })
-    }
-
-    fn is_declared(&self, name: &str) -> bool {
-        self.declared.iter().any(|one| one.name == base(name) || one.name == name)
-    }
-
-    fn unknown(&self, name: &str) -> Option<Mistake> {
-        let rest = name.strip_prefix(&self.prefix)?;
-        let base = base(name);
-        if is_address_of_service(rest) || self.is_declared(name) {
-            return None;
-        }
-        let nearest = self
-            .declared
-            .iter()
-            .map(|one| (strsim::damerau_levenshtein(one.name, base), one.name))
-            .min()
-            .filter(|(distance, _)| *distance <= rest.len() / 2);
-        let hint = nearest.map_or(String::new(), |(_, near)| format!("; did you mean {near}?"));
-        Some(Mistake { name: name.to_owned(), text: format!("is not a setting of this service{hint}") })
-    }
-}
-
-/// Name of the setting whose value the variable's file contains.
-fn base(name: &str) -> &str {
-    name.strip_suffix("_FILE").unwrap_or(name)
-}
-
-/// Variables by which orchestrators tell other processes where this service is: service links of Kubernetes
-/// (`X_SERVICE_HOST`, `X_PORT_8001_TCP_ADDR`, …) and our own `X_URL`. The service's own process receives them too.
-fn is_address_of_service(rest: &str) -> bool {
-    let numbered =
-        rest.strip_prefix("PORT_").is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()));
-    matches!(rest, "URL" | "PORT" | "SERVICE_HOST") || rest.starts_with("SERVICE_PORT") || numbered
 }
 
 fn within<N: FromStr + PartialOrd + Display>(range: &RangeInclusive<N>, text: &str) -> Result<N, String> {

@@ -5,7 +5,7 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::keys::{ApiKey, EncryptionKey, parse_api_keys, parse_encryption_keys};
-use super::reader::{Absent, Ask, Reader, http_url};
+use super::reader::{Absent, Declaration, Reader, http_url};
 
 /// RFC 7518 §3.2: an HS256 key has at least the size of the hash.
 const JWT_SECRET_BYTES: usize = 32;
@@ -45,31 +45,31 @@ impl Auth {
 impl Reader {
     /// `ENCRYPTION_KEYS`.
     pub fn encryption(&mut self) -> Encryption {
-        let ask = Ask {
+        let declaration = Declaration {
             name: "ENCRYPTION_KEYS",
             kind: "id:base64,id:base64…".to_owned(),
             absent: Absent::Required,
             meaning: "Keys of 32 bytes that seal secrets in the database; the first one seals, all of them open.",
             is_secret: true,
         };
-        Encryption { keys: self.ask(ask, parse_encryption_keys).unwrap_or_default() }
+        Encryption { keys: self.declare(declaration, parse_encryption_keys).unwrap_or_default() }
     }
 
     /// `AUTH_JWT_SECRET`, `AUTH_JWKS_URL`, `AUTH_API_KEYS`.
     pub(crate) fn auth(&mut self) -> Auth {
-        let ask = Ask {
+        let declaration = Declaration {
             name: "AUTH_API_KEYS",
             kind: "id:sha256:scope scope;…".to_owned(),
             absent: Absent::Optional,
             meaning: "API keys that are accepted: id, SHA-256 (hex) of the whole key zk_<id>_<secret>, scopes.",
             is_secret: true,
         };
-        let api_keys = self.ask(ask, parse_api_keys).unwrap_or_default();
+        let api_keys = self.declare(declaration, parse_api_keys).unwrap_or_default();
         Auth { jwt_secret: self.jwt_secret(Absent::Optional), jwks_url: self.jwks_url(), api_keys }
     }
 
     fn jwks_url(&mut self) -> Option<Url> {
-        let ask = Ask {
+        let declaration = Declaration {
             name: "AUTH_JWKS_URL",
             kind: "https address".to_owned(),
             absent: Absent::Optional,
@@ -77,7 +77,7 @@ impl Reader {
             is_secret: false,
         };
         // An attacker who changed the keys on their way could sign valid tokens.
-        self.ask(ask, |text| {
+        self.declare(declaration, |text| {
             http_url(text).ok().filter(|url| url.scheme() == "https" || is_loopback(url)).ok_or_else(|| {
                 "must be an https address without a password (http on this machine only)".to_owned()
             })
@@ -86,14 +86,14 @@ impl Reader {
 
     /// Only `AUTH_JWT_SECRET`.
     pub(crate) fn jwt_secret(&mut self, absent: Absent) -> Option<SecretString> {
-        let ask = Ask {
+        let declaration = Declaration {
             name: "AUTH_JWT_SECRET",
             kind: "secret, 32 bytes or more".to_owned(),
             absent,
             meaning: "Tokens signed with it (HS256, aud zaplecze) are accepted.",
             is_secret: true,
         };
-        self.ask(ask, |text| {
+        self.declare(declaration, |text| {
             if text.len() < JWT_SECRET_BYTES {
                 return Err(format!("must be at least {JWT_SECRET_BYTES} bytes long, is {}", text.len()));
             }

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::address::{AMQP, Grammar, POSTGRES, REDIS};
-use super::reader::{Absent, Ask, Reader};
+use super::reader::{Absent, Declaration, Reader};
 
 /// Postgres.
 #[derive(Debug)]
@@ -103,8 +103,8 @@ impl Reader {
         grammar: &Grammar,
         meaning: &'static str,
     ) -> Option<SecretString> {
-        let ask = Ask { name, kind: grammar.kind(), absent, meaning, is_secret: true };
-        self.ask(ask, |text| grammar.check(text).map(|()| text.into()))
+        let declaration = Declaration { name, kind: grammar.kind(), absent, meaning, is_secret: true };
+        self.declare(declaration, |text| grammar.check(text).map(|()| text.into()))
     }
 
     /// Builds the address of a server from its parts.
