@@ -60,6 +60,16 @@ pub(super) struct Declaration {
     pub(super) is_secret: bool,
 }
 
+impl Declaration {
+    fn text(name: &'static str, absent: Absent, meaning: &'static str) -> Self {
+        Self { name, kind: "text".to_owned(), absent, meaning, is_secret: false }
+    }
+
+    fn secret(name: &'static str, absent: Absent, meaning: &'static str) -> Self {
+        Self { name, kind: "secret".to_owned(), absent, meaning, is_secret: true }
+    }
+}
+
 /// Reads settings one by one. See the module for its invariant.
 #[derive(Debug)]
 pub struct Reader {
@@ -97,49 +107,25 @@ impl Reader {
 
     /// Any text. It is required.
     pub fn required_text(&mut self, name: &'static str, meaning: &'static str) -> String {
-        let declaration = Declaration {
-            name,
-            kind: "text".to_owned(),
-            absent: Absent::Required,
-            meaning,
-            is_secret: false,
-        };
+        let declaration = Declaration::text(name, Absent::Required, meaning);
         self.declare(declaration, |text| Ok(text.to_owned())).unwrap_or_default()
     }
 
     /// Any text. It is optional.
     pub fn optional_text(&mut self, name: &'static str, meaning: &'static str) -> Option<String> {
-        let declaration = Declaration {
-            name,
-            kind: "text".to_owned(),
-            absent: Absent::Optional,
-            meaning,
-            is_secret: false,
-        };
+        let declaration = Declaration::text(name, Absent::Optional, meaning);
         self.declare(declaration, |text| Ok(text.to_owned()))
     }
 
     /// A secret. It is required.
     pub fn required_secret(&mut self, name: &'static str, meaning: &'static str) -> SecretString {
-        let declaration = Declaration {
-            name,
-            kind: "secret".to_owned(),
-            absent: Absent::Required,
-            meaning,
-            is_secret: true,
-        };
+        let declaration = Declaration::secret(name, Absent::Required, meaning);
         self.declare(declaration, |text| Ok(text.into())).unwrap_or_default()
     }
 
     /// A secret. It is optional.
     pub fn optional_secret(&mut self, name: &'static str, meaning: &'static str) -> Option<SecretString> {
-        let declaration = Declaration {
-            name,
-            kind: "secret".to_owned(),
-            absent: Absent::Optional,
-            meaning,
-            is_secret: true,
-        };
+        let declaration = Declaration::secret(name, Absent::Optional, meaning);
         self.declare(declaration, |text| Ok(text.into()))
     }
 
