@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::process::ExitCode;
 
 use chassis::Commands;
-use chassis::config::{Reader, Redis};
+use chassis::config::Reader;
 use domain::topology::Subscriber;
 use messaging::Broker;
 use messaging::dead::DeadCommand;
@@ -22,7 +22,7 @@ use web::Routes;
 
 pub use infra::Infra;
 pub use parts::Parts;
-pub use platform::{Platform, Settings};
+pub use platform::{Platform, ServiceConfig, Settings};
 
 /// The declaration of a service.
 pub trait Service: Sized + Send + Sync + 'static {
@@ -46,7 +46,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// Whether the planner always prefers an index ([`pg::Pool::by_index`]).
     const BY_INDEX: bool = false;
     /// Its own settings.
-    type Config: Send + Sync + 'static;
+    type Config: ServiceConfig;
     /// The state of its handlers and tasks.
     type State: Clone + Send + Sync + 'static;
 
@@ -56,12 +56,6 @@ pub trait Service: Sized + Send + Sync + 'static {
         let document = document.nest(format!("/api/v1{}", Self::TASKS_AT), tasks::http::openapi());
         web::openapi::to_json(document, &[Self::ROUTES.codes, tasks::http::CODES].concat())
     }
-
-    /// Reads its own settings. The settings of the [`Platform`] are read before them.
-    fn read_config(reader: &mut Reader) -> Self::Config;
-
-    /// The Redis in which replicas share rate limits, when one is configured.
-    fn redis(config: &Self::Config) -> Option<&Redis>;
 
     /// Adds its own commands.
     fn commands(_commands: &mut Commands<Settings<Self::Config>>) {}
@@ -91,7 +85,7 @@ impl<S: Service> chassis::Service for Assembled<S> {
     type Config = Settings<S::Config>;
 
     fn read_config(reader: &mut Reader) -> Self::Config {
-        Settings { platform: Platform::read(reader), own: S::read_config(reader) }
+        Settings { platform: Platform::read(reader), own: S::Config::read(reader) }
     }
 
     fn openapi() -> String {

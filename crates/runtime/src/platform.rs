@@ -1,6 +1,6 @@
 //! The settings of every service.
 
-use chassis::config::{Alerts, Amqp, Database, Encryption, Reader};
+use chassis::config::{Alerts, Amqp, Database, Encryption, Reader, Redis};
 
 use crate::{Infra, Service};
 
@@ -26,6 +26,15 @@ impl Platform {
             encryption: reader.encryption(),
         }
     }
+}
+
+/// The settings of one service only.
+pub trait ServiceConfig: Send + Sync + 'static {
+    /// Reads them. The settings of the [`Platform`] are read before them. The reader records mistakes.
+    fn read(reader: &mut Reader) -> Self;
+
+    /// The Redis in which replicas share rate limits, if one is configured.
+    fn redis(&self) -> Option<&Redis>;
 }
 
 /// All settings of a service: the platform's and its own.

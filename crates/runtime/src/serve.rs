@@ -8,7 +8,7 @@ use messaging::{Broker, RETAIN_EVENTS, Relay};
 use tasks::{Runner, Scheduler};
 use web::{Idempotency, RETAIN_ANSWERS};
 
-use crate::platform::{Platform, Settings, alert_settings};
+use crate::platform::{Platform, ServiceConfig, Settings, alert_settings};
 use crate::{Assembled, Infra, Parts, Service};
 
 /// Returns when the HTTP server is bound and every part runs.
@@ -20,7 +20,7 @@ pub(crate) async fn serve<S: Service>(
     let life = context.lifecycle.clone();
     let broker = Broker::new(&amqp.url, S::NAME)?;
     let infra = Infra::open::<S>(&database, encryption)?;
-    let redis = S::redis(&own).map(|redis| redis.url.clone());
+    let redis = own.redis().map(|redis| redis.url.clone());
     let parts = S::parts(own, infra.clone())?;
     let Infra { pool, clock, ids, keyring } = infra;
     let guard = pool.guard(S::SCHEMA, &keyring).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::config::{Reader, Redis};
+use runtime::ServiceConfig;
 
 use crate::clients::allegro::{Application, Quotas, UserAgent};
 use crate::settings::SyncSettings;
@@ -30,9 +31,8 @@ pub struct Config {
     pub(crate) task_silence: Duration,
 }
 
-impl Config {
-    /// Reads the settings; mistakes are kept by the reader.
-    pub(crate) fn read(reader: &mut Reader) -> Self {
+impl ServiceConfig for Config {
+    fn read(reader: &mut Reader) -> Self {
         Self {
             redis: reader.redis(),
             application: Application {
@@ -68,6 +68,10 @@ impl Config {
                 "How long a task's worker may be silent before another takes the task over.",
             ),
         }
+    }
+
+    fn redis(&self) -> Option<&Redis> {
+        Some(&self.redis)
     }
 }
 

@@ -1,8 +1,8 @@
-//! allegro-backup: every order of every connected account, kept for ever.
+//! allegro-backup: stores every order of every connected account.
 //!
-//! Owns the schema `allegro_backup` and is the only service that talks to Allegro. It promises that an order Allegro
-//! ever showed us is never lost, whatever dies: orders, facts about them and checkpoints commit together, and every
-//! step can be done again.
+//! Owns the schema `allegro_backup` and is the only service that calls Allegro. It guarantees that no order that Allegro
+//! ever returned is lost by a crash: orders, their events and checkpoints commit together, and every step can be
+//! repeated.
 
 // Futures nest deeper than the compiler's default of 128: a task, its panic guard, a transaction and its retries.
 #![recursion_limit = "256"]
@@ -19,7 +19,6 @@ mod store;
 mod tasks;
 
 use chassis::Commands;
-use chassis::config::{Reader, Redis};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use pg::{Schema, SealedTable};
 use runtime::{Infra, Parts, Service, Settings};
@@ -49,14 +48,6 @@ impl Service for AllegroBackup {
     const TASKS_AT: &'static str = "/sync";
     type Config = Config;
     type State = State;
-
-    fn read_config(reader: &mut Reader) -> Config {
-        Config::read(reader)
-    }
-
-    fn redis(config: &Config) -> Option<&Redis> {
-        Some(&config.redis)
-    }
 
     fn commands(commands: &mut Commands<Settings<Config>>) {
         commands::add(commands);

@@ -1,22 +1,34 @@
-//! Commands beside those every service has.
+//! Commands in addition to those of every service.
 
 use std::io::{self, Write};
 
 use anyhow::bail;
+use chassis::Commands;
+use runtime::Settings;
 
+use crate::StockSync;
 use crate::app::reconcile::{check_ledger, in_words};
+use crate::config::Config;
 use crate::state::State;
 
-/// Adds all movements up and compares the sums with the levels
+/// Adds the commands.
+pub(crate) fn add(commands: &mut Commands<Settings<Config>>) {
+    commands.add("verify", async |settings: Settings<Config>, verify: VerifyCommand| {
+        let (config, infra) = settings.open::<StockSync>()?;
+        verify.run(&State::new(config, infra)?).await
+    });
+}
+
+/// Compare each level with the sum of its movements
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct VerifyCommand {}
+struct VerifyCommand {}
 
 impl VerifyCommand {
-    /// Prints what is wrong, a level a line.
+    /// Prints each level that differs from the sum of its movements.
     ///
     /// # Errors
-    /// When a level is not the sum of its movements, so that the command fails; or the database's.
-    pub(crate) async fn run(self, state: &State) -> anyhow::Result<()> {
+    /// A level differs, or the database fails.
+    async fn run(self, state: &State) -> anyhow::Result<()> {
         let checked = check_ledger(state).await?;
         let mut out = io::stdout().lock();
         for wrong in &checked.wrong {

@@ -1,6 +1,7 @@
 //! What the service is told by its environment.
 
 use chassis::config::{Reader, Redis};
+use runtime::ServiceConfig;
 use secrecy::SecretString;
 use url::Url;
 
@@ -19,8 +20,8 @@ pub struct Config {
     pub(crate) settings: Settings,
 }
 
-impl Config {
-    pub(crate) fn read(reader: &mut Reader) -> Self {
+impl ServiceConfig for Config {
+    fn read(reader: &mut Reader) -> Self {
         Self {
             redis: reader.optional_redis(),
             backup_url: reader.url(
@@ -35,5 +36,9 @@ impl Config {
             workers: reader.number("STOCK_SYNC_TASK_WORKERS", 2, 1..=64, "Tasks at once: comparing and looking over."),
             settings: Settings::read(reader),
         }
+    }
+
+    fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
     }
 }

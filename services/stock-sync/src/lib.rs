@@ -1,8 +1,8 @@
-//! stock-sync: stock follows sales, exactly once.
+//! stock-sync: deducts sold units from stock, exactly once.
 //!
-//! Owns the schema `stock_sync`. It promises that each sold unit leaves the warehouse once and comes back once when it is
-//! cancelled, and that the order is marked at allegro-backup: movements, levels, operations and facts commit together, and
-//! every step can be done again.
+//! Owns the schema `stock_sync`. It guarantees that each sold unit is deducted once and refunded once when its order is
+//! cancelled, and that the order is flagged at allegro-backup. Movements, levels, operations and events commit together,
+//! and every step can be repeated.
 
 mod api;
 mod app;
@@ -20,7 +20,6 @@ use std::time::Duration;
 use ::domain::topology::{STOCK_SYNC, Subscriber};
 use ::tasks::Timing;
 use chassis::Commands;
-use chassis::config::{Reader, Redis};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use messaging::Consumer;
 use pg::{Schema, SealedTable};
@@ -30,7 +29,6 @@ use web::Routes;
 use crate::app::marker::Marker;
 use crate::app::reconcile::Reconcile;
 use crate::app::{warehouses, watch};
-use crate::commands::VerifyCommand;
 pub use crate::config::Config;
 use crate::consumers::Orders;
 use crate::settings::Settings;
@@ -44,7 +42,7 @@ pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/
 /// The migrations and their columns.
 static SCHEMA: Schema = Schema::new(&MIGRATIONS, include_str!("../../../migrations/stock_sync/columns.txt"));
 
-/// Facts it wants to know.
+/// The events it consumes.
 const CONSUMER: Consumer = Consumer { subscriber: STOCK_SYNC, batch: 500 };
 
 /// The service.
@@ -53,7 +51,7 @@ pub struct StockSync;
 
 impl Service for StockSync {
     const NAME: &'static str = "stock-sync";
-    const ABOUT: &'static str = "Takes what is sold from the stock, and puts back what is cancelled";
+    const ABOUT: &'static str = "Deducts sold units from stock, and refunds cancelled ones";
     const DEFAULT_PORT: u16 = 8002;
     const SCHEMA: &'static Schema = &SCHEMA;
     const SEALED: &'static [SealedTable] = &[web::idempotency::SEALED];
@@ -62,19 +60,8 @@ impl Service for StockSync {
     type Config = Config;
     type State = State;
 
-    fn read_config(reader: &mut Reader) -> Config {
-        Config::read(reader)
-    }
-
-    fn redis(config: &Config) -> Option<&Redis> {
-        config.redis.as_ref()
-    }
-
     fn commands(commands: &mut Commands<runtime::Settings<Config>>) {
-        commands.add("verify", async |settings: runtime::Settings<Config>, verify: VerifyCommand| {
-            let (config, infra) = settings.open::<Self>()?;
-            verify.run(&State::new(config, infra)?).await
-        });
+        commands::add(commands);
     }
 
     fn parts(config: Config, infra: Infra) -> anyhow::Result<Parts<State>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chassis::config::{Reader, Redis};
 use egress::ssrf::{Rules, USUAL_PORTS};
+use runtime::ServiceConfig;
 
 use crate::domain::pattern::is_type;
 
@@ -33,8 +34,8 @@ pub(crate) struct Keep {
     pub(crate) deliveries: Duration,
 }
 
-impl Config {
-    pub(crate) fn read(reader: &mut Reader) -> Self {
+impl ServiceConfig for Config {
+    fn read(reader: &mut Reader) -> Self {
         let types = reader.text(
             "WEBHOOK_OUTSIDE_EVENTS",
             "custom.*",
@@ -109,6 +110,10 @@ impl Config {
             )
             .unwrap_or_default(),
         }
+    }
+
+    fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
     }
 }
 

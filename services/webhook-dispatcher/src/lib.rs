@@ -1,8 +1,8 @@
-//! webhook-dispatcher: signed webhooks that always arrive.
+//! webhook-dispatcher: delivers events as signed webhooks.
 //!
-//! Owns the schema `webhook_dispatcher`. It promises that once an event is accepted, every subscription that wants it
-//! gets it at least once, signed, or its owner can see exactly why not; and that one slow or hostile receiver harms
-//! nobody else.
+//! Owns the schema `webhook_dispatcher`. It guarantees that an accepted event is delivered at least once, signed, to every
+//! subscription that matches it, or that the owner can see the reason why not; and that a slow or hostile receiver affects
+//! no other.
 
 mod api;
 mod app;
@@ -18,9 +18,8 @@ use std::time::Duration;
 
 use ::domain::topology::{Subscriber, WEBHOOK_DISPATCHER};
 use ::tasks::Timing;
-use chassis::config::{Reader, Redis};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use egress::ssrf::{Guard, Resolver};
+use egress::ssrf::Guard;
 use messaging::Consumer;
 use pg::{Schema, SealedTable};
 use runtime::{Infra, Parts, Service};
@@ -41,11 +40,8 @@ pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/
 static SCHEMA: Schema =
     Schema::new(&MIGRATIONS, include_str!("../../../migrations/webhook_dispatcher/columns.txt"));
 
-/// Every fact that is told.
+/// The events it consumes: all.
 const CONSUMER: Consumer = Consumer { subscriber: WEBHOOK_DISPATCHER, batch: 500 };
-
-/// No attempt may take longer, whatever its subscription says.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);
 
 /// The service.
 #[derive(Debug)]
@@ -63,14 +59,6 @@ impl Service for WebhookDispatcher {
     type Config = Config;
     type State = State;
 
-    fn read_config(reader: &mut Reader) -> Config {
-        Config::read(reader)
-    }
-
-    fn redis(config: &Config) -> Option<&Redis> {
-        config.redis.as_ref()
-    }
-
     fn parts(config: Config, infra: Infra) -> anyhow::Result<Parts<State>> {
         let Config { rules, keep, outside_types, name_servers, max_window, workers, .. } = config;
         let (guard, outside_types) = (Guard::new(rules), outside_types.into());
@@ -80,13 +68,7 @@ impl Service for WebhookDispatcher {
         let fan_out = FanOut::new(state.clone(), dispatcher.clone());
         Ok(Parts::new(state, workers)
             .worker("dispatcher", async move |stop| -> anyhow::Result<()> {
-                let settings = egress::Settings {
-                    user_agent: concat!("Zaplecze-Webhooks/", env!("CARGO_PKG_VERSION")).to_owned(),
-                    connect_timeout: LONGEST_ATTEMPT,
-                    timeout: LONGEST_ATTEMPT,
-                };
-                let resolver = Resolver::new(sender.guard.clone(), &name_servers)?;
-                let clients = egress::Clients::new(settings, resolver)?;
+                let clients = dispatch::clients(&sender.guard, &name_servers)?;
                 dispatch::run(sender, clients, max_window, jobs, stop).await;
                 Ok(())
             })

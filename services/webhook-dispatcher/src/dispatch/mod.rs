@@ -6,6 +6,7 @@
 //! lanes are recorded together. A stop releases leased and unsent deliveries.
 
 mod answer;
+mod clients;
 mod endings;
 mod endpoints;
 mod lane;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 use crate::store::outcomes::{Answer, Ending, Outcome};
 
+pub(crate) use clients::clients;
 pub(crate) use load::{LEFT, Load, SET, Slot};
 pub(crate) use run::run;
 pub(crate) use scanner::{POLL, scan};
