@@ -101,8 +101,9 @@ impl AllegroBackup {
 
     fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder, Error> {
         let mut url = self.url.clone();
-        let away = || Error::Away { service: SERVICE, reason: "its address takes no paths".to_owned() };
-        url.path_segments_mut().map_err(|()| away())?.pop_if_empty().extend(segments);
+        let unavailable =
+            || Error::Unavailable { service: SERVICE, reason: "its address takes no paths".to_owned() };
+        url.path_segments_mut().map_err(|()| unavailable())?.pop_if_empty().extend(segments);
         Ok(self.http.request(method, url).header("X-API-Key", self.key.expose_secret()))
     }
 

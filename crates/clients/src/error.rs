@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub enum Error {
     /// The service is unavailable, or reports that it is. Every other request would fail too.
     #[error("{service} is unavailable: {reason}")]
-    Away {
+    Unavailable {
         /// Name of the service.
         service: &'static str,
         /// The cause.
@@ -17,7 +17,7 @@ pub enum Error {
     },
     /// This request failed and may be retried.
     #[error("{service} answered {status}: {reason}")]
-    Trouble {
+    Failed {
         /// Name of the service.
         service: &'static str,
         /// Status of the answer.
@@ -56,12 +56,12 @@ impl Error {
         } else {
             "the connection broke".to_owned()
         };
-        Self::Away { service, reason }
+        Self::Unavailable { service, reason }
     }
 
     /// An answer that cannot be parsed: of another version of the service, or of another program.
     pub(crate) fn unreadable(service: &'static str, error: &dyn std::error::Error) -> Self {
-        Self::Trouble { service, status: 200, reason: format!("its answer cannot be read: {error}") }
+        Self::Failed { service, status: 200, reason: format!("its answer cannot be read: {error}") }
     }
 
     /// The error of an answer that is not a success.
@@ -73,13 +73,13 @@ impl Error {
         let reason = if words.is_empty() { "no reason given".to_owned() } else { words.join(": ") };
         match status {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-                Self::Away { service, reason }
+                Self::Unavailable { service, reason }
             }
             StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                Self::Trouble { service, status: status.as_u16(), reason }
+                Self::Failed { service, status: status.as_u16(), reason }
             }
             _ if status.is_client_error() => Self::Refused { service, status: status.as_u16(), reason },
-            _ => Self::Trouble { service, status: status.as_u16(), reason },
+            _ => Self::Failed { service, status: status.as_u16(), reason },
         }
     }
 }

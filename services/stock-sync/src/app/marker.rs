@@ -143,7 +143,7 @@ async fn ask(backup: AllegroBackup, order: Claimed, ended: mpsc::Sender<Ended>) 
         told
     })
     .await;
-    let is_there = !matches!(told, Err(Error::Away { .. }));
+    let is_there = !matches!(told, Err(Error::Unavailable { .. }));
     // Nobody receives only when writing down has panicked; the lease ends by itself.
     let _panicked = ended.send(Ended { order, told, took: started.elapsed() }).await;
     is_there

@@ -182,7 +182,7 @@ async fn close(state: &State, wanted: Wanted, report: &Report) -> Result<(), Err
 
 /// What a problem of one order means for the run: it goes on, unless allegro-backup is away.
 fn passed_over(error: BackupError, order_id: &str) -> Result<(), Error> {
-    if matches!(error, BackupError::Away { .. }) {
+    if matches!(error, BackupError::Unavailable { .. }) {
         return Err(error.into());
     }
     tracing::warn!(order = order_id, error = %Chain(&error), "an order that differs cannot be read; left for the next run");

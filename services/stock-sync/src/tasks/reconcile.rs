@@ -28,7 +28,7 @@ impl From<Error> for TaskError {
     fn from(error: Error) -> Self {
         match error {
             Error::Database(error) => error.into(),
-            Error::Backup(error @ BackupError::Away { .. }) => {
+            Error::Backup(error @ BackupError::Unavailable { .. }) => {
                 Self::Postpone { after: Duration::from_secs(30), reason: error.to_string() }
             }
             Error::Backup(error) => Self::Retry { after: Duration::from_mins(1), reason: error.to_string() },

@@ -121,8 +121,8 @@ async fn write(state: &State, batch: &[Ended]) -> Result<(), pg::Error> {
 /// The time until an order that failed is flagged again; none when it is not, or when it did not fail itself.
 fn retry_delay(ended: &Ended, told: &[Told], now: OffsetDateTime) -> Option<Duration> {
     match ended.told {
-        Ok(()) | Err(Error::Away { .. } | Error::Refused { .. }) => None,
-        Err(Error::Trouble { .. } | Error::Panicked(_)) => {
+        Ok(()) | Err(Error::Unavailable { .. } | Error::Refused { .. }) => None,
+        Err(Error::Failed { .. } | Error::Panicked(_)) => {
             (told.first()?.next_retry_at? - now).try_into().ok()
         }
     }
@@ -135,10 +135,10 @@ fn count(batch: &[Ended]) {
         let is_last = order.retry_count.saturating_add(1) >= order.max_retries;
         let outcome = match told {
             Ok(()) => "success",
-            Err(Error::Away { .. }) => "away",
+            Err(Error::Unavailable { .. }) => "away",
             Err(Error::Refused { .. }) => "refused",
-            Err(Error::Trouble { .. } | Error::Panicked(_)) if is_last => "max_retries",
-            Err(Error::Trouble { .. } | Error::Panicked(_)) => "failed",
+            Err(Error::Failed { .. } | Error::Panicked(_)) if is_last => "max_retries",
+            Err(Error::Failed { .. } | Error::Panicked(_)) => "failed",
         };
         match outcome {
             "success" => succeeded += 1,
@@ -164,9 +164,9 @@ fn told(state: &State, ended: &Ended, now: OffsetDateTime) -> Vec<Told> {
     let error_message = told.as_ref().err().map(ToString::to_string);
     let (status, retry_count, next_retry_at) = match told {
         Ok(()) => (Status::Completed, order.retry_count, None),
-        Err(Error::Away { .. }) => (Status::Pending, order.retry_count, Some(now + AWAY)),
+        Err(Error::Unavailable { .. }) => (Status::Pending, order.retry_count, Some(now + AWAY)),
         Err(Error::Refused { .. }) => (Status::Failed, order.retry_count, None),
-        Err(Error::Trouble { .. } | Error::Panicked(_)) => {
+        Err(Error::Failed { .. } | Error::Panicked(_)) => {
             let failures = order.retry_count.saturating_add(1);
             if failures >= order.max_retries {
                 (Status::Failed, failures, None)
@@ -203,9 +203,9 @@ fn logs(operation: &Operation, ended: Option<&Ended>) -> Vec<Log> {
     };
     let how: &[&str] = match (told, operation.status) {
         (Ok(()), _) => &["sync_success", "completed"],
-        (Err(Error::Away { .. }), _) => &["sync_error"],
+        (Err(Error::Unavailable { .. }), _) => &["sync_error"],
         (Err(Error::Refused { .. }), Status::Failed) => &["sync_failed", "failed"],
-        (Err(Error::Trouble { .. } | Error::Panicked(_)), Status::Failed) => &["sync_failed", "max_retries"],
+        (Err(Error::Failed { .. } | Error::Panicked(_)), Status::Failed) => &["sync_failed", "max_retries"],
         (Err(_), _) => &["sync_failed", "retry_failed"],
     };
     let mut logs = Vec::with_capacity(how.len());
