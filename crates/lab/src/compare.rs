@@ -38,7 +38,7 @@ pub(crate) fn compare(stack: &Stack, allegro: &Allegro, sellers: &[String]) -> R
     let mut source = Orders::new();
     for seller in sellers {
         allegro.each_order(seller, |line| {
-            let document = line.get("document").context("the sandbox told no document")?;
+            let document = line.get("document").context("the sandbox returned no document")?;
             add(&mut source, seller, document);
             Ok(())
         })?;
@@ -72,7 +72,7 @@ fn stored(stack: &Stack) -> Result<Orders> {
     let mut orders = Orders::new();
     for line in BufReader::new(File::open(&file)?).lines() {
         let line = line?;
-        let (seller, document) = line.split_once('\t').context("psql told no two columns")?;
+        let (seller, document) = line.split_once('\t').context("psql printed other than two columns")?;
         // COPY doubles each backslash. Other escapes do not occur in JSON.
         add(&mut orders, seller, &serde_json::from_str(&document.replace("\\\\", "\\"))?);
     }

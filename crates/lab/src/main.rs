@@ -105,7 +105,7 @@ fn main() -> ExitCode {
         Command::Bench { name, quick, million } => bench::run(name, quick, million),
         Command::Chaos { name, kills, orders, outage, minutes } => {
             let outage = std::time::Duration::from_secs(outage);
-            chaos::run(name, &chaos::Wish { kills, orders, outage, minutes })
+            chaos::run(name, &chaos::Options { kills, orders, outage, minutes })
         }
         Command::Nightly { steps } => nightly::run(&steps),
         Command::Reaper { lock } => reaper::serve(&lock),

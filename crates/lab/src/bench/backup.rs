@@ -13,7 +13,7 @@ use stack::{Stack, holder};
 
 use super::first_sync::{self, FirstSync};
 use super::usage::Usage;
-use super::{PATIENCE, all_told, backup_print, table};
+use super::{TIMEOUT, all_published, backup_print, table};
 use crate::compare::compare;
 use crate::demo::allegro::Allegro;
 use crate::demo::client::Client;
@@ -57,7 +57,7 @@ pub(super) struct Round {
     pub(super) sync: f64,
     pub(super) cores: f64,
     /// Time after the sync until the broker has every event.
-    pub(super) untold: Duration,
+    pub(super) published_after: Duration,
     pub(super) quarters: [u64; 4],
     pub(super) peak_megabytes: u64,
     /// Milliseconds from the time at which an event was shown, or written, until its order was committed.
@@ -97,12 +97,12 @@ fn measure(size: &Size, million: bool) -> Result<Round> {
     let seller = client.add_seller("sklep-duzy")?;
     client.make_orders(Some(&seller), size.orders)?;
     let sandbox = sandbox_alone(&stack, &allegro, &seller, size.orders)?;
-    all_told(&stack)?;
+    all_published(&stack)?;
     let user = "sklep-duzy";
     let synced = first_sync::measure(&mut stack, &client, user, Some(&seller))?;
-    let untold = all_told(&stack)?;
+    let published_after = all_published(&stack)?;
     let raw = first_sync::raw(&stack, user)?;
-    told("first sync", &synced, size.orders);
+    print_sync("first sync", &synced, size.orders);
     let mut sellers = vec![seller.clone()];
     let mut stored = size.orders + SAMPLE.min(size.orders);
     let (id, speed) = sample(&mut stack, &client, "second", SAMPLE.min(size.orders))?;
@@ -128,7 +128,7 @@ fn measure(size: &Size, million: bool) -> Result<Round> {
         raw: f64::from(size.orders) / raw.as_secs_f64(),
         sync: f64::from(size.orders) / synced.elapsed.as_secs_f64(),
         cores: synced.cores,
-        untold,
+        published_after,
         quarters: synced.quarters,
         peak_megabytes: synced.peak_megabytes,
         shown,
@@ -148,7 +148,7 @@ fn alone(settings: &[(&'static str, &str)]) -> Result<Stack> {
     Ok(stack)
 }
 
-fn told(what: &str, synced: &FirstSync, orders: u32) {
+fn print_sync(what: &str, synced: &FirstSync, orders: u32) {
     let per_second = f64::from(orders) / synced.elapsed.as_secs_f64();
     println!("  {what}: {per_second:.0} orders a second, {} MB at most", synced.peak_megabytes);
 }
@@ -158,9 +158,9 @@ fn sample(stack: &mut Stack, client: &Client, name: &str, orders: u32) -> Result
     let user = format!("sklep-{name}");
     let seller = client.add_seller(&user)?;
     client.make_orders(Some(&seller), orders)?;
-    all_told(stack)?;
+    all_published(stack)?;
     let synced = first_sync::measure(stack, client, &user, Some(&seller))?;
-    told(&format!("the {name} account"), &synced, orders);
+    print_sync(&format!("the {name} account"), &synced, orders);
     Ok((seller, f64::from(orders) / synced.elapsed.as_secs_f64()))
 }
 
@@ -207,10 +207,10 @@ fn events(
     let count = Duration::from_secs_f64(lasting.as_secs_f64() * rate).as_secs();
     allegro.go_live(&json!({ "count": count, "rate_per_second": rate, "seller_id": seller }))?;
     let expected = usize::try_from(count)? * 3 + before;
-    wait_until("all new orders have arrived", PATIENCE, || Ok(client.arrived()? >= count))?;
-    wait_until("all events were shown", PATIENCE, || Ok(allegro.events(seller)?.len() >= expected))?;
+    wait_until("all new orders have arrived", TIMEOUT, || Ok(client.arrived()? >= count))?;
+    wait_until("all events were shown", TIMEOUT, || Ok(allegro.events(seller)?.len() >= expected))?;
     let mut stored = HashMap::new();
-    wait_until("all events are stored", PATIENCE, || {
+    wait_until("all events are stored", TIMEOUT, || {
         stored = commits(stack, seller)?;
         Ok(allegro.events(seller)?.iter().all(|event| stored.contains_key(&event.id)))
     })?;
@@ -274,7 +274,7 @@ fn many(accounts: u32) -> Result<(u32, f64)> {
         client.wait_for_connection(id)?;
     }
     let followed = "SELECT count(*) FROM sync_cursors WHERE last_events_sync IS NOT NULL";
-    wait_until("all journals are followed", PATIENCE, || {
+    wait_until("all journals are followed", TIMEOUT, || {
         Ok(stack.ask("allegro_backup", followed)?.trim().parse::<u32>()? >= accounts)
     })?;
     let process = stack.process("allegro-backup")?;
@@ -282,8 +282,8 @@ fn many(accounts: u32) -> Result<(u32, f64)> {
     let since = stack.ask("allegro_backup", "SELECT now()")?;
     sleep(MINUTE + LATE);
     let cores = Usage::of(process)?.cores_since(before, started.elapsed());
-    let looked = format!("SELECT count(*) FROM sync_cursors WHERE last_events_sync >= '{}'", since.trim());
-    let polled = stack.ask("allegro_backup", &looked)?.trim().parse()?;
-    println!("  {polled} of {accounts} accounts looked at within a minute, {cores:.2} cores");
+    let sql = format!("SELECT count(*) FROM sync_cursors WHERE last_events_sync >= '{}'", since.trim());
+    let polled = stack.ask("allegro_backup", &sql)?.trim().parse()?;
+    println!("  {polled} of {accounts} accounts polled within a minute, {cores:.2} cores");
     Ok((polled, cores))
 }

@@ -10,7 +10,7 @@ use stack::build::{self, Profile};
 use stack::{SERVICES, Stack, holder, process};
 
 use super::usage::Usage;
-use super::{PATIENCE, first_sync};
+use super::{TIMEOUT, first_sync};
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::demo::wait_until;
@@ -65,7 +65,7 @@ fn measure_backup(stack: &mut Stack, client: &Client, orders: u32) -> Result<Fig
 
 fn measure_webhooks(stack: &mut Stack, subscriber: &Subscriber) -> Result<Figure> {
     // All events are queued before the dispatcher starts.
-    wait_until("the outbox is told", PATIENCE, || {
+    wait_until("the outbox is empty", TIMEOUT, || {
         let database = stack.database("allegro_backup")?;
         let left = process::run(Command::new(stack::psql()?).args([
             "-qAt",
@@ -78,7 +78,7 @@ fn measure_webhooks(stack: &mut Stack, subscriber: &Subscriber) -> Result<Figure
     })?;
     stack.start_again("webhook-dispatcher")?;
     let before = Usage::of(stack.process("webhook-dispatcher")?)?;
-    wait_until("the first webhook arrives", PATIENCE, || Ok(subscriber.total() > 0))?;
+    wait_until("the first webhook arrives", TIMEOUT, || Ok(subscriber.total() > 0))?;
     let (started, first) = (Instant::now(), subscriber.total());
     let mut last = (first, Instant::now());
     // No new webhook for a while: everything is delivered.

@@ -10,7 +10,7 @@ use super::usage::{Usage, resident_megabytes};
 use crate::demo::client::Client;
 use crate::demo::wait_until;
 
-const PATIENCE: Duration = Duration::from_mins(30);
+const TIMEOUT: Duration = Duration::from_mins(30);
 /// Interval between measurements of memory.
 const LOOK: Duration = Duration::from_millis(200);
 /// Name of the raw limit.
@@ -39,7 +39,7 @@ pub(super) fn measure(
     client.connect(user, seller)?;
     let (mut started, mut looked) = (None, Instant::now());
     let (mut quarters, mut peak_megabytes) = ([0; 4], 0);
-    wait_until("the list is read", PATIENCE, || {
+    wait_until("the list is read", TIMEOUT, || {
         let reading = client.reading(user)?;
         if reading.is_under_way {
             started.get_or_insert_with(Instant::now);

@@ -23,7 +23,7 @@ use stack::Stack;
 use crate::demo::wait_until;
 
 /// Time limit of every wait.
-const PATIENCE: Duration = Duration::from_mins(10);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The benchmarks.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -57,9 +57,9 @@ pub(crate) fn run(name: Name, quick: bool, million: bool) -> Result<ExitCode> {
 
 /// Waits until the broker has every event of allegro-backup, so that no work is in progress; returns how long that
 /// took.
-fn all_told(stack: &Stack) -> Result<Duration> {
+fn all_published(stack: &Stack) -> Result<Duration> {
     let begun = Instant::now();
-    wait_until("all facts are told", PATIENCE, || {
+    wait_until("all events are published", TIMEOUT, || {
         Ok(stack.ask("allegro_backup", "SELECT count(*) FROM outbox")?.trim() == "0")
     })?;
     Ok(begun.elapsed())

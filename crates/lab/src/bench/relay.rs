@@ -9,7 +9,7 @@ use stack::servers::{self, Keeping};
 use stack::{process, root};
 
 use super::table;
-use super::table::Reach::{AtLeast, AtMost};
+use super::table::Threshold::{AtLeast, AtMost};
 
 type Row = super::table::Row<Round>;
 
@@ -22,29 +22,29 @@ struct Round {
     p99: f64,
 }
 
-pub(super) fn run(facts: u32, rounds: usize) -> Result<ExitCode> {
+pub(super) fn run(events: u32, rounds: usize) -> Result<ExitCode> {
     build::programs(Profile::Release, &["-p", "messaging", "--example", "relay_bench"])?;
     let program = Profile::Release.folder().join("examples/relay_bench");
     let servers = servers::start(&root().join("target/stack-bench"), Keeping::Everything)?;
     let rounds = table::rounds(rounds, || {
         let mut command = Command::new(&program);
-        command.arg(facts.to_string());
+        command.arg(events.to_string());
         command.envs(servers.environment.iter().map(|(name, value)| (*name, value)));
         read(&process::run(&mut command)?)
     })?;
-    println!("\n{facts} facts a round");
+    println!("\n{events} events per round");
     table::conclude(&rows(), &rounds, None)
 }
 
 /// Rows and limits of the table.
 fn rows() -> [Row; 6] {
     [
-        Row::told("bytes of a body", 0, |it| it.body),
-        Row::told("bare confirmed publishes to a quorum queue, window 1,000, a second", 0, |it| it.raw),
-        Row::reaching("outbox to inbox, a second", 0, |it| it.relay, AtLeast(6000.0)),
-        Row::reaching("ratio", 2, |it| it.relay / it.raw, AtLeast(0.3)),
-        Row::told("commit to effect at 500/s, ms, p50", 1, |it| it.p50),
-        Row::reaching("commit to effect at 500/s, ms, p99", 1, |it| it.p99, AtMost(50.0)),
+        Row::info("bytes of a body", 0, |it| it.body),
+        Row::info("bare confirmed publishes to a quorum queue, window 1,000, a second", 0, |it| it.raw),
+        Row::checked("outbox to inbox, a second", 0, |it| it.relay, AtLeast(6000.0)),
+        Row::checked("ratio", 2, |it| it.relay / it.raw, AtLeast(0.3)),
+        Row::info("commit to effect at 500/s, ms, p50", 1, |it| it.p50),
+        Row::checked("commit to effect at 500/s, ms, p99", 1, |it| it.p99, AtMost(50.0)),
     ]
 }
 

@@ -11,7 +11,7 @@ use stack::build::{self, Profile};
 use stack::{SERVICES, Stack, holder, process};
 
 use super::usage::Usage;
-use super::{PATIENCE, all_told, stock_print, stock_sql as sql, table};
+use super::{TIMEOUT, all_published, stock_print, stock_sql as sql, table};
 use crate::demo::client::Client;
 use crate::demo::wait_until;
 
@@ -40,8 +40,8 @@ pub(super) const QUICK: Size = Size { orders: 3_000, seconds: 5, rounds: 1, is_f
 pub(super) struct Round {
     /// Orders per second: of bare inserts, deducted, and flagged.
     pub(super) raw: f64,
-    pub(super) taken: f64,
-    pub(super) marked: f64,
+    pub(super) deducted: f64,
+    pub(super) flagged: f64,
     /// CPU time of the service while all are deducted and flagged, in cores, and its peak memory.
     pub(super) cores: f64,
     pub(super) peak_megabytes: u64,
@@ -68,46 +68,46 @@ fn measure(size: &Size) -> Result<Round> {
     let all = size.orders + STEADY * size.seconds;
     client.make_orders(None, all)?;
     client.connect(USER, None)?;
-    wait_until("the list is read", PATIENCE, || Ok(client.reading(USER)?.is_complete))?;
-    stack.ask("allegro_backup", sql::FACTS)?;
-    wait_until("what was told of them is taken in", PATIENCE, || {
+    wait_until("the list is read", TIMEOUT, || Ok(client.reading(USER)?.is_complete))?;
+    stack.ask("allegro_backup", sql::EVENTS)?;
+    wait_until("stock-sync has applied their events", TIMEOUT, || {
         Ok(stack.ask("allegro_backup", sql::ANNOUNCED)? == stack.ask("stock_sync", sql::KNOWN)?)
     })?;
     stack.kill("stock-sync")?;
     stack.ask("stock_sync", sql::PREPARE)?;
 
-    let (taken, marked, cores) = drain(&mut stack, size.orders)?;
+    let (deducted, flagged, cores) = drain(&mut stack, size.orders)?;
     let raw = raw(&stack, size.orders)?;
     println!(
-        "  {taken:.0} orders/s taken, {marked:.0}/s marked, {cores:.2} cores; the rows alone {raw:.0}/s"
+        "  {deducted:.0} orders/s deducted, {flagged:.0}/s flagged, {cores:.2} cores; the rows alone {raw:.0}/s"
     );
     let (p50, p99) = steady(&stack, size)?;
     println!("  at {STEADY} orders/s: p50 {p50:.1} ms, p99 {p99:.1} ms");
     let first_try = verify(&stack, all)?;
     let peak_megabytes = Usage::of(stack.process("stock-sync")?)?.peak_megabytes;
-    Ok(Round { raw, taken, marked, cores, peak_megabytes, p50, p99, first_try })
+    Ok(Round { raw, deducted, flagged, cores, peak_megabytes, p50, p99, first_try })
 }
 
 /// Processes a full queue. Returns the orders per second that were deducted and that were flagged, since the first
 /// event was applied, and the CPU time of the service in cores.
 fn drain(stack: &mut Stack, orders: u32) -> Result<(f64, f64, f64)> {
-    stack.ask("allegro_backup", &sql::tell_up_to(orders))?;
-    all_told(stack)?;
+    stack.ask("allegro_backup", &sql::publish_up_to(orders))?;
+    all_published(stack)?;
     stack.start_again("stock-sync")?;
     let process = stack.process("stock-sync")?;
-    all_marked(stack, orders)?;
+    all_flagged(stack, orders)?;
     let usage = Usage::of(process)?;
-    let taken = stack.ask("stock_sync", sql::TAKEN)?;
-    let (seconds, moment) = taken.trim().split_once(' ').context("not two numbers")?;
-    let marked: f64 = stack.ask("allegro_backup", &sql::marked_since(moment))?.trim().parse()?;
+    let deducted = stack.ask("stock_sync", sql::DEDUCTED)?;
+    let (seconds, moment) = deducted.trim().split_once(' ').context("not two numbers")?;
+    let flagged: f64 = stack.ask("allegro_backup", &sql::flagged_since(moment))?.trim().parse()?;
     let seconds: f64 = seconds.parse()?;
-    Ok((f64::from(orders) / seconds, f64::from(orders) / marked, usage.cpu.as_secs_f64() / marked))
+    Ok((f64::from(orders) / seconds, f64::from(orders) / flagged, usage.cpu.as_secs_f64() / flagged))
 }
 
 /// Waits until this number of orders, which is all, is flagged.
-fn all_marked(stack: &Stack, orders: u32) -> Result<()> {
+fn all_flagged(stack: &Stack, orders: u32) -> Result<()> {
     let lines = (u64::from(orders) * u64::from(LINES)).to_string();
-    wait_until("all orders are marked", PATIENCE, || {
+    wait_until("all orders are flagged", TIMEOUT, || {
         // A query costs as much as several orders.
         sleep(LOOK);
         Ok(stack.ask("stock_sync", sql::COMPLETED)?.trim() == lines)
@@ -133,25 +133,25 @@ fn raw(stack: &Stack, orders: u32) -> Result<f64> {
 /// Publishes orders at a steady rate, and returns p50 and p99 of the milliseconds until each was flagged.
 fn steady(stack: &Stack, size: &Size) -> Result<(f64, f64)> {
     let database = stack.database("allegro_backup")?;
-    let mut teller = Command::new(stack::psql()?)
+    let mut psql = Command::new(stack::psql()?)
         .args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &database])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .context("cannot start psql")?;
-    let mut told = teller.stdin.take().context("psql has no input")?;
+    let mut input = psql.stdin.take().context("psql has no input")?;
     let started = Instant::now();
     for number in 0..STEADY * size.seconds {
         let due = Duration::from_secs(1) * number / STEADY;
         sleep(due.saturating_sub(started.elapsed()));
-        writeln!(told, "SELECT bench_tell({});", size.orders + number + 1)?;
-        told.flush()?;
+        writeln!(input, "SELECT bench_publish({});", size.orders + number + 1)?;
+        input.flush()?;
     }
-    drop(told);
-    if !teller.wait()?.success() {
-        bail!("telling orders failed");
+    drop(input);
+    if !psql.wait()?.success() {
+        bail!("publishing orders failed");
     }
-    all_marked(stack, size.orders + STEADY * size.seconds)?;
+    all_flagged(stack, size.orders + STEADY * size.seconds)?;
     let delays = stack.ask("allegro_backup", &sql::delays_after(size.orders))?;
     let (p50, p99) = delays.trim().split_once(' ').context("not two numbers")?;
     Ok((p50.parse()?, p99.parse()?))
@@ -164,10 +164,10 @@ fn verify(stack: &Stack, orders: u32) -> Result<f64> {
     let mut numbers = done.split_whitespace().map(str::parse::<u32>);
     let mut next = || numbers.next().context("too few numbers")?.context("not a number");
     let (lines, first, units, wrong) = (next()?, next()?, next()?, next()?);
-    let marked: u32 = stack.ask("allegro_backup", sql::MARKED)?.trim().parse()?;
-    if (lines, units, wrong, marked) != (orders * LINES, orders * LINES, 0, orders) {
+    let flagged: u32 = stack.ask("allegro_backup", sql::FLAGGED)?.trim().parse()?;
+    if (lines, units, wrong, flagged) != (orders * LINES, orders * LINES, 0, orders) {
         bail!(
-            "of {orders} orders {lines} lines are done, {units} units left, {wrong} levels are wrong, {marked} are marked"
+            "of {orders} orders {lines} lines are done, {units} units left, {wrong} levels are wrong, {flagged} are flagged"
         );
     }
     Ok(100.0 * f64::from(first) / f64::from(lines))

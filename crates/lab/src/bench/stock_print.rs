@@ -1,7 +1,7 @@
 //! Rows and limits of the stock-sync benchmark.
 
 use super::stock::{LINES, Round, STEADY, Size};
-use super::table::Reach::{AtLeast, AtMost};
+use super::table::Threshold::{AtLeast, AtMost};
 use super::usage::megabytes;
 
 type Row = super::table::Row<Round>;
@@ -12,19 +12,19 @@ pub(super) fn rows(size: &Size) -> Vec<Row> {
         size.orders
     );
     vec![
-        Row::told("one statement writes the same rows, orders/s", 0, |it| it.raw),
-        Row::reaching(all, 0, |it| it.taken, AtLeast(1500.0)),
-        Row::reaching("ratio", 2, |it| it.taken / it.raw, AtLeast(0.3)),
-        Row::reaching(
+        Row::info("one statement writes the same rows, orders/s", 0, |it| it.raw),
+        Row::checked(all, 0, |it| it.deducted, AtLeast(1500.0)),
+        Row::checked("ratio", 2, |it| it.deducted / it.raw, AtLeast(0.3)),
+        Row::checked(
             "the same orders: event → flag at allegro-backup, orders/s",
             0,
-            |it| it.marked,
+            |it| it.flagged,
             AtLeast(500.0),
         ),
-        Row::told("the service's CPU meanwhile, cores", 2, |it| it.cores),
-        Row::told("the service's memory at most, MB", 0, |it| megabytes(it.peak_megabytes)),
-        Row::told(format!("event → flag at {STEADY} orders/s, ms, p50"), 1, |it| it.p50),
-        Row::reaching(format!("event → flag at {STEADY} orders/s, ms, p99"), 1, |it| it.p99, AtMost(200.0)),
-        Row::reaching("operations done at the first try, %", 2, |it| it.first_try, AtLeast(99.0)),
+        Row::info("the service's CPU meanwhile, cores", 2, |it| it.cores),
+        Row::info("the service's memory at most, MB", 0, |it| megabytes(it.peak_megabytes)),
+        Row::info(format!("event → flag at {STEADY} orders/s, ms, p50"), 1, |it| it.p50),
+        Row::checked(format!("event → flag at {STEADY} orders/s, ms, p99"), 1, |it| it.p99, AtMost(200.0)),
+        Row::checked("operations done at the first try, %", 2, |it| it.first_try, AtLeast(99.0)),
     ]
 }

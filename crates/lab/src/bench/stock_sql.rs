@@ -15,8 +15,8 @@ pub(super) const PREPARE: &str = "\
 
 /// An event for each stored order that it is ready, with three lines. A function publishes one at a time and records
 /// the time.
-pub(super) const FACTS: &str = "\
-    CREATE TABLE bench_facts AS \
+pub(super) const EVENTS: &str = "\
+    CREATE TABLE bench_events AS \
         SELECT n, id, subject, partition_key, convert_to(jsonb_build_object( \
             'specversion', '1.0', 'id', id, 'source', '/allegro-backup', 'type', 'order.ready', 'subject', subject, \
             'time', moment, 'datacontenttype', 'application/json', 'dataschema', 'about:blank', \
@@ -34,29 +34,29 @@ pub(super) const FACTS: &str = "\
         CROSS JOIN LATERAL (SELECT jsonb_agg(jsonb_build_object( \
             'id', gen_random_uuid(), 'offer_id', '7000000000', 'sku', 'B-' || (n * 3 + i) * 7919 % 1000, \
             'quantity', 1, 'price', NULL)) AS lines FROM generate_series(1, 3) AS i) AS made; \
-    CREATE UNIQUE INDEX bench_facts_n ON bench_facts (n); \
-    CREATE TABLE bench_told (n bigint PRIMARY KEY, told_at timestamptz NOT NULL); \
-    CREATE FUNCTION bench_tell(wanted bigint) RETURNS void LANGUAGE sql AS $$ \
+    CREATE UNIQUE INDEX bench_events_n ON bench_events (n); \
+    CREATE TABLE bench_published (n bigint PRIMARY KEY, published_at timestamptz NOT NULL); \
+    CREATE FUNCTION bench_publish(number bigint) RETURNS void LANGUAGE sql AS $$ \
         INSERT INTO outbox (id, type, subject, partition_key, body) \
-            SELECT id, 'order.ready', subject, partition_key, body FROM bench_facts WHERE n = wanted; \
-        INSERT INTO bench_told VALUES (wanted, clock_timestamp()); \
+            SELECT id, 'order.ready', subject, partition_key, body FROM bench_events WHERE n = number; \
+        INSERT INTO bench_published VALUES (number, clock_timestamp()); \
         SELECT pg_notify('outbox_' || current_schema(), '') $$";
 
 /// Publishes many of them at once.
-pub(super) fn tell_up_to(count: u32) -> String {
+pub(super) fn publish_up_to(count: u32) -> String {
     format!(
         "INSERT INTO outbox (id, type, subject, partition_key, body) \
-         SELECT id, 'order.ready', subject, partition_key, body FROM bench_facts WHERE n <= {count} ORDER BY n"
+         SELECT id, 'order.ready', subject, partition_key, body FROM bench_events WHERE n <= {count} ORDER BY n"
     )
 }
 
 /// Seconds from the first applied event to the last deducted order, and the time of the former.
-pub(super) const TAKEN: &str = "SELECT extract(epoch FROM max(pg_xact_commit_timestamp(xmin)) - \
+pub(super) const DEDUCTED: &str = "SELECT extract(epoch FROM max(pg_xact_commit_timestamp(xmin)) - \
      (SELECT min(received_at) FROM inbox)) || ' ' || extract(epoch FROM (SELECT min(received_at) FROM inbox)) \
      FROM stock_movements WHERE kind = 'sale'";
 
 /// Seconds from that time to the last flagged order.
-pub(super) fn marked_since(moment: &str) -> String {
+pub(super) fn flagged_since(moment: &str) -> String {
     format!(
         "SELECT extract(epoch FROM max(pg_xact_commit_timestamp(xmin))) - {moment} FROM orders WHERE is_stock_updated"
     )
@@ -66,8 +66,8 @@ pub(super) fn marked_since(moment: &str) -> String {
 pub(super) fn delays_after(count: u32) -> String {
     format!(
         "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY ms) || ' ' || percentile_disc(0.99) WITHIN GROUP (ORDER BY ms) \
-         FROM (SELECT extract(epoch FROM pg_xact_commit_timestamp(o.xmin) - t.told_at) * 1000 AS ms FROM bench_told AS t \
-             JOIN bench_facts AS f USING (n) JOIN orders AS o ON o.allegro_order_id = f.subject \
+         FROM (SELECT extract(epoch FROM pg_xact_commit_timestamp(o.xmin) - t.published_at) * 1000 AS ms FROM bench_published AS t \
+             JOIN bench_events AS f USING (n) JOIN orders AS o ON o.allegro_order_id = f.subject \
                  AND o.token_id::text = f.partition_key WHERE t.n > {count}) AS delays"
     )
 }
@@ -111,4 +111,4 @@ pub(super) const DONE: &str = "SELECT (SELECT count(*) FROM pending_stock_operat
      (SELECT count(*) FROM stock_levels AS l WHERE on_hand <> (SELECT sum(delta) FROM stock_movements AS m \
           WHERE m.sku = l.sku AND m.warehouse = l.warehouse))";
 /// Flagged orders.
-pub(super) const MARKED: &str = "SELECT count(*) FROM orders WHERE is_stock_updated";
+pub(super) const FLAGGED: &str = "SELECT count(*) FROM orders WHERE is_stock_updated";

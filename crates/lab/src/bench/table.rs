@@ -9,7 +9,7 @@ use super::page;
 
 /// The limit of a median.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Reach {
+pub(super) enum Threshold {
     AtLeast(f64),
     AtMost(f64),
 }
@@ -19,23 +19,23 @@ pub(super) struct Row<R> {
     what: String,
     digits: usize,
     figure: Box<dyn Fn(&R) -> f64>,
-    reach: Option<Reach>,
+    threshold: Option<Threshold>,
 }
 
 impl<R> Row<R> {
     /// A row without a limit.
-    pub(super) fn told(what: impl Into<String>, digits: usize, figure: impl Fn(&R) -> f64 + 'static) -> Self {
-        Self { what: what.into(), digits, figure: Box::new(figure), reach: None }
+    pub(super) fn info(what: impl Into<String>, digits: usize, figure: impl Fn(&R) -> f64 + 'static) -> Self {
+        Self { what: what.into(), digits, figure: Box::new(figure), threshold: None }
     }
 
     /// A row whose median has a limit.
-    pub(super) fn reaching(
+    pub(super) fn checked(
         what: impl Into<String>,
         digits: usize,
         figure: impl Fn(&R) -> f64 + 'static,
-        reach: Reach,
+        threshold: Threshold,
     ) -> Self {
-        Self { reach: Some(reach), ..Self::told(what, digits, figure) }
+        Self { threshold: Some(threshold), ..Self::info(what, digits, figure) }
     }
 }
 
@@ -67,17 +67,19 @@ pub(super) fn conclude<R>(rows: &[Row<R>], rounds: &[R], page: Option<&str>) -> 
 }
 
 fn text<R>(rows: &[Row<R>], rounds: &[R]) -> String {
-    let mut text = "| what | median | least | most | reach |\n|---|---|---|---|---|\n".to_owned();
-    for Row { what, digits, figure, reach } in rows {
+    let mut text = "| what | median | least | most | threshold |\n|---|---|---|---|---|\n".to_owned();
+    for Row { what, digits, figure, threshold } in rows {
         let (least, median, most) = spread(rounds, figure);
-        let reach = match reach {
-            Some(Reach::AtLeast(bound)) => format!("≥ {bound}"),
-            Some(Reach::AtMost(bound)) => format!("≤ {bound}"),
+        let threshold = match threshold {
+            Some(Threshold::AtLeast(bound)) => format!("≥ {bound}"),
+            Some(Threshold::AtMost(bound)) => format!("≤ {bound}"),
             None => String::new(),
         };
         // Writing to memory cannot fail.
-        let _written =
-            writeln!(text, "| {what} | {median:.digits$} | {least:.digits$} | {most:.digits$} | {reach} |");
+        let _written = writeln!(
+            text,
+            "| {what} | {median:.digits$} | {least:.digits$} | {most:.digits$} | {threshold} |"
+        );
     }
     text
 }
@@ -86,9 +88,9 @@ fn text<R>(rows: &[Row<R>], rounds: &[R]) -> String {
 fn missed<'a, R>(rows: &'a [Row<R>], rounds: &[R]) -> Vec<&'a str> {
     let is_reached = |row: &&Row<R>| {
         let median = spread(rounds, &row.figure).1;
-        match row.reach {
-            Some(Reach::AtLeast(bound)) => median >= bound,
-            Some(Reach::AtMost(bound)) => median <= bound,
+        match row.threshold {
+            Some(Threshold::AtLeast(bound)) => median >= bound,
+            Some(Threshold::AtMost(bound)) => median <= bound,
             None => true,
         }
     };
@@ -105,7 +107,7 @@ fn spread<R>(rounds: &[R], figure: impl Fn(&R) -> f64) -> (f64, f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::Reach::{AtLeast, AtMost};
+    use super::Threshold::{AtLeast, AtMost};
     use super::{missed, text};
 
     type Row = super::Row<f64>;
@@ -113,10 +115,10 @@ mod tests {
     #[test]
     fn medians_that_exceed_their_limits_are_reported() {
         let rows = [
-            Row::told("speed", 0, |it| *it),
-            Row::reaching("ratio", 1, |it| it / 10.0, AtLeast(0.2)),
-            Row::reaching("delay", 1, |it| it / 10.0, AtMost(0.15)),
-            Row::reaching("nothing", 0, |_| f64::NAN, AtMost(1.0)),
+            Row::info("speed", 0, |it| *it),
+            Row::checked("ratio", 1, |it| it / 10.0, AtLeast(0.2)),
+            Row::checked("delay", 1, |it| it / 10.0, AtMost(0.15)),
+            Row::checked("nothing", 0, |_| f64::NAN, AtMost(1.0)),
         ];
         let rounds = [3.0, 1.0, 2.0];
         assert_eq!(missed(&rows, &rounds), ["delay", "nothing"]);

@@ -11,7 +11,7 @@ use stack::build::{self, Profile};
 use stack::{SERVICES, Stack, holder};
 
 use super::replicas::{REPLICAS, VICTIMS};
-use super::{Kills, PATIENCE, reading};
+use super::{Kills, TIMEOUT, reading};
 use crate::compare::compare;
 use crate::demo::allegro::Allegro;
 use crate::demo::client::Client;
@@ -32,7 +32,7 @@ const LIST_DELAY: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_secs(8);
 const TOKEN_BLOW: u32 = 6;
 /// Time limit of recovery after the faults end.
-const HEALING: Duration = Duration::from_mins(10);
+const RECOVERY_TIMEOUT: Duration = Duration::from_mins(10);
 /// Attempts of connecting a shop while Allegro has faults.
 const TRIES: u32 = 10;
 
@@ -114,12 +114,12 @@ pub(super) fn load(kills: u32, orders: u32) -> Result<ExitCode> {
     client.slow_down(LIST_DELAY)?;
     let shops = [Shop { user: "sklep-00".to_owned(), seller: FIRST_SELLER.to_owned() }];
     client.connect("sklep-00", None)?;
-    let fair: Kills =
+    let kill_counts: Kills =
         reading::kill(&mut stack, &client, ("allegro-backup", "sklep-00"), kills, |_, _| Ok(()))?;
     allegro.heal()?;
-    wait_until("the list is read", HEALING, || Ok(client.reading("sklep-00")?.is_complete))?;
+    wait_until("the list is read", RECOVERY_TIMEOUT, || Ok(client.reading("sklep-00")?.is_complete))?;
     let code = judge(&stack, &client, &allegro, &subscriber, &shops)?;
-    Ok(if fair.is_valid() { code } else { ExitCode::FAILURE })
+    Ok(if kill_counts.is_valid() { code } else { ExitCode::FAILURE })
 }
 
 fn open_shops(client: &Client, orders: u32) -> Result<Vec<Shop>> {
@@ -132,7 +132,7 @@ fn open_shops(client: &Client, orders: u32) -> Result<Vec<Shop>> {
         shops.push(Shop { user, seller });
     }
     for shop in &shops {
-        wait_until("the lists are read", PATIENCE, || Ok(client.reading(&shop.user)?.is_complete))?;
+        wait_until("the lists are read", TIMEOUT, || Ok(client.reading(&shop.user)?.is_complete))?;
     }
     Ok(shops)
 }
@@ -156,7 +156,7 @@ fn strike(
         if blow % TOKEN_BLOW == 0 {
             let shop = shops.iter().cycle().nth(usize::try_from(revoked)?).context("there is no shop")?;
             allegro.kill_tokens(&shop.seller)?;
-            wait_until("the service knows that its tokens are dead", PATIENCE, || is_cut_off(client, shop))?;
+            wait_until("the service knows that its tokens are dead", TIMEOUT, || is_cut_off(client, shop))?;
             println!("[{at:>6.1} s] {} has lost its tokens, and connects again", shop.user);
             reconnect(client, shop)?;
             revoked += 1;
@@ -202,25 +202,25 @@ fn judge(
     subscriber: &Subscriber,
     shops: &[Shop],
 ) -> Result<ExitCode> {
-    let healed = Instant::now();
+    let started_at = Instant::now();
     let sellers: Vec<String> = shops.iter().map(|shop| shop.seller.clone()).collect();
     let (comparison, announced, green) = loop {
         let comparison = compare(stack, allegro, &sellers)?;
         let announced = unannounced(allegro, subscriber, &sellers)?;
         let green = not_green(client, shops)?;
         let is_done = comparison.is_equal() && announced == 0 && green.as_ref().is_none_or(Vec::is_empty);
-        if is_done || healed.elapsed() > HEALING {
+        if is_done || started_at.elapsed() > RECOVERY_TIMEOUT {
             break (comparison, announced, green);
         }
         sleep(Duration::from_secs(2));
     };
-    println!("after {:.0} s:\n", healed.elapsed().as_secs_f32());
-    let mut is_kept = true;
-    let mut tell = |promise: &str, is_so: bool, how: String| {
-        println!("  {promise:<58} {} {how}", if is_so { "yes" } else { "NO " });
-        is_kept &= is_so;
+    println!("after {:.0} s:\n", started_at.elapsed().as_secs_f32());
+    let mut is_met = true;
+    let mut print = |promise: &str, holds: bool, how: String| {
+        println!("  {promise:<58} {} {how}", if holds { "yes" } else { "NO " });
+        is_met &= holds;
     };
-    tell(
+    print(
         "every order is stored as it is at Allegro",
         comparison.is_equal(),
         format!(
@@ -231,31 +231,35 @@ fn judge(
         ),
     );
     match green {
-        Some(open) => tell("the completeness report is green", open.is_empty(), open.join("; ")),
+        Some(open) => print("the completeness report is complete", open.is_empty(), open.join("; ")),
         None => println!("  the service has no completeness report yet"),
     }
-    tell("every order is announced", announced == 0, format!("{announced} are not"));
+    print("every order is published", announced == 0, format!("{announced} are not"));
     let received = subscriber.received();
     for kind in ["order.created", "order.ready"] {
         let twice = received.told_twice(kind);
-        tell(&format!("{kind} is told once for an order"), twice == 0, format!("{twice} were told twice"));
+        print(
+            &format!("{kind} is published once per order"),
+            twice == 0,
+            format!("{twice} were published twice"),
+        );
     }
-    tell("every signature verifies", received.forged == 0, String::new());
+    print("every signature verifies", received.forged == 0, String::new());
     match verify(stack, client, shops)? {
-        Some(different) => tell("verify finds no difference", different.is_empty(), different.join("; ")),
+        Some(different) => print("verify finds no difference", different.is_empty(), different.join("; ")),
         None => println!("  the service has no command `verify` yet"),
     }
-    Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Number of orders at Allegro that were not published to the subscriber.
 fn unannounced(allegro: &Allegro, subscriber: &Subscriber, sellers: &[String]) -> Result<usize> {
-    let told: BTreeSet<String> = subscriber.received().of("order.created");
+    let published: BTreeSet<String> = subscriber.received().of("order.created");
     let mut missing = 0;
     for seller in sellers {
         allegro.each_order(seller, |line| {
             let id = line.get("order_id").and_then(Value::as_str).unwrap_or_default();
-            missing += usize::from(!told.contains(id));
+            missing += usize::from(!published.contains(id));
             Ok(())
         })?;
     }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use stack::build::{self, Profile};
 use stack::{SERVICES, Stack, holder};
 
-use super::{Kills, PATIENCE, Windows, reading};
+use super::{Kills, TIMEOUT, Windows, reading};
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::demo::{settle, wait_until};
@@ -47,11 +47,11 @@ pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     let (mut webhooks, mut windows) = (Kills::default(), Windows::default());
     client.go_live(None, orders / 5, orders / 50, 5)?;
     for kill in 0..kills {
-        wait_until("a webhook is on its way", PATIENCE, || Ok(subscriber.in_flight() > 0))?;
+        wait_until("a webhook is on its way", TIMEOUT, || Ok(subscriber.in_flight() > 0))?;
         sleep(Duration::from_millis(u64::from(kill * 37 % 200)));
-        let mut looks = 0;
-        while subscriber.in_flight() == 0 && looks < 1000 {
-            looks += 1;
+        let mut polls = 0;
+        while subscriber.in_flight() == 0 && polls < 1000 {
+            polls += 1;
             sleep(Duration::from_millis(1));
         }
         let in_flight = subscriber.in_flight();
@@ -71,11 +71,11 @@ pub(super) fn run(kills: u32, orders: u32) -> Result<ExitCode> {
     }
     webhooks.print("webhook-dispatcher");
 
-    wait_until("all new orders have arrived", PATIENCE, || Ok(client.arrived()? >= u64::from(orders / 5)))?;
-    let table = settle(&client, &subscriber, &[USER], windows.sum(), PATIENCE)?;
+    wait_until("all new orders have arrived", TIMEOUT, || Ok(client.arrived()? >= u64::from(orders / 5)))?;
+    let table = settle(&client, &subscriber, &[USER], windows.sum(), TIMEOUT)?;
     table.print();
     windows.print(subscriber.received().repeated());
     println!("took {:.0} s", started.elapsed().as_secs_f32());
-    let is_passed = table.is_kept() && backup.is_valid() && webhooks.is_valid();
+    let is_passed = table.is_met() && backup.is_valid() && webhooks.is_valid();
     Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,8 +8,8 @@ mod outages;
 mod reading;
 mod replicas;
 mod stock;
-mod stock_hands;
-mod stock_truth;
+mod stock_expected;
+mod stock_submissions;
 mod webhooks;
 mod windows;
 
@@ -46,7 +46,7 @@ pub(crate) enum Name {
 }
 
 /// Options of a case.
-pub(crate) struct Wish {
+pub(crate) struct Options {
     pub(crate) kills: u32,
     pub(crate) orders: u32,
     pub(crate) outage: Duration,
@@ -54,19 +54,19 @@ pub(crate) struct Wish {
 }
 
 /// Time limit of every wait.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Runs a case. Fails when a guarantee is broken.
-pub(crate) fn run(name: Name, wish: &Wish) -> Result<ExitCode> {
+pub(crate) fn run(name: Name, options: &Options) -> Result<ExitCode> {
     match name {
-        Name::FirstFlow => first_flow::run(wish.kills, wish.orders),
-        Name::Replicas => replicas::run(wish.kills),
-        Name::Webhooks => webhooks::run("chaos", wish.kills),
-        Name::RollingRestart => webhooks::run("rolling", wish.kills),
-        Name::Outages => outages::run(wish.outage),
-        Name::Stock => stock::run(wish.kills, wish.orders, wish.outage),
-        Name::Backup if wish.minutes == 0 => backup::load(wish.kills, wish.orders),
-        Name::Backup => backup::soak(Duration::from_secs(wish.minutes * 60), wish.orders),
+        Name::FirstFlow => first_flow::run(options.kills, options.orders),
+        Name::Replicas => replicas::run(options.kills),
+        Name::Webhooks => webhooks::run("chaos", options.kills),
+        Name::RollingRestart => webhooks::run("rolling", options.kills),
+        Name::Outages => outages::run(options.outage),
+        Name::Stock => stock::run(options.kills, options.orders, options.outage),
+        Name::Backup if options.minutes == 0 => backup::load(options.kills, options.orders),
+        Name::Backup => backup::soak(Duration::from_secs(options.minutes * 60), options.orders),
         // The tables are the output of these tests. cargo-nextest shows the output of a passing test only on request.
         Name::Failpoints => tests::run(&["failpoints::", "--success-output", "final"], &[]),
     }
@@ -76,20 +76,20 @@ pub(crate) fn run(name: Name, wish: &Wish) -> Result<ExitCode> {
 #[derive(Default)]
 struct Kills {
     total: u32,
-    fair: u32,
+    in_flight: u32,
 }
 
 impl Kills {
-    fn note(&mut self, is_fair: bool) {
+    fn note(&mut self, was_in_flight: bool) {
         self.total += 1;
-        self.fair += u32::from(is_fair);
+        self.in_flight += u32::from(was_in_flight);
     }
 
     fn is_valid(&self) -> bool {
-        self.fair * 10 >= self.total * 9
+        self.in_flight * 10 >= self.total * 9
     }
 
     fn print(&self, name: &str) {
-        println!("{name}: killed {} times, work in flight at {}", self.total, self.fair);
+        println!("{name}: killed {} times, work in flight at {}", self.total, self.in_flight);
     }
 }

@@ -12,7 +12,7 @@ use anyhow::Result;
 use stack::build::{self, Profile};
 use stack::{SERVICES, Stack, holder};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::windows::LARGEST;
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
@@ -144,7 +144,7 @@ pub(super) fn run(outage: Duration) -> Result<ExitCode> {
     subscriber.trust(&client.subscribe(&subscriber.url)?)?;
     client.make_orders(None, 1000)?;
     client.connect(USER, None)?;
-    wait_until("the list is read", PATIENCE, || Ok(client.reading(USER)?.is_complete))?;
+    wait_until("the list is read", TIMEOUT, || Ok(client.reading(USER)?.is_complete))?;
 
     let watches = [
         ("allegro-backup", "ALLEGRO_BACKUP_URL", format!("/orders/{USER}")),
@@ -164,22 +164,22 @@ pub(super) fn run(outage: Duration) -> Result<ExitCode> {
         // Enough for the outage and some time before and after it.
         let orders = RATE * u32::try_from(outage.as_secs() + 10)?;
         client.go_live(None, orders, RATE, 5)?;
-        wait_until("orders come in", PATIENCE, || Ok(client.arrived()? > 20))?;
+        wait_until("orders come in", TIMEOUT, || Ok(client.arrived()? > 20))?;
         let down = Instant::now();
         stack.servers().kill(dependency)?;
         sleep(outage.saturating_sub(down.elapsed()));
         stack.servers().start_again(dependency)?;
         let up = Instant::now();
-        wait_until("all are ready again", PATIENCE, || {
+        wait_until("all are ready again", TIMEOUT, || {
             Ok(watches.iter().all(|it| it.last("/readyz") == Some(200) && it.last("lists") == Some(200)))
         })?;
-        wait_until("all orders came in", PATIENCE, || Ok(client.arrived()? >= u64::from(orders)))?;
+        wait_until("all orders came in", TIMEOUT, || Ok(client.arrived()? >= u64::from(orders)))?;
         for watch in &watches {
             is_passed &= watch.print(dependency, down, up);
         }
     }
     // An outage of Postgres may outlast the leases of unrecorded deliveries, which are at most a window.
-    let table = settle(&client, &subscriber, &[USER], LARGEST, PATIENCE)?;
+    let table = settle(&client, &subscriber, &[USER], LARGEST, TIMEOUT)?;
     table.print();
-    Ok(if is_passed && table.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_passed && table.is_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

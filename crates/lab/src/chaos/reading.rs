@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use stack::Stack;
 
-use super::{Kills, PATIENCE};
+use super::{Kills, TIMEOUT};
 use crate::demo::client::Client;
 use crate::demo::wait_until;
 
@@ -21,10 +21,10 @@ pub(super) fn kill(
     mut between: impl FnMut(&mut Stack, u32) -> Result<()>,
 ) -> Result<Kills> {
     let started = Instant::now();
-    let mut fair = Kills::default();
+    let mut kill_counts = Kills::default();
     let (mut killed_attempt, mut read) = (0, 0);
     for kill in 0..kills {
-        wait_until("the list is being read", PATIENCE, || {
+        wait_until("the list is being read", TIMEOUT, || {
             let reading = client.reading(user)?;
             let is_new = reading.is_under_way && reading.attempt > killed_attempt;
             Ok(reading.is_complete || is_new && (kill % 2 == 0 || reading.read > read))
@@ -32,7 +32,7 @@ pub(super) fn kill(
         sleep(Duration::from_millis(u64::from(kill * 97 % 500)));
         let reading = client.reading(user)?;
         stack.kill(process)?;
-        fair.note(reading.is_under_way && !reading.is_complete);
+        kill_counts.note(reading.is_under_way && !reading.is_complete);
         (killed_attempt, read) = (reading.attempt, reading.read);
         println!(
             "[{:>5.1} s] {process} killed after {} of {} orders",
@@ -43,6 +43,6 @@ pub(super) fn kill(
         between(stack, kill)?;
         stack.start_again(process)?;
     }
-    fair.print(process);
-    Ok(fair)
+    kill_counts.print(process);
+    Ok(kill_counts)
 }

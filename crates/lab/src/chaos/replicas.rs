@@ -10,7 +10,7 @@ use stack::build::{self, Profile};
 use stack::{Stack, holder};
 
 use super::callers::Callers;
-use super::{Kills, PATIENCE, Windows};
+use super::{Kills, TIMEOUT, Windows};
 use crate::demo::client::Client;
 use crate::demo::subscriber::Subscriber;
 use crate::demo::{settle, wait_until};
@@ -77,13 +77,13 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
     client.go_live(Some(&last), LIVE, RATE, 0)?;
     client.slow_down(ALLEGRO_DELAY)?;
     // One more schedule than accounts: the service has one of its own.
-    wait_until("all journals are followed", PATIENCE, || Ok(client.schedules()? > ACCOUNTS))?;
+    wait_until("all journals are followed", TIMEOUT, || Ok(client.schedules()? > ACCOUNTS))?;
     let callers = Callers::start(
         &stack,
         "api-2",
         &format!("/api/v1/orders/{}?limit=200", users.first().context("no shop")?),
     )?;
-    let (mut fair, mut windows) = (Kills::default(), Windows::default());
+    let (mut kill_counts, mut windows) = (Kills::default(), Windows::default());
     for kill in 0..kills {
         let victim = VICTIMS.iter().cycle().nth(usize::try_from(kill)?).context("nobody to kill")?;
         let is_busy = || match victim.split('-').next() {
@@ -92,31 +92,31 @@ pub(super) fn run(kills: u32) -> Result<ExitCode> {
             Some("scheduler") => Ok(stack.ask("allegro_backup", DUE)?.trim().parse::<u32>()? > 0),
             _ => Ok(callers.in_flight() > 0),
         };
-        wait_until("there is work in flight", PATIENCE, is_busy)?;
+        wait_until("there is work in flight", TIMEOUT, is_busy)?;
         let in_flight = is_busy()?;
         if victim.starts_with("dispatcher") {
             windows.kill(&mut stack, victim, &client, &subscriber)?;
         } else {
             stack.kill(victim)?;
         }
-        fair.note(in_flight);
+        kill_counts.note(in_flight);
         println!("[{:>5.1} s] {victim} killed", started.elapsed().as_secs_f32());
         sleep(PAUSE);
         stack.start_again(victim)?;
     }
-    fair.print("replicas");
+    kill_counts.print("replicas");
     let (answered, wrong) = callers.end();
     println!("api-2 gave {answered} answers between its deaths, {wrong} of them neither 200 nor 503");
-    wait_until("all new orders have arrived", PATIENCE, || Ok(client.arrived()? >= u64::from(LIVE)))?;
+    wait_until("all new orders have arrived", TIMEOUT, || Ok(client.arrived()? >= u64::from(LIVE)))?;
     let names: Vec<&str> = users.iter().map(String::as_str).collect();
-    let table = settle(&client, &subscriber, &names, windows.sum(), PATIENCE)?;
+    let table = settle(&client, &subscriber, &names, windows.sum(), TIMEOUT)?;
     table.print();
     let (runs, twice) = pair(&stack.ask("allegro_backup", TURNS)?)?;
     let (failed, beside) = pair(&stack.ask("allegro_backup", TASKS)?)?;
     println!("\n  {runs} runs of schedules, {twice} of them a second one of the same turn");
     println!("  {failed} tasks failed, {beside} ran beside another of their queue");
-    let is_passed = table.is_kept()
-        && fair.is_valid()
+    let is_passed = table.is_met()
+        && kill_counts.is_valid()
         && answered > 0
         && wrong == 0
         && runs > 0

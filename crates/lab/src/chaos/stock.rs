@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use stack::build::{self, Profile};
 use stack::{Stack, holder};
 
-use super::stock_hands::{Account, Hands, last_unit};
-use super::stock_truth::{self, GOODS, Truth};
-use super::{Kills, PATIENCE};
+use super::stock_expected::{self, ExpectedStock, GOODS};
+use super::stock_submissions::{Account, Submitters, last_unit};
+use super::{Kills, TIMEOUT};
 use crate::demo::allegro::Allegro;
 use crate::demo::client::Client;
 use crate::demo::stock::Stock;
@@ -29,7 +29,7 @@ const UNITS: i64 = 100_000_000;
 /// Maximum number of SKUs with a single unit; fewer with few orders.
 const LAST_UNITS: u32 = 1000;
 /// Time limit after the last order.
-const HEALING: Duration = Duration::from_mins(15);
+const RECOVERY_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// Name, service and roles of each process.
 const PROCESSES: [(&str, &str, &str); 4] = [
@@ -57,16 +57,16 @@ pub(super) fn run(kills: u32, orders: u32, outage: Duration) -> Result<ExitCode>
     }
     let (client, allegro) = (Client::new(&stack)?, Allegro::new(&stack));
     let replicas = [Stock::new(&stack, "stock-1")?, Stock::new(&stack, "stock-2")?];
-    let [shelf, _] = &replicas;
+    let [stock_sync, _] = &replicas;
     println!("{}", last_unit(&replicas, (orders / 10).clamp(1, LAST_UNITS))?);
     for sku in GOODS {
-        shelf.put(sku, UNITS)?;
+        stock_sync.put(sku, UNITS)?;
     }
     let accounts = open_shops(&client)?;
-    wait_until("stock-sync knows the accounts", PATIENCE, || {
+    wait_until("stock-sync knows the accounts", TIMEOUT, || {
         Ok(stack.ask("stock_sync", "SELECT count(*) FROM accounts")?.trim() == accounts.len().to_string())
     })?;
-    let past = Truth::read(&allegro, &accounts)?.ids();
+    let past = ExpectedStock::read(&allegro, &accounts)?.ids();
     println!(
         "{} orders of the past in {} accounts; {orders} new ones at {RATE} a second",
         past.len(),
@@ -78,16 +78,18 @@ pub(super) fn run(kills: u32, orders: u32, outage: Duration) -> Result<ExitCode>
         "count": orders, "rate_per_second": RATE, "all_sellers": true, "cancel_percent": 5, "change_percent": 20,
         "merge_percent": 5,
     }))?;
-    let hands = Hands::start(&stack, &allegro, &accounts, &replicas)?;
-    let fair = strike(&mut stack, &client, (kills, orders, outage), started)?;
+    let submitters = Submitters::start(&stack, &allegro, &accounts, &replicas)?;
+    let kill_counts = strike(&mut stack, &client, (kills, orders, outage), started)?;
     wait_until("all new orders have arrived", Duration::from_hours(2), || {
         Ok(client.arrived()? >= u64::from(orders))
     })?;
-    let (handed, refused) = hands.end();
-    println!("{handed} orders were handed in beside their events, {refused} answers were none or 503");
-    fair.print("services and servers");
-    let is_kept = judge(&stack, (&allegro, shelf), &accounts, &past, started)?;
-    Ok(if is_kept && fair.is_valid() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let (submitted, refused) = submitters.end();
+    println!(
+        "{submitted} orders were submitted in addition to their events, {refused} requests had no answer or a 503"
+    );
+    kill_counts.print("services and servers");
+    let is_met = judge(&stack, (&allegro, stock_sync), &accounts, &past, started)?;
+    Ok(if is_met && kill_counts.is_valid() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Connects every shop with its past orders, the first of them by two users.
@@ -100,7 +102,7 @@ fn open_shops(client: &Client) -> Result<Vec<Account>> {
         let users = if number == 0 { vec![user, "ksiegowa".to_owned()] } else { vec![user] };
         for user in users {
             client.connect(&user, Some(&seller))?;
-            wait_until("its list is read", PATIENCE, || Ok(client.reading(&user)?.is_complete))?;
+            wait_until("its list is read", TIMEOUT, || Ok(client.reading(&user)?.is_complete))?;
             let (token_id, _) = client.accounts(&user)?.pop().context("no account")?;
             accounts.push(Account { seller: seller.clone(), token_id });
         }
@@ -115,7 +117,7 @@ fn strike(
     (kills, orders, outage): (u32, u32, Duration),
     started: Instant,
 ) -> Result<Kills> {
-    let mut fair = Kills::default();
+    let mut kill_counts = Kills::default();
     for kill in 0..kills {
         // Spread over the time in which orders arrive.
         let at = u64::from(orders) * u64::from(kill + 1) / u64::from(kills + 1);
@@ -129,8 +131,8 @@ fn strike(
         }
         let victim = VICTIMS.iter().cycle().nth(usize::try_from(kill)?).context("nobody to kill")?;
         let is_busy = || Ok(stack.ask("stock_sync", UNDER_WAY)?.trim().parse::<u64>()? > 0);
-        wait_until("orders are under way", PATIENCE, is_busy)?;
-        fair.note(is_busy()?);
+        wait_until("orders are under way", TIMEOUT, is_busy)?;
+        kill_counts.note(is_busy()?);
         if SERVERS.contains(victim) {
             stack.servers().kill(victim)?;
             stack.servers().start_again(victim)?;
@@ -144,37 +146,36 @@ fn strike(
             started.elapsed().as_secs_f32()
         );
     }
-    Ok(fair)
+    Ok(kill_counts)
 }
 
 /// Waits until all guarantees hold, or the time limit passes, and prints each of them.
 fn judge(
     stack: &Stack,
-    (allegro, shelf): (&Allegro, &Stock),
+    (allegro, stock_sync): (&Allegro, &Stock),
     accounts: &[Account],
-    past: &stock_truth::Ids,
+    past: &stock_expected::Ids,
     started: Instant,
 ) -> Result<bool> {
-    let (healed, mut looks) = (Instant::now(), 0_u32);
-    let verdict =
-        loop {
-            // A reconciliation of an account takes a while. It is not repeated while orders are in progress.
-            wait_until("nothing is under way", HEALING, || {
-                Ok(stack.ask("stock_sync", UNDER_WAY)?.trim() == "0")
-            })?;
-            let verdict = Truth::read(allegro, accounts)?.judge(stack, shelf, past, UNITS)?;
-            looks += 1;
-            if verdict.is_kept() || healed.elapsed() > HEALING {
-                break verdict;
-            }
-            sleep(Duration::from_secs(5));
-        };
-    let (healing, whole) = (healed.elapsed().as_secs(), started.elapsed().as_secs());
-    println!("{healing} s after the last order, {whole} s in all, at look {looks}:\n");
+    let (started_at, mut checks) = (Instant::now(), 0_u32);
+    let verdict = loop {
+        // A reconciliation of an account takes a while. It is not repeated while orders are in progress.
+        wait_until("nothing is under way", RECOVERY_TIMEOUT, || {
+            Ok(stack.ask("stock_sync", UNDER_WAY)?.trim() == "0")
+        })?;
+        let verdict = ExpectedStock::read(allegro, accounts)?.judge(stack, stock_sync, past, UNITS)?;
+        checks += 1;
+        if verdict.is_met() || started_at.elapsed() > RECOVERY_TIMEOUT {
+            break verdict;
+        }
+        sleep(Duration::from_secs(5));
+    };
+    let (recovery, whole) = (started_at.elapsed().as_secs(), started.elapsed().as_secs());
+    println!("{recovery} s after the last order, {whole} s in all, at check {checks}:\n");
     verdict.print();
     let (mut checked, mut differing) = (0, 0);
     for account in accounts {
-        let report = shelf.reconcile(&account.token_id)?;
+        let report = stock_sync.reconcile(&account.token_id)?;
         checked += report.get("total_checked").and_then(Value::as_u64).unwrap_or_default();
         differing += report.get("discrepancies").and_then(Value::as_array).map_or(0, Vec::len);
     }
@@ -182,6 +183,6 @@ fn judge(
     let verified = stack.run_service("stock-sync", &["verify"]);
     let is_verified = verified.is_ok();
     println!("  verify: {}", verified.unwrap_or_else(|error| format!("{error:#}")).trim());
-    println!("  status: {}", shelf.status()?);
-    Ok(verdict.is_kept() && differing == 0 && is_verified)
+    println!("  status: {}", stock_sync.status()?);
+    Ok(verdict.is_met() && differing == 0 && is_verified)
 }

@@ -171,8 +171,8 @@ impl Client {
 
     /// The accounts of a user in the service's answer: token id and state.
     pub(crate) fn accounts(&self, user: &str) -> Result<Vec<(String, String)>> {
-        let standing = self.get(&format!("{}/sync/status/{user}", self.backup))?;
-        let accounts = standing.get("accounts").and_then(Value::as_array).into_iter().flatten();
+        let status = self.get(&format!("{}/sync/status/{user}", self.backup))?;
+        let accounts = status.get("accounts").and_then(Value::as_array).into_iter().flatten();
         accounts.map(|account| Ok((text(account, "token_id")?, text(account, "state")?))).collect()
     }
 
@@ -196,13 +196,13 @@ impl Client {
 
     /// Progress of reading the list.
     pub(crate) fn reading(&self, user: &str) -> Result<Reading> {
-        let standing = self.get(&format!("{}/sync/status/{user}", self.backup))?;
-        let account = standing.pointer("/accounts/0").context("no account yet")?;
-        let status = account.pointer("/task/status").and_then(Value::as_str).unwrap_or_default();
+        let status = self.get(&format!("{}/sync/status/{user}", self.backup))?;
+        let account = status.pointer("/accounts/0").context("no account yet")?;
+        let task_status = account.pointer("/task/status").and_then(Value::as_str).unwrap_or_default();
         Ok(Reading {
             read: number(account, "orders_read")?,
             total: number(account, "orders_total")?,
-            is_under_way: status == "PROGRESS",
+            is_under_way: task_status == "PROGRESS",
             attempt: account.pointer("/task/attempt").and_then(Value::as_u64).unwrap_or_default(),
             is_complete: account.get("last_complete_list_sync").is_some_and(Value::is_string),
         })

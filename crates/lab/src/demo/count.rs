@@ -11,7 +11,7 @@ struct Row {
     promise: &'static str,
     source: usize,
     end: usize,
-    is_kept: bool,
+    is_met: bool,
 }
 
 /// A guarantee and its counts.
@@ -39,7 +39,7 @@ impl Table {
             promise,
             source: source.len(),
             end: end.len(),
-            is_kept: source == end,
+            is_met: source == end,
         };
         let repeated = received.repeated();
         Ok(Self(vec![
@@ -50,25 +50,25 @@ impl Table {
                 promise: "every webhook's signature verifies (failed)",
                 source: 0,
                 end: received.forged,
-                is_kept: received.forged == 0,
+                is_met: received.forged == 0,
             },
             Row {
                 promise: "webhooks repeated, at most the window per kill",
                 source: window,
                 end: repeated,
-                is_kept: repeated <= window,
+                is_met: repeated <= window,
             },
         ]))
     }
 
-    pub(crate) fn is_kept(&self) -> bool {
-        self.0.iter().all(|row| row.is_kept)
+    pub(crate) fn is_met(&self) -> bool {
+        self.0.iter().all(|row| row.is_met)
     }
 
     pub(crate) fn print(&self) {
         println!("\n  {:<46}{:>10}{:>10}", "promised", "source", "end");
         for row in &self.0 {
-            let verdict = if row.is_kept { "yes" } else { "NO" };
+            let verdict = if row.is_met { "yes" } else { "NO" };
             println!("  {:<46}{:>10}{:>10}  {verdict}", row.promise, row.source, row.end);
         }
     }

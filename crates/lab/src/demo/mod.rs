@@ -24,7 +24,7 @@ const USER: &str = "sklep-demo";
 const LIVE: u32 = 60;
 const LIVE_PER_SECOND: u32 = 20;
 /// Time limit of a step.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 /// Time limit of the demo after the build.
 const LIMIT: Duration = Duration::from_mins(15);
 
@@ -68,7 +68,7 @@ pub(crate) fn run(profile: Profile, keep: bool, orders: u32) -> Result<ExitCode>
 
 fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     let client = Client::new(stack)?;
-    steps.next("a subscriber outside asks to be told of everything");
+    steps.next("a subscriber subscribes to all events");
     let file = stack::folder().join("subscriber.ndjson");
     let subscriber = Subscriber::start(&file, Duration::ZERO)?;
     subscriber.trust(&client.subscribe(&subscriber.url)?)?;
@@ -79,7 +79,7 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     client.connect(USER, None)?;
 
     steps.next("its orders are backed up; allegro-backup is killed with -9 in the middle");
-    wait_until("the backup has begun", PATIENCE, || {
+    wait_until("the backup has begun", TIMEOUT, || {
         let reading = client.reading(USER)?;
         Ok(reading.is_complete || reading.read > 0)
     })?;
@@ -88,22 +88,22 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     let place = if reading.is_complete { "too late to be in the middle, " } else { "" };
     steps.note(&format!("killed {place}after {} of {} orders", reading.read, reading.total));
     stack.start_again("allegro-backup")?;
-    wait_until("all orders are backed up", PATIENCE, || Ok(client.reading(USER)?.is_complete))?;
+    wait_until("all orders are backed up", TIMEOUT, || Ok(client.reading(USER)?.is_complete))?;
     steps.note("complete");
 
     steps.next(&format!("{LIVE} new orders arrive; webhook-dispatcher is killed with -9 in the middle"));
     client.slow_down(Duration::ZERO)?;
     let before = subscriber.total();
     client.go_live(None, LIVE, LIVE_PER_SECOND, 5)?;
-    wait_until("the subscriber hears of some", PATIENCE, || Ok(subscriber.total() > before + 10))?;
+    wait_until("the subscriber receives some", TIMEOUT, || Ok(subscriber.total() > before + 10))?;
     let mut windows = Windows::default();
     windows.kill(stack, "webhook-dispatcher", &client, &subscriber)?;
-    let (arrived, heard) = (client.arrived()?, subscriber.total() - before);
+    let (arrived, received) = (client.arrived()?, subscriber.total() - before);
     steps.note(&format!(
-        "killed after {arrived} of {LIVE} orders; the subscriber had heard {heard} times of them"
+        "killed after {arrived} of {LIVE} orders; the subscriber had received {received} webhooks"
     ));
     stack.start_again("webhook-dispatcher")?;
-    wait_until("all new orders have arrived", PATIENCE, || Ok(client.arrived()? >= u64::from(LIVE)))?;
+    wait_until("all new orders have arrived", TIMEOUT, || Ok(client.arrived()? >= u64::from(LIVE)))?;
 
     steps.next("a buyer cancels an order");
     let last = client.source_orders()?.into_iter().rev().find(|order| !order.is_cancelled);
@@ -112,15 +112,15 @@ fn play(stack: &mut Stack, steps: &mut Steps, orders: u32) -> Result<bool> {
     }
 
     steps.next("everything arrives");
-    let table = settle(&client, &subscriber, &[USER], windows.sum(), PATIENCE)?;
+    let table = settle(&client, &subscriber, &[USER], windows.sum(), TIMEOUT)?;
     table.print();
     println!(
         "\n{} in {:.0} s; the subscriber's file is {}",
-        if table.is_kept() { "nothing is missing" } else { "SOMETHING IS MISSING" },
+        if table.is_met() { "nothing is missing" } else { "SOMETHING IS MISSING" },
         steps.started.elapsed().as_secs_f32(),
         file.display(),
     );
-    Ok(table.is_kept())
+    Ok(table.is_met())
 }
 
 /// Waits until all guarantees hold, and returns the counts at that time or at the time limit. `window` is the number of
@@ -135,7 +135,7 @@ pub(crate) fn settle(
     let deadline = Instant::now() + patience;
     loop {
         let table = Table::count(client, subscriber, users, window)?;
-        if table.is_kept() || Instant::now() > deadline {
+        if table.is_met() || Instant::now() > deadline {
             return Ok(table);
         }
         sleep(Duration::from_millis(500));

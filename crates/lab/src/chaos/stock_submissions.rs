@@ -26,7 +26,7 @@ pub(super) struct Account {
 }
 
 /// A client that submits the newest orders of Allegro's list. It stops when the value is dropped.
-pub(super) struct Hands {
+pub(super) struct Submitters {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -34,11 +34,11 @@ pub(super) struct Hands {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    handed: AtomicUsize,
+    submitted: AtomicUsize,
     refused: AtomicUsize,
 }
 
-impl Hands {
+impl Submitters {
     /// One client per account, using the replicas alternately.
     pub(super) fn start(
         stack: &Stack,
@@ -48,11 +48,12 @@ impl Hands {
     ) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let mut threads = Vec::new();
-        for (account, shelf) in accounts.iter().zip(replicas.iter().cycle()) {
+        for (account, stock_sync) in accounts.iter().zip(replicas.iter().cycle()) {
             let bearer = format!("Bearer {}", allegro.access_token(&account.seller)?);
             let list = format!("{}/order/checkout-forms", stack.address("SANDBOX_URL"));
             let list = format!("{list}?limit={NEWEST}&sort=-updatedAt&status=READY_FOR_PROCESSING");
-            let (token_id, shelf, shared) = (account.token_id.clone(), shelf.another(), Arc::clone(&shared));
+            let (token_id, stock_sync, shared) =
+                (account.token_id.clone(), stock_sync.another(), Arc::clone(&shared));
             threads.push(spawn(move || {
                 let agent: ureq::Agent = ureq::Agent::new_with_defaults();
                 while !shared.stop.load(Ordering::Relaxed) {
@@ -63,8 +64,11 @@ impl Hands {
                         if let Some(fields) = form.as_object_mut() {
                             fields.insert("token_id".to_owned(), json!(token_id));
                         }
-                        let counter =
-                            if shelf.process(&form).is_ok() { &shared.handed } else { &shared.refused };
+                        let counter = if stock_sync.process(&form).is_ok() {
+                            &shared.submitted
+                        } else {
+                            &shared.refused
+                        };
                         counter.fetch_add(1, Ordering::Relaxed);
                     }
                     sleep(PAUSE);
@@ -78,11 +82,11 @@ impl Hands {
     pub(super) fn end(self) -> (usize, usize) {
         let shared = Arc::clone(&self.shared);
         drop(self);
-        (shared.handed.load(Ordering::Relaxed), shared.refused.load(Ordering::Relaxed))
+        (shared.submitted.load(Ordering::Relaxed), shared.refused.load(Ordering::Relaxed))
     }
 }
 
-impl Drop for Hands {
+impl Drop for Submitters {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {

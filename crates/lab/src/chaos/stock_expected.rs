@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use stack::Stack;
 
-use super::stock_hands::Account;
+use super::stock_submissions::Account;
 use crate::demo::allegro::Allegro;
 use crate::demo::stock::Stock;
 
@@ -34,17 +34,17 @@ struct Line {
 
 /// The expected state of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Expected {
     /// Deducted.
     Sold,
     /// Refunded, or never deducted.
-    Back,
+    Refunded,
     /// Not ours.
-    Untouched,
+    Unchanged,
 }
 
 /// Every existing order, by account.
-pub(super) struct Truth {
+pub(super) struct ExpectedStock {
     orders: HashMap<String, Order>,
     /// Orders that were merged into others.
     merged: Ids,
@@ -62,19 +62,19 @@ struct Row {
 pub(super) struct Verdict(Vec<Row>);
 
 impl Verdict {
-    pub(super) fn is_kept(&self) -> bool {
+    pub(super) fn is_met(&self) -> bool {
         self.0.iter().all(|row| row.wrong.is_empty())
     }
 
     pub(super) fn print(&self) {
         for Row { promise, count, wrong } in &self.0 {
             let verdict = if wrong.is_empty() { "yes" } else { "NO " };
-            println!("  {promise:<62} {count:>8}  {verdict} {}", told(wrong));
+            println!("  {promise:<62} {count:>8}  {verdict} {}", print_some(wrong));
         }
     }
 }
 
-fn told(wrong: &[String]) -> String {
+fn print_some(wrong: &[String]) -> String {
     let more = wrong.len().saturating_sub(SHOWN);
     let mut words = wrong.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
     if more > 0 {
@@ -83,7 +83,7 @@ fn told(wrong: &[String]) -> String {
     words
 }
 
-impl Truth {
+impl ExpectedStock {
     /// Reads the orders from the sandbox.
     pub(super) fn read(allegro: &Allegro, accounts: &[Account]) -> Result<Self> {
         let mut truth = Self { orders: HashMap::new(), merged: Ids::new(), accounts: Vec::new() };
@@ -112,19 +112,19 @@ impl Truth {
     }
 
     /// Compares it with movements, levels and flags. Past orders must not be deducted.
-    pub(super) fn judge(&self, stack: &Stack, desk: &Stock, past: &Ids, units: i64) -> Result<Verdict> {
-        let fates = self.fates(past);
+    pub(super) fn judge(&self, stack: &Stack, stock_sync: &Stock, past: &Ids, units: i64) -> Result<Verdict> {
+        let expected_lines = self.expected_lines(past);
         let moved = moved(stack)?;
-        let count = |fate| fates.values().filter(|(it, _)| *it == fate).count();
+        let count = |expected| expected_lines.values().filter(|(it, _)| *it == expected).count();
         let mut left = BTreeMap::<&str, i64>::new();
-        for (fate, line) in fates.values() {
-            if let (Fate::Sold, Some(sku)) = (fate, &line.sku) {
+        for (expected, line) in expected_lines.values() {
+            if let (Expected::Sold, Some(sku)) = (expected, &line.sku) {
                 *left.entry(sku).or_default() += line.quantity;
             }
         }
         let mut levels = Vec::new();
         for sku in GOODS {
-            let (is, should) = (desk.on_hand(sku)?, units - left.get(sku).copied().unwrap_or_default());
+            let (is, should) = (stock_sync.on_hand(sku)?, units - left.get(sku).copied().unwrap_or_default());
             if is != should {
                 levels.push(format!("{sku}: {is} instead of {should}"));
             }
@@ -132,36 +132,36 @@ impl Truth {
         let open = rows(stack, "stock_sync", OPEN)?;
         let is_merged = |row: &Vec<String>| row.first().is_some_and(|id| self.merged.contains(id));
         let (merged, open): (Vec<_>, Vec<_>) = open.into_iter().partition(is_merged);
-        let (marks, unmarked) = self.marks(stack, past)?;
+        let (flags, wrong_flags) = self.flags(stack, past)?;
         Ok(Verdict(vec![
             Row {
-                promise: "each line that was sold has left once",
-                count: count(Fate::Sold),
-                wrong: wrong(&fates, &moved, Fate::Sold),
+                promise: "each sold line is deducted once",
+                count: count(Expected::Sold),
+                wrong: wrong(&expected_lines, &moved, Expected::Sold),
             },
             Row {
-                promise: "each line of a cancelled order is back, or never left",
-                count: count(Fate::Back),
-                wrong: wrong(&fates, &moved, Fate::Back),
+                promise: "each line of a cancelled order is refunded, or never deducted",
+                count: count(Expected::Refunded),
+                wrong: wrong(&expected_lines, &moved, Expected::Refunded),
             },
             Row {
-                promise: "nothing of the past, of Allegro's warehouse, without SKU moved",
-                count: count(Fate::Untouched),
-                wrong: wrong(&fates, &moved, Fate::Untouched),
+                promise: "no line that is past, without SKU or shipped by Allegro moved",
+                count: count(Expected::Unchanged),
+                wrong: wrong(&expected_lines, &moved, Expected::Unchanged),
             },
             Row {
                 promise: "no other line moved",
                 count: moved.len(),
-                wrong: moved.keys().filter(|id| !fates.contains_key(id.as_str())).cloned().collect(),
+                wrong: moved.keys().filter(|id| !expected_lines.contains_key(id.as_str())).cloned().collect(),
             },
             Row {
-                promise: "levels are what was there less what was sold",
+                promise: "levels equal the initial units less the sold ones",
                 count: GOODS.len(),
                 wrong: levels,
             },
-            Row { promise: "each order's mark at allegro-backup is right", count: marks, wrong: unmarked },
+            Row { promise: "each order's flag at allegro-backup is right", count: flags, wrong: wrong_flags },
             Row {
-                promise: "no operation is left or given up, but of orders merged away",
+                promise: "no operation is open or failed, except of merged orders",
                 count: merged.len(),
                 wrong: open.iter().map(|row| row.join(" ")).collect(),
             },
@@ -169,26 +169,26 @@ impl Truth {
     }
 
     /// The expected state of each line.
-    fn fates(&self, past: &Ids) -> HashMap<&str, (Fate, &Line)> {
-        let mut fates = HashMap::new();
+    fn expected_lines(&self, past: &Ids) -> HashMap<&str, (Expected, &Line)> {
+        let mut expected_lines = HashMap::new();
         for (id, order) in &self.orders {
             for line in &order.lines {
-                let fate = if past.contains(id) || order.is_allegros || line.sku.is_none() {
-                    Fate::Untouched
+                let expected = if past.contains(id) || order.is_allegros || line.sku.is_none() {
+                    Expected::Unchanged
                 } else if order.is_cancelled || !order.is_ready {
-                    Fate::Back
+                    Expected::Refunded
                 } else {
-                    Fate::Sold
+                    Expected::Sold
                 };
-                fates.insert(line.id.as_str(), (fate, line));
+                expected_lines.insert(line.id.as_str(), (expected, line));
             }
         }
-        fates
+        expected_lines
     }
 
     /// Number of flags, and the wrong ones.
-    fn marks(&self, stack: &Stack, past: &Ids) -> Result<(usize, Vec<String>)> {
-        let marked: BTreeSet<(String, String)> = rows(stack, "allegro_backup", MARKED)?
+    fn flags(&self, stack: &Stack, past: &Ids) -> Result<(usize, Vec<String>)> {
+        let flagged: BTreeSet<(String, String)> = rows(stack, "allegro_backup", FLAGGED)?
             .into_iter()
             .filter_map(|row| <[String; 2]>::try_from(row).ok().map(<(String, String)>::from))
             .collect();
@@ -198,7 +198,7 @@ impl Truth {
                 let Some(order) = self.orders.get(id) else { continue };
                 let is_sold = order.is_ready && !order.is_cancelled && !order.is_allegros;
                 let expected = is_sold && !past.contains(id) && order.lines.iter().any(|it| it.sku.is_some());
-                if marked.contains(&(token_id.clone(), id.clone())) == expected {
+                if flagged.contains(&(token_id.clone(), id.clone())) == expected {
                     right += usize::from(expected);
                 } else {
                     wrong.push(format!("{id} should be {expected} for {token_id}"));
@@ -219,7 +219,7 @@ struct Moved {
 
 const MOVED: &str = "SELECT line_item_id, kind, sku, abs(delta) FROM stock_movements \
      WHERE kind IN ('sale', 'refund') AND sku NOT LIKE 'last-%'";
-const MARKED: &str =
+const FLAGGED: &str =
     "SELECT token_id, allegro_order_id FROM orders WHERE is_stock_updated AND NOT is_deleted";
 /// A line without SKU waits for a person.
 const OPEN: &str = "SELECT order_id, operation_type, status, coalesce(error_message, '-') FROM pending_stock_operations \
@@ -228,7 +228,7 @@ const OPEN: &str = "SELECT order_id, operation_type, status, coalesce(error_mess
 fn moved(stack: &Stack) -> Result<HashMap<String, Moved>> {
     let mut moved = HashMap::<String, Moved>::new();
     for row in rows(stack, "stock_sync", MOVED)? {
-        let [id, kind, sku, units] = row.try_into().ok().context("psql told no four columns")?;
+        let [id, kind, sku, units] = row.try_into().ok().context("psql printed other than four columns")?;
         let line = moved.entry(id).or_default();
         line.sku = sku;
         if kind == "sale" { &mut line.sales } else { &mut line.refunds }.push(units.parse()?);
@@ -237,19 +237,24 @@ fn moved(stack: &Stack) -> Result<HashMap<String, Moved>> {
 }
 
 /// Lines that differ from the expected state.
-fn wrong(fates: &HashMap<&str, (Fate, &Line)>, moved: &HashMap<String, Moved>, wanted: Fate) -> Vec<String> {
+fn wrong(
+    expected_lines: &HashMap<&str, (Expected, &Line)>,
+    moved: &HashMap<String, Moved>,
+    kind: Expected,
+) -> Vec<String> {
     let none = Moved::default();
-    let befell = fates.iter().filter(|(_, (fate, _))| *fate == wanted).filter_map(|(id, (_, line))| {
-        let moved = moved.get(*id).unwrap_or(&none);
-        let is_itself = line.sku.as_ref() == Some(&moved.sku);
-        let is_right = match wanted {
-            Fate::Sold => is_itself && moved.sales == [line.quantity] && moved.refunds.is_empty(),
-            Fate::Back => moved.sales.len() <= 1 && moved.sales == moved.refunds,
-            Fate::Untouched => moved.sales.is_empty() && moved.refunds.is_empty(),
-        };
-        (!is_right).then(|| format!("{id}: −{:?} +{:?} of {}", moved.sales, moved.refunds, line.quantity))
-    });
-    befell.collect()
+    let found =
+        expected_lines.iter().filter(|(_, (expected, _))| *expected == kind).filter_map(|(id, (_, line))| {
+            let moved = moved.get(*id).unwrap_or(&none);
+            let is_itself = line.sku.as_ref() == Some(&moved.sku);
+            let is_right = match kind {
+                Expected::Sold => is_itself && moved.sales == [line.quantity] && moved.refunds.is_empty(),
+                Expected::Refunded => moved.sales.len() <= 1 && moved.sales == moved.refunds,
+                Expected::Unchanged => moved.sales.is_empty() && moved.refunds.is_empty(),
+            };
+            (!is_right).then(|| format!("{id}: −{:?} +{:?} of {}", moved.sales, moved.refunds, line.quantity))
+        });
+    found.collect()
 }
 
 /// Parses the rows and columns of an answer.
