@@ -1,4 +1,4 @@
-//! Answers in Allegro's shapes.
+//! Answers in Allegro's formats.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -31,12 +31,12 @@ pub(crate) fn no_content() -> HttpResponse {
     builder(StatusCode::NO_CONTENT, MEDIA_TYPE).finish()
 }
 
-/// Plain JSON, as the OAuth endpoints and the admin interface answer.
+/// Plain JSON, the format of the OAuth endpoints and the admin interface.
 pub(crate) fn plain(status: StatusCode, body: &Value) -> HttpResponse {
     builder(status, "application/json").body(body.to_string())
 }
 
-/// The error shape of API resources.
+/// The error format of API resources.
 pub(crate) fn error(status: StatusCode, code: &str, message: &str, path: Option<&str>) -> HttpResponse {
     let body = json!({ "errors": [{
         "code": code, "message": message, "details": null, "path": path, "userMessage": message, "metadata": {},
@@ -44,18 +44,18 @@ pub(crate) fn error(status: StatusCode, code: &str, message: &str, path: Option<
     builder(status, "application/json").body(body.to_string())
 }
 
-/// 422: what is wrong, and where.
+/// 422 with the rule and the path.
 pub(crate) fn invalid(message: &str, path: &str) -> HttpResponse {
     error(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", message, Some(path))
 }
 
-/// 429, with the words of 2021: no header tells how long.
+/// 429 with the text of 2021. No header states a delay.
 pub(crate) fn too_many() -> HttpResponse {
     let text = "An error has occurred";
     error(StatusCode::TOO_MANY_REQUESTS, "RateLimitExceedException", text, None)
 }
 
-/// The error shape of OAuth, and of 401 everywhere.
+/// The error format of OAuth, and of 401 everywhere.
 pub(crate) fn oauth_error(status: StatusCode, code: &str, description: &str) -> HttpResponse {
     plain(status, &json!({ "error": code, "error_description": description }))
 }

@@ -1,8 +1,8 @@
 //! A local Allegro for people and tests: device flow, rotating tokens, orders and their event journal.
 //!
-//! It answers as Allegro's documentation and its users' reports say Allegro answers, on one origin for both of
-//! Allegro's hosts. Everything lives in memory. What Allegro lets nobody do (make orders, break things, read the
-//! truth) is under `/_sandbox`; see docs/guides/use-the-sandbox.md.
+//! It answers as Allegro's documentation and reports of its users describe, on one origin for both of Allegro's hosts.
+//! All state is in memory. Functions that Allegro does not have (create orders, cause faults, read the exact state) are
+//! under `/_sandbox`; see docs/guides/use-the-sandbox.md.
 
 mod answer;
 mod routes;
@@ -11,7 +11,7 @@ mod world;
 
 pub use server::{Sandbox, Settings};
 
-/// Every rule with its value at the start, by group and name.
+/// Every rule with its initial value, by group and name.
 pub fn rules() -> serde_json::Value {
     serde_json::json!(world::rules::Rules::default())
 }

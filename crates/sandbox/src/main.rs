@@ -1,4 +1,4 @@
-//! The sandbox as a program.
+//! The sandbox program.
 
 use std::net::SocketAddr;
 
@@ -17,9 +17,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Answers until it is told to end (SIGTERM, Ctrl-C).
+    /// Serves until it is stopped (SIGTERM, Ctrl-C).
     Serve(Box<Serve>),
-    /// Prints every rule with its value at the start.
+    /// Print every rule with its initial value.
     Rules,
 }
 
@@ -29,7 +29,7 @@ enum Command {
                         /_sandbox/rules; `zaplecze-sandbox rules` prints them all."
 )]
 struct Serve {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 selects a free one.
     #[arg(long, default_value = "127.0.0.1:8100")]
     listen: SocketAddr,
     /// The application's client id.
@@ -44,31 +44,31 @@ struct Serve {
     /// Seconds between two polls of a device code.
     #[arg(long, default_value_t = 5)]
     device_interval: u64,
-    /// How long an access token lives, in seconds.
+    /// Lifetime of an access token in seconds.
     #[arg(long, default_value_t = 43_199)]
     access_token_seconds: u64,
     /// How long a used refresh token still works, in seconds.
     #[arg(long, default_value_t = 60)]
     refresh_grace_seconds: u64,
-    /// Requests a minute before the application is blocked for a minute; 0 for no limit.
+    /// Requests per minute before the application is blocked for a minute; 0 for no limit.
     #[arg(long, default_value_t = 9000)]
     requests_per_minute: u64,
-    /// Refuse requests whose User-Agent is not `Name/1.2.3 (+https://…)`.
+    /// Reject requests whose User-Agent is not `Name/1.2.3 (+https://…)`.
     #[arg(long)]
     check_user_agent: bool,
-    /// Part of the events that are written twice, 0 to 1.
+    /// Share of the events that are written twice, 0 to 1.
     #[arg(long, default_value_t = 0.0)]
     duplicate_rate: f64,
-    /// Part of the events that are written after the next one, 0 to 1.
+    /// Share of the events that are written after the next one, 0 to 1.
     #[arg(long, default_value_t = 0.0)]
     disorder_rate: f64,
-    /// Part of the READY_FOR_PROCESSING events that are missing for hours, 0 to 1.
+    /// Share of the READY_FOR_PROCESSING events that are missing for hours, 0 to 1.
     #[arg(long, default_value_t = 0.0)]
     missing_rate: f64,
-    /// Seed of everything random; another one each time unless given.
+    /// Seed of all random values; a different one each time by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// The moment its clock shows at the start (RFC 3339); the machine's time unless given.
+    /// Initial time of its clock (RFC 3339); the system's time by default.
     #[arg(long, value_parser = moment)]
     start: Option<OffsetDateTime>,
     /// Any other rule, for example journal.delay_rate=0.1; may be given several times.
@@ -80,7 +80,7 @@ fn moment(text: &str) -> Result<OffsetDateTime, domain::InstantError> {
     text.parse::<domain::Instant>().map(Into::into)
 }
 
-/// Reads `group.name=value`; what is no JSON is text.
+/// Parses `group.name=value`. A value that is not JSON is text.
 fn rule(text: &str) -> Result<(String, String, Value), String> {
     let parts = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
     let ((group, name), value) = parts.ok_or("must look like group.name=value")?;
@@ -131,7 +131,7 @@ fn main() -> anyhow::Result<()> {
         }
     };
     let sandbox = Sandbox::start(settings).context("the sandbox does not start")?;
-    // The one line a program that starts it waits for.
+    // A program that starts the sandbox waits for this line.
     println!("listening on {}", sandbox.url());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Starting and stopping the sandbox.
+//! Starts and stops the sandbox.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,15 +14,15 @@ use time::OffsetDateTime;
 use crate::routes;
 use crate::world::World;
 
-/// Threads that answer. Serving pages is copying bytes: two are plenty beside whoever is being tried out.
+/// Number of server threads. Serving a page is mostly copying bytes, so that two suffice beside the program under test.
 const WORKERS: usize = 2;
-/// The admin interface takes nothing larger.
+/// Maximum size of a body of the admin interface.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// How a sandbox behaves.
+/// Settings of a sandbox.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 selects a free one.
     pub listen: SocketAddr,
     /// The application's client id.
     pub client_id: String,
@@ -32,15 +32,16 @@ pub struct Settings {
     pub auto_approve: bool,
     /// Seconds between two polls of a device code (RFC 8628 §3.5).
     pub device_interval: u64,
-    /// How long an access token lives, in seconds.
+    /// Lifetime of an access token in seconds.
     pub access_token_seconds: u64,
     /// How long a used refresh token still works, in seconds.
     pub refresh_grace_seconds: u64,
-    /// The moment its clock shows at the start; the machine's time unless given.
+    /// Initial time of its clock; the system's time by default.
     pub start: Option<OffsetDateTime>,
-    /// Of everything random: the same seed, the same tokens, revisions and stumbles. Another one each time unless given.
+    /// Seed of all random values: the same seed gives the same tokens, revisions and faults. A different one each time
+    /// by default.
     pub seed: Option<u64>,
-    /// Further rules, by group and name, laid over the others: see docs/guides/use-the-sandbox.md.
+    /// Further rules, by group and name, which replace the others: see docs/guides/use-the-sandbox.md.
     pub rules: Value,
 }
 
@@ -61,7 +62,7 @@ impl Default for Settings {
     }
 }
 
-/// A running sandbox; it ends with the value.
+/// A running sandbox. It ends when the value is dropped.
 pub struct Sandbox {
     address: SocketAddr,
     handle: ServerHandle,
@@ -69,10 +70,10 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts on threads of its own, whatever runtime the caller has.
+    /// Starts on its own threads, independent of the caller's runtime.
     ///
     /// # Errors
-    /// When the address cannot be bound, or a rule does not exist or cannot be what it shall be.
+    /// The address cannot be bound, or a rule does not exist or has an invalid value.
     pub fn start(settings: Settings) -> io::Result<Self> {
         let (started, start) = mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -103,7 +104,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // The command is sent when the future is made; waiting for the thread waits for the end.
+        // The command is sent when the future is created. Joining the thread waits for the end.
         drop(self.handle.stop(false));
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();

@@ -1,4 +1,4 @@
-//! Who may ask what, and in which words.
+//! Authenticates requests, and checks their media types and user agents.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName};
@@ -22,7 +22,7 @@ pub(super) fn bearer(value: Option<&str>) -> Option<&str> {
     value.and_then(|value| value.strip_prefix("Bearer "))
 }
 
-/// Whose request it is, or the answer that refuses it.
+/// The seller of the request, or the answer that rejects it.
 pub(super) fn admit(request: &HttpRequest, world: &World, scope: &str) -> Result<String, Box<HttpResponse>> {
     let Some(token) = bearer(header(request, AUTHORIZATION)) else {
         let text = "Full authentication is required to access this resource";
@@ -53,7 +53,7 @@ pub(super) fn admit(request: &HttpRequest, world: &World, scope: &str) -> Result
     Ok(access.seller.clone())
 }
 
-/// Refuses a body in another media type than Allegro's.
+/// Rejects a body with a media type other than Allegro's.
 pub(super) fn has_content(request: &HttpRequest, world: &World) -> Result<(), Box<HttpResponse>> {
     let given = header(request, CONTENT_TYPE).unwrap_or_default();
     let media_type = given.split(';').next().unwrap_or_default().trim();
@@ -69,7 +69,7 @@ pub(super) fn has_content(request: &HttpRequest, world: &World) -> Result<(), Bo
     Ok(())
 }
 
-/// Whether an application says who it is as Allegro demands since 2026: `Name/1.2.3 (+https://…)`.
+/// Whether an application identifies itself as Allegro requires since 2026: `Name/1.2.3 (+https://…)`.
 pub(super) fn is_known_agent(agent: &str) -> bool {
     let Some((product, rest)) = agent.split_once(' ') else { return false };
     let Some((name, version)) = product.split_once('/') else { return false };

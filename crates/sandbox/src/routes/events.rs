@@ -47,7 +47,7 @@ pub(crate) async fn list(request: HttpRequest, world: web::Data<World>) -> HttpR
                 return answer::invalid(&format!("Unknown event type {unknown}"), "type");
             }
             UnknownType::Ignore => types.retain(|it| TYPES.contains(it)),
-            // Nothing is of a type that does not exist.
+            // An event type that does not exist matches nothing.
             UnknownType::Match => {}
         }
     }

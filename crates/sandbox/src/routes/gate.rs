@@ -1,4 +1,4 @@
-//! Every request passes here: it is counted, held against the limits, and may fail on purpose.
+//! Every request passes here: it is counted, compared with the limits, and may fail by a fault.
 
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
@@ -27,19 +27,19 @@ const HTML: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<bo
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const TRACE_ID: HeaderName = HeaderName::from_static("trace-id");
 
-/// The connection of a request, so that it can be ended without an answer.
+/// The connection of a request, which allows it to be ended without an answer.
 struct Wire(TcpStream);
 
 /// Called for every new connection.
 pub(crate) fn remember_wire(connection: &dyn std::any::Any, extensions: &mut Extensions) {
     let stream = connection.downcast_ref::<actix_web::rt::net::TcpStream>();
-    // Without a handle of its own the connection merely cannot be ended on purpose.
+    // Without a duplicate of its socket the connection cannot be ended.
     if let Some(Ok(wire)) = stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
         extensions.insert(Wire(wire.into()));
     }
 }
 
-/// What the sandbox's rules call a path; None for what is not Allegro's.
+/// The rules' name of a path. `None` for paths that are not Allegro's.
 fn route(request: &ServiceRequest) -> Option<&'static str> {
     Some(match request.path() {
         "/auth/oauth/token" => "token",
@@ -56,7 +56,7 @@ fn route(request: &ServiceRequest) -> Option<&'static str> {
     })
 }
 
-/// What was decided about a request before it is looked at.
+/// The decision on a request before it is handled.
 struct Decision {
     delay: Duration,
     fate: Fate,
@@ -73,7 +73,7 @@ fn decide(state: &mut State, request: &ServiceRequest, name: &str) -> Decision {
     let order = request.path().strip_prefix("/order/checkout-forms/").and_then(|rest| rest.split('/').next());
     let about = About { route: name, seller: seller.as_deref(), order };
     let (mut delay, fate, trimmings) = state.faults.decide(&about, now);
-    // Signing in is on another host, with limits of its own.
+    // The OAuth endpoints are on another host, with their own limits.
     let is_api = !["token", "device"].contains(&name);
     let verdict = if is_api {
         state.limits.count(seller.as_deref(), &state.rules.limits, now)
@@ -90,7 +90,7 @@ fn decide(state: &mut State, request: &ServiceRequest, name: &str) -> Decision {
     Decision { delay, fate, trimmings, verdict, refused_agent }
 }
 
-/// The answer that comes instead of a real one.
+/// The answer that replaces a real one.
 async fn instead(decision: &Decision, rules_tell_retry: bool) -> Option<HttpResponse> {
     let of = |status: u16, other: StatusCode| StatusCode::from_u16(status).unwrap_or(other);
     let failed = match decision.fate {
@@ -199,7 +199,7 @@ fn cut_answer(answered: &ServiceResponse<BoxBody>) {
     }
 }
 
-/// Headers that every answer of Allegro has, or none, as the rules say.
+/// Adds the headers of every answer of Allegro, or none, by the rules.
 fn dress(
     world: &World,
     mut answered: ServiceResponse<BoxBody>,
@@ -222,7 +222,7 @@ fn dress(
     answered
 }
 
-/// Leaves out what is null, as some of Allegro's older answers did.
+/// Omits null fields, as some of Allegro's older answers did.
 async fn without_nulls(answered: ServiceResponse<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
     let (request, response) = answered.into_parts();
     let (head, body) = response.into_parts();
@@ -248,7 +248,7 @@ fn strip(value: &mut Value) {
     }
 }
 
-/// Promises the whole body and ends in its middle.
+/// Announces the whole body and ends in its middle.
 async fn truncated(answered: ServiceResponse<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
     let (request, response) = answered.into_parts();
     let (mut head, body) = response.into_parts();
@@ -260,7 +260,7 @@ async fn truncated(answered: ServiceResponse<BoxBody>) -> Result<ServiceResponse
     let half = body.slice(..body.len() / 2);
     let content_type = head.headers().get(CONTENT_TYPE).cloned();
     let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-    // What was sent is on its way before the connection breaks.
+    // The sent part is on its way before the connection breaks.
     let breaks = async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         Err(broken)

@@ -27,7 +27,7 @@ const FULFILLMENTS: [&str; 9] = [
     "SUSPENDED",
     "RETURNED",
 ];
-/// Filters that are asked for so rarely that the content is read for them: the parameter, and where its value stands.
+/// Filters that are used so rarely that the content is parsed for them: the parameter, and the pointer to its value.
 const INSIDE: [(&str, &str); 5] = [
     ("fulfillment.provider.id", "/fulfillment/provider/id"),
     ("fulfillment.shipmentSummary.lineItemsSent", "/fulfillment/shipmentSummary/lineItemsSent"),
@@ -36,8 +36,8 @@ const INSIDE: [(&str, &str); 5] = [
     ("marketplace.id", "/marketplace/id"),
 ];
 
-/// A list request, read.
-struct Wanted {
+/// A parsed list request.
+struct ListRequest {
     offset: usize,
     limit: usize,
     status: Vec<String>,
@@ -47,7 +47,7 @@ struct Wanted {
     surcharges: Vec<String>,
     bought: (i64, i64),
     updated: (i64, i64),
-    /// Orders that are there since later are not listed yet.
+    /// Newer orders are not listed yet.
     until: Option<OffsetDateTime>,
     by_updated: bool,
     descending: bool,
@@ -61,7 +61,7 @@ fn owned(values: Vec<&str>) -> Vec<String> {
     values.into_iter().map(str::to_owned).collect()
 }
 
-fn read(query: &Query, rules: &ListRules, now: OffsetDateTime) -> Result<Wanted, Box<HttpResponse>> {
+fn read(query: &Query, rules: &ListRules, now: OffsetDateTime) -> Result<ListRequest, Box<HttpResponse>> {
     let moment = |name: &str, default: i64| match query.first(name) {
         None => Ok(default),
         Some(text) => match text.parse::<Instant>() {
@@ -92,7 +92,7 @@ fn read(query: &Query, rules: &ListRules, now: OffsetDateTime) -> Result<Wanted,
     }
     let oldest = micros(now.saturating_sub(seconds(rules.days * 86_400)));
     let inside = INSIDE.iter().map(|(name, pointer)| (*pointer, owned(query.all(name))));
-    Ok(Wanted {
+    Ok(ListRequest {
         offset,
         limit,
         status: one_of("status", &STATUSES)?,
@@ -111,8 +111,8 @@ fn read(query: &Query, rules: &ListRules, now: OffsetDateTime) -> Result<Wanted,
     })
 }
 
-impl Wanted {
-    /// Whether the span of the moments alone tells which orders match.
+impl ListRequest {
+    /// Whether the range of times alone determines the matching orders.
     fn is_span_only(&self) -> bool {
         let other = if self.by_updated { self.bought } else { self.updated };
         self.status.is_empty()
@@ -140,16 +140,16 @@ impl Wanted {
             return true;
         }
         let form = order.form();
-        let is_in = |value: Option<&Value>, wanted: &[String]| {
-            value.and_then(Value::as_str).is_some_and(|value| wanted.iter().any(|it| it == value))
+        let is_in = |value: Option<&Value>, allowed: &[String]| {
+            value.and_then(Value::as_str).is_some_and(|value| allowed.iter().any(|it| it == value))
         };
         let surcharges = form.get("surcharges").and_then(Value::as_array).map(Vec::as_slice);
-        self.inside.iter().all(|(pointer, wanted)| is_in(form.pointer(pointer), wanted))
+        self.inside.iter().all(|(pointer, allowed)| is_in(form.pointer(pointer), allowed))
             && (self.surcharges.is_empty()
                 || surcharges.unwrap_or_default().iter().any(|it| is_in(it.get("id"), &self.surcharges)))
     }
 
-    /// The page's bodies, and how many orders match in all.
+    /// The page's bodies, and the number of all matching orders.
     fn page(&self, seller: &Seller) -> (Vec<Bytes>, usize) {
         let (index, span) = if self.by_updated {
             (&seller.by_updated, self.updated)
@@ -179,10 +179,10 @@ pub(crate) async fn list(request: HttpRequest, world: web::Data<World>) -> HttpR
     let id = given!(admit(&request, &world, ORDERS_READ));
     let mut state = world.lock();
     let now = state.now();
-    let wanted = given!(read(&Query::of(&request), &state.rules.list, now));
-    let (mut bodies, total) = state.seller(Some(&id)).map(|seller| wanted.page(seller)).unwrap_or_default();
+    let list = given!(read(&Query::of(&request), &state.rules.list, now));
+    let (mut bodies, total) = state.seller(Some(&id)).map(|seller| list.page(seller)).unwrap_or_default();
     let hole_rate = state.rules.list.hole_rate;
-    // Seen in 2020 and 2026: an empty page in the middle of a list.
+    // Observed in 2020 and 2026: an empty page in the middle of a list.
     let is_hole = hole_rate > 0.0
         && state.seller_mut(Some(&id)).is_some_and(|(_, pen)| pen.random.random_bool(hole_rate));
     drop(state);

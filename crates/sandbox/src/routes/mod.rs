@@ -1,6 +1,6 @@
-//! Paths: Allegro's own, and the sandbox's.
+//! The paths of Allegro, and of the sandbox.
 
-/// What a step gave, or the answer it refuses the request with.
+/// The result of a step, or the answer that rejects the request.
 macro_rules! given {
     ($outcome:expr) => {
         match $outcome {

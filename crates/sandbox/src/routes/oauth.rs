@@ -15,7 +15,7 @@ use crate::world::tokens::{Consent, Refusal};
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// Parameters come in the query or in the form; both work.
+/// Parameters are accepted in the query and in the form.
 fn parameters(request: &HttpRequest, body: &[u8]) -> HashMap<String, String> {
     let query: Vec<(String, String)> = serde_urlencoded::from_str(request.query_string()).unwrap_or_default();
     let form: Vec<(String, String)> = serde_urlencoded::from_bytes(body).unwrap_or_default();
@@ -71,7 +71,7 @@ pub(crate) async fn device(request: HttpRequest, world: web::Data<World>, body: 
     )
 }
 
-/// A pair of tokens, or why there is none.
+/// A pair of tokens, or the reason for none.
 pub(super) fn handed(outcome: Result<Value, Refusal>) -> HttpResponse {
     match outcome {
         Ok(body) => plain(StatusCode::OK, &body),

@@ -1,4 +1,4 @@
-//! Offers and commands that change how much there is of them.
+//! Offers, and commands that change their quantity.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,7 +9,7 @@ use super::admit::{OFFERS_READ, OFFERS_WRITE, admit, has_content};
 use super::query::Query;
 use crate::answer;
 use crate::world::World;
-use crate::world::offers::Wish;
+use crate::world::offers::QuantityCommand;
 
 pub(crate) async fn list(request: HttpRequest, world: web::Data<World>) -> HttpResponse {
     let seller = given!(admit(&request, &world, OFFERS_READ));
@@ -36,16 +36,16 @@ pub(crate) async fn command(
 ) -> HttpResponse {
     let seller = given!(admit(&request, &world, OFFERS_WRITE));
     given!(has_content(&request, &world));
-    let wish: Wish = match serde_json::from_slice(&body) {
-        Ok(wish) => wish,
+    let command: QuantityCommand = match serde_json::from_slice(&body) {
+        Ok(command) => command,
         Err(error) => return answer::invalid(&error.to_string(), "modification"),
     };
-    if let Err((path, text)) = wish.check() {
+    if let Err((path, text)) = command.check() {
         return answer::invalid(text, path);
     }
     let mut state = world.lock();
     let now = state.now();
-    match state.commands.take(*id, &seller, &wish, now) {
+    match state.commands.take(*id, &seller, &command, now) {
         Some(report) => answer::created(&report),
         None => answer::error(
             StatusCode::CONFLICT,

@@ -1,4 +1,4 @@
-//! Who I am, and one order.
+//! The seller's profile, and single orders.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,7 +12,7 @@ use crate::world::World;
 use crate::world::change::Change;
 use crate::world::clock::seconds;
 
-/// What the seller's own tools may set; `RETURNED` is Allegro's alone.
+/// The statuses that the seller may set; only Allegro sets `RETURNED`.
 const SETTABLE: [&str; 8] = [
     "NEW",
     "PROCESSING",
@@ -23,7 +23,7 @@ const SETTABLE: [&str; 8] = [
     "CANCELLED",
     "SUSPENDED",
 ];
-/// How much of an order was sent.
+/// The part of an order that was sent.
 const SENT: [&str; 3] = ["NONE", "SOME", "ALL"];
 
 pub(crate) async fn me(request: HttpRequest, world: web::Data<World>) -> HttpResponse {
@@ -69,7 +69,7 @@ pub(crate) async fn one(
     answer::resource(body)
 }
 
-/// What a wish to change the fulfillment asks for, or the answer that refuses it.
+/// The requested change of the fulfillment, or the answer that rejects it.
 fn wishes(content: &Value) -> Result<Vec<Change>, Box<HttpResponse>> {
     let part = |pointer: &str| content.pointer(pointer).and_then(Value::as_str);
     let status = part("/status");

@@ -1,4 +1,4 @@
-//! The page where a person types the code and lets the application in, or not.
+//! The page on which a person enters the code and approves or denies the application.
 
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;

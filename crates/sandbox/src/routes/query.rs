@@ -1,4 +1,4 @@
-//! Queries and lists.
+//! Query parameters and JSON lists.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::answer;
 
-/// A query: names may be there more than once. What nobody knows is ignored, as at Allegro.
+/// A query string. A name may occur more than once. Unknown names are ignored, as at Allegro.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -14,15 +14,15 @@ impl Query {
         Self(serde_urlencoded::from_str(request.query_string()).unwrap_or_default())
     }
 
-    pub(super) fn all(&self, wanted: &str) -> Vec<&str> {
-        self.0.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.as_str()).collect()
+    pub(super) fn all(&self, parameter: &str) -> Vec<&str> {
+        self.0.iter().filter(|(name, _)| name == parameter).map(|(_, value)| value.as_str()).collect()
     }
 
-    pub(super) fn first(&self, wanted: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+    pub(super) fn first(&self, parameter: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == parameter).map(|(_, value)| value.as_str())
     }
 
-    /// A number within bounds, or the answer that refuses it.
+    /// A number within bounds, or the answer that rejects it.
     pub(super) fn number(
         &self,
         name: &str,
@@ -39,7 +39,7 @@ impl Query {
     }
 }
 
-/// Puts bodies that are written already into one JSON list.
+/// Joins serialized bodies to one JSON list.
 pub(super) fn list_of(head: &str, bodies: &[Bytes], tail: &str) -> Bytes {
     let size: usize = bodies.iter().map(|body| body.len() + 1).sum();
     let mut page = BytesMut::with_capacity(head.len() + size + tail.len());

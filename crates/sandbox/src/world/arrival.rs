@@ -1,4 +1,4 @@
-//! How orders come to a seller: many of the past at once, or one now.
+//! Adds orders to a seller: many past ones at once, or a new one.
 
 use std::sync::Arc;
 
@@ -8,29 +8,29 @@ use time::{Duration, OffsetDateTime};
 use super::change::{Change, set};
 use super::clock::seconds;
 use super::generator::{Generator, Made};
-use super::journal::{Fact, Pen};
+use super::journal::{JournalContext, Occurrence};
 use super::orders::{Order, Seller};
 
-/// Makes orders of the past and puts them, with the events Allegro would still keep, at the seller's. Returns the
-/// first and the last order's id.
+/// Generates past orders and adds them to the seller, with the events that Allegro would still have. Returns the first
+/// and the last order's id.
 pub(crate) fn fill(
     seller: &mut Seller,
-    pen: &Pen<'_>,
+    context: &JournalContext<'_>,
     count: usize,
     (from, to): (OffsetDateTime, OffsetDateTime),
     seed: u64,
 ) -> Option<(String, String)> {
     let mut generator = Generator::new(seed);
-    let oldest = pen.now.saturating_sub(seconds(pen.rules.days * 86_400));
+    let oldest = context.now.saturating_sub(seconds(context.rules.days * 86_400));
     let mut moments: Vec<OffsetDateTime> = (0..count).map(|_| generator.between(from, to)).collect();
     moments.sort_unstable();
-    let (mut orders, mut facts) = (Vec::with_capacity(count), Vec::new());
+    let (mut orders, mut events) = (Vec::with_capacity(count), Vec::new());
     for (place, bought_at) in moments.into_iter().enumerate() {
-        let Made { mut form, bought_at, life } = generator.order(bought_at, pen.now);
+        let Made { mut form, bought_at, life } = generator.order(bought_at, context.now);
         let mut updated_at = bought_at;
         let mut note = |kind, occurred_at, form: &Value| {
             if occurred_at > oldest {
-                facts.push(Fact { kind, order: place, form: Arc::new(form.clone()), occurred_at });
+                events.push(Occurrence { kind, order: place, form: Arc::new(form.clone()), occurred_at });
             }
         };
         note("BOUGHT", bought_at, &form);
@@ -48,26 +48,30 @@ pub(crate) fn fill(
     }
     let ends = orders.first().zip(orders.last()).map(|(first, last)| (first.id.clone(), last.id.clone()));
     let first = seller.extend(orders);
-    facts.sort_by_key(|fact| fact.occurred_at);
-    for fact in facts {
-        seller.journal.recall(&seller.id, &Fact { order: first + fact.order, ..fact });
+    events.sort_by_key(|event| event.occurred_at);
+    for event in events {
+        seller.journal.write_past(&seller.id, &Occurrence { order: first + event.order, ..event });
     }
     ends
 }
 
-/// A new order as it arrives: bought, filled in and paid within milliseconds. Returns its id.
-pub(crate) fn arrive(seller: &mut Seller, generator: &mut Generator, pen: &mut Pen<'_>) -> String {
-    let now = pen.now;
-    pen.now = now - Duration::milliseconds(2);
-    let form = generator.bought(pen.now);
-    let order = Order { since: now, ..Order::of(&form, pen.now, pen.now) };
+/// Adds a new order: bought, filled in and paid within milliseconds. Returns its id.
+pub(crate) fn arrive(
+    seller: &mut Seller,
+    generator: &mut Generator,
+    context: &mut JournalContext<'_>,
+) -> String {
+    let now = context.now;
+    context.now = now - Duration::milliseconds(2);
+    let form = generator.bought(context.now);
+    let order = Order { since: now, ..Order::of(&form, context.now, context.now) };
     let id = order.id.clone();
     let at = seller.add(order);
-    let fact = Fact { kind: "BOUGHT", order: at, form: Arc::new(form), occurred_at: pen.now };
-    seller.note(fact, pen);
+    let event = Occurrence { kind: "BOUGHT", order: at, form: Arc::new(form), occurred_at: context.now };
+    seller.note(event, context);
     for (change, earlier) in [(Change::FillIn, 1), (Change::Pay, 0)] {
-        pen.now = now - Duration::milliseconds(earlier);
-        seller.change(&id, &change, pen, false);
+        context.now = now - Duration::milliseconds(earlier);
+        seller.change(&id, &change, context, false);
     }
     id
 }

@@ -1,34 +1,34 @@
-//! What may happen to an order, and what it does to its content.
+//! Changes of an order, and their effects on its content.
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::clock::written;
 
-/// What may happen to an order.
+/// A change of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     FillIn,
     Pay,
-    /// The buyer pays more for it later: the order is told to be ready once more.
+    /// The buyer pays more for it later: the order becomes ready once more.
     Surcharge,
     BuyerCancel,
     AutoCancel,
-    /// The seller's status; Allegro alone sets `RETURNED`.
+    /// The seller's status; only Allegro sets `RETURNED`.
     Fulfill(String),
-    /// How much of it was sent: NONE, SOME, ALL.
+    /// The part that was sent: NONE, SOME, ALL.
     Sent(String),
-    /// The buyer sends it back: no event tells of it.
+    /// The buyer returns it. No event reports it.
     Return,
     MoveAddress,
-    /// The buyer's data and all lines but one are gone, as when an account is deleted.
+    /// The buyer's data and all lines but one are removed, as when an account is deleted.
     LoseData,
-    /// The first offer's name is so many bytes long, in the order and in its events.
+    /// The first offer's name gets this number of bytes, in the order and in its events.
     Bloat(usize),
 }
 
 impl Change {
-    /// The event that tells of it, where one does.
+    /// The event that reports it, if there is one.
     pub(crate) const fn event(&self) -> Option<&'static str> {
         match self {
             Self::FillIn => Some("FILLED_IN"),
@@ -41,12 +41,12 @@ impl Change {
         }
     }
 
-    /// Whether `updatedAt` moves: not with what the seller does.
+    /// Whether `updatedAt` changes: not when the seller changes the order.
     pub(crate) const fn moves_updated_at(&self) -> bool {
         !matches!(self, Self::Fulfill(_) | Self::Sent(_) | Self::Return)
     }
 
-    /// Writes the change into the order's content.
+    /// Applies the change to the order's content.
     pub(crate) fn apply(&self, form: &mut Value, at: OffsetDateTime) {
         let moment = written(at);
         match self {
@@ -88,7 +88,7 @@ fn add_surcharge(form: &mut Value, moment: &str) {
     let currency = form.pointer("/summary/totalToPay/currency").cloned().unwrap_or_default();
     let payment = form.pointer("/payment/id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let Some(surcharges) = form.get_mut("surcharges").and_then(Value::as_array_mut) else { return };
-    // Made of the payment's id, so that the same order has the same surcharges in every run.
+    // Derived from the payment's id, so that the same order has the same surcharges in every run.
     let id = payment
         .get(..payment.len().saturating_sub(4))
         .map(|head| format!("{head}{:04x}", surcharges.len() + 1))
@@ -99,7 +99,7 @@ fn add_surcharge(form: &mut Value, moment: &str) {
     }));
 }
 
-/// Puts a value where the content has a place for it.
+/// Sets a value if the content has a place for it.
 pub(super) fn set(form: &mut Value, pointer: &str, value: Value) {
     if let Some(place) = form.pointer_mut(pointer) {
         *place = value;

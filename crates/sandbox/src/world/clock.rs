@@ -1,4 +1,4 @@
-//! The sandbox's time, and times as Allegro writes them.
+//! The sandbox's clock, and Allegro's format of times.
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -7,14 +7,14 @@ use time::{Duration, OffsetDateTime, UtcOffset};
 const FORMAT: &[BorrowedFormatItem<'static>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// The machine's time and so much more: it runs on by itself, and jumps forward when told to, never back.
+/// The system's time plus an offset: it runs by itself, jumps forward on request, and never goes back.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Clock {
     ahead: Duration,
 }
 
 impl Clock {
-    /// A clock that shows this moment now.
+    /// A clock that shows this time now.
     pub(crate) fn showing(moment: OffsetDateTime) -> Self {
         Self { ahead: moment - OffsetDateTime::now_utc() }
     }
@@ -39,7 +39,7 @@ pub(crate) fn micros(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
 }
 
-/// A number of seconds of the rules, as a span.
+/// A number of seconds from the rules, as a duration.
 pub(crate) fn seconds(number: u64) -> Duration {
     Duration::seconds(i64::try_from(number).unwrap_or(i64::MAX))
 }

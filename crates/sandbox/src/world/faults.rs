@@ -1,4 +1,4 @@
-//! What goes wrong on purpose.
+//! Faults that a test injects.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use time::OffsetDateTime;
 
 use super::clock::seconds;
 
-/// One fault: to which requests it comes, and what it does to them. Empty lists mean all.
+/// A fault: the requests that it affects, and its effects. Empty lists match all requests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Wanted {
-    /// Only these: token, device, me, event-stats, events, orders, order, fulfillment, offers, commands.
+pub(crate) struct Fault {
+    /// Only these routes: token, device, me, event-stats, events, orders, order, fulfillment, offers, commands.
     pub(crate) routes: Vec<String>,
     /// Only requests of these sellers.
     pub(crate) sellers: Vec<String>,
     /// Only requests for these orders.
     pub(crate) orders: Vec<String>,
-    /// Part of the requests that fail with `status`, 0 to 1.
+    /// Share of the requests that fail with `status`, 0 to 1.
     pub(crate) error_rate: f64,
     /// 500, 503 …
     pub(crate) status: u16,
@@ -31,25 +31,25 @@ pub(crate) struct Wanted {
     pub(crate) retry_after: Option<u64>,
     /// Sent as `X-RateLimit-Remaining` with every answer.
     pub(crate) remaining: Option<u64>,
-    /// Part of the requests that get no answer for `timeout_ms`.
+    /// Share of the requests that get no answer for `timeout_ms`.
     pub(crate) timeout_rate: f64,
     pub(crate) timeout_ms: u64,
-    /// Part of the requests whose connection ends without an answer.
+    /// Share of the requests whose connection ends without an answer.
     pub(crate) reset_rate: f64,
-    /// Part of the requests that are carried out, but whose connection ends instead of the answer.
+    /// Share of the requests that are carried out, but whose connection ends instead of an answer.
     pub(crate) lost_rate: f64,
-    /// Part of the requests whose answer breaks off in the middle.
+    /// Share of the requests whose answer ends in the middle.
     pub(crate) truncate_rate: f64,
-    /// Part of the requests that are answered 200 with something that is no JSON.
+    /// Share of the requests that are answered 200 with text that is not JSON.
     pub(crate) garbage_rate: f64,
-    /// Answer 429 to everything for so long, beginning now.
+    /// Answer 429 to everything for this time, beginning now.
     pub(crate) block_seconds: u64,
-    /// Every answer takes so long, as over a real network.
+    /// Latency of every answer, as over a real network.
     pub(crate) delay_ms: u64,
     pub(crate) seed: u64,
 }
 
-impl Default for Wanted {
+impl Default for Fault {
     fn default() -> Self {
         Self {
             routes: Vec::new(),
@@ -74,8 +74,8 @@ impl Default for Wanted {
     }
 }
 
-impl Wanted {
-    /// What is wrong with it.
+impl Fault {
+    /// The error of the fault.
     pub(crate) fn check(&self) -> Result<(), String> {
         let rates = [
             self.error_rate,
@@ -104,14 +104,14 @@ impl Wanted {
     }
 }
 
-/// A request, as far as faults look at it.
+/// The properties of a request by which faults select it.
 pub(crate) struct About<'a> {
     pub(crate) route: &'a str,
     pub(crate) seller: Option<&'a str>,
     pub(crate) order: Option<&'a str>,
 }
 
-/// What happens to one request.
+/// The effect on one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Spared,
@@ -124,7 +124,7 @@ pub(crate) enum Fate {
     Blocked,
 }
 
-/// What stands in or on an answer besides its fate.
+/// Changes of an answer that are independent of its success.
 #[derive(Debug, Default)]
 pub(crate) struct Trimmings {
     pub(crate) oauth_error: Option<String>,
@@ -134,7 +134,7 @@ pub(crate) struct Trimmings {
 
 struct Active {
     id: u64,
-    wanted: Wanted,
+    fault: Fault,
     random: StdRng,
     blocked_until: Option<OffsetDateTime>,
 }
@@ -146,49 +146,49 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// This fault beside those there are. Returns its id.
-    pub(crate) fn add(&mut self, wanted: Wanted, now: OffsetDateTime) -> u64 {
+    /// Adds a fault and returns its id.
+    pub(crate) fn add(&mut self, fault: Fault, now: OffsetDateTime) -> u64 {
         self.last += 1;
         let blocked_until =
-            (wanted.block_seconds > 0).then(|| now.saturating_add(seconds(wanted.block_seconds)));
-        let random = StdRng::seed_from_u64(wanted.seed);
-        self.active.push(Active { id: self.last, wanted, random, blocked_until });
+            (fault.block_seconds > 0).then(|| now.saturating_add(seconds(fault.block_seconds)));
+        let random = StdRng::seed_from_u64(fault.seed);
+        self.active.push(Active { id: self.last, fault, random, blocked_until });
         self.last
     }
 
-    /// No fault any more.
+    /// Removes all faults.
     pub(crate) fn clear(&mut self) {
         self.active.clear();
     }
 
-    /// Ends one; false when there is no such one.
+    /// Removes a fault. False when it does not exist.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         let before = self.active.len();
         self.active.retain(|active| active.id != id);
         self.active.len() < before
     }
 
-    /// All there are, with their ids.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &Wanted)> {
-        self.active.iter().map(|active| (active.id, &active.wanted))
+    /// All faults with their ids.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &Fault)> {
+        self.active.iter().map(|active| (active.id, &active.fault))
     }
 
     pub(crate) fn is_blocked(&self, now: OffsetDateTime) -> bool {
         self.active.iter().any(|active| active.blocked_until.is_some_and(|until| now < until))
     }
 
-    /// Decides about one request: how much later it is answered, and how.
+    /// Decides about one request: its delay and its effect.
     pub(crate) fn decide(&mut self, request: &About<'_>, now: OffsetDateTime) -> (Duration, Fate, Trimmings) {
         let (mut delay, mut trimmings) = (Duration::ZERO, Trimmings::default());
         let mut fate = if self.is_blocked(now) { Fate::Blocked } else { Fate::Spared };
-        for active in self.active.iter_mut().filter(|active| active.wanted.is_about(request)) {
-            let wanted = &active.wanted;
-            delay += Duration::from_millis(wanted.delay_ms);
-            trimmings.retry_after = trimmings.retry_after.or(wanted.retry_after);
-            trimmings.remaining = trimmings.remaining.or(wanted.remaining);
+        for active in self.active.iter_mut().filter(|active| active.fault.is_about(request)) {
+            let fault = &active.fault;
+            delay += Duration::from_millis(fault.delay_ms);
+            trimmings.retry_after = trimmings.retry_after.or(fault.retry_after);
+            trimmings.remaining = trimmings.remaining.or(fault.remaining);
             if fate == Fate::Spared {
                 fate = active.draw();
-                trimmings.oauth_error.clone_from(&active.wanted.oauth_error);
+                trimmings.oauth_error.clone_from(&active.fault.oauth_error);
             }
         }
         (delay, fate, trimmings)
@@ -197,14 +197,14 @@ impl Faults {
 
 impl Active {
     fn draw(&mut self) -> Fate {
-        let wanted = &self.wanted;
+        let fault = &self.fault;
         let fates = [
-            (wanted.timeout_rate, Fate::Silence(Duration::from_millis(wanted.timeout_ms))),
-            (wanted.error_rate, Fate::Error { status: wanted.status, html: wanted.html }),
-            (wanted.reset_rate, Fate::Reset),
-            (wanted.lost_rate, Fate::Lost),
-            (wanted.truncate_rate, Fate::Truncated),
-            (wanted.garbage_rate, Fate::Garbage),
+            (fault.timeout_rate, Fate::Silence(Duration::from_millis(fault.timeout_ms))),
+            (fault.error_rate, Fate::Error { status: fault.status, html: fault.html }),
+            (fault.reset_rate, Fate::Reset),
+            (fault.lost_rate, Fate::Lost),
+            (fault.truncate_rate, Fate::Truncated),
+            (fault.garbage_rate, Fate::Garbage),
         ];
         let random = &mut self.random;
         fates.into_iter().find(|(rate, _)| random.random_bool(*rate)).map_or(Fate::Spared, |(_, fate)| fate)

@@ -1,4 +1,4 @@
-//! Makes orders: the same seed makes the same orders (but for moments counted from now).
+//! Generates orders: the same seed gives the same orders (except for times relative to now).
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -28,7 +28,7 @@ const PLACES: [(&str, &str, &str); 5] = [
     ("Żywiec", "34-300", "Kościuszki 1"),
     ("Święta Lipka", "11-440", "Święta Lipka 29"),
 ];
-/// What every shop sells: name and price in minor units.
+/// The articles that every shop sells: name and price in minor units.
 pub(super) const GOODS: [(&str, u32); 6] = [
     ("Świeca sojowa „Jaśmin” 200 g", 3_999),
     ("Mydło w kostce, węgiel i dziegieć", 1_450),
@@ -43,14 +43,14 @@ const MESSAGES: [&str; 3] = [
     "Prosze o fakture. \"Cudzyslow\", <b>tag</b> & ampersand",
 ];
 
-/// One order with its life so far.
+/// An order with its history so far.
 pub(crate) struct Made {
     pub(crate) form: Value,
     pub(crate) bought_at: OffsetDateTime,
     pub(crate) life: Vec<(Change, OffsetDateTime)>,
 }
 
-/// A source of orders.
+/// Generates orders from a seed.
 pub(crate) struct Generator {
     random: StdRng,
 }
@@ -60,7 +60,7 @@ impl Generator {
         Self { random: StdRng::seed_from_u64(seed) }
     }
 
-    /// An order bought at a moment, and what happened to it until `until`.
+    /// An order bought at a given time, and its changes until `until`.
     pub(crate) fn order(&mut self, bought_at: OffsetDateTime, until: OffsetDateTime) -> Made {
         let form = self.bought(bought_at);
         let mut life = vec![(Change::FillIn, bought_at + self.minutes(1, 10))];
@@ -95,7 +95,7 @@ impl Generator {
         Made { form, bought_at, life }
     }
 
-    /// A moment between two, to the millisecond.
+    /// A time between two, to the millisecond.
     pub(super) fn between(&mut self, from: OffsetDateTime, to: OffsetDateTime) -> OffsetDateTime {
         let span = (to - from).whole_milliseconds().max(1);
         let offset = self.random.random_range(0..span);
@@ -235,17 +235,17 @@ impl Generator {
     }
 }
 
-/// The id of what is sold, by its place among the goods.
+/// The offer id of an article, by its index.
 pub(super) fn offer_id(at: usize) -> String {
     (7_000_000_000_u64 + u64::try_from(at).unwrap_or_default()).to_string()
 }
 
-/// The seller's own id of it.
+/// The seller's SKU of it.
 pub(super) fn sku(at: usize) -> String {
     format!("AH-{at:03}")
 }
 
-/// A seed nobody chose.
+/// A random seed.
 pub(crate) fn any_seed() -> u64 {
     let (seed, _) = Uuid::now_v7().as_u64_pair();
     seed ^ rand::random::<u64>()

@@ -1,6 +1,6 @@
-//! Orders in the order of a moment.
+//! An index of orders by a time.
 
-/// Pairs of a moment (microseconds) and an order's place, sorted.
+/// Pairs of a time (microseconds) and an order's position, sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Index(Vec<(i64, usize)>);
 
@@ -11,7 +11,7 @@ impl Index {
         self.0.sort_unstable();
     }
 
-    /// Adds one: at the end, mostly.
+    /// Adds one, usually at the end.
     pub(crate) fn insert(&mut self, pair: (i64, usize)) {
         let at = self.0.partition_point(|it| *it < pair);
         self.0.insert(at, pair);
@@ -23,7 +23,7 @@ impl Index {
         }
     }
 
-    /// The orders of a span, both ends within.
+    /// The orders of a range, including both ends.
     pub(crate) fn span(&self, (from, to): (i64, i64)) -> &[(i64, usize)] {
         let start = self.0.partition_point(|(at, _)| *at < from);
         let end = self.0.partition_point(|(at, _)| *at <= to);

@@ -1,5 +1,5 @@
-//! The event journal of one seller: what happened, in the order it was written down, which is not always the order in
-//! which it happened. Nothing is ever removed but by age.
+//! The event journal of one seller, in the order in which events were written, which may differ from the order in which
+//! they happened. Events are removed only by age.
 
 use std::sync::Arc;
 
@@ -29,35 +29,35 @@ pub(crate) struct Event {
     pub(crate) kind: &'static str,
     pub(crate) order: usize,
     pub(crate) occurred_at: OffsetDateTime,
-    /// When it was written down; unknown for the past before the sandbox.
+    /// When it was written. Unknown for the time before the sandbox.
     pub(crate) written_at: Option<OffsetDateTime>,
-    /// When it was first shown to anybody.
+    /// When it was first shown to a reader.
     pub(crate) served_at: Option<OffsetDateTime>,
     pub(crate) body: Bytes,
 }
 
-/// Something that happened to an order whose content is `form`.
+/// A change of an order with the content `form`.
 #[derive(Debug, Clone)]
-pub(crate) struct Fact {
+pub(crate) struct Occurrence {
     pub(crate) kind: &'static str,
     pub(crate) order: usize,
     pub(crate) form: Arc<Value>,
     pub(crate) occurred_at: OffsetDateTime,
 }
 
-/// What writing down goes by.
-pub(crate) struct Pen<'a> {
+/// The parameters of writing an event.
+pub(crate) struct JournalContext<'a> {
     pub(crate) rules: &'a JournalRules,
     pub(crate) random: &'a mut StdRng,
     pub(crate) now: OffsetDateTime,
 }
 
-/// A fact that is written down later; none for a moment that never comes by itself.
+/// An event that is written later. `None`: only on request.
 #[derive(Debug)]
 struct Held {
-    fact: Fact,
+    event: Occurrence,
     due: Option<OffsetDateTime>,
-    /// Whatever is written down next goes before it.
+    /// Written together with the next event, before it.
     until_next: bool,
 }
 
@@ -70,67 +70,79 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Writes a fact down: at once, or as the rules make it stumble.
-    pub(crate) fn note(&mut self, seller: &str, fact: Fact, pen: &mut Pen<'_>) {
-        let rules = pen.rules;
-        let is_ready = fact.kind == "READY_FOR_PROCESSING";
-        let later = |number: u64| Some(pen.now.saturating_add(seconds(number)));
-        let mut falls = |rate: f64| rate > 0.0 && pen.random.random_bool(rate);
-        if is_ready && falls(rules.missing_rate) {
+    /// Writes an event: at once, or delayed, duplicated or reordered by the rules.
+    pub(crate) fn note(&mut self, seller: &str, event: Occurrence, context: &mut JournalContext<'_>) {
+        let rules = context.rules;
+        let is_ready = event.kind == "READY_FOR_PROCESSING";
+        let later = |number: u64| Some(context.now.saturating_add(seconds(number)));
+        let mut happens = |rate: f64| rate > 0.0 && context.random.random_bool(rate);
+        if is_ready && happens(rules.missing_rate) {
             let due = (rules.resend_seconds > 0).then(|| later(rules.resend_seconds)).flatten();
-            self.held.push(Held { fact, due, until_next: false });
-        } else if falls(rules.delay_rate) {
-            self.held.push(Held { fact, due: later(rules.delay_seconds), until_next: false });
-        } else if falls(rules.disorder_rate) || is_ready && falls(rules.cancel_first_rate) {
-            self.held.push(Held { fact, due: later(rules.hold_seconds), until_next: true });
+            self.held.push(Held { event, due, until_next: false });
+        } else if happens(rules.delay_rate) {
+            self.held.push(Held { event, due: later(rules.delay_seconds), until_next: false });
+        } else if happens(rules.disorder_rate) || is_ready && happens(rules.cancel_first_rate) {
+            self.held.push(Held { event, due: later(rules.hold_seconds), until_next: true });
         } else {
-            self.write(seller, &fact, pen);
-            self.write_held(seller, pen, |held| held.until_next);
+            self.write(seller, &event, context);
+            self.write_held(seller, context, |held| held.until_next);
         }
     }
 
-    /// Writes down what is due by now.
-    pub(crate) fn release(&mut self, seller: &str, pen: &mut Pen<'_>) {
-        let now = pen.now;
-        self.write_held(seller, pen, |held| held.due.is_some_and(|due| due <= now));
+    /// Writes the delayed events that are due.
+    pub(crate) fn release(&mut self, seller: &str, context: &mut JournalContext<'_>) {
+        let now = context.now;
+        self.write_held(seller, context, |held| held.due.is_some_and(|due| due <= now));
     }
 
-    /// Writes down everything that is still held back. Returns how many those were.
-    pub(crate) fn flush(&mut self, seller: &str, pen: &mut Pen<'_>) -> usize {
+    /// Writes all delayed events and returns their number.
+    pub(crate) fn flush(&mut self, seller: &str, context: &mut JournalContext<'_>) -> usize {
         let count = self.held.len();
-        self.write_held(seller, pen, |_| true);
+        self.write_held(seller, context, |_| true);
         count
     }
 
-    /// How many are held back.
+    /// Number of delayed events.
     pub(crate) const fn held(&self) -> usize {
         self.held.len()
     }
 
-    fn write_held(&mut self, seller: &str, pen: &mut Pen<'_>, is_wanted: impl Fn(&Held) -> bool) {
-        let due: Vec<Held> = self.held.extract_if(.., |held| is_wanted(held)).collect();
+    fn write_held(
+        &mut self,
+        seller: &str,
+        context: &mut JournalContext<'_>,
+        is_selected: impl Fn(&Held) -> bool,
+    ) {
+        let due: Vec<Held> = self.held.extract_if(.., |held| is_selected(held)).collect();
         for held in due {
-            self.write(seller, &held.fact, pen);
+            self.write(seller, &held.event, context);
         }
     }
 
-    fn write(&mut self, seller: &str, fact: &Fact, pen: &mut Pen<'_>) {
-        let twice = pen.rules.duplicate_rate > 0.0 && pen.random.random_bool(pen.rules.duplicate_rate);
+    fn write(&mut self, seller: &str, event: &Occurrence, context: &mut JournalContext<'_>) {
+        let twice =
+            context.rules.duplicate_rate > 0.0 && context.random.random_bool(context.rules.duplicate_rate);
         if twice {
-            self.insert(seller, fact, Some(pen.now), pen.rules.late_ids);
+            self.insert(seller, event, Some(context.now), context.rules.late_ids);
         }
-        self.insert(seller, fact, Some(pen.now), pen.rules.late_ids);
+        self.insert(seller, event, Some(context.now), context.rules.late_ids);
     }
 
-    /// Writes down a fact of the past as it happened; called in the order of the moments.
-    pub(crate) fn recall(&mut self, seller: &str, fact: &Fact) {
-        self.insert(seller, fact, None, false);
+    /// Writes a past event at the time at which it happened. Called in the order of the times.
+    pub(crate) fn write_past(&mut self, seller: &str, event: &Occurrence) {
+        self.insert(seller, event, None, false);
     }
 
-    /// The id is near the microseconds of the moment it is written down, and larger than any before; or, where ids may
-    /// be late, near the moment it happened, so that it may be smaller than one that was shown already.
-    fn insert(&mut self, seller: &str, fact: &Fact, written_at: Option<OffsetDateTime>, may_be_late: bool) {
-        let moment = written_at.filter(|_| !may_be_late).unwrap_or(fact.occurred_at);
+    /// The id is close to the microseconds of the time of writing, and larger than any before. If ids may be late, it
+    /// is close to the time of the event, so that it may be smaller than one that was already shown.
+    fn insert(
+        &mut self,
+        seller: &str,
+        event: &Occurrence,
+        written_at: Option<OffsetDateTime>,
+        may_be_late: bool,
+    ) {
+        let moment = written_at.filter(|_| !may_be_late).unwrap_or(event.occurred_at);
         let mut id = u64::try_from(micros(moment)).unwrap_or_default();
         let mut at = self.events.len();
         if may_be_late {
@@ -143,17 +155,17 @@ impl Journal {
             id = id.max(self.last + 1);
         }
         self.last = self.last.max(id);
-        let body = body(id, seller, fact);
-        let Fact { kind, order, occurred_at, .. } = *fact;
+        let body = body(id, seller, event);
+        let Occurrence { kind, order, occurred_at, .. } = *event;
         self.events.insert(at, Event { id, kind, order, occurred_at, written_at, served_at: None, body });
     }
 
-    /// Where the events stand that come strictly after an id.
+    /// Position of the events that follow an id.
     fn after(&self, id: u64) -> usize {
         self.events.partition_point(|event| event.id <= id)
     }
 
-    /// The events a reader sees who has read up to `from`, as a place in `events`; none when the rules refuse it.
+    /// Position of the events after `from`. `None` when the rules reject the position.
     pub(crate) fn start(
         &self,
         from: Option<u64>,
@@ -175,9 +187,9 @@ impl Journal {
     }
 }
 
-fn body(id: u64, seller: &str, fact: &Fact) -> Bytes {
-    let part = |pointer: &str| fact.form.pointer(pointer).cloned().unwrap_or(Value::Null);
-    let lines: Vec<Value> = fact
+fn body(id: u64, seller: &str, event: &Occurrence) -> Bytes {
+    let part = |pointer: &str| event.form.pointer(pointer).cloned().unwrap_or(Value::Null);
+    let lines: Vec<Value> = event
         .form
         .get("lineItems")
         .and_then(Value::as_array)
@@ -207,8 +219,8 @@ fn body(id: u64, seller: &str, fact: &Fact) -> Bytes {
             "checkoutForm": { "id": part("/id"), "revision": part("/revision") },
             "marketplace": part("/marketplace"),
         },
-        "type": fact.kind,
-        "occurredAt": written(fact.occurred_at),
+        "type": event.kind,
+        "occurredAt": written(event.occurred_at),
     });
     Bytes::from(body.to_string())
 }

@@ -1,4 +1,4 @@
-//! Tokens that look like Allegro's: nobody can verify one (no key is published), everybody may decode it.
+//! Tokens in the format of Allegro's: nobody can verify one (no key is published), everyone may decode it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,19 +6,19 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 
-/// An id as Allegro gives its tokens.
+/// An id in the format of Allegro's tokens.
 pub(crate) fn id(random: &mut StdRng) -> String {
     uuid::Builder::from_random_bytes(random.random()).into_uuid().to_string()
 }
 
-/// The claims as a token; its signature is random.
+/// The claims as a token with a random signature.
 pub(crate) fn written(claims: &Value, random: &mut StdRng) -> String {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT"}"#);
     let signature: [u8; 32] = random.random();
     format!("{header}.{}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()), URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Whether a text could be one of Allegro's tokens: three parts, the first two JSON.
+/// Whether a text has the format of Allegro's tokens: three parts, the first two JSON.
 pub(crate) fn is_like(token: &str) -> bool {
     let parts: Vec<&str> = token.split('.').collect();
     let is_json = |part: &str| {

@@ -1,4 +1,4 @@
-//! How much may be asked: per application, and per user where that is switched on.
+//! Rate limits: per application, and optionally per user.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use time::{Duration, OffsetDateTime};
 use super::clock::seconds;
 use super::rules::LimitRules;
 
-/// What the limits say of one request.
+/// The decision on one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Verdict {
-    /// Go on, this many more in this minute.
+    /// Admitted; this many more in this minute.
     Fine { remaining: u64 },
-    /// Answer later.
+    /// Answered later.
     Slower(std::time::Duration),
-    /// 429; the application is let in again after so many seconds.
+    /// 429; the application is blocked for this number of seconds.
     Refused { seconds: u64 },
 }
 
@@ -22,7 +22,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Limits {
     minute: Option<(OffsetDateTime, u64)>,
     blocked_until: Option<OffsetDateTime>,
-    /// How full each user's bucket is, and when that was so.
+    /// Level of each user's bucket, and the time of that level.
     buckets: HashMap<String, (f64, OffsetDateTime)>,
     pub(crate) refused: u64,
 }
@@ -57,7 +57,7 @@ impl Limits {
         Verdict::Refused { seconds: (until - now).whole_seconds().try_into().unwrap_or(1) }
     }
 
-    /// Slower answers when the bucket is full, 429 when it is twice full.
+    /// Answers are delayed when the bucket is full, and are 429 when it is twice full.
     fn fill_bucket(
         &mut self,
         user: Option<&str>,

@@ -1,4 +1,4 @@
-//! Orders that arrive by themselves, and what happens to those that did.
+//! Generates orders at a rate, and changes of orders that exist.
 
 use rand::Rng;
 use rand::SeedableRng;
@@ -11,31 +11,31 @@ use super::change::Change;
 use super::generator::Generator;
 use super::orders::{Order, Seller};
 
-/// What was wished for.
+/// The requested run.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GoLive {
-    /// Whose orders; the first seller's unless named.
+    /// The seller; the first one by default.
     pub(crate) seller_id: Option<String>,
-    /// One order to each seller in turn.
+    /// One order for each seller in turn.
     #[serde(default)]
     pub(crate) all_sellers: bool,
     pub(crate) count: u64,
     pub(crate) rate_per_second: f64,
-    /// Of the orders, how many the buyer cancels as soon as they are there.
+    /// Percentage of the orders that the buyer cancels at once.
     #[serde(default)]
     pub(crate) cancel_percent: u64,
-    /// With how many of the arriving orders another one, that is there already, changes.
+    /// Percentage of arrivals at which another, existing order changes.
     #[serde(default)]
     pub(crate) change_percent: u64,
-    /// How many of the orders are paid together with the one before, which both are gone for.
+    /// Percentage of the orders that are paid together with the previous one, which replaces both by a new one.
     #[serde(default)]
     pub(crate) merge_percent: u64,
     pub(crate) seed: Option<u64>,
 }
 
 impl GoLive {
-    /// What is wrong with it.
+    /// The error of the request.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let percents = [self.cancel_percent, self.change_percent, self.merge_percent];
         if !(0.1..=10_000.0).contains(&self.rate_per_second) || percents.iter().any(|it| *it > 100) {
@@ -48,24 +48,24 @@ impl GoLive {
     }
 }
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
-    pub(crate) wanted: u64,
+    pub(crate) count: u64,
     pub(crate) emitted: u64,
     pub(crate) run: u64,
 }
 
-/// Makes one order after the other.
+/// Generates one order after the other.
 pub(crate) struct Emitter {
-    wanted: GoLive,
+    request: GoLive,
     generator: Generator,
     random: StdRng,
-    /// The last order of each seller that may still be paid together with the next.
+    /// The last order of each seller that may still be paid together with the next one.
     last: Vec<Option<String>>,
 }
 
-/// One order is sent from one warehouse, the seller's or Allegro's: orders of both are not paid as one.
+/// One order is sent from one warehouse, the seller's or Allegro's: orders of both cannot be paid together.
 fn ships_alike(seller: &Seller, one: &str, other: &str) -> bool {
     let provider = |id: &str| {
         let form = seller.find(id).map(Order::form).unwrap_or_default();
@@ -75,37 +75,37 @@ fn ships_alike(seller: &Seller, one: &str, other: &str) -> bool {
 }
 
 impl Emitter {
-    pub(crate) fn new(wanted: GoLive, seed: u64) -> Self {
+    pub(crate) fn new(request: GoLive, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed.wrapping_add(1));
-        Self { wanted, generator: Generator::new(seed), random, last: Vec::new() }
+        Self { request, generator: Generator::new(seed), random, last: Vec::new() }
     }
 
-    /// Lets the n-th order arrive.
+    /// Adds the n-th order.
     pub(crate) fn emit(&mut self, state: &mut State, n: u64) {
-        // Spread evenly: the n-th is one of them when the percentage passes a whole number.
+        // Spread evenly: the n-th order is selected when the percentage passes a whole number.
         let is_one_of = |percent: u64| (n + 1) * percent / 100 > n * percent / 100;
-        let place = if self.wanted.all_sellers {
+        let place = if self.request.all_sellers {
             usize::try_from(n).unwrap_or_default() % state.sellers.len().max(1)
         } else {
             0
         };
-        let named = match &self.wanted.seller_id {
+        let named = match &self.request.seller_id {
             Some(named) => Some(named.clone()),
             None => state.sellers.get(place).map(|seller| seller.id.clone()),
         };
-        let Some((seller, mut pen)) = state.seller_mut(named.as_deref()) else { return };
-        let id = arrive(seller, &mut self.generator, &mut pen);
+        let Some((seller, mut context)) = state.seller_mut(named.as_deref()) else { return };
+        let id = arrive(seller, &mut self.generator, &mut context);
         if self.last.len() <= place {
             self.last.resize(place + 1, None);
         }
         let before = self.last.get_mut(place).and_then(Option::take);
-        // Drawn, not spread: else it would always be the same seller's.
+        // Random, not spread: otherwise it would always be the same seller's.
         let (changes, merges) =
-            (self.draws(self.wanted.change_percent), self.draws(self.wanted.merge_percent));
-        if is_one_of(self.wanted.cancel_percent) {
-            seller.change(&id, &Change::BuyerCancel, &mut pen, false);
+            (self.draws(self.request.change_percent), self.draws(self.request.merge_percent));
+        if is_one_of(self.request.cancel_percent) {
+            seller.change(&id, &Change::BuyerCancel, &mut context, false);
         } else if let Some(before) = before.filter(|before| merges && ships_alike(seller, before, &id)) {
-            seller.merge(&[before, id], &mut pen);
+            seller.merge(&[before, id], &mut context);
         } else if let Some(last) = self.last.get_mut(place) {
             *last = Some(id);
         }
@@ -114,7 +114,7 @@ impl Emitter {
             let living =
                 seller.orders.get(at).filter(|order| order.gone.is_none() && order.status != "CANCELLED");
             if let Some((id, change)) = living.map(|order| (order.id.clone(), self.any_change())) {
-                seller.change(&id, &change, &mut pen, false);
+                seller.change(&id, &change, &mut context, false);
             }
         }
     }

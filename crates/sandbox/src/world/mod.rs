@@ -1,4 +1,4 @@
-//! Everything the sandbox remembers, behind one lock that is held for microseconds.
+//! The state of the sandbox, behind one lock that is held for microseconds.
 
 pub(crate) mod arrival;
 pub(crate) mod change;
@@ -25,7 +25,7 @@ use time::OffsetDateTime;
 
 use clock::Clock;
 use faults::Faults;
-use journal::Pen;
+use journal::JournalContext;
 pub(crate) use jwt::is_like as is_like_a_token;
 use limits::Limits;
 use live::Live;
@@ -36,7 +36,7 @@ use tokens::{Desk, Tokens};
 
 use crate::Settings;
 
-/// The first seller's id; the others follow.
+/// The first seller's id. The others follow.
 const FIRST_SELLER: u64 = 1_000_001;
 
 /// The sandbox.
@@ -45,14 +45,14 @@ pub(crate) struct World {
     state: Mutex<State>,
 }
 
-/// What the lock guards.
+/// The state that the lock protects.
 pub(crate) struct State {
     pub(crate) sellers: Vec<Seller>,
     pub(crate) tokens: Tokens,
     pub(crate) faults: Faults,
     pub(crate) limits: Limits,
     pub(crate) rules: Rules,
-    /// The rules at the start: what the admin interface goes back to.
+    /// The initial rules, which the admin interface restores.
     pub(crate) first_rules: Rules,
     pub(crate) clock: Clock,
     pub(crate) commands: Commands,
@@ -63,7 +63,7 @@ pub(crate) struct State {
 }
 
 impl World {
-    /// A new world; the text says what is wrong with the settings.
+    /// A new world. The error describes the invalid setting.
     pub(crate) fn new(settings: Settings) -> Result<Self, String> {
         let given = Rules::default().changed(&json!({ "auth": {
             "auto_approve": settings.auto_approve,
@@ -104,24 +104,25 @@ impl State {
         self.sellers.last().unwrap_or_else(|| unreachable!("a seller was pushed"))
     }
 
-    /// The seller named, or the first one.
+    /// The named seller, or the first one.
     pub(crate) fn seller(&self, id: Option<&str>) -> Option<&Seller> {
         self.sellers.get(place(id)?)
     }
 
-    /// The seller named, or the first one, and what writing in its journal goes by.
-    pub(crate) fn seller_mut(&mut self, id: Option<&str>) -> Option<(&mut Seller, Pen<'_>)> {
+    /// The named seller, or the first one, and the parameters of its journal.
+    pub(crate) fn seller_mut(&mut self, id: Option<&str>) -> Option<(&mut Seller, JournalContext<'_>)> {
         let seller = self.sellers.get_mut(place(id)?)?;
-        let pen = Pen { rules: &self.rules.journal, random: &mut self.random, now: self.clock.now() };
-        Some((seller, pen))
+        let context =
+            JournalContext { rules: &self.rules.journal, random: &mut self.random, now: self.clock.now() };
+        Some((seller, context))
     }
 
-    /// Whose an order is.
+    /// The seller of an order.
     pub(crate) fn owner(&self, order: &str) -> Option<String> {
         self.sellers.iter().find(|seller| seller.find(order).is_some()).map(|seller| seller.id.clone())
     }
 
-    /// The tokens, and what giving one goes by.
+    /// The tokens, and the parameters of issuing them.
     pub(crate) fn desk<'a>(&'a mut self, client_id: &'a str) -> (&'a mut Tokens, Desk<'a>) {
         let (rules, now) = (&self.rules.auth, self.clock.now());
         (&mut self.tokens, Desk { rules, random: &mut self.random, now, client_id })
@@ -132,7 +133,7 @@ impl State {
     }
 }
 
-/// Where a seller stands: ids are given one after the other.
+/// Index of a seller: ids are consecutive.
 fn place(id: Option<&str>) -> Option<usize> {
     let Some(id) = id else { return Some(0) };
     usize::try_from(id.parse::<u64>().ok()?.checked_sub(FIRST_SELLER)?).ok()

@@ -1,4 +1,4 @@
-//! What the shops sell, and commands that change how much of it there is (facts about stock, section 5).
+//! The shops' offers, and commands that change their quantity (section 5 of the facts about stock).
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use uuid::Uuid;
 use super::clock::written;
 use super::generator::{GOODS, offer_id, sku};
 
-/// What every offer has when nobody changed it.
+/// Initial quantity of every offer.
 const STOCK: i64 = 100;
 
 /// The body of a quantity command.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Wish {
+pub(crate) struct QuantityCommand {
     modification: Modification,
     #[serde(rename = "offerCriteria")]
     criteria: Vec<Criterion>,
@@ -40,7 +40,7 @@ struct Named {
     id: String,
 }
 
-/// A command that was taken.
+/// An accepted command.
 struct Command {
     seller: String,
     at: OffsetDateTime,
@@ -54,8 +54,8 @@ pub(crate) struct Commands {
     taken: HashMap<Uuid, Command>,
 }
 
-impl Wish {
-    /// The field that is wrong, and why.
+impl QuantityCommand {
+    /// The invalid field, and the rule.
     pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
         match self.modification.kind.as_str() {
             "FIXED" if self.modification.value <= 0 => {
@@ -80,7 +80,7 @@ impl Commands {
         self.stock.get(&(seller.to_owned(), offer.to_owned())).copied().unwrap_or(STOCK)
     }
 
-    /// The offers of a seller, those with the named SKUs and ids where any are named.
+    /// The offers of a seller, optionally only those with the named SKUs and ids.
     pub(crate) fn offers(&self, seller: &str, skus: &[&str], ids: &[&str]) -> Vec<Value> {
         let is_in = |list: &[&str], value: &str| list.is_empty() || list.contains(&value);
         let wanted = GOODS.iter().enumerate().map(|(at, goods)| (offer_id(at), sku(at), goods));
@@ -100,19 +100,25 @@ impl Commands {
             .collect()
     }
 
-    /// Carries a command out; None when its id was used before.
-    pub(crate) fn take(&mut self, id: Uuid, seller: &str, wish: &Wish, at: OffsetDateTime) -> Option<Value> {
+    /// Executes a command. `None` when its id was used before.
+    pub(crate) fn take(
+        &mut self,
+        id: Uuid,
+        seller: &str,
+        command: &QuantityCommand,
+        at: OffsetDateTime,
+    ) -> Option<Value> {
         if self.taken.contains_key(&id) {
             return None;
         }
         let mut tasks = Vec::new();
-        for named in wish.criteria.iter().flat_map(|it| &it.offers) {
+        for named in command.criteria.iter().flat_map(|it| &it.offers) {
             let is_known = (0..GOODS.len()).any(|at| offer_id(at) == named.id);
             let before = self.stock(seller, &named.id);
-            let after = if wish.modification.kind == "FIXED" {
-                wish.modification.value
+            let after = if command.modification.kind == "FIXED" {
+                command.modification.value
             } else {
-                before.saturating_add(wish.modification.value)
+                before.saturating_add(command.modification.value)
             };
             let fault = match () {
                 () if !is_known => Some("Offer not found"),
@@ -125,18 +131,18 @@ impl Commands {
             tasks.push((named.id.clone(), fault));
         }
         self.taken.insert(id, Command { seller: seller.to_owned(), at, tasks });
-        // Asynchronous: the first answer knows of no task yet.
+        // Asynchronous: the first answer shows no task yet.
         Some(report(id, at, (0, 0, 0)))
     }
 
-    /// How a command of a seller came out.
+    /// The result of a seller's command.
     pub(crate) fn report(&self, id: Uuid, seller: &str) -> Option<Value> {
         let command = self.taken.get(&id).filter(|it| it.seller == seller)?;
         let failed = command.tasks.iter().filter(|(_, fault)| fault.is_some()).count();
         Some(report(id, command.at, (command.tasks.len(), command.tasks.len() - failed, failed)))
     }
 
-    /// How each offer of a command came out.
+    /// The result for each offer of a command.
     pub(crate) fn tasks(&self, id: Uuid, seller: &str) -> Option<Vec<Value>> {
         let command = self.taken.get(&id).filter(|it| it.seller == seller)?;
         let task = |(offer, fault): &(String, Option<&'static str>)| {

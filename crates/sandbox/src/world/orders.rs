@@ -1,4 +1,4 @@
-//! The orders of one seller. Each is kept as the bytes it is answered with, written once per revision.
+//! The orders of one seller. Each is stored as the bytes of its answer, serialized once per revision.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::change::{Change, set};
 use super::clock::{micros, written};
 use super::index::Index;
-use super::journal::{Fact, Journal, Pen};
+use super::journal::{Journal, JournalContext, Occurrence};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
@@ -25,22 +25,22 @@ pub(crate) struct Order {
     pub(crate) updated_at: OffsetDateTime,
     pub(crate) lines: usize,
     pub(crate) body: Bytes,
-    /// What it was before its last change, and when that was.
+    /// Its previous content, and the time of the change.
     pub(crate) before: Option<(Bytes, OffsetDateTime)>,
-    /// How often the seller changed it over the API.
+    /// Number of the seller's changes over the API.
     pub(crate) seller_changes: u32,
-    /// Since when it is there: the list shows it a while later, where the rules say so.
+    /// When it was created. The list shows it later, if the rules say so.
     pub(crate) since: OffsetDateTime,
-    /// Why it is there no more.
+    /// The reason why it no longer exists.
     pub(crate) gone: Option<Gone>,
 }
 
-/// Where an order went that is there no more.
+/// What happened to an order that no longer exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Gone {
-    /// The buyer paid it together with others: this one carries its lines now.
+    /// The buyer paid it together with others: this order has its lines now.
     Into(String),
-    /// Nowhere.
+    /// It was removed.
     Away,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Seller {
 }
 
 impl Order {
-    /// Reads back what the listing needs, from content and the moments beside it.
+    /// Parses the fields that the listing needs from the content and its times.
     pub(crate) fn of(form: &Value, bought_at: OffsetDateTime, updated_at: OffsetDateTime) -> Self {
         let text =
             |pointer: &str| form.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -99,12 +99,12 @@ impl Seller {
         self.by_id.get(id).and_then(|at| self.orders.get(*at))
     }
 
-    /// Orders that are there.
+    /// Existing orders.
     pub(crate) fn living(&self) -> impl Iterator<Item = (usize, &Order)> {
         self.orders.iter().enumerate().filter(|(_, order)| order.gone.is_none())
     }
 
-    /// Adds orders of the past and returns the place of the first.
+    /// Adds past orders and returns the position of the first one.
     pub(crate) fn extend(&mut self, orders: Vec<Order>) -> usize {
         let first = self.orders.len();
         let places = || orders.iter().zip(first..);
@@ -115,7 +115,7 @@ impl Seller {
         first
     }
 
-    /// Adds an order and returns where it stands.
+    /// Adds an order and returns its position.
     pub(crate) fn add(&mut self, order: Order) -> usize {
         let at = self.orders.len();
         self.by_id.insert(order.id.clone(), at);
@@ -125,24 +125,30 @@ impl Seller {
         at
     }
 
-    /// Tells the journal.
-    pub(crate) fn note(&mut self, fact: Fact, pen: &mut Pen<'_>) {
-        self.journal.note(&self.id, fact, pen);
+    /// Writes an event to the journal.
+    pub(crate) fn note(&mut self, event: Occurrence, context: &mut JournalContext<'_>) {
+        self.journal.note(&self.id, event, context);
     }
 
-    /// Changes an order now and notes the event, unless it stays silent; false when there is no such order.
-    pub(crate) fn change(&mut self, id: &str, change: &Change, pen: &mut Pen<'_>, is_silent: bool) -> bool {
+    /// Changes an order now and writes the event, if there is one. False when the order does not exist.
+    pub(crate) fn change(
+        &mut self,
+        id: &str,
+        change: &Change,
+        context: &mut JournalContext<'_>,
+        is_silent: bool,
+    ) -> bool {
         let Some((at, order)) = self.by_id.get(id).and_then(|at| Some((*at, self.orders.get_mut(*at)?)))
         else {
             return false;
         };
         let mut form = order.form();
-        change.apply(&mut form, pen.now);
-        set(&mut form, "/revision", json!(fresh_revision(pen.random)));
+        change.apply(&mut form, context.now);
+        set(&mut form, "/revision", json!(fresh_revision(context.random)));
         let before = order.updated_at;
-        let updated_at = if change.moves_updated_at() { pen.now } else { before };
+        let updated_at = if change.moves_updated_at() { context.now } else { before };
         let changed = Order {
-            before: Some((order.body.clone(), pen.now)),
+            before: Some((order.body.clone(), context.now)),
             since: order.since,
             seller_changes: order.seller_changes,
             ..Order::of(&form, order.bought_at, updated_at)
@@ -151,20 +157,20 @@ impl Seller {
         self.by_updated.remove((micros(before), at));
         self.by_updated.insert((micros(updated_at), at));
         if let Some(kind) = change.event().filter(|_| !is_silent) {
-            let fact = Fact { kind, order: at, form: Arc::new(form), occurred_at: pen.now };
-            self.note(fact, pen);
+            let event = Occurrence { kind, order: at, form: Arc::new(form), occurred_at: context.now };
+            self.note(event, context);
         }
         true
     }
 
-    /// Counts a change the seller made over the API.
+    /// Counts a change by the seller over the API.
     pub(crate) fn count_change(&mut self, id: &str) {
         if let Some(order) = self.by_id.get(id).and_then(|at| self.orders.get_mut(*at)) {
             order.seller_changes += 1;
         }
     }
 
-    /// Takes an order away; its events stay. False when there is no such order.
+    /// Removes an order. Its events remain. False when the order does not exist.
     pub(crate) fn take_away(&mut self, id: &str, gone: Gone) -> bool {
         let Some((at, order)) = self.by_id.remove(id).and_then(|at| Some((at, self.orders.get_mut(at)?)))
         else {
@@ -176,29 +182,29 @@ impl Seller {
         true
     }
 
-    /// The buyer pays several orders together: one new order carries all their lines, the old ones are gone. Returns its
-    /// id, or nothing when one of them is not there.
-    pub(crate) fn merge(&mut self, ids: &[String], pen: &mut Pen<'_>) -> Option<String> {
+    /// The buyer pays several orders together: one new order replaces them and has all their lines. Returns its id, or
+    /// `None` when one of them does not exist.
+    pub(crate) fn merge(&mut self, ids: &[String], context: &mut JournalContext<'_>) -> Option<String> {
         let forms: Vec<Value> = ids.iter().map(|id| self.find(id).map(Order::form)).collect::<Option<_>>()?;
         let bought_at = ids.iter().filter_map(|id| self.find(id)).map(|order| order.bought_at).max()?;
-        let id = uuid::Builder::from_random_bytes(pen.random.random()).into_uuid().to_string();
-        let form = merged(&forms, &id, pen)?;
+        let id = uuid::Builder::from_random_bytes(context.random.random()).into_uuid().to_string();
+        let form = merged(&forms, &id, context)?;
         for old in ids {
             self.take_away(old, Gone::Into(id.clone()));
         }
-        let order = Order { since: pen.now, ..Order::of(&form, bought_at, pen.now) };
+        let order = Order { since: context.now, ..Order::of(&form, bought_at, context.now) };
         let at = self.add(order);
         let form = Arc::new(form);
         for kind in ["FILLED_IN", "READY_FOR_PROCESSING"] {
-            let fact = Fact { kind, order: at, form: Arc::clone(&form), occurred_at: pen.now };
-            self.note(fact, pen);
+            let event = Occurrence { kind, order: at, form: Arc::clone(&form), occurred_at: context.now };
+            self.note(event, context);
         }
         Some(id)
     }
 }
 
-/// The content of an order that others became: lines keep their ids, as they always do.
-fn merged(forms: &[Value], id: &str, pen: &mut Pen<'_>) -> Option<Value> {
+/// The content of an order that replaces others. Lines keep their ids.
+fn merged(forms: &[Value], id: &str, context: &mut JournalContext<'_>) -> Option<Value> {
     let mut form = forms.first()?.clone();
     let lines: Vec<Value> = forms
         .iter()
@@ -216,10 +222,10 @@ fn merged(forms: &[Value], id: &str, pen: &mut Pen<'_>) -> Option<Value> {
     set(&mut form, "/summary/totalToPay/amount", json!(total));
     set(&mut form, "/status", json!("READY_FOR_PROCESSING"));
     let paid = form.pointer("/summary/totalToPay").cloned()?;
-    set(&mut form, "/payment/finishedAt", json!(written(pen.now)));
+    set(&mut form, "/payment/finishedAt", json!(written(context.now)));
     set(&mut form, "/payment/paidAmount", paid);
-    set(&mut form, "/revision", json!(fresh_revision(pen.random)));
-    set(&mut form, "/updatedAt", json!(written(pen.now)));
+    set(&mut form, "/revision", json!(fresh_revision(context.random)));
+    set(&mut form, "/updatedAt", json!(written(context.now)));
     Some(form)
 }
 

@@ -1,6 +1,6 @@
-//! How this Allegro behaves where the real one has limits, leaves something open, or is known to stumble.
+//! The rules of this Allegro: limits, undocumented behaviour, known faults.
 //!
-//! docs/guides/use-the-sandbox.md tells of every rule; a test compares.
+//! docs/guides/use-the-sandbox.md describes every rule; a test compares both.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub(crate) struct Rules {
     pub(crate) limits: LimitRules,
 }
 
-/// Signing in and tokens.
+/// Rules of authorization and tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AuthRules {
@@ -63,10 +63,10 @@ impl Default for AuthRules {
     }
 }
 
-/// What every call of the API obeys.
+/// Rules of every call of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent switch")]
 pub(crate) struct ApiRules {
     pub(crate) check_accept: bool,
     pub(crate) check_content_type: bool,
@@ -95,7 +95,7 @@ impl Default for ApiRules {
     }
 }
 
-/// What `from` means when it names an event that is not in the journal.
+/// Meaning of a `from` that names an event that is not in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum UnknownFrom {
@@ -105,7 +105,7 @@ pub(crate) enum UnknownFrom {
     Refuse,
 }
 
-/// What happens to a type of events that does not exist.
+/// Effect of an event type that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum UnknownType {
@@ -114,7 +114,7 @@ pub(crate) enum UnknownType {
     Match,
 }
 
-/// How the statistics of an empty journal look.
+/// Statistics of an empty journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EmptyStats {
@@ -122,7 +122,7 @@ pub(crate) enum EmptyStats {
     Absent,
 }
 
-/// The event journal.
+/// Rules of the event journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct JournalRules {
@@ -163,7 +163,7 @@ impl Default for JournalRules {
     }
 }
 
-/// The list of orders, and an order alone.
+/// Rules of the list of orders and of single orders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ListRules {
@@ -190,7 +190,7 @@ impl Default for ListRules {
     }
 }
 
-/// How much may be asked.
+/// Rate limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitRules {
@@ -218,7 +218,7 @@ impl Default for LimitRules {
 }
 
 impl Rules {
-    /// These rules with some changed; the text says what is wrong with the change.
+    /// These rules with some of them changed. The error describes the invalid change.
     pub(crate) fn changed(&self, change: &Value) -> Result<Self, String> {
         let mut all = serde_json::to_value(self).map_err(|error| error.to_string())?;
         lay_over(&mut all, change);
@@ -259,7 +259,7 @@ impl Rules {
     }
 }
 
-/// Puts the values of one object over those of another, group by group.
+/// Merges the values of one object into another, group by group.
 fn lay_over(all: &mut Value, change: &Value) {
     match (all, change) {
         (Value::Object(all), Value::Object(change)) => {

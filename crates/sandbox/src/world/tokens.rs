@@ -12,7 +12,7 @@ use super::clock::seconds;
 use super::jwt;
 use super::rules::AuthRules;
 
-/// Letters a person does not confuse.
+/// Letters that people do not confuse.
 const USER_CODE_ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,16 +32,16 @@ pub(crate) struct Device {
     is_used: bool,
     made_at: OffsetDateTime,
     polled_at: Option<OffsetDateTime>,
-    /// Grows with every poll that came too early, where the rules say so.
+    /// Grows with every poll that was too early, if the rules say so.
     interval: Duration,
 }
 
-/// Why a token was not given.
+/// The reason why no token was issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The `error` and its description.
     OAuth(String, String),
-    /// The user was given too many tokens.
+    /// Too many tokens were issued to the user.
     TooMany,
 }
 
@@ -49,7 +49,7 @@ fn refusal<T>(error: &str, description: &str) -> Result<T, Refusal> {
     Err(Refusal::OAuth(error.to_owned(), description.to_owned()))
 }
 
-/// What one call that gives tokens goes by.
+/// The parameters of a call that issues tokens.
 pub(crate) struct Desk<'a> {
     pub(crate) rules: &'a AuthRules,
     pub(crate) random: &'a mut StdRng,
@@ -57,7 +57,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) client_id: &'a str,
 }
 
-/// What an access token allows.
+/// The grant of an access token.
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
     pub(crate) seller: String,
@@ -72,10 +72,10 @@ struct Refresh {
     scopes: Vec<String>,
     family: u64,
     expires_at: OffsetDateTime,
-    /// The access token that dies when this one is used.
+    /// The access token that is revoked when this one is used.
     access: String,
     used_at: Option<OffsetDateTime>,
-    /// The access token its last use gave.
+    /// The access token that its last use issued.
     given: Option<String>,
 }
 
@@ -84,9 +84,9 @@ pub(crate) struct Tokens {
     devices: Vec<Device>,
     access: HashMap<String, Access>,
     refresh: HashMap<String, Refresh>,
-    /// The families of each seller, the oldest first: one for each time the seller let the application in.
+    /// The families of each seller, the oldest first: one for each authorization.
     sessions: HashMap<String, VecDeque<u64>>,
-    /// When tokens were given to each seller lately.
+    /// Times of the tokens that were issued to each seller recently.
     given: HashMap<String, VecDeque<OffsetDateTime>>,
     families: u64,
     pub(crate) issued: u64,
@@ -94,7 +94,7 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Begins an authorization. Asked for no scope, it grants all of the application's.
+    /// Begins an authorization. Without a requested scope, it grants all of the application's scopes.
     pub(crate) fn begin(&mut self, consent: Consent, scope: Option<&str>, desk: &mut Desk<'_>) -> Device {
         let letter = |random: &mut StdRng| {
             let at = random.random_range(0..USER_CODE_ALPHABET.len());
@@ -114,7 +114,7 @@ impl Tokens {
         device
     }
 
-    /// A person decides; false when there is no such code waiting.
+    /// Records a person's decision. False when no such code is waiting.
     pub(crate) fn decide(&mut self, user_code: &str, consent: Consent) -> bool {
         let written: String = user_code.chars().filter(|it| !it.is_whitespace()).collect();
         let waiting = self.devices.iter_mut().find(|device| {
@@ -123,12 +123,12 @@ impl Tokens {
         waiting.map(|device| device.consent = consent).is_some()
     }
 
-    /// Codes that wait for a person.
+    /// Codes that wait for a decision.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &str> {
         self.devices.iter().filter(|it| it.consent == Consent::Waiting).map(|it| it.user_code.as_str())
     }
 
-    /// One poll of the device grant. A code is used once: whoever polls it beside the first is told it is invalid.
+    /// One poll of the device grant. A code is used once: a concurrent second poll is rejected as invalid.
     pub(crate) fn poll(&mut self, code: &str, desk: &mut Desk<'_>) -> Result<Value, Refusal> {
         let known = self.devices.iter_mut().find(|it| it.device_code == code && !it.is_used);
         let Some(device) = known else {
@@ -159,7 +159,7 @@ impl Tokens {
         }
     }
 
-    /// A new session: the first pair of a family. The oldest beyond the limit dies.
+    /// A new session: the first pair of a family. The oldest session above the limit ends.
     pub(crate) fn open(&mut self, seller: &str, scopes: Vec<String>, desk: &mut Desk<'_>) -> Value {
         self.families += 1;
         let family = self.families;
@@ -173,8 +173,8 @@ impl Tokens {
         self.issue(seller, scopes, family, desk).1
     }
 
-    /// The refresh grant: a new pair, the old access token dead at once. A used token still works for the grace;
-    /// it then gives another pair of the same family, and takes back only the access token given before.
+    /// The refresh grant: a new pair, and the old access token is revoked at once. A used token still works for a grace
+    /// period. It then gives another pair of the same family, and revokes only the access token issued before.
     pub(crate) fn renew(&mut self, token: &str, desk: &mut Desk<'_>) -> Result<Value, Refusal> {
         let grace = seconds(desk.rules.refresh_grace_seconds);
         let is_good = |it: &Refresh| {
@@ -194,19 +194,19 @@ impl Tokens {
         Ok(body)
     }
 
-    /// What a token allows, while it lives.
+    /// The grant of a token, while it is valid.
     pub(crate) fn allowed(&self, access: &str, now: OffsetDateTime) -> Option<&Access> {
         self.access.get(access).filter(|token| now < token.expires_at)
     }
 
-    /// All of a seller's tokens die, as after a change of password.
+    /// Revokes all of a seller's tokens, as after a change of password.
     pub(crate) fn revoke(&mut self, seller: &str) {
         self.access.retain(|_, token| token.seller != seller);
         self.refresh.retain(|_, token| token.seller != seller);
         self.sessions.remove(seller);
     }
 
-    /// A seller's access tokens die, as if their time had run out; the refresh tokens stay good.
+    /// Expires a seller's access tokens. The refresh tokens remain valid.
     pub(crate) fn expire(&mut self, seller: &str) {
         self.access.retain(|_, token| token.seller != seller);
     }
@@ -266,7 +266,7 @@ impl Tokens {
     }
 }
 
-/// Of what is asked for, that which the application is registered for.
+/// The requested scopes for which the application is registered.
 pub(crate) fn granted(registered: &str, asked: Option<&str>) -> Vec<String> {
     let asked: Option<Vec<&str>> =
         asked.map(|it| it.split_whitespace().collect::<Vec<_>>()).filter(|it| !it.is_empty());

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose.
+//! Sets and lists faults.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -7,37 +7,37 @@ use serde_json::{Value, json};
 use super::{bad, missing, ok, read};
 use crate::answer::plain;
 use crate::world::World;
-use crate::world::faults::Wanted;
+use crate::world::faults::Fault;
 
 pub(super) async fn all(world: web::Data<World>) -> HttpResponse {
     let state = world.lock();
     let faults: Vec<Value> =
-        state.faults.all().map(|(id, wanted)| json!({ "id": id, "fault": wanted })).collect();
+        state.faults.all().map(|(id, fault)| json!({ "id": id, "fault": fault })).collect();
     ok(&json!({ "faults": faults }))
 }
 
-/// This fault instead of all there are.
+/// Replaces all faults by this one.
 pub(super) async fn set(world: web::Data<World>, body: web::Bytes) -> HttpResponse {
-    let wanted: Wanted = given!(read(&body));
-    if let Err(text) = wanted.check() {
+    let fault: Fault = given!(read(&body));
+    if let Err(text) = fault.check() {
         return bad(&text);
     }
     let mut state = world.lock();
     let now = state.now();
     state.faults.clear();
-    state.faults.add(wanted.clone(), now);
-    ok(&json!(wanted))
+    state.faults.add(fault.clone(), now);
+    ok(&json!(fault))
 }
 
-/// This fault beside those there are.
+/// Adds this fault.
 pub(super) async fn add(world: web::Data<World>, body: web::Bytes) -> HttpResponse {
-    let wanted: Wanted = given!(read(&body));
-    if let Err(text) = wanted.check() {
+    let fault: Fault = given!(read(&body));
+    if let Err(text) = fault.check() {
         return bad(&text);
     }
     let mut state = world.lock();
     let now = state.now();
-    let id = state.faults.add(wanted, now);
+    let id = state.faults.add(fault, now);
     plain(StatusCode::CREATED, &json!({ "id": id }))
 }
 

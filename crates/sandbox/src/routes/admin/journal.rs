@@ -1,4 +1,4 @@
-//! The truth: what every count elsewhere is compared with.
+//! The exact state of orders and journals, which tests compare other counts with.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::world::clock::{micros, written};
 use crate::world::orders::{Gone, Order};
 
 #[derive(Deserialize)]
-pub(super) struct Wish {
+pub(super) struct ExportQuery {
     seller_id: Option<String>,
-    /// With each order's whole content.
+    /// Include each order's whole content.
     #[serde(default)]
     documents: bool,
-    /// With orders that are there no more.
+    /// Include orders that no longer exist.
     #[serde(default)]
     gone: bool,
 }
@@ -31,7 +31,7 @@ fn lines(content: impl Iterator<Item = Value>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/x-ndjson").body(lines)
 }
 
-fn told(order: &Order, events: &[&str], wish: &Wish) -> Value {
+fn line_of(order: &Order, events: &[&str], query: &ExportQuery) -> Value {
     let mut line = json!({
         "order_id": order.id,
         "status": order.status,
@@ -42,7 +42,7 @@ fn told(order: &Order, events: &[&str], wish: &Wish) -> Value {
         "events": events,
     });
     let Some(fields) = line.as_object_mut() else { return line };
-    if wish.gone {
+    if query.gone {
         fields.insert("is_gone".to_owned(), json!(order.gone.is_some()));
         let into = order.gone.as_ref().and_then(|gone| match gone {
             Gone::Into(id) => Some(id),
@@ -50,29 +50,29 @@ fn told(order: &Order, events: &[&str], wish: &Wish) -> Value {
         });
         fields.insert("merged_into".to_owned(), json!(into));
     }
-    if wish.documents {
+    if query.documents {
         fields.insert("document".to_owned(), order.form());
     }
     line
 }
 
 /// One line per order.
-pub(super) async fn truth(world: web::Data<World>, wish: web::Query<Wish>) -> HttpResponse {
+pub(super) async fn truth(world: web::Data<World>, query: web::Query<ExportQuery>) -> HttpResponse {
     let state = world.lock();
-    let Some(seller) = state.seller(wish.seller_id.as_deref()) else { return missing("seller") };
+    let Some(seller) = state.seller(query.seller_id.as_deref()) else { return missing("seller") };
     let mut events: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     for event in &seller.journal.events {
         events.entry(event.order).or_default().push(event.kind);
     }
-    let wanted = seller.orders.iter().enumerate().filter(|(_, order)| wish.gone || order.gone.is_none());
+    let selected = seller.orders.iter().enumerate().filter(|(_, order)| query.gone || order.gone.is_none());
     let none: &[&str] = &[];
-    lines(wanted.map(|(at, order)| told(order, events.get(&at).map_or(none, Vec::as_slice), &wish)))
+    lines(selected.map(|(at, order)| line_of(order, events.get(&at).map_or(none, Vec::as_slice), &query)))
 }
 
-/// One line per event, with the moment it was first shown to anybody.
-pub(super) async fn events(world: web::Data<World>, wish: web::Query<Wish>) -> HttpResponse {
+/// One line per event, with the time at which it was first shown to a reader.
+pub(super) async fn events(world: web::Data<World>, query: web::Query<ExportQuery>) -> HttpResponse {
     let state = world.lock();
-    let Some(seller) = state.seller(wish.seller_id.as_deref()) else { return missing("seller") };
+    let Some(seller) = state.seller(query.seller_id.as_deref()) else { return missing("seller") };
     lines(seller.journal.events.iter().map(|event| {
         json!({
             "event_id": format!("{:016}", event.id),
@@ -91,7 +91,7 @@ struct Whose {
     seller_id: Option<String>,
 }
 
-/// Writes down everything that is still held back, of one seller or of all.
+/// Publishes all delayed events, of one seller or of all.
 pub(super) async fn flush(world: web::Data<World>, body: web::Bytes) -> HttpResponse {
     let Whose { seller_id } = given!(read(&body));
     let mut state = world.lock();
@@ -99,8 +99,8 @@ pub(super) async fn flush(world: web::Data<World>, body: web::Bytes) -> HttpResp
     let ids: Vec<String> = seller_id.map_or_else(all, |id| vec![id]);
     let mut flushed = 0;
     for id in ids {
-        let Some((seller, mut pen)) = state.seller_mut(Some(&id)) else { return missing("seller") };
-        flushed += seller.journal.flush(&id, &mut pen);
+        let Some((seller, mut context)) = state.seller_mut(Some(&id)) else { return missing("seller") };
+        flushed += seller.journal.flush(&id, &mut context);
     }
     ok(&json!({ "flushed": flushed }))
 }

@@ -1,4 +1,4 @@
-//! Orders that arrive by themselves.
+//! Generates orders at a rate.
 
 use std::time::Duration;
 
@@ -12,31 +12,31 @@ use crate::world::World;
 use crate::world::generator::any_seed;
 use crate::world::live::{Emitter, GoLive, Live};
 
-/// The moments between arrivals are no shorter.
+/// Minimum interval between arrivals.
 const TICK: Duration = Duration::from_millis(20);
 
 pub(super) async fn go(world: web::Data<World>, body: web::Bytes) -> HttpResponse {
-    let wanted: GoLive = given!(read(&body));
-    if let Err(text) = wanted.check() {
+    let request: GoLive = given!(read(&body));
+    if let Err(text) = request.check() {
         return bad(text);
     }
     let run = rand::random();
     {
         let mut state = world.lock();
-        if state.seller(wanted.seller_id.as_deref()).is_none() {
+        if state.seller(request.seller_id.as_deref()).is_none() {
             return missing("seller");
         }
-        state.live = Some(Live { wanted: wanted.count, emitted: 0, run });
+        state.live = Some(Live { count: request.count, emitted: 0, run });
     }
-    actix_web::rt::spawn(emit(world.clone(), wanted, run));
+    actix_web::rt::spawn(emit(world.clone(), request, run));
     plain(StatusCode::ACCEPTED, &json!({ "running": true }))
 }
 
-/// Lets orders arrive at the wanted rate until all have, or another run takes over.
-async fn emit(world: web::Data<World>, wanted: GoLive, run: u64) {
-    let (count, rate) = (wanted.count, wanted.rate_per_second);
-    let seed = wanted.seed.unwrap_or_else(any_seed);
-    let mut source = Emitter::new(wanted, seed);
+/// Generates orders at the requested rate until all have arrived, or another run replaces this one.
+async fn emit(world: web::Data<World>, request: GoLive, run: u64) {
+    let (count, rate) = (request.count, request.rate_per_second);
+    let seed = request.seed.unwrap_or_else(any_seed);
+    let mut source = Emitter::new(request, seed);
     let started = tokio::time::Instant::now();
     let mut emitted = 0_u64;
     while emitted < count {
@@ -61,9 +61,9 @@ async fn emit(world: web::Data<World>, wanted: GoLive, run: u64) {
     }
 }
 
-pub(super) async fn standing(world: web::Data<World>) -> HttpResponse {
+pub(super) async fn status(world: web::Data<World>) -> HttpResponse {
     let live = world.lock().live.clone();
-    let running = live.as_ref().is_some_and(|live| live.emitted < live.wanted);
+    let running = live.as_ref().is_some_and(|live| live.emitted < live.count);
     ok(&json!({ "running": running, "emitted": live.map_or(0, |live| live.emitted) }))
 }
 

@@ -1,4 +1,5 @@
-//! What Allegro lets nobody do: make orders, break things, read the truth. docs/guides/use-the-sandbox.md tells of every request.
+//! Functions that Allegro does not have: create orders, cause faults, read the exact state.
+//! docs/guides/use-the-sandbox.md describes every request.
 
 mod faults;
 mod journal;
@@ -33,7 +34,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .route("/orders/{id}/event", web::post().to(orders::event))
         .route("/orders/{id}/{action}", web::post().to(orders::act))
         .route("/live", web::post().to(live::go))
-        .route("/live", web::get().to(live::standing))
+        .route("/live", web::get().to(live::status))
         .route("/live", web::delete().to(live::stop))
         .route("/journal", web::get().to(journal::truth))
         .route("/journal/events", web::get().to(journal::events))

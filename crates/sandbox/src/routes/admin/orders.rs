@@ -1,4 +1,4 @@
-//! Making orders, and letting things happen to them.
+//! Creates and changes orders.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use crate::world::World;
 use crate::world::arrival::fill;
 use crate::world::change::Change;
 use crate::world::generator::any_seed;
-use crate::world::journal::{Fact, TYPES};
+use crate::world::journal::{Occurrence, TYPES};
 use crate::world::orders::{Gone, Order};
 
-/// More orders at once would not fit in a laptop's memory.
+/// Maximum number of orders, which fits a laptop's memory.
 const MAX_ORDERS: usize = 1_000_000;
-/// An order larger than anybody reads.
+/// Maximum number of lines of an order.
 const MAX_BLOAT: usize = 64 << 20;
 const ACTIONS: &str = "actions are fill-in, pay, surcharge, buyer-cancel, auto-cancel, seller-cancel, change-address, \
                        lose-data, return, vanish, fulfill and sent with a status, and bloat with bytes";
@@ -35,24 +35,24 @@ struct Generate {
 }
 
 pub(super) async fn generate(world: web::Data<World>, body: web::Bytes) -> HttpResponse {
-    let wanted: Generate = given!(read(&body));
-    if wanted.count > MAX_ORDERS {
+    let request: Generate = given!(read(&body));
+    if request.count > MAX_ORDERS {
         return bad("count is at most 1000000");
     }
     let mut state = world.lock();
     let now = state.now();
-    let from = wanted.from.unwrap_or(now - time::Duration::days(360));
-    let to = wanted.to.unwrap_or(now);
+    let from = request.from.unwrap_or(now - time::Duration::days(360));
+    let to = request.to.unwrap_or(now);
     if from > to || to > now {
         return bad("from is not after to, and to is not in the future");
     }
-    let seed = wanted.seed.unwrap_or_else(any_seed);
-    let Some((seller, pen)) = state.seller_mut(wanted.seller_id.as_deref()) else {
+    let seed = request.seed.unwrap_or_else(any_seed);
+    let Some((seller, context)) = state.seller_mut(request.seller_id.as_deref()) else {
         return missing("seller");
     };
-    let ends = fill(seller, &pen, wanted.count, (from, to), seed);
+    let ends = fill(seller, &context, request.count, (from, to), seed);
     let (first, last) = ends.unzip();
-    ok(&json!({ "created": wanted.count, "first_id": first, "last_id": last, "seed": seed }))
+    ok(&json!({ "created": request.count, "first_id": first, "last_id": last, "seed": seed }))
 }
 
 #[derive(Deserialize)]
@@ -61,7 +61,7 @@ struct Act {
     status: Option<String>,
     /// At most 64 MiB.
     bytes: Option<usize>,
-    /// No event tells of it.
+    /// No event reports it.
     #[serde(default)]
     silent: bool,
 }
@@ -97,11 +97,11 @@ pub(super) async fn act(
     }
     let mut state = world.lock();
     let owner = state.owner(&id);
-    let Some((seller, mut pen)) = owner.and_then(|owner| state.seller_mut(Some(&owner))) else {
+    let Some((seller, mut context)) = owner.and_then(|owner| state.seller_mut(Some(&owner))) else {
         return missing("order");
     };
     match change {
-        Some(change) => seller.change(&id, &change, &mut pen, silent),
+        Some(change) => seller.change(&id, &change, &mut context, silent),
         None => seller.take_away(&id, Gone::Away),
     };
     ok(&json!({ "order_id": id, "action": action }))
@@ -125,8 +125,8 @@ pub(super) async fn merge(world: web::Data<World>, body: web::Bytes) -> HttpResp
         return bad("name two different orders at least");
     }
     let mut state = world.lock();
-    let Some((seller, mut pen)) = state.seller_mut(Some(&owner)) else { return missing("seller") };
-    match seller.merge(&orders, &mut pen) {
+    let Some((seller, mut context)) = state.seller_mut(Some(&owner)) else { return missing("seller") };
+    match seller.merge(&orders, &mut context) {
         Some(id) => ok(&json!({ "order_id": id, "merged": orders })),
         None => missing("order of this seller"),
     }
@@ -141,7 +141,7 @@ struct NewEvent {
     occurred_at: Option<OffsetDateTime>,
 }
 
-/// Writes an event in the journal that the order's content knows nothing of.
+/// Adds an event to the journal that does not match the order's content.
 pub(super) async fn event(world: web::Data<World>, id: web::Path<String>, body: web::Bytes) -> HttpResponse {
     let NewEvent { kind, occurred_at } = given!(read(&body));
     let Some(kind) = TYPES.into_iter().find(|known| *known == kind) else {
@@ -153,9 +153,9 @@ pub(super) async fn event(world: web::Data<World>, id: web::Path<String>, body: 
         Some((seller.id.clone(), at))
     });
     let Some((owner, at)) = found else { return missing("order") };
-    let Some((seller, mut pen)) = state.seller_mut(Some(&owner)) else { return missing("seller") };
+    let Some((seller, mut context)) = state.seller_mut(Some(&owner)) else { return missing("seller") };
     let form = Arc::new(seller.orders.get(at).map(Order::form).unwrap_or_default());
-    let occurred_at = occurred_at.unwrap_or(pen.now);
-    seller.note(Fact { kind, order: at, form, occurred_at }, &mut pen);
+    let occurred_at = occurred_at.unwrap_or(context.now);
+    seller.note(Occurrence { kind, order: at, form, occurred_at }, &mut context);
     ok(&json!({ "order_id": *id, "type": kind }))
 }

@@ -1,4 +1,4 @@
-//! How this Allegro behaves, and what time it is there.
+//! Reads and changes the rules and the clock.
 
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;

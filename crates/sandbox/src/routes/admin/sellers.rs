@@ -1,4 +1,4 @@
-//! Sellers, their tokens, and what they decide.
+//! Sellers, their tokens and their consent.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -10,7 +10,8 @@ use crate::answer::plain;
 use crate::world::World;
 use crate::world::tokens::{Consent, granted};
 
-/// What kills all of a seller's tokens (facts, section 2.3), beside the plain `revoke`.
+/// The events that revoke all of a seller's tokens (section 2.3 of the facts about Allegro), in addition to the plain
+/// `revoke`.
 const KILLS: [&str; 6] =
     ["revoke", "change-password", "change-email", "log-out-everywhere", "block-sales", "unlink"];
 
@@ -43,7 +44,7 @@ struct Scope {
     scope: Option<String>,
 }
 
-/// A session without a device flow: what a person had who signed in elsewhere.
+/// Creates a session without a device flow, as if the person had signed in elsewhere.
 pub(super) async fn tokens(world: web::Data<World>, id: web::Path<String>, body: web::Bytes) -> HttpResponse {
     let Scope { scope } = given!(read(&body));
     let mut state = world.lock();
