@@ -1,4 +1,4 @@
-//! What was once published must still parse, and what is published today looks like the golden files.
+//! Published events must still parse, and new ones must equal the golden files.
 //!
 //! To add an event: write its golden file by hand, as a consumer would expect it.
 
@@ -24,7 +24,7 @@ fn golden(kind: &str) -> Vec<u8> {
     std::fs::read(folder().join(format!("{kind}.json"))).unwrap_or_else(|error| panic!("{kind}: {error}"))
 }
 
-/// The golden envelope opens as `E`, and wrapping that again gives the same JSON.
+/// The golden envelope opens as `E`, and wrapping the result gives the same JSON.
 fn stays_the_same<E: Event + Debug>() {
     let bytes = golden(E::TYPE);
     let envelope = Envelope::parse(&bytes).unwrap();
@@ -81,8 +81,8 @@ fn an_unknown_field_does_not_stop_a_consumer() {
     assert!(envelope.open::<OrderReady>().is_ok());
 }
 
-/// What a consumer of `E` needs is what its schema says; a field that is added later is no such field, so that what was
-/// told before still opens.
+/// The required fields of `E` are those of its schema. A field that is added later is optional, so that earlier events
+/// still open.
 fn opens_with_its_required_fields_alone<E: Event + Debug>() {
     let mut json: Value = serde_json::from_slice(&golden(E::TYPE)).unwrap();
     let mut schemas = vec![(E::name().into_owned(), E::schema())];

@@ -1,7 +1,8 @@
-//! One round of `cargo xtask bench relay`: events of 1 KB from the outbox of one service to the inbox of another, beside
-//! bare confirmed publishes of the same bodies. Prints one line of JSON, and fails when an event is missing or came twice.
+//! One round of `cargo xtask bench relay`: events of 1 KB from the outbox of one service to the inbox of another,
+//! beside bare confirmed publishes of the same bodies. Prints one line of JSON, and fails when an event is missing or
+//! was applied twice.
 //!
-//! It stands here because it runs what is in this crate, in release, against the servers that `xtask` starts.
+//! It is part of this crate because it runs this crate's code, in release, against the servers that `xtask` starts.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that goes wrong is void")]
 
@@ -26,16 +27,16 @@ use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Publishes without their confirm at once, in the bare run.
+/// Maximum number of unconfirmed publishes in the bare run.
 const WINDOW: usize = 1000;
-/// Events a second while the delay is measured.
+/// Events per second while the delay is measured.
 const STEADY_RATE: u64 = 500;
 const READER: Subscriber = Subscriber { service: "reader", bindings: &["account.*"], is_in_order: false };
 
-/// When each event was seen after its commit, with how often.
+/// When each event was applied, and how often.
 type Seen = Arc<Mutex<HashMap<Uuid, (Instant, u32)>>>;
 
-/// Has no effect but the inbox row.
+/// A handler without effects except the inbox row.
 struct Reader(Seen);
 
 impl Handler for Reader {
@@ -109,7 +110,7 @@ impl Stage {
         }
     }
 
-    /// Everything once: in the inbox, at the handler, and nothing left to tell.
+    /// Checks that every event is in the inbox and was handled once, and that the outbox is empty.
     async fn verify(&self, count: usize) {
         let inbox = rows(&self.reader.pool(), "inbox").await;
         assert_eq!(inbox, i64::try_from(count).unwrap(), "the inbox");
@@ -137,7 +138,7 @@ async fn rows(pool: &pg::Pool, table: &str) -> i64 {
     sql_query(format!("SELECT count(*) FROM {table}")).get_result::<Count>(&mut *conn).await.unwrap().count
 }
 
-/// An event whose envelope has about 1 KB.
+/// An event with an envelope of about 1 KB.
 fn event() -> Envelope {
     let event = AccountConnected {
         token_id: TokenId::from(UuidV7Source.next_id()),
@@ -153,7 +154,7 @@ fn event() -> Envelope {
     Envelope::wrap(&event, new).unwrap()
 }
 
-/// Bare confirmed publishes to a quorum queue, a second.
+/// Bare confirmed publishes per second to a quorum queue.
 async fn raw(events: &[Envelope]) -> f64 {
     let vhost = Vhost::create();
     let channel = Broker::new(vhost.url(), "bench").unwrap().channel().await.unwrap();
@@ -183,7 +184,7 @@ async fn raw(events: &[Envelope]) -> f64 {
     rate
 }
 
-/// From a full outbox to the inbox, a second.
+/// Events per second from a full outbox to the inbox.
 async fn throughput(events: &[Envelope]) -> f64 {
     let stage = Stage::new().await;
     for some in events.chunks(1000) {
@@ -199,13 +200,13 @@ async fn throughput(events: &[Envelope]) -> f64 {
     rate
 }
 
-/// From a commit to the commit of the effect, in milliseconds, sorted.
+/// Milliseconds from a commit to the commit of the effect, sorted.
 async fn delays(count: usize) -> Vec<f64> {
     let stage = Stage::new().await;
     stage.start_reader().await;
     let relay = stage.relay();
     tokio::spawn(relay.run(stage.stop.clone()));
-    // Every connection of the pool and the relay are warm before anything is measured.
+    // All connections of the pool and the relay are opened before the measurement.
     push(&stage.pool, &[event()]).await;
     stage.until_seen(1).await;
     let mut ticks = interval(Duration::from_micros(1_000_000 / STEADY_RATE));

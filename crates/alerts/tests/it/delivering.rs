@@ -1,4 +1,4 @@
-//! What happens when Telegram, a chat or a sender is not well.
+//! Failures of Telegram, a chat or a sender.
 
 use domain::Language;
 use serde_json::json;
@@ -20,7 +20,7 @@ async fn an_hour_without_telegram_loses_nothing_and_repeats_nothing() {
         }
         desk.until_asked_more_than(asked).await;
         desk.until("alert_deliveries WHERE status = 'sending'", 0).await;
-        // Until the clock moves on nothing more is sent.
+        // Nothing more is sent until the clock moves.
         asked = desk.telegram.posts().len();
         if minute == 6 {
             desk.raise(warning("second")).await;
@@ -31,7 +31,7 @@ async fn an_hour_without_telegram_loses_nothing_and_repeats_nothing() {
     desk.wait(Duration::minutes(5)).await;
     desk.telegram.take();
     let asked = desk.telegram.posts().len();
-    // After twelve failures the next try is five minutes after the last, whoever makes it.
+    // After twelve failures the next attempt is five minutes after the last one, in any process.
     let _another = desk.sender(&[OWNER, CREW]);
     desk.until_settled().await;
     assert_eq!(desk.telegram.posts().len(), asked + 2, "one message to each");
@@ -57,7 +57,7 @@ async fn a_retry_after_delays_only_its_chat() {
     desk.until("alert_deliveries WHERE status = 'sending'", 0).await;
     desk.telegram.take();
     desk.wait(Duration::seconds(34)).await;
-    // The other chat's next message shows that a look was taken at this moment, and at this chat too.
+    // The message of the other chat shows that the sender ran at this time, and considered this chat too.
     desk.raise(warning("b")).await;
     desk.texts(OWNER, 2).await;
     assert_eq!(desk.telegram.texts(CREW), Vec::<String>::new(), "a second too early");
@@ -110,7 +110,7 @@ async fn a_blocking_chat_is_retried_hourly_and_then_gets_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_killed_before_recording_repeats_one_message() {
     let desk = Desk::open().await;
-    // The message is in the chat, and the sender never learns of it.
+    // The message is in the chat, and the sender does not get the answer.
     desk.telegram.answer(|_post| None);
     desk.raise(warning("a")).await;
     let dies = desk.sender(&[OWNER]);
@@ -118,7 +118,7 @@ async fn a_sender_killed_before_recording_repeats_one_message() {
     drop(dies);
     desk.telegram.take();
     let _takes_over = desk.sender(&[OWNER]);
-    // It came and went meanwhile: the chat may have been told that it came, so it is told that it went.
+    // It was cleared meanwhile: the chat may have got the alert, so that it gets its clearing.
     desk.clear("a").await;
     desk.until("alert_deliveries", 2).await;
     assert_eq!(desk.telegram.posts().len(), 1, "the chat is the dead sender's until its lease ends");
@@ -200,7 +200,7 @@ async fn a_rejected_text_fails_alone() {
     assert_eq!(desk.count("alert_deliveries WHERE status = 'failed' AND error LIKE '%too long'").await, 1);
     assert_eq!(desk.telegram.posts().len(), 4, "together, and then each by itself");
 
-    // What comes later stands in one message again.
+    // Later notices are sent in one message again.
     desk.telegram.take();
     desk.raise_together(&[warning("d"), warning("e")]).await;
     desk.wait(Duration::seconds(1)).await;
@@ -216,14 +216,14 @@ async fn the_token_is_not_in_stored_errors() {
         assert_eq!(desk.count(&format!("alert_chats WHERE trouble LIKE '%{TOKEN}%'")).await, 0);
     };
     desk.raise(warning("a")).await;
-    // Nobody listens there, nor will: the port is ours.
+    // Nothing listens there: the port is reserved.
     let silent = tokio::net::TcpSocket::new_v4().unwrap();
     silent.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let silent_at = silent.local_addr().unwrap();
     let sender = desk.sender_to(&format!("http://{silent_at}/"), &[OWNER], Language::En);
     kept("%error sending request%").await;
     sender.stop().await;
-    // Somebody echoes the address it was asked for.
+    // A proxy repeats the requested address in its answer.
     desk.telegram.answer(|post| Some((404, json!({ "ok": false, "description": post.path }))));
     desk.wait(Duration::minutes(5)).await;
     let _sender = desk.sender(&[OWNER]);

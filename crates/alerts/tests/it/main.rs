@@ -1,4 +1,4 @@
-//! Alerts on a real Postgres, sent to a Telegram of the test's own.
+//! Alerts on a real Postgres, sent to the test's own Telegram.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

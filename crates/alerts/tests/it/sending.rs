@@ -1,4 +1,4 @@
-//! What is told, and how often.
+//! Which notices are sent, and how often.
 
 use alerts::{Daily, Text};
 use domain::Language;
@@ -23,7 +23,7 @@ async fn a_cause_is_sent_once_to_every_chat() {
               <i>stock-sync · 2026-11-21 12:00 · ×20</i>"]
         );
     }
-    // The rest of a chat is counted from when its message was written down.
+    // The pause of a chat begins when its message is recorded.
     desk.until_settled().await;
     let post = &desk.telegram.posts()[0];
     assert_eq!(
@@ -119,14 +119,14 @@ async fn only_warnings_wait_for_the_end_of_quiet_hours() {
     assert!(texts[1].contains("fire") && !texts[1].contains("night"), "{}", texts[1]);
     desk.clear("healed at night").await;
 
-    // 06:59 by the clock, eight hours and 59 minutes into quiet that lasts ten hours: one would be over in summer.
+    // 06:59 local time, eight hours and 59 minutes into quiet hours that last ten: in summer they would be over.
     desk.until("alert_deliveries WHERE status = 'sending'", 0).await;
     desk.set(datetime!(2026-10-25 05:59 UTC)).await;
     desk.raise(critical("second fire")).await;
     let texts = desk.texts(OWNER, 3).await;
     assert!(texts[2].contains("second fire") && !texts[2].contains("evening"), "{}", texts[2]);
 
-    // The chat rests for a second after each message, from the moment that was written down.
+    // The chat pauses for a second after each message, from the time at which it was recorded.
     let mut morning = datetime!(2026-10-25 06:00 UTC);
     let texts = eventually("the morning's message", async || {
         desk.set(morning).await;

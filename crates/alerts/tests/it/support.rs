@@ -1,4 +1,4 @@
-//! A service that has something to say, and people who read it.
+//! A service with alerts, and chats that receive them.
 
 use std::sync::Mutex;
 
@@ -14,12 +14,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const TOKEN: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
-/// A person.
+/// Chat of a person.
 pub(crate) const OWNER: i64 = 42;
-/// A group.
+/// Chat of a group.
 pub(crate) const CREW: i64 = -1_001_234_567_890;
 
-/// A schema with alerts, a Telegram, and a clock that stands still unless a test moves it. Ends with the value.
+/// A schema with alerts, a Telegram, and a clock that only a test moves. It ends when the value is dropped.
 pub(crate) struct Desk {
     pub(crate) telegram: Telegram,
     pub(crate) pool: pg::Pool,
@@ -27,7 +27,7 @@ pub(crate) struct Desk {
     database: Database,
 }
 
-/// What this service tells.
+/// The alerts of this service.
 pub(crate) struct Shortage {
     pub(crate) sku: &'static str,
     pub(crate) severity: Severity,
@@ -70,14 +70,14 @@ struct Count {
     count: i64,
 }
 
-/// One sender; ends with the value, as a process that is killed does.
+/// One sender. It ends when the value is dropped, as a killed process does.
 pub(crate) struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    /// Stops it as a process is asked to stop.
+    /// Stops it gracefully.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         (&mut self.task).await.unwrap();
@@ -131,7 +131,7 @@ impl Desk {
         Running { stop: stop.clone(), task: tokio::spawn(sender.run(stop)) }
     }
 
-    /// Raises in a transaction of its own; whether that is going to be told.
+    /// Raises an alert in its own transaction. Returns whether a notice will be sent.
     pub(crate) async fn raise(&self, alert: Shortage) -> bool {
         let now = self.now();
         let raised: Result<bool, pg::Error> =
@@ -159,7 +159,7 @@ impl Desk {
         alerts::clear(&mut conn, self.now(), &format!("stock_shortage/{sku}")).await.unwrap()
     }
 
-    /// Changes rows.
+    /// Updates rows.
     pub(crate) async fn run(&self, sql: &str) {
         sql_query(sql).execute(&mut *self.pool.get().await.unwrap()).await.unwrap();
     }
@@ -178,7 +178,7 @@ impl Desk {
         .await;
     }
 
-    /// Waits until so many messages are in a chat, and returns them.
+    /// Waits until this number of messages is in a chat, and returns them.
     pub(crate) async fn texts(&self, chat_id: i64, wanted: usize) -> Vec<String> {
         eventually(&format!("{wanted} messages in {chat_id}"), async || {
             let texts = self.telegram.texts(chat_id);
@@ -187,12 +187,12 @@ impl Desk {
         .await
     }
 
-    /// Waits until Telegram was asked more often than before.
+    /// Waits until Telegram gets another request.
     pub(crate) async fn until_asked_more_than(&self, before: usize) {
         eventually("another request", async || (self.telegram.posts().len() > before).then_some(())).await;
     }
 
-    /// Waits until whatever was to be said now is said, and what came of it is written down.
+    /// Waits until all due notices are sent and their outcomes are recorded.
     pub(crate) async fn until_settled(&self) {
         self.until("alert_notices WHERE addressed_at IS NULL", 0).await;
         self.until("alert_deliveries WHERE status IN ('pending', 'sending')", 0).await;

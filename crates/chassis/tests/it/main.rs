@@ -1,4 +1,4 @@
-//! The example service as a real process: its command line, its configuration, its life and death.
+//! The example service as a real process: command line, configuration, lifecycle.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 mod stopping;
@@ -20,7 +20,7 @@ use tokio::net::TcpSocket;
 
 const SECRET: &str = "a secret of the tests, 32 bytes long";
 
-/// A folder of its own, and nothing in the environment.
+/// A separate folder, and an empty environment.
 struct Place {
     folder: TempDir,
     variables: Vec<(&'static str, String)>,
@@ -28,14 +28,14 @@ struct Place {
 
 impl Place {
     fn new(variables: &[(&'static str, &str)]) -> Self {
-        // Only tests of the delay itself wait for load balancers.
+        // Only tests of the delay itself wait for it.
         let variables = [("SHUTDOWN_DELAY_SECONDS", "0")].iter().chain(variables);
         let variables = variables.map(|(name, value)| (*name, (*value).to_owned())).collect();
         Self { folder: tempfile::tempdir().unwrap(), variables }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        // Cargo builds the examples beside the folder of its test binaries.
+        // Cargo builds the examples in a folder beside that of its test binaries.
         let tests = std::env::current_exe().unwrap();
         let program: PathBuf = tests.ancestors().nth(2).unwrap().join("examples/minimal");
         let mut command = Command::new(program);
@@ -58,14 +58,14 @@ impl Place {
     }
 }
 
-#[expect(clippy::panic, reason = "tells what the child said")]
+#[expect(clippy::panic, reason = "prints the output of the child")]
 fn panic_with(child: &mut Child, line: &str) -> Value {
     let mut text = String::new();
     child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     panic!("no log line but {line:?}: {text}")
 }
 
-/// A service that has said it started.
+/// A service whose start is logged.
 struct Serving {
     child: Child,
     log: BufReader<std::process::ChildStdout>,
@@ -93,7 +93,7 @@ impl Serving {
         }
     }
 
-    /// The exit code, which must come soon.
+    /// The exit code. The process must end soon.
     fn exit(&mut self) -> i32 {
         testkit::wait_for("the process to end", || self.child.try_wait().unwrap()).code().unwrap()
     }
@@ -101,13 +101,14 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // An error means it has ended, as it should.
+        // An error means that it has ended, as it should.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A port that nobody is given who asks for any. Its socket does not listen: whoever names the port can do so meanwhile.
+/// A port that the system assigns to nobody else. Its socket does not listen, so that a program that names the port
+/// can.
 fn kept_port() -> (TcpSocket, String) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
@@ -131,7 +132,7 @@ fn a_wrong_configuration_exits_2_and_names_every_mistake() {
     for command in [&["serve"][..], &["migrate"], &["config", "check"]] {
         let output = place.run(command);
         assert_eq!(output.status.code(), Some(2), "{command:?}");
-        let told = text(&output.stderr);
+        let stderr = text(&output.stderr);
         for part in [
             "zaplecze-minimal: 4 mistakes in the configuration",
             "API_PORT: must be a whole number from 0 to 65535, is \"no\"",
@@ -139,9 +140,9 @@ fn a_wrong_configuration_exits_2_and_names_every_mistake() {
             "AUTH_JWT_SECRET: must be at least 32 bytes long, is 5",
             "LOG_LEVEL: must be",
         ] {
-            assert!(told.contains(part), "{command:?}: {told}");
+            assert!(stderr.contains(part), "{command:?}: {stderr}");
         }
-        assert!(!told.contains("short"), "{told}");
+        assert!(!stderr.contains("short"), "{stderr}");
     }
 }
 
@@ -150,8 +151,8 @@ fn serving_without_credentials_needs_insecure_local() {
     let place = Place::new(&[("API_PORT", "0")]);
     let output = place.run(&["serve"]);
     assert_eq!(output.status.code(), Some(2));
-    let told = text(&output.stderr);
-    assert!(told.contains("AUTH_JWT_SECRET") && told.contains("AUTH_API_KEYS"), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("AUTH_JWT_SECRET") && stderr.contains("AUTH_API_KEYS"), "{stderr}");
 
     let serving = place.serve(&["--insecure-local"]);
     let address = serving.started["extra"]["address"].as_str().unwrap();
@@ -174,9 +175,9 @@ fn the_environment_has_precedence_over_the_env_file() {
     std::fs::write(place.folder.path().join(".env"), format!("A=1\n{SECRET}\n")).unwrap();
     let output = place.run(&["config", "check"]);
     assert_eq!(output.status.code(), Some(2));
-    let told = text(&output.stderr);
-    assert!(told.contains(".env: the line after setting number 1 is not NAME=value"), "{told}");
-    assert!(!told.contains(SECRET), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(".env: the line after setting number 1 is not NAME=value"), "{stderr}");
+    assert!(!stderr.contains(SECRET), "{stderr}");
 }
 
 #[test]
@@ -304,7 +305,7 @@ fn the_log_file_is_rotated_at_its_size() {
         assert!(file.starts_with("{\"timestamp\":\""), "{file}");
     }
     assert!(!place.folder.path().join("minimal.log.3").exists());
-    // The last words of a process are there: what waits is written before it ends.
+    // The last line is there: queued lines are written before the process ends.
     let last: Value = serde_json::from_str(now.lines().last().unwrap()).unwrap();
     assert_eq!((&last["level"], &last["extra"]["critical"]), (&"ERROR".into(), &true.into()));
     assert_eq!(last["message"], "background task ended; stopping");
@@ -313,8 +314,11 @@ fn the_log_file_is_rotated_at_its_size() {
     let place = Place::new(&[("API_PORT", "0"), ("LOG_FILE_PATH", "no/such/folder/minimal.log")]);
     let output = place.run(&["serve", "--insecure-local"]);
     assert_eq!(output.status.code(), Some(2));
-    let told = text(&output.stderr);
-    assert!(told.contains("LOG_FILE_PATH: cannot be written, is \"no/such/folder/minimal.log\""), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("LOG_FILE_PATH: cannot be written, is \"no/such/folder/minimal.log\""),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -330,12 +334,12 @@ fn secrets_are_masked_and_levels_have_pythons_names() {
 
 #[test]
 fn an_unavailable_collector_delays_nothing() {
-    // Takes connections and never answers.
+    // Accepts connections and never answers.
     let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let hanging = format!("http://{}", hanging.local_addr().unwrap());
     for collector in ["http://127.0.0.1:1", hanging.as_str()] {
         let place = Place::new(&[("API_PORT", "0"), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector)]);
-        // Who waited for the collector would do so for ten seconds, each time. A machine may be slow once.
+        // Waiting for the collector would take ten seconds each time. A slow machine may exceed the limit once.
         let is_soon = |_try| {
             let mut serving = place.serve(&["--insecure-local"]);
             let trace = serving.started["extra"]["trace_id"].as_str().unwrap();
@@ -441,8 +445,8 @@ fn health_check_reports_readiness() {
     drop(serving);
     let output = place.run(&["health-check"]);
     assert_eq!(output.status.code(), Some(1));
-    let told = text(&output.stderr);
-    assert!(told.contains(&format!("no answer from http://127.0.0.1:{port}/readyz")), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(&format!("no answer from http://127.0.0.1:{port}/readyz")), "{stderr}");
 }
 
 /// Answers one HTTPS request with this status line.

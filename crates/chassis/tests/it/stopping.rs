@@ -1,4 +1,4 @@
-//! How a process stops: after a delay, within its drain, at once when it is asked twice.
+//! How a process stops: after a delay, within its drain, or at once after a second signal.
 
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::catalogue::{Catalogue, Entry, pointer};
 
-/// Of the AMQP bindings (<https://github.com/asyncapi/bindings/tree/master/amqp>).
+/// Version of the AMQP bindings (<https://github.com/asyncapi/bindings/tree/master/amqp>).
 const BINDING_VERSION: &str = "0.3.0";
 const DESCRIPTION: &str = "The events that the services of Zaplecze publish. A `send` operation describes an event that a service \
      publishes; a `receive` operation describes the queue that a service consumes. Your own consumer binds its own queue to \

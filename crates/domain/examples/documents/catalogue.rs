@@ -1,4 +1,4 @@
-//! The catalogue of events with everything the documents say of each.
+//! The catalogue of events, with all data that the documents need.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,20 +11,20 @@ use utoipa::{PartialSchema, ToSchema};
 
 pub(crate) struct Catalogue {
     pub(crate) events: Vec<Entry>,
-    /// JSON Schemas by name; `Envelope` is one of them.
+    /// JSON Schemas by name, including `Envelope`.
     pub(crate) schemas: BTreeMap<String, Value>,
 }
 
 pub(crate) struct Entry {
     pub(crate) event: &'static EventType,
-    /// The name of its data's schema.
+    /// The name of the schema of its data.
     pub(crate) schema: String,
-    /// An envelope as it travels, pretty.
+    /// An example envelope, pretty-printed.
     pub(crate) example: String,
 }
 
 impl Catalogue {
-    /// Takes the catalogue of the code, with the golden files as examples.
+    /// Reads the catalogue of the code, with the golden files as examples.
     pub(crate) fn read(golden: &Path) -> Result<Self, Box<dyn Error>> {
         let mut found = vec![(Envelope::name().into_owned(), Envelope::schema())];
         Envelope::schemas(&mut found);
@@ -43,7 +43,7 @@ impl Catalogue {
         Ok(Self { events, schemas })
     }
 
-    /// The schema itself, where it only points to another.
+    /// The schema itself, or the one that it only refers to.
     pub(crate) fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
         let pointed = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
         match pointed.and_then(|name| self.schemas.get(name)) {
@@ -69,7 +69,7 @@ impl Entry {
     }
 }
 
-/// Whether a binding of a topic exchange lets a routing key through: `*` is one word, `#` any number of them.
+/// Whether a binding of a topic exchange matches a routing key: `*` is one word, `#` any number of them.
 fn covers(pattern: &str, key: &str) -> bool {
     fn words(pattern: &[&str], key: &[&str]) -> bool {
         match (pattern, key) {

@@ -1,11 +1,11 @@
-//! RabbitMQ's definitions: what the services declare by themselves, for who wants it there before.
+//! RabbitMQ's definitions: the services' own declarations, for operators who load them in advance.
 
 use domain::topology::{EXCHANGE, Role, SUBSCRIBERS, queues};
 use serde_json::{Map, Value, json};
 
 const VHOST: &str = "/";
 
-/// Exchange, queues and bindings. Users, permissions and policies belong to whoever runs the broker.
+/// Exchange, queues and bindings. Users, permissions and policies belong to the operator of the broker.
 pub(crate) fn document() -> Value {
     let exchange = json!({
         "name": EXCHANGE, "vhost": VHOST, "type": "topic",

@@ -1,7 +1,8 @@
-//! The documents made of the catalogue of events and of the topology: what each event means, the AsyncAPI document, and
-//! RabbitMQ's definitions.
+//! Generates documents from the catalogue of events and the topology: the reference of events, the AsyncAPI document,
+//! and RabbitMQ's definitions.
 //!
-//! `cargo xtask docs` runs it. It stands here because this crate builds in seconds: it needs nothing that talks.
+//! `cargo xtask docs` runs it. It is part of this crate because this crate builds in seconds: it has no dependencies
+//! for I/O.
 
 mod asyncapi;
 mod catalogue;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use crate::catalogue::Catalogue;
 
-/// Writes the documents; with `--check` only says which differ.
+/// Writes the documents. With `--check` it only names those that differ.
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let is_check = std::env::args().any(|argument| argument == "--check");
     let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
@@ -31,7 +32,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             continue;
         }
         if is_check {
-            #[expect(clippy::print_stderr, reason = "tells its user")]
+            #[expect(clippy::print_stderr, reason = "prints for its user")]
             {
                 eprintln!("{path} is not what the code says; run `cargo xtask docs`");
             }

@@ -70,7 +70,7 @@ fn fields(catalogue: &Catalogue, schema: Option<&Value>, text: &mut String) {
     }
 }
 
-/// A row for each field; those of an object inside follow it.
+/// A row for each field. The fields of a nested object follow it.
 fn rows(catalogue: &Catalogue, schema: &Value, prefix: &str, text: &mut String) {
     for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let (kind, inner) = kind(catalogue, field);
@@ -83,7 +83,7 @@ fn rows(catalogue: &Catalogue, schema: &Value, prefix: &str, text: &mut String) 
     }
 }
 
-/// The type in words, and the schema whose fields come next.
+/// The type as text, and the schema whose fields follow.
 fn kind<'a>(catalogue: &'a Catalogue, field: &'a Value) -> (String, &'a Value) {
     let choices = field.get("oneOf").and_then(Value::as_array);
     if let Some([nothing, other]) = choices.map(Vec::as_slice)

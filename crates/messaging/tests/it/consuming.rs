@@ -1,4 +1,4 @@
-//! What the consumer promises.
+//! The consumer's guarantees.
 
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
@@ -80,13 +80,13 @@ async fn applied_events_are_acknowledged_beside_a_stuck_one() {
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1000000)", event(50).subject)).await;
     bench.consume().await;
     let channel = bench.broker().channel().await.unwrap();
-    // The event that fails has no place to wait in, and the next session does not begin.
+    // The failing event has no retry queue, and the next session cannot begin.
     for queue in ["notes.events.retry.5s", "notes.events.retry.10m"] {
         channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     }
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare("notes.events.retry.10m".into(), options, FieldTable::default()).await.unwrap();
-    // Nothing is applied until all have come, so that the last stands in one batch with others.
+    // Nothing is applied until all have arrived, so that the last one is in a batch with others.
     let mut conn = bench.pool.get().await.unwrap();
     sql_query("BEGIN").execute(&mut *conn).await.unwrap();
     sql_query("LOCK TABLE notes").execute(&mut *conn).await.unwrap();
@@ -159,7 +159,7 @@ async fn unstorable_events_are_dead_lettered_at_once() {
         change(&mut event);
         event
     };
-    // The last event passes the envelope's rules and is refused by the database.
+    // The last event satisfies the envelope's rules and is rejected by the database.
     let cases = [
         (
             with(|it| it.subject = "a\0b".to_owned()),
@@ -197,7 +197,7 @@ async fn unstorable_events_are_dead_lettered_at_once() {
     }
 }
 
-/// Collides with other transactions whenever it is given one event, and fails for no other reason.
+/// Collides with other transactions whenever a batch contains one event, and fails for no other reason.
 struct Contended;
 
 impl Handler for Contended {

@@ -1,4 +1,4 @@
-//! What happens to events that fail: they come again, are set aside, and are looked after.
+//! Failing events: they are redelivered, dead-lettered, listed, requeued and dropped.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 use crate::support::{Bench, NOTES, event};
 
-/// A consumer that has set aside `events`, in their order.
+/// A consumer that has dead-lettered `events`, in their order.
 async fn with_dead(events: &[Envelope]) -> Bench {
     let bench = Bench::new().await;
     bench.consume().await;
@@ -39,7 +39,7 @@ async fn list_changes_nothing_and_drop_and_requeue_only_the_chosen() {
     events[3].kind = "account.reauthorization_needed".to_owned();
     let bench = with_dead(&events).await;
     let all: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
-    // More often than RabbitMQ 4 would redeliver a message by default.
+    // More often than RabbitMQ 4 redelivers a message by default.
     for _ in 0..25 {
         assert_eq!(ids(&bench).await, all);
     }
@@ -72,7 +72,7 @@ async fn a_requeued_message_that_fails_is_dead_lettered_once() {
     let bench = with_dead(&events).await;
     let dead = bench.dead();
     for times in 1..=3 {
-        // The consumer sets them aside again while the command still runs: it must not meet them twice.
+        // The consumer dead-letters them again while the command still runs: the command must not visit them twice.
         assert_eq!(dead.requeue(&Selection::All, false).await.unwrap().count, 3);
         bench.until_queue("notes.events.dead", |queue| queue.message_count() == 3).await;
         let found = dead.find(&Selection::All, 10).await.unwrap();
@@ -107,7 +107,7 @@ async fn an_event_out_of_attempts_is_dead_lettered() {
     let waits = ["5s", "1m", "10m", "10m", "10m"];
     let mut step = 0;
     while step < waits.len() {
-        // The broker may end the first wait before the test does: then the event has failed again and waits for longer.
+        // The broker may end the first delay before the test does: then the event has failed again and waits longer.
         let places = &waits[step..=step.max(1)];
         let (place, waiting) = eventually(waits[step], async || {
             for (place, delay) in places.iter().enumerate() {
@@ -121,7 +121,7 @@ async fn an_event_out_of_attempts_is_dead_lettered() {
         })
         .await;
         step += place + 1;
-        // The test is the clock: it ends the wait as the broker does, with the message as it is.
+        // The test acts as the clock: it ends the delay as the broker does, with the message unchanged.
         let (properties, body) = (waiting.properties.clone(), waiting.data.clone());
         let options = BasicPublishOptions::default();
         channel.basic_publish("".into(), "notes.events".into(), options, &body, properties).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_message_that_kills_its_consumer_is_dead_lettered() {
     assert_eq!(found[0].from, "notes.events");
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', 1)", event(1).subject)).await;
     bench.consume().await;
-    // It fails once and waits: RabbitMQ must not take its way back for a circle and throw it away.
+    // It fails once and waits: RabbitMQ must not detect a cycle and drop it.
     bench.begin_to_send().await;
     assert_eq!(bench.dead().requeue(&Selection::All, false).await.unwrap().count, 1);
     bench.until_noted_after_a_wait().await;
@@ -191,7 +191,8 @@ async fn connections_lost_while_copies_are_published_lose_none() {
         bench.publish(wave).await;
         bench.until_queue("notes.events.retry.5s", |queue| queue.message_count() > 0).await;
         eventually("a connection to end", async || (bench.vhost.end_connections() > 0).then_some(())).await;
-        // Each wave's trouble ends with it: on a slow machine some events fail twice, and wait for a minute, but not for ten.
+        // The failures of a wave end with it: on a slow machine some events fail twice and wait for a minute, but not
+        // for ten.
         bench.run("DELETE FROM troubles").await;
     }
     eventually_within(Duration::from_mins(2), "all events to be noted", async || {
@@ -210,7 +211,7 @@ async fn a_queue_with_other_arguments_is_waited_for() {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare("notes.events.retry.10m".into(), options, FieldTable::default()).await.unwrap();
     bench.begin_to_consume(NOTES);
-    // The queue before it was declared, so it was tried.
+    // The previous queue was declared, so that this one was tried.
     bench.until_queue("notes.events.retry.1m", |_is_there| true).await;
     channel.queue_delete("notes.events.retry.10m".into(), QueueDeleteOptions::default()).await.unwrap();
     bench.until_queue("notes.events", |queue| queue.consumer_count() > 0).await;

@@ -106,7 +106,7 @@ async fn each_foreign_message_is_dead_lettered_once() {
         publish_event(&channel, event, BasicProperties::default()).await;
     }
     bench.until("notes", 20 - i64::try_from(cases.len()).unwrap()).await;
-    // Published last, behind every copy of the earlier messages.
+    // Published last, after every copy of the earlier messages.
     let last = event(99);
     poison(&bench, &last).await;
     publish_event(&channel, &last, BasicProperties::default()).await;

@@ -10,7 +10,7 @@ use testkit::eventually;
 use crate::support::{Bench, NOTES, Notes, event};
 
 const POISON: u128 = 37;
-/// The work after this event's commit panics.
+/// The committed callback of this event panics.
 const LATE_POISON: u128 = 38;
 
 /// Records events, and panics at two of them.

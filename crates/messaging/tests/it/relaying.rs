@@ -1,4 +1,4 @@
-//! What the relay promises.
+//! The relay's guarantees.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use testkit::eventually;
 
 use crate::support::{Bench, NOTES, event};
 
-/// Thousands of events on a slow machine, and what waits after a connection has ended.
+/// Limit for thousands of events on a slow machine, and for retries after a lost connection.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_events_arrive_and_have_one_effect_each() {
     let bench = Bench::new().await;
     bench.consume().await;
-    // Two replicas of the relay: one works, the other stands by.
+    // Two replicas of the relay: one works, the other waits for its lock.
     bench.relay();
     bench.relay();
     for set in 0..10_u128 {
@@ -59,7 +59,7 @@ async fn a_smaller_seq_that_commits_late_is_published_too() {
     let mut late = bench.pool.get().await.unwrap();
     sql_query("BEGIN").execute(&mut *late).await.unwrap();
     messaging::outbox::push(&mut late, &[event(1)]).await.unwrap();
-    // A later row is pushed, told and gone before this transaction commits.
+    // A later row is inserted, published and deleted before this transaction commits.
     bench.push(&[event(2)]).await;
     bench.until("notes", 1).await;
     sql_query("COMMIT").execute(&mut *late).await.unwrap();

@@ -1,4 +1,4 @@
-//! A service that tells events, and one that notes them.
+//! A service that publishes events, and one that records them.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub(crate) const NOTES: Subscriber =
     Subscriber { service: "notes", bindings: &["account.*"], is_in_order: false };
 
-/// One schema and one vhost, with whatever runs on them. Ends with the value.
+/// One schema and one vhost, with the relays and consumers that run on them. All end when the value is dropped.
 pub(crate) struct Bench {
     pub(crate) vhost: Vhost,
     pub(crate) database: Database,
@@ -66,7 +66,7 @@ impl Bench {
         tokio::spawn(relay.run(self.stop.clone()));
     }
 
-    /// Starts a consumer and returns when it consumes: until then its queue may not be bound yet.
+    /// Starts a consumer and returns when it consumes. Before that its queue may not be bound.
     pub(crate) async fn consume(&self) {
         self.consume_as(NOTES).await;
     }
@@ -106,7 +106,7 @@ impl Bench {
         counted.count
     }
 
-    /// Ends the consumers and returns when they are gone.
+    /// Stops the consumers and returns when they have ended.
     pub(crate) async fn stop_consuming(&mut self) {
         std::mem::take(&mut self.stop).cancel();
         self.until_queue("notes.events", |queue| queue.consumer_count() == 0).await;
@@ -116,10 +116,10 @@ impl Bench {
         DeadLetters::new(self.broker(), "notes")
     }
 
-    /// Publishes events as a relay would.
+    /// Publishes events as a relay does.
     pub(crate) async fn publish(&self, events: &[Envelope]) {
         let channel = self.broker().channel().await.unwrap();
-        // What is not confirmed is not told: RabbitMQ may drop it when the channel closes.
+        // An unconfirmed event is not published: RabbitMQ may drop it when the channel closes.
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
         let mut published = Vec::with_capacity(events.len());
         for event in events {
@@ -146,18 +146,18 @@ impl Bench {
         eventually(&what, async || (self.count(from).await == wanted).then_some(())).await;
     }
 
-    /// The same for what takes longer.
+    /// As `until`, with a longer limit.
     pub(crate) async fn until_within(&self, limit: Duration, from: &str, wanted: i64) {
         let what = format!("{wanted} rows in {from}");
         eventually_within(limit, &what, async || (self.count(from).await == wanted).then_some(())).await;
     }
 
-    /// Remembers that what comes now is sent now, for [`Bench::until_noted_after_a_wait`].
+    /// Records the time at which the next event is published, for [`Bench::until_noted_after_a_wait`].
     pub(crate) async fn begin_to_send(&self) {
         self.run("CREATE TABLE sent AS SELECT clock_timestamp() AS at").await;
     }
 
-    /// Waits until the one event that was sent is noted, which failed once and waited for its five seconds.
+    /// Waits until the one published event is recorded, after it failed once and waited for five seconds.
     pub(crate) async fn until_noted_after_a_wait(&self) {
         self.until("notes", 1).await;
         assert_eq!(self.count("tries WHERE last_value = 2").await, 1, "it was tried twice");
@@ -169,7 +169,7 @@ impl Bench {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let broker = self.broker();
         eventually(name, async || {
-            // Asking for a queue that is not there closes the channel.
+            // A passive declaration of a missing queue closes the channel.
             let channel = broker.channel().await.ok()?;
             let queue = channel.queue_declare(name.into(), passive, FieldTable::default()).await.ok()?;
             is_reached(&queue).then_some(())
@@ -193,7 +193,7 @@ pub(crate) fn event(subject: u128) -> Envelope {
     Envelope::wrap(&event, new).unwrap()
 }
 
-/// Writes down each event it is given, unless the event is in trouble.
+/// Records each event, unless the event must fail.
 pub(crate) struct Notes;
 
 #[derive(QueryableByName)]
@@ -216,7 +216,7 @@ impl Handler for Notes {
         if let [poison, ..] = poison.as_slice() {
             return Err(Failure::Reject(format!("{} is poison", poison.subject)));
         }
-        // Outside the transaction's fate: a sequence is never rolled back.
+        // Independent of the transaction: a sequence is never rolled back.
         let trouble: Vec<Trouble> = sql_query(
             "SELECT subject FROM troubles WHERE subject = ANY($1) AND nextval('tries') <= left_over",
         )

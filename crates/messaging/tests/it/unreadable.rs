@@ -1,4 +1,4 @@
-//! Messages that lapin cannot read: each costs its properties, and nobody else anything.
+//! Messages that lapin cannot read lose their properties, and affect no other message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Bench, event};
 
-/// [`not_utf_8`] makes bytes of this that are no UTF-8.
+/// [`not_utf_8`] replaces this by bytes that are not UTF-8.
 const PLACEHOLDER: &str = "#bytes#";
 
-/// The address of a proxy before the broker, which replaces [`PLACEHOLDER`] in what a client sends.
+/// The address of a proxy in front of the broker, which replaces [`PLACEHOLDER`] in the client's data.
 async fn not_utf_8(vhost: &Vhost) -> SecretString {
     let url = vhost.url().expose_secret();
     let authority = url.parse::<AMQPUri>().unwrap().authority;
@@ -44,7 +44,7 @@ async fn not_utf_8(vhost: &Vhost) -> SecretString {
 async fn replace(from: &mut OwnedReadHalf, mut to: OwnedWriteHalf) {
     let (placeholder, mut sent) = (PLACEHOLDER.as_bytes(), Vec::new());
     while from.read_buf(&mut sent).await.is_ok_and(|length| length > 0) {
-        // The rest of a placeholder may come later; a frame ends with another byte.
+        // The rest of a placeholder may arrive later. A frame ends with another byte.
         if (1..placeholder.len()).any(|length| sent.ends_with(&placeholder[..length])) {
             continue;
         }
@@ -60,8 +60,8 @@ async fn poison(bench: &Bench, event: &Envelope) {
     bench.run(&format!("INSERT INTO troubles VALUES ('{}', -1)", event.subject)).await;
 }
 
-/// Waits until so many events are applied and so many are dead letters; then the reason and the original properties of
-/// the latter.
+/// Waits until this number of events is applied and this number is dead-lettered. Returns the reasons and the original
+/// properties of the latter.
 async fn outcome(bench: &Bench, applied: i64, dead: u32) -> Vec<(String, serde_json::Value)> {
     bench.until_within(Duration::from_mins(2), "notes", applied).await;
     bench.until_queue("notes.events.dead", |queue| queue.message_count() == dead).await;

@@ -112,7 +112,7 @@ async fn a_transaction_dropped_in_the_middle_is_rolled_back() {
     inserted.notified().await;
     work.abort();
     assert!(work.await.unwrap_err().is_cancelled());
-    // The key is free again as soon as the server has rolled back; the insert waits for that.
+    // The key is free as soon as the server has rolled back. The insert waits for that.
     insert(&pool, "('AH-1', 1)").await.unwrap();
     assert_eq!(count(&pool).await, 1);
 }

@@ -1,4 +1,4 @@
-//! What happens between connections: collisions, limits, what is measured, and whose schema it is.
+//! Collisions, limits, metrics and schemas of a pool.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -43,7 +43,7 @@ async fn deadlocked_transactions_are_repeated() {
         pool.transaction(async |conn| {
             runs.fetch_add(1, Ordering::Relaxed);
             add(conn, first).await?;
-            // Both hold their first row before either asks for the other's; the second run meets nobody.
+            // Both hold their first row before either requests the other's. The repeated run has no contention.
             if is_met.fetch_add(1, Ordering::Relaxed) == 0 {
                 barrier.wait().await;
             }
@@ -62,7 +62,7 @@ async fn deadlocked_transactions_are_repeated() {
 async fn serialization_failures_are_repeated_a_few_times() {
     let database = Database::create("stock_sync", SQL).await;
     let (pool, runs) = (database.pool(), AtomicUsize::new(0));
-    // Another always writes the row between our snapshot and our write.
+    // Another transaction always writes the row between our snapshot and our write.
     let collide = async |times: usize| -> Result<(), Error> {
         runs.store(0, Ordering::Relaxed);
         pool.transaction(async |conn| {
@@ -82,7 +82,7 @@ async fn serialization_failures_are_repeated_a_few_times() {
     assert_eq!(AtomicUsize::load(&runs, Ordering::Relaxed), 4);
 }
 
-/// As services wrap errors: the cause of this one is the cause of what it holds.
+/// The services' way of wrapping errors: the cause of this one is the cause of its content.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 struct Wrapped(#[from] Error);
@@ -122,7 +122,7 @@ async fn server_side_limits_apply_and_the_address_may_change_them() {
         assert_eq!(ask(&pool, &format!("current_setting('{setting}')")).await, value, "{setting}");
     }
     let address = secrecy::ExposeSecret::expose_secret(database.url());
-    // Enough for what sets a connection up, and no more.
+    // Enough to set up a connection, and no more.
     let url = format!("{address}?options=-c%20statement_timeout%3D2s");
     let hasty = Pool::new(&url.into(), 1, "hasty").unwrap();
     let mut conn = hasty.get().await.unwrap();
@@ -171,7 +171,7 @@ async fn an_unqualified_table_is_in_the_roles_own_schema() {
 async fn a_dropped_transaction_releases_its_locks_at_once() {
     let database = Database::create("stock_sync", "").await;
     let (pool, other) = (database.pool(), database.pool());
-    // More connections than one: the pool has no need of the one that is dropped.
+    // More than one connection: the pool does not need the dropped one.
     let several = [pool.get().await.unwrap(), pool.get().await.unwrap(), pool.get().await.unwrap()];
     drop(several);
     let mut held = pool.begin().await.unwrap();

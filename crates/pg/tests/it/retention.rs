@@ -26,7 +26,7 @@ async fn only_old_rows_are_deleted_and_each_once() {
             format!("INSERT INTO visits SELECT now() - interval '{age}' FROM generate_series(1, {rows})");
         sql_query(sql).execute(&mut *conn).await.unwrap();
     }
-    // A row that somebody holds is not waited for.
+    // A row that is locked by others is not waited for.
     sql_query("BEGIN").execute(&mut *conn).await.unwrap();
     sql_query("SELECT FROM visits ORDER BY at LIMIT 1 FOR UPDATE").execute(&mut *conn).await.unwrap();
     let stopped = CancellationToken::new();
@@ -35,7 +35,7 @@ async fn only_old_rows_are_deleted_and_each_once() {
     let stop = CancellationToken::new();
     let replicas = [(); 3].map(|()| RETENTION.once(&pool, &stop));
     let deleted: u64 = futures_util::future::join_all(replicas).await.into_iter().map(Result::unwrap).sum();
-    // Where they met, each may have ended with a step that was not full.
+    // After a collision each may have ended with a batch that was not full.
     let rest = RETENTION.once(&pool, &stop).await.unwrap();
     sql_query("COMMIT").execute(&mut *conn).await.unwrap();
     assert_eq!((deleted + rest, RETENTION.once(&pool, &stop).await.unwrap()), (5_499, 1));

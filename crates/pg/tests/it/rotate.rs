@@ -1,4 +1,4 @@
-//! Keys are changed while others write.
+//! Keys are rotated while others write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ async fn put(pool: &Pool, keyring: &Keyring, row: u128, text: &str) {
         .unwrap();
 }
 
-/// Every row's text, opened with these keys.
+/// The text of every row, opened with these keys.
 async fn texts(pool: &Pool, keyring: &Keyring) -> Vec<String> {
     let mut conn = pool.get().await.unwrap();
     let rows: Vec<Row> =
@@ -55,7 +55,7 @@ async fn concurrent_rotations_keep_values_written_meanwhile() {
     for row in 1..=ROWS {
         put(&pool, &old, row, "first").await;
     }
-    // A service that has both keys goes on writing all the while, round after round.
+    // A service with both keys writes continuously.
     let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let writer = tokio::spawn({
         let (pool, both, stop, rounds) = (pool.clone(), both.clone(), Arc::clone(&stop), Arc::clone(&rounds));
@@ -76,7 +76,7 @@ async fn concurrent_rotations_keep_values_written_meanwhile() {
     let resealed = one.unwrap() + other.unwrap();
     assert!((1..=450).contains(&resealed), "each value once: {resealed}");
 
-    // The old key is gone, and nothing the writer wrote was overwritten by what stood there before.
+    // The old key is removed, and no value of the writer was replaced by an older one.
     let last = format!("round {}", AtomicUsize::load(&rounds, Ordering::Relaxed));
     for (row, text) in (1..=ROWS).zip(texts(&pool, &new).await) {
         let wanted = if (ROWS - row).is_multiple_of(7) { last.as_str() } else { "first" };

@@ -1,7 +1,7 @@
 //! Postgres over TLS.
 //!
-//! In front of the real server stands what a server with `ssl = on` does at the start of a connection: it says yes to
-//! the driver's question and speaks TLS with its certificate. Everything after is the real server's.
+//! A proxy in front of the real server does what a server with `ssl = on` does at the start of a connection: it accepts
+//! the driver's request and uses TLS with its certificate. The rest is the real server's.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::MIGRATIONS;
 /// PostgreSQL's protocol §54.2.11: a length of 8 and the code of `SSLRequest`.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// A root and a certificate of `localhost` it has signed.
+/// A root and a certificate of `localhost` that it signed.
 struct Authority {
     folder: TempDir,
     chain: Vec<CertificateDer<'static>>,
@@ -55,7 +55,7 @@ impl Authority {
     }
 }
 
-/// Where the server is found over TLS, and how often it was.
+/// The TLS address of the server, and the number of TLS connections.
 struct Front {
     port: u16,
     greeted: Arc<AtomicUsize>,

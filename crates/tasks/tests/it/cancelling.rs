@@ -26,7 +26,7 @@ async fn a_cancelled_task_never_starts_or_stops_at_its_next_step() {
         );
         assert!(tasks::cancel(&mut conn, id, "Łucja").await.unwrap().is_none(), "it has ended");
     }
-    // The queue is free at once, and the first try ends with the next heartbeat.
+    // The queue is free at once, and the first attempt ends with the next heartbeat.
     let next = enqueue(&pool, &new_task("a")).await;
     eventually("the next try", async || (handler.tries.load(Ordering::SeqCst) == 2).then_some(())).await;
     eventually("the end of the first", async || (handler.at_once.load(Ordering::SeqCst) == 1).then_some(()))

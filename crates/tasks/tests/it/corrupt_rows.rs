@@ -1,4 +1,4 @@
-//! A task or schedule that cannot be read stops itself only.
+//! An unreadable task or schedule blocks no other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::support::{database, enqueue, gated_task, new_task};
 
-/// Calls the server and returns status and body.
+/// Sends a request to the server and returns status and body.
 async fn call(base: &str, method: &str, path: &str, key: &str, body: Option<Value>) -> (u16, Value) {
     let (url, key, method) = (format!("{base}/api/v1/sync{path}"), key.to_owned(), method.to_owned());
     let answer = tokio::task::spawn_blocking(move || {
@@ -104,7 +104,7 @@ async fn tasks_and_schedules_are_read_and_changed_over_http() {
     let (status, problem) = call(&base, "POST", "/schedules/nightly/run", "", None).await;
     assert_eq!((status, &problem["code"]), (409, &json!("schedule_off")));
     call(&base, "PATCH", "/schedules/nightly", "", Some(json!({ "is_enabled": true }))).await;
-    // Whatever time it is, its own is far off.
+    // At any time of day, its own next run is far in the future.
     let far_off = "UPDATE schedules SET next_run_at = now() + interval '10 hours'";
     pool.get().await.unwrap().batch_execute(far_off).await.unwrap();
     let before = pg::now(&mut pool.get().await.unwrap()).await.unwrap();

@@ -110,7 +110,7 @@ async fn an_unreadable_payload_fails_at_once_and_names_the_field() {
         let error = task.error.unwrap();
         assert!(error.contains("`newer`") && error.contains(named), "{error}");
     }
-    // A field that only a later version knows is passed over.
+    // A field that only a later version knows is ignored.
     let later = NewTask { run_at: Some(time::OffsetDateTime::now_utc() + LONG), ..newer() };
     let id = enqueue(&pool, &later).await;
     let wider = format!(

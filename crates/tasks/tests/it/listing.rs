@@ -1,4 +1,4 @@
-//! Lists stay quick however many tasks there are.
+//! Lists are fast with any number of tasks.
 
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use crate::support::database;
 
-/// Enough that reading all of them shows.
+/// Enough that reading all of them is noticeable.
 const TASKS: i64 = 100_000;
-/// Rows read for a page of fifty: what is looked at and left out is far less than all.
+/// Maximum number of rows read for a page of fifty, far less than all.
 const MOST: i64 = 2000;
 
 #[derive(QueryableByName)]
@@ -19,7 +19,7 @@ struct Read {
     rows: i64,
 }
 
-/// Rows of the table this session has read lately, in which nothing is left out or forgotten within a transaction.
+/// Rows of the table that this session has read. Within a transaction the counter is complete.
 async fn read(conn: &mut pg::Connection) -> i64 {
     let counted: Read = sql_query(
         "SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables WHERE relname = 'task_history'",
@@ -35,7 +35,7 @@ async fn a_page_reads_little_whatever_the_filter() {
     let database = database().await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();
-    // One in a thousand waits, fails, is called off or is of a rare kind; a hundred users, a queue for each.
+    // One in a thousand waits, fails, is cancelled or has a rare kind. A hundred users, with a queue each.
     let fill = format!(
         "INSERT INTO task_history (id, kind, queue, payload, status, max_attempts, run_at, user_id, created_at, updated_at) \
          SELECT gen_random_uuid(), CASE n % 1000 WHEN 1 THEN 'rare' ELSE 'common' END, 'queue-' || n % 100, '{{}}', \
@@ -63,7 +63,7 @@ async fn a_page_reads_little_whatever_the_filter() {
     ];
     for filter in &filters {
         let mut after: Option<(time::OffsetDateTime, Uuid)> = None;
-        // Twice: the first page, and the one after it.
+        // Twice: the first page, and the next one.
         for page in 1..=2 {
             sql_query("BEGIN").execute(&mut *conn).await.unwrap();
             let before = read(&mut conn).await;

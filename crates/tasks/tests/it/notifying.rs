@@ -14,12 +14,12 @@ use uuid::Uuid;
 
 use crate::support::{Gated, LONG, database, ended, enqueue, gated_task, new_task, quick, start};
 
-/// A worker that finds nothing by polling.
+/// A worker that does not find tasks by polling within the test.
 fn unpolled() -> Settings {
     Settings { poll: Duration::from_hours(1), ..quick(LONG) }
 }
 
-/// The first task shows that the worker listens: the others come while it waits.
+/// The first task shows that the worker listens. The others are enqueued while it waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_enqueued_task_wakes_a_worker() {
     let database = database().await;

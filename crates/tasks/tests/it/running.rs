@@ -70,7 +70,7 @@ async fn a_task_has_its_maximum_attempts_without_postponed_ones() {
     stop.cancel();
 }
 
-/// Panics inside a transaction when it is of the queue `fragile`.
+/// Panics inside a transaction when its queue is `fragile`.
 #[derive(Serialize, Deserialize)]
 struct Fragile {}
 
@@ -135,8 +135,8 @@ async fn a_stopped_worker_may_end_its_step() {
     assert_eq!(ended(&pool, id).await.status, Status::Succeeded);
 }
 
-/// Holds a task and its runner's only thread with it, until it is woken; then it tries to write before anything
-/// else on that thread runs.
+/// Blocks a task, and its runner's only thread with it, until it is woken. Then it tries to write before any other work
+/// on that thread runs.
 struct Sleeper {
     awake: tokio::runtime::Handle,
     taken: Semaphore,
@@ -157,7 +157,7 @@ impl Sleeper {
     }
 }
 
-/// A task that is held by the runner's [`Sleeper`].
+/// A task that the runner's [`Sleeper`] blocks.
 #[derive(Serialize, Deserialize)]
 struct Sleep {}
 
@@ -183,7 +183,7 @@ async fn a_silent_workers_task_is_taken_over_and_fenced() {
         late_write_refused: Semaphore::new(0),
         pool: pool.clone(),
     });
-    // A process that froze: its runner has one thread, which stands still with the heart on it.
+    // A frozen process: its runner has one thread, so that the heartbeat is blocked too.
     let handlers = Handlers::new().with::<Sleep>(Arc::clone(&sleeper));
     let frozen = Runner::new(database.pool(), handlers, quick(LONG));
     let stop_frozen = CancellationToken::new();

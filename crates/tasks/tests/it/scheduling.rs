@@ -17,7 +17,7 @@ use crate::support::{Answer, Gated, GatedTask, LONG, database, new_task, quick, 
 
 const NOON: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 
-/// It is noon, and stays so.
+/// A clock that always shows noon.
 async fn database_at_noon() -> Database {
     let database = database().await;
     database.stop_clock(NOON).await;
@@ -86,7 +86,7 @@ async fn any_number_of_schedulers_start_each_run_once() {
     passed(&pool, NOON).await;
     assert_eq!(all_tasks(&pool).await.len(), 40);
 
-    // An hour goes by, nobody works: the runs of the past hour are one run, and it waits for the one before.
+    // An hour passes without a scheduler: the missed runs become one run, which waits for the previous one.
     database.set_clock(NOON + Duration::from_hours(1)).await;
     let handler = Gated::new(|number| match number {
         1 => Err(TaskError::Fail("disk full".to_owned())),
@@ -105,7 +105,7 @@ async fn any_number_of_schedulers_start_each_run_once() {
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].last_error.as_deref(), Some("disk full"));
     assert_eq!(schedules.iter().filter(|it| it.last_success_at.is_some()).count(), 39);
-    // The phase is kept.
+    // The phase is unchanged.
     assert!(schedules.iter().all(|it| it.next_run_at == NOON + Duration::from_mins(61)));
     stop.cancel();
 }
@@ -125,7 +125,7 @@ async fn a_schedule_is_changed_disabled_and_removed() {
     assert_eq!(report_row.next_run_at, datetime!(2026-01-02 07:30 UTC));
     assert_eq!((sweep.last_run_at, sweep.next_run_at), (Some(NOON), NOON + Duration::from_mins(1)));
 
-    // Told again as it is, it keeps its turn; told otherwise, it gets a new one.
+    // Stored again unchanged, it keeps its next run. With a changed timing, it gets a new one.
     schedules::put(&mut conn, NOON, &NewSchedule { max_attempts: 9, ..minutely("sweep") }).await.unwrap();
     assert_eq!(all_schedules(&pool).await[1].next_run_at, NOON + Duration::from_mins(1));
     let hourly = NewSchedule { timing: Timing::every(Duration::from_hours(1)), ..minutely("sweep") };
@@ -133,7 +133,7 @@ async fn a_schedule_is_changed_disabled_and_removed() {
     schedules::put(&mut conn, NOON, &later).await.unwrap();
     assert_eq!(all_schedules(&pool).await[1].next_run_at, NOON + Duration::from_hours(1));
 
-    // Out of turn, but off it stays off.
+    // Triggered, but it remains disabled.
     schedules::set_enabled(&mut conn, "report", false).await.unwrap().unwrap();
     let off = schedules::run_now(&mut conn, "report").await.unwrap().unwrap();
     assert_eq!(off.next_run_at, report_row.next_run_at);
@@ -160,7 +160,7 @@ async fn a_wrong_local_clock_changes_no_start_time() {
     let database = database_at_noon().await;
     let pool = database.pool();
     let mut conn = pool.get().await.unwrap();
-    // Somebody whose clock is a day ahead asks for a run in a minute, and somebody for one at once whose is behind.
+    // A process whose clock is a day ahead requests a run in a minute, and one whose clock is behind requests one now.
     let (ahead, behind) = (NOON + Duration::from_hours(24), NOON - Duration::from_hours(24));
     let soon = NewSchedule { first_run_at: Some(ahead + Duration::from_mins(1)), ..minutely("ahead") };
     schedules::put(&mut conn, ahead, &soon).await.unwrap();

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub(crate) type Answer = Result<Outcome, TaskError>;
 
-/// Waits at a gate, counts its tries, and then answers as it was told to.
+/// Waits at a gate, counts its attempts, and then returns the result that a test has set.
 pub(crate) struct Gated {
     pub(crate) gate: Arc<Semaphore>,
     pub(crate) tries: Arc<AtomicUsize>,
@@ -45,7 +45,7 @@ impl Task for GatedTask {
 
     async fn run(self, context: TaskContext<'_, Gated>) -> Answer {
         let gated = context.state;
-        // Who is counted as a try is counted as one under way already.
+        // A counted attempt is also counted as running.
         let now = gated.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         let _ends = Ends(&gated.at_once);
         gated.most_at_once.fetch_max(now, Ordering::SeqCst);
@@ -55,7 +55,7 @@ impl Task for GatedTask {
     }
 }
 
-/// Counts a try out when it ends, also when it is dropped before.
+/// Counts an attempt as ended when it is dropped, finished or not.
 struct Ends<'a>(&'a AtomicUsize);
 
 impl Drop for Ends<'_> {

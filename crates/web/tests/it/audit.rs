@@ -1,4 +1,4 @@
-//! Who changed what.
+//! The audit log.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn every_accepted_write_is_logged_once_without_its_body() {
         ("wrong", r#"method="POST" route="/api/v1/orders" ids="" status=400"#),
         ("gone", r#"method="DELETE" route="/api/v1/orders/{order_id}" ids="order_id=7" status=405"#),
         ("lost", r#"method="PUT" route="unmatched" ids="" status=404"#),
-        // Nobody knows how it ended.
+        // Its outcome is unknown.
         ("broke", r#"method="POST" route="/api/v1/panic" ids="""#),
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");

@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Authentication and authorization.
 
 use ring::hmac;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use ureq::http::Response;
 
 use crate::support::{App, KEY, SECRET, problem};
 
-/// Claims that open everything, changed by `change`.
+/// Claims that grant everything, modified by `change`.
 fn claims(change: &Value) -> Value {
     let mut claims = json!({ "aud": "zaplecze", "sub": "anna", "exp": now() + 600, "scope": "shop:write" });
     for (name, value) in change.as_object().unwrap() {

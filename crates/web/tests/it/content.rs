@@ -6,7 +6,7 @@ use crate::support::{App, problem};
 
 const JSON: &str = "application/json";
 
-/// Body, status, code, and of the first error pointer and code.
+/// Body, status, code, and pointer and code of the first error.
 type Case = (&'static [u8], u16, &'static str, Option<(&'static str, &'static str)>);
 
 const CASES: &[Case] = &[
@@ -79,7 +79,7 @@ const CASES: &[Case] = &[
     ),
     (b"{\"us\\u0000er\":\"a\",\"quantity\":1}", 400, "invalid_content", Some(("", "nul_character"))),
     (b"{\"user\":\"\",\"quantity\":101}", 400, "invalid_content", Some(("/user", "empty"))),
-    // Serde reads a struct from an array also.
+    // Serde also accepts a struct from an array.
     (b"[\"a\",1,null,[]]", 400, "invalid_content", Some(("", "wrong_type"))),
     (
         b"{\"user\":\"a\",\"quantity\":1,\"lines\":[[\"x\",7]]}",
@@ -102,7 +102,7 @@ fn every_broken_body_is_reported_with_place_and_rule() {
                 let first = &answer["errors"][0];
                 assert_eq!(first["pointer"], *pointer, "{shown}: {answer}");
                 assert_eq!(first["code"], *code, "{shown}: {answer}");
-                // The place in the text is the parser's way to say where; the pointer is ours.
+                // The parser states the place in the text; the pointer is ours.
                 assert!(!first["message"].as_str().unwrap().contains(" line "), "{shown}: {answer}");
             }
         }
@@ -186,7 +186,7 @@ fn a_body_may_have_at_most_a_mebibyte() {
     let (status, answer) = problem(app.post("/api/v1/orders", JSON, body(limit + 1).as_bytes()));
     assert_eq!((status, &answer["code"]), (413, &"body_too_large".into()));
 
-    // A chunked body announces no length.
+    // A chunked body does not state its length.
     let big = body(limit + 1);
     let request = app.agent.post(app.url("/api/v1/orders")).header("x-api-key", crate::support::KEY);
     let mut reader = big.as_bytes();

@@ -1,11 +1,11 @@
-//! The page that shows the API to people.
+//! The Swagger UI page.
 
 use crate::support::{App, problem};
 
 #[test]
 fn the_page_loads_nothing_from_other_servers() {
     let app = App::start();
-    // Redirects are followed: without its slash the page's folder would be another.
+    // Redirects are followed: without its slash the page would be in another folder.
     let mut page = app.get("/docs/");
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");

@@ -1,5 +1,5 @@
 CREATE TABLE effects (name text NOT NULL);
--- Counts whatever is rolled back.
+-- Counts all inserts, also those that are rolled back.
 CREATE SEQUENCE tries;
 CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -9,6 +9,6 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER collide BEFORE INSERT ON effects FOR EACH ROW WHEN (NEW.name LIKE 'collides%') EXECUTE FUNCTION collide();
--- As above, when the transaction commits.
+-- As above, at commit.
 CREATE CONSTRAINT TRIGGER collide_at_commit AFTER INSERT ON effects DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (NEW.name LIKE 'commits%') EXECUTE FUNCTION collide();

@@ -1,4 +1,4 @@
-//! Methods, paths, ids, failures: what the outermost layer promises for every answer.
+//! Methods, paths, ids, failures: the outermost layer's guarantees for every answer.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use ureq::http::Request;
 use crate::auth::bearer;
 use crate::support::{App, KEY, problem};
 
-/// Sends bytes, reads until the server closes.
+/// Sends bytes and reads until the server closes the connection.
 fn raw(app: &App, request: &str) -> String {
     let mut stream = TcpStream::connect(app.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -83,7 +83,7 @@ fn a_request_id_is_accepted_when_harmless_and_made_otherwise() {
 fn malformed_requests_are_answered_without_a_body() {
     let app = App::start();
     let head = "GET /livez HTTP/1.1\r\nx: ";
-    // Not a byte more than is read: the connection of a client that still sends is reset.
+    // No more bytes than the server reads: the connection of a client that still sends is reset.
     let long = head.to_owned() + &"x".repeat((1 << 17) - head.len());
     let many = (0..97).fold(String::new(), |head, number| head + &format!("x-{number}: 1\r\n"));
     for (what, request, status) in [
@@ -165,7 +165,7 @@ fn the_document_is_served_without_credential() {
     assert_eq!(answer["openapi"], "3.1.0");
 }
 
-/// The head, and the body as it came over the wire without its chunks' frames.
+/// The head, and the body without the frames of its chunks.
 fn accepting(app: &App, path: &str, accepted: &str) -> (String, Vec<u8>) {
     let request = app.agent.get(app.url(path)).header("x-api-key", KEY);
     let mut response = request.header("accept-encoding", accepted).call().unwrap();
@@ -204,7 +204,7 @@ fn a_compressed_stream_is_flushed_with_each_part() {
     let head = format!("GET /api/v1/drip HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n");
     write!(stream, "{head}Accept-Encoding: gzip\r\nConnection: close\r\n\r\n").unwrap();
     let mut seen = Vec::new();
-    // The gzip header and the first bytes come while the handler still holds the rest back.
+    // The gzip header and the first bytes arrive while the handler still holds back the rest.
     while !seen.windows(2).any(|pair| pair == [0x1f, 0x8b]) {
         let mut bytes = [0; 1024];
         let count = stream.read(&mut bytes).unwrap();
@@ -216,7 +216,7 @@ fn a_compressed_stream_is_flushed_with_each_part() {
     assert!(seen.ends_with(b"0\r\n\r\n"), "the last chunk");
 }
 
-/// Keeps what is logged.
+/// Stores the log.
 #[derive(Clone, Default)]
 pub(crate) struct Kept(pub(crate) Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! A request sent again has no second effect.
+//! A repeated request has no second effect.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,16 +36,16 @@ impl Clock for Hands {
 }
 
 #[derive(Deserialize)]
-struct Wish {
+struct NewThing {
     name: String,
     #[serde(default)]
     fail: bool,
 }
 
-/// Closed, effects that were written wait before they are committed. Counts the effects that were returned after a commit.
+/// While it is closed, written effects are not committed. Counts the effects that were returned after a commit.
 struct Gate(watch::Sender<bool>, AtomicUsize);
 
-/// A service whose one route writes a row and shows a secret.
+/// A service whose one route inserts a row and returns a secret.
 struct Bench {
     app: App,
     clock: Arc<Hands>,
@@ -62,7 +62,7 @@ struct Count {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Told {
+struct Reply {
     status: u16,
     body: Value,
     is_replay: bool,
@@ -72,17 +72,17 @@ struct Told {
 async fn make(
     idempotent: Idempotent,
     gate: Data<Gate>,
-    wish: ApiJson<Wish>,
+    body: ApiJson<NewThing>,
 ) -> Result<HttpResponse, Problem> {
     let (response, effects) = idempotent
         .run_with_effects(async |conn| {
-            let statement = sql_query("INSERT INTO effects VALUES ($1)").bind::<Text, _>(&wish.name);
+            let statement = sql_query("INSERT INTO effects VALUES ($1)").bind::<Text, _>(&body.name);
             statement.execute(conn).await.map_err(|error| Problem::database(&error.into()))?;
             gate.0.subscribe().wait_for(|open| *open).await.unwrap();
-            if wish.fail {
+            if body.fail {
                 return Err(Problem::new(&web::problem::DEPENDENCY_UNAVAILABLE));
             }
-            Ok((Answer::created(&json!({ "name": wish.name, "secret": uuid::Uuid::now_v7() }))?, 1))
+            Ok((Answer::created(&json!({ "name": body.name, "secret": uuid::Uuid::now_v7() }))?, 1))
         })
         .await?;
     gate.1.fetch_add(effects.unwrap_or_default(), Ordering::SeqCst);
@@ -117,18 +117,18 @@ impl Bench {
         Self { app, clock, gate, pool, runtime, database }
     }
 
-    fn post(&self, path: &str, key: &str, body: &Value) -> Told {
+    fn post(&self, path: &str, key: &str, body: &Value) -> Reply {
         self.post_as(&json!({ "sub": "anna" }), path, key, body)
     }
 
-    fn post_as(&self, caller: &Value, path: &str, key: &str, body: &Value) -> Told {
+    fn post_as(&self, caller: &Value, path: &str, key: &str, body: &Value) -> Reply {
         let request = self.app.agent.post(self.app.url(path)).header("authorization", bearer(caller));
         let mut answer = request.header("idempotency-key", key).send_json(body).unwrap();
         let text = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let (replayed, retry_after) = (text("idempotency-replayed"), text("retry-after"));
         let status = answer.status().as_u16();
         let body = answer.body_mut().read_json().unwrap();
-        Told { status, body, is_replay: replayed.as_deref() == Some("true"), retry_after }
+        Reply { status, body, is_replay: replayed.as_deref() == Some("true"), retry_after }
     }
 
     fn count(&self, from: &str) -> i64 {
@@ -177,8 +177,8 @@ fn effects_are_returned_once_and_not_with_a_stored_answer() {
         );
         assert_eq!(reported(), 1);
     }
-    for wish in [json!({ "name": "collides always" }), json!({ "name": "a", "fail": true })] {
-        assert_eq!(bench.post("/api/v1/things", "two", &wish).status, 503, "{wish}");
+    for body in [json!({ "name": "collides always" }), json!({ "name": "a", "fail": true })] {
+        assert_eq!(bench.post("/api/v1/things", "two", &body).status, 503, "{body}");
     }
     assert_eq!(reported(), 1);
 }
@@ -186,7 +186,7 @@ fn effects_are_returned_once_and_not_with_a_stored_answer() {
 #[test]
 fn twenty_concurrent_requests_have_one_effect() {
     let bench = Bench::open();
-    let told: Vec<Told> = std::thread::scope(|scope| {
+    let replies: Vec<Reply> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..20)
             .map(|_| scope.spawn(|| bench.post("/api/v1/things", "one", &json!({ "name": "a" }))))
             .collect();
@@ -194,20 +194,20 @@ fn twenty_concurrent_requests_have_one_effect() {
     });
     assert_eq!(bench.count("effects"), 1);
     let mut secrets = BTreeSet::new();
-    for told in &told {
-        match told.status {
-            201 => assert!(secrets.insert(told.body["secret"].to_string()) || secrets.len() == 1),
+    for reply in &replies {
+        match reply.status {
+            201 => assert!(secrets.insert(reply.body["secret"].to_string()) || secrets.len() == 1),
             409 => {
-                assert_eq!(told.body["code"], "request_running");
-                assert_eq!(told.retry_after.as_deref(), Some("1"));
+                assert_eq!(reply.body["code"], "request_running");
+                assert_eq!(reply.retry_after.as_deref(), Some("1"));
             }
-            other => panic!("{other}: {}", told.body),
+            other => panic!("{other}: {}", reply.body),
         }
     }
-    assert_eq!(secrets.len(), 1, "one answer for all: {told:?}");
-    assert_eq!(told.iter().filter(|told| told.status == 201 && !told.is_replay).count(), 1);
+    assert_eq!(secrets.len(), 1, "one answer for all: {replies:?}");
+    assert_eq!(replies.iter().filter(|reply| reply.status == 201 && !reply.is_replay).count(), 1);
 
-    // Later the answer is the first one's, and it lies sealed.
+    // Afterwards the answer is the first one's, which is stored sealed.
     let again = bench.post("/api/v1/things", "one", &json!({ "name": "a" }));
     assert!(again.status == 201 && again.is_replay && secrets.contains(&again.body["secret"].to_string()));
     let secret = again.body["secret"].as_str().unwrap().to_owned();
@@ -241,21 +241,21 @@ fn a_key_names_one_request_of_one_caller() {
         ("/api/v1/things?x=1", a.clone()),
         (things, json!({ "name": "a", "fail": false })),
     ] {
-        let told = bench.post(path, "k", &body);
+        let reply = bench.post(path, "k", &body);
         assert_eq!(
-            (told.status, &told.body["code"]),
+            (reply.status, &reply.body["code"]),
             (422, &json!("idempotency_key_reused")),
             "{path} {body}"
         );
     }
     assert_eq!(bench.count("effects"), 1);
-    // Of the same credential one user is not another.
+    // Another user of the same credential is another caller.
     for caller in
         [json!({ "sub": "bob" }), json!({ "sub": "anna", "user_id": "x" }), json!({ "sub": "annax" })]
     {
-        let told = bench.post_as(&caller, things, "k", &a);
-        assert_eq!((told.status, told.is_replay), (201, false), "{caller}");
-        assert_ne!(told.body["secret"], first.body["secret"], "{caller}");
+        let reply = bench.post_as(&caller, things, "k", &a);
+        assert_eq!((reply.status, reply.is_replay), (201, false), "{caller}");
+        assert_ne!(reply.body["secret"], first.body["secret"], "{caller}");
     }
     assert_eq!(bench.count("effects"), 4);
 }
@@ -270,8 +270,8 @@ fn without_a_key_each_request_has_its_effect() {
     }
     assert_eq!((bench.count("effects"), bench.count("idempotency_keys")), (2, 0));
     for key in ["", &"k".repeat(256), "żółw", "a\tb"] {
-        let told = bench.post("/api/v1/things", key, &json!({ "name": "a" }));
-        assert_eq!((told.status, &told.body["code"]), (400, &json!("idempotency_key_invalid")), "{key:?}");
+        let reply = bench.post("/api/v1/things", key, &json!({ "name": "a" }));
+        assert_eq!((reply.status, &reply.body["code"]), (400, &json!("idempotency_key_invalid")), "{key:?}");
     }
     assert_eq!(bench.post("/api/v1/things", &"k".repeat(255), &json!({ "name": "a" })).status, 201);
 }
@@ -280,8 +280,8 @@ fn without_a_key_each_request_has_its_effect() {
 fn a_failure_stores_nothing_and_the_key_stays_usable() {
     let bench = Bench::open();
     for _ in 0..2 {
-        let told = bench.post("/api/v1/things", "k", &json!({ "name": "a", "fail": true }));
-        assert_eq!((told.status, told.is_replay), (503, false));
+        let reply = bench.post("/api/v1/things", "k", &json!({ "name": "a", "fail": true }));
+        assert_eq!((reply.status, reply.is_replay), (503, false));
     }
     assert_eq!((bench.count("effects"), bench.count("idempotency_keys")), (0, 0));
     assert_eq!(bench.post("/api/v1/things", "k", &json!({ "name": "a" })).status, 201);
@@ -313,12 +313,12 @@ fn an_abandoned_request_can_be_repeated() {
     let bench = Bench::open_with(Duration::from_millis(500));
     let body = json!({ "name": "a" });
     bench.gate.0.send_replace(false);
-    let told = bench.post("/api/v1/things", "k", &body);
-    assert_eq!((told.status, &told.body["code"]), (503, &json!("request_timeout")));
+    let reply = bench.post("/api/v1/things", "k", &body);
+    assert_eq!((reply.status, &reply.body["code"]), (503, &json!("request_timeout")));
     bench.gate.0.send_replace(true);
     let deadline = Instant::now() + Duration::from_secs(20);
-    // Postgres may need a moment to see that the connection is gone, and its lock with it; a slow machine may be too
-    // slow once more.
+    // Postgres may need a moment to notice that the connection is closed and release its lock. A slow machine may
+    // exceed the limit once more.
     let mut was_given_up_again = false;
     let again = loop {
         let again = bench.post("/api/v1/things", "k", &body);
@@ -330,7 +330,7 @@ fn an_abandoned_request_can_be_repeated() {
         assert!(Instant::now() < deadline, "the lock is still held");
     };
     assert_eq!((again.status, bench.count("effects")), (201, 1));
-    // One that was given up while it was committed has had its effect: then its answer is told.
+    // A request that was abandoned during its commit has had its effect: then its answer is returned.
     assert!(was_given_up_again || !again.is_replay, "the first has left an answer");
 }
 

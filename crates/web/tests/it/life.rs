@@ -1,4 +1,4 @@
-//! Health as it changes, and an orderly end.
+//! Changes of health, and a graceful stop.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{App, KEY};
 
-/// A server with its probes apart, and the address of those.
+/// A server with a separate address for probes, and that address.
 fn apart() -> (App, SocketAddr) {
     let app = App::start_with(|server| server.internal(Some(([127, 0, 0, 1], 0).into())));
     let internal = app.internal.unwrap();
@@ -23,7 +23,7 @@ fn probe(app: &App, path: &str) -> (u16, Value) {
     (response.status().as_u16(), response.body_mut().read_json().unwrap())
 }
 
-/// Asks until the answer has this status; reports are kept for a second.
+/// Requests until the answer has this status. Reports are cached for a second.
 fn until(app: &App, path: &str, status: u16) -> Value {
     wait_for(&format!("{path} to answer {status}"), || {
         let (got, answer) = probe(app, path);
@@ -62,7 +62,7 @@ fn a_hanging_optional_dependency_only_degrades() {
     assert_eq!(probe(&app, "/readyz").0, 200);
 }
 
-/// Sends a request for the slow route on a connection of its own and waits until the handler has begun.
+/// Sends a request for the slow route on a separate connection, and waits until the handler has begun.
 fn begin_slow(app: &App) -> TcpStream {
     let mut stream = TcpStream::connect(app.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -82,7 +82,7 @@ fn a_stop_ends_readiness_and_finishes_requests_in_flight() {
 
     app.switches.finish.notify_one();
     let mut answer = String::new();
-    // To the end: the connection is closed although the client asked to keep it.
+    // Reads to the end: the connection is closed although the client asked to keep it open.
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("connection: close\r\n"), "{answer}");
@@ -142,7 +142,7 @@ fn a_stalled_reader_delays_the_stop_no_longer_than_its_limit() {
     wait_for("the server to end", || app.has_ended().then_some(()));
 }
 
-/// How long a connection that is kept open stays so after the server was asked to stop.
+/// How long an idle connection remains open after the stop.
 fn until_idle_one_is_closed() -> Duration {
     let app = App::start();
     let mut idle = TcpStream::connect(app.address).unwrap();
@@ -159,7 +159,7 @@ fn until_idle_one_is_closed() -> Duration {
 
 #[test]
 fn an_idle_connection_does_not_delay_the_end() {
-    // Left alone it would stay open for five seconds, each time. A machine may be that slow once.
+    // Without the stop it would remain open for five seconds each time. A slow machine may exceed the limit once.
     let is_at_once = |_try| until_idle_one_is_closed() < Duration::from_secs(4);
     assert!((0..3).any(is_at_once), "it was waited for");
 }

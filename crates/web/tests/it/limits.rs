@@ -1,4 +1,4 @@
-//! How often one may ask, and what one is told about it.
+//! Rate limits and their headers.
 
 use chassis::config::RateLimit;
 use serde_json::json;
@@ -34,7 +34,7 @@ fn every_answer_has_rate_limit_headers() {
             "{path}"
         );
     }
-    // Without the scope, but not without being counted.
+    // Rejected for its scope, and counted.
     let request = app.agent.delete(app.url("/api/v1/orders")).header("authorization", &reader);
     assert_eq!(request.call().unwrap().status(), 403);
 

@@ -1,4 +1,4 @@
-//! The server as its callers meet it: real sockets, one server for each test.
+//! The server as clients see it: real sockets, one server for each test.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 mod audit;

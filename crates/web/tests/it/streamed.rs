@@ -1,4 +1,4 @@
-//! Incomplete answers, seen by a reader.
+//! Incomplete answers, as a reader sees them.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ fn read(app: &App, end: &str, encoding: &str) -> Vec<u8> {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let head = format!("GET /api/v1/parts/{end} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n");
     write!(stream, "{head}Accept-Encoding: {encoding}\r\nConnection: close\r\n\r\n").unwrap();
-    // The head has been sent when the producer continues.
+    // The head is sent before the producer continues.
     let mut seen = vec![0; 15];
     stream.read_exact(&mut seen).unwrap();
     app.switches.finish.notify_one();

@@ -1,4 +1,4 @@
-//! HTTPS, and certificates that are exchanged while serving.
+//! HTTPS, with certificates that are replaced while the server runs.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -23,7 +23,7 @@ fn issue(folder: &TempDir) -> (Tls, CertificateDer<'static>) {
     (files, made.cert.der().clone())
 }
 
-/// Asks believing this certificate only.
+/// Sends a request that trusts only this certificate.
 fn ask(app: &App, believed: &CertificateDer<'static>, path: &str) -> std::io::Result<String> {
     exchange(app, believed, &format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n"))
 }
