@@ -1,13 +1,13 @@
-//! What the inbox remembers, and for how long.
+//! Retention of the inbox.
 
 use std::time::Duration;
 
 use pg::RetentionPolicy;
 
-/// The inbox remembers for 14 days: an event told no longer ago than this is still known after a day on its way.
+/// An event that is published no longer ago is still in the inbox: 14 days of retention, less a day on its way.
 pub(crate) const CERTAIN: Duration = Duration::from_hours(13 * 24);
 
-/// Events applied so long ago that they are not expected to come again; one that does is taken for new.
+/// Deletes records of events that are not expected to be delivered again. A later delivery would be applied again.
 pub const RETAIN_EVENTS: RetentionPolicy = RetentionPolicy {
     what: "inbox",
     sql: "DELETE FROM inbox WHERE (consumer, event_id) IN ( \

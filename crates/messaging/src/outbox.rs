@@ -1,4 +1,4 @@
-//! The outbox: events written in the transaction of the change they speak of.
+//! The outbox: events, inserted in the transaction of the change.
 
 use diesel::sql_query;
 use diesel::sql_types::{Array, Bytea, Jsonb, Text, Uuid as SqlUuid};
@@ -7,13 +7,13 @@ use domain::events::Envelope;
 
 use crate::trace;
 
-/// Adds events in the caller's transaction, in one statement, and wakes the relay when it commits. An event that names no
-/// trace belongs to the caller's.
+/// Inserts events in the caller's transaction, in one statement, and wakes the relay on commit. An event without a
+/// trace gets the caller's.
 ///
-/// The caller holds the lock of every entity the events speak of, so that `sequence` grows with commit order.
+/// The caller must hold the locks of all entities of the events, so that `sequence` grows in commit order.
 ///
 /// # Errors
-/// The database's; the transaction is then lost as a whole.
+/// The database's error. The transaction is then lost as a whole.
 pub async fn push(conn: &mut pg::Connection, events: &[Envelope]) -> Result<(), pg::Error> {
     if events.is_empty() {
         return Ok(());

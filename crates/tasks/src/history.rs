@@ -1,4 +1,4 @@
-//! What callers do with tasks: ask for them, look at them, call them off.
+//! Enqueues, lists, cancels and retries tasks.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::interval;
 use crate::model::{NewTask, Status, TaskRecord};
 use crate::row::{IdRow, TaskRow};
 
-/// Asks for a task, in the caller's transaction. With a `unique_key` that is alive already, nothing is added and
-/// the living task's id comes back. `id` is a fresh one.
+/// Enqueues a task in the caller's transaction. If an unfinished task has the same `unique_key`, nothing is added and
+/// that task's id is returned. `id` is a new one.
 ///
-/// `now` is what `run_at` was reckoned from, by whatever clock: the task waits for as long as lies between the two, by the
-/// database's.
+/// `now` is the reference of `run_at`, by the caller's clock: the task waits for their difference, by the database's
+/// clock.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn enqueue(
     conn: &mut pg::Connection,
     id: TaskId,
@@ -31,7 +31,7 @@ pub async fn enqueue(
 ) -> Result<TaskId, pg::Error> {
     let delay = task.run_at.map(|at| Duration::try_from(at - now).unwrap_or_default());
     let delay = interval(delay.unwrap_or_default());
-    // The no-op update makes RETURNING yield the living row too, and waits for one that is being inserted.
+    // The no-op update makes RETURNING yield the existing row too, and waits for one that is being inserted.
     let row: IdRow = sql_query(
         "WITH enqueued AS ( \
              INSERT INTO task_history (id, kind, queue, payload, max_attempts, run_at, unique_key, requested_by, \
@@ -57,10 +57,10 @@ pub async fn enqueue(
     Ok(row.id.into())
 }
 
-/// One task, if there is such a one.
+/// A task by its id.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn find(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskRecord>, pg::Error> {
     let row = sql_query("SELECT * FROM task_history WHERE id = $1")
         .bind::<SqlUuid, _>(id.as_uuid())
@@ -70,10 +70,10 @@ pub async fn find(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskRe
     row.map(TaskRecord::try_from).transpose()
 }
 
-/// The youngest task of one kind in a queue.
+/// The newest task of one kind in a queue.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn latest_in_queue(
     conn: &mut pg::Connection,
     queue: &str,
@@ -88,30 +88,31 @@ pub async fn latest_in_queue(
     row.map(TaskRecord::try_from).transpose()
 }
 
-/// Which tasks are listed; `None` does not restrict.
+/// Filter of a list. `None` does not restrict.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// In one of these states; there is one at least.
+    /// Statuses, at least one.
     pub statuses: Option<Vec<Status>>,
-    /// Of this kind.
+    /// Kind of the tasks.
     pub kind: Option<String>,
-    /// Of this queue.
+    /// Queue of the tasks.
     pub queue: Option<String>,
-    /// Working on this user's data.
+    /// User whose data the tasks work on.
     pub user_id: Option<String>,
 }
 
-/// Tasks, newest first; `after` is the creation time and id of the last one seen.
+/// Tasks, newest first. `after` is the creation time and id of the last one of the previous page.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn list(
     conn: &mut pg::Connection,
     filter: &Filter,
     after: Option<(OffsetDateTime, Uuid)>,
     limit: i64,
 ) -> Result<Vec<TaskRecord>, pg::Error> {
-    // Only what restricts is said, and states as words: each index of lists is then one the planner can use.
+    // Only restricting conditions are written, and statuses as literals, so that the planner can use the lists'
+    // indexes.
     let mut query = sql_query("SELECT * FROM task_history WHERE true").into_boxed::<Pg>();
     let mut number = 0;
     let mut next = || {
@@ -137,8 +138,8 @@ pub async fn list(
     rows.into_iter().map(TaskRecord::try_from).collect()
 }
 
-/// Calls off what is alive of the tasks that the condition chooses, and returns them; `$1` is who asks. A schedule shows how
-/// its last run ended.
+/// Cancels the unfinished tasks that the condition selects, and returns them. `$1` is the requester. A schedule shows
+/// how its last run ended.
 fn calling_off(condition: &str) -> String {
     format!(
         "WITH cancelled AS ( \
@@ -152,11 +153,11 @@ fn calling_off(condition: &str) -> String {
     )
 }
 
-/// Calls a task off: one that waits never starts, one that runs stops at its next step, and whatever its worker still
-/// writes is refused. `None` when it has ended already, or never was.
+/// Cancels a task. A waiting task never starts. A running one stops at its next step, and later writes of its worker
+/// are rejected. `None` when it has ended or does not exist.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn cancel(
     conn: &mut pg::Connection,
     id: TaskId,
@@ -171,20 +172,20 @@ pub async fn cancel(
     row.map(TaskRecord::try_from).transpose()
 }
 
-/// Calls off every task of a queue, as [`cancel`] does; returns how many.
+/// Cancels all tasks of a queue, as [`cancel`] does, and returns how many.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn cancel_queue(conn: &mut pg::Connection, queue: &str, by: &str) -> Result<usize, pg::Error> {
     let cancelled = sql_query(calling_off("queue = $2"));
     Ok(cancelled.bind::<Text, _>(by).bind::<Text, _>(queue).execute(conn).await?)
 }
 
-/// Gives a task that failed or was cancelled at least one more try. `None` when it is alive, has succeeded, or never
-/// was.
+/// Gives a failed or cancelled task at least one more attempt. `None` when it is unfinished, has succeeded, or does not
+/// exist.
 ///
 /// # Errors
-/// [`pg::Error::UniqueViolation`] when another task with its key is alive; else when the database refuses.
+/// [`pg::Error::UniqueViolation`] when another unfinished task has its key, or another error of the database.
 pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskRecord>, pg::Error> {
     let row = sql_query(
         "WITH retried AS ( \
@@ -200,7 +201,7 @@ pub async fn retry(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskR
     row.map(TaskRecord::try_from).transpose()
 }
 
-/// Tasks that ended long ago.
+/// Deletes tasks that ended long ago.
 pub const RETENTION: RetentionPolicy = RetentionPolicy {
     what: "tasks",
     sql: "DELETE FROM task_history WHERE id IN ( \

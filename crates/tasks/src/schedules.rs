@@ -1,4 +1,4 @@
-//! Schedules: tasks asked for again and again, by rows in Postgres.
+//! Schedules: rows in Postgres that enqueue tasks repeatedly.
 
 use std::time::Duration;
 
@@ -15,27 +15,27 @@ use crate::interval;
 use crate::task::{Payload, Task};
 use crate::timing::{Timing, When};
 
-/// A schedule somebody wants.
+/// A schedule to store.
 #[derive(Debug, Clone)]
 pub struct NewSchedule {
-    /// Its name, unique.
+    /// Unique name.
     pub name: String,
-    /// The [`crate::Task`] it enqueues.
+    /// The [`crate::Task`] that it enqueues.
     pub payload: Payload,
     /// The queue of its tasks.
     pub queue: String,
-    /// Tries of each task.
+    /// Maximum number of attempts of each task.
     pub max_attempts: i32,
-    /// Whose data its tasks work on.
+    /// The user whose data its tasks work on.
     pub user_id: Option<String>,
-    /// When it runs.
+    /// The times of its runs.
     pub timing: Timing,
-    /// When it runs first, unless its timing says so.
+    /// Time of the first run, instead of the timing's.
     pub first_run_at: Option<OffsetDateTime>,
 }
 
 impl NewSchedule {
-    /// A schedule of the service itself, which has the name and the queue of its kind. Its tasks run at most five times.
+    /// A schedule of the service itself, with the name and the queue of its kind. Its tasks run at most five times.
     pub fn of_service<T: Task>(task: &T, timing: Timing) -> Self {
         Self {
             name: T::KIND.to_owned(),
@@ -49,10 +49,10 @@ impl NewSchedule {
     }
 }
 
-/// A schedule as it stands in the table.
+/// A stored schedule.
 #[derive(Debug, QueryableByName)]
 pub struct Schedule {
-    /// Its name.
+    /// Unique name.
     #[diesel(sql_type = Text)]
     pub name: String,
     /// The kind of its tasks.
@@ -61,31 +61,31 @@ pub struct Schedule {
     /// The queue of its tasks.
     #[diesel(sql_type = Text)]
     pub queue: String,
-    /// Whose data its tasks work on.
+    /// The user whose data its tasks work on.
     #[diesel(sql_type = Nullable<Text>)]
     pub user_id: Option<String>,
-    /// The cron expression, where it has one.
+    /// The cron expression, if it has one.
     #[diesel(sql_type = Nullable<Text>)]
     pub cron: Option<String>,
-    /// The zone the expression is meant in.
+    /// The time zone of the expression.
     #[diesel(sql_type = Nullable<Text>)]
     pub time_zone: Option<String>,
-    /// The interval in seconds, where it has one.
+    /// The interval in seconds, if it has one.
     #[diesel(sql_type = Nullable<Double>)]
     pub every_seconds: Option<f64>,
-    /// False when it does not run.
+    /// False when it is disabled.
     #[diesel(sql_type = Bool)]
     pub is_enabled: bool,
-    /// When it runs next.
+    /// Time of the next run.
     #[diesel(sql_type = Timestamptz)]
     pub next_run_at: OffsetDateTime,
-    /// When it ran last.
+    /// Time of the last run.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub last_run_at: Option<OffsetDateTime>,
-    /// When a run ended well last.
+    /// Time of the last successful run.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub last_success_at: Option<OffsetDateTime>,
-    /// What was wrong with the last run.
+    /// Error of the last run.
     #[diesel(sql_type = Nullable<Text>)]
     pub last_error: Option<String>,
     /// The task of the last run.
@@ -96,13 +96,13 @@ pub struct Schedule {
 const SCHEDULE: &str = "name, kind, queue, user_id, cron, time_zone, extract(epoch FROM every)::float8 AS every_seconds, \
      is_enabled, next_run_at, last_run_at, last_success_at, last_error, task_id";
 
-/// Makes a schedule, or brings the one of this name up to date; its next run moves only when its timing changes.
+/// Inserts or updates a schedule by its name. Its next run moves only when its timing changes.
 ///
-/// `now` is what `first_run_at` was reckoned from, by whatever clock: the first run is as far from the database's now as it
-/// is from that.
+/// `now` is the reference of `first_run_at`, by the caller's clock: the first run is as far from the database's time as
+/// `first_run_at` is from `now`.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn put(
     conn: &mut pg::Connection,
     now: OffsetDateTime,
@@ -142,38 +142,38 @@ pub async fn put(
     Ok(())
 }
 
-/// One schedule, if there is such a one.
+/// A schedule by its name.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn find(conn: &mut pg::Connection, name: &str) -> Result<Option<Schedule>, pg::Error> {
     let found = sql_query(format!("SELECT {SCHEDULE} FROM schedules WHERE name = $1")).bind::<Text, _>(name);
     Ok(found.get_result(conn).await.optional()?)
 }
 
-/// Removes a schedule; a run under way goes on. False when there was none.
+/// Deletes a schedule. A running task continues. False when it does not exist.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn remove(conn: &mut pg::Connection, name: &str) -> Result<bool, pg::Error> {
     let removed =
         sql_query("DELETE FROM schedules WHERE name = $1").bind::<Text, _>(name).execute(conn).await?;
     Ok(removed > 0)
 }
 
-/// Removes every schedule of a queue, as [`remove`] does; returns how many.
+/// Deletes all schedules of a queue, as [`remove`] does, and returns how many.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn remove_queue(conn: &mut pg::Connection, queue: &str) -> Result<usize, pg::Error> {
     let removed = sql_query("DELETE FROM schedules WHERE queue = $1").bind::<Text, _>(queue);
     Ok(removed.execute(conn).await?)
 }
 
-/// Switches off what is on of a queue's schedules, and returns their names, for [`switch_on`].
+/// Disables the enabled schedules of a queue, and returns their names, for [`switch_on`].
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn switch_queue_off(conn: &mut pg::Connection, queue: &str) -> Result<Vec<String>, pg::Error> {
     let query = format!(
         "UPDATE schedules SET is_enabled = false, updated_at = now() WHERE queue = $1 AND is_enabled \
@@ -183,10 +183,10 @@ pub async fn switch_queue_off(conn: &mut pg::Connection, queue: &str) -> Result<
     Ok(switched.into_iter().map(|schedule| schedule.name).collect())
 }
 
-/// Switches these schedules on again; what was missed meanwhile is run once.
+/// Enables these schedules. Missed runs are made up by one run.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn switch_on(conn: &mut pg::Connection, names: &[String]) -> Result<(), pg::Error> {
     sql_query("UPDATE schedules SET is_enabled = true, updated_at = now() WHERE name = ANY($1)")
         .bind::<Array<Text>, _>(names)
@@ -195,10 +195,11 @@ pub async fn switch_on(conn: &mut pg::Connection, names: &[String]) -> Result<()
     Ok(())
 }
 
-/// Switches a schedule on or off; switched on again, what was missed meanwhile is run once. `None` when there is none.
+/// Enables or disables a schedule. After it is enabled, missed runs are made up by one run. `None` when it does not
+/// exist.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn set_enabled(
     conn: &mut pg::Connection,
     name: &str,
@@ -211,11 +212,10 @@ pub async fn set_enabled(
     Ok(changed.get_result(conn).await.optional()?)
 }
 
-/// Makes a schedule due now, whatever its timing says of this moment; one that is switched off stays as it is. `None`
-/// when there is none.
+/// Makes a schedule due now. A disabled schedule remains disabled. `None` when it does not exist.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn run_now(conn: &mut pg::Connection, name: &str) -> Result<Option<Schedule>, pg::Error> {
     let query = format!(
         "UPDATE schedules SET updated_at = now(), \
@@ -225,7 +225,7 @@ pub async fn run_now(conn: &mut pg::Connection, name: &str) -> Result<Option<Sch
     Ok(sql_query(query).bind::<Text, _>(name).get_result(conn).await.optional()?)
 }
 
-/// Lets all schedules of a kind that run by an interval run by this one, and returns how many ran by another. None waits
+/// Sets the interval of all schedules of a kind that run by an interval, and returns how many changed. None waits
 /// longer than before, and those that run sooner are spread over the interval.
 pub(crate) async fn set_interval(
     conn: &mut pg::Connection,
@@ -243,10 +243,10 @@ pub(crate) async fn set_interval(
         .await?)
 }
 
-/// Schedules by name, from the one after `after` on; only those of `user_id` where it is given.
+/// Schedules by name, beginning after `after`, only those of `user_id` if it is given.
 ///
 /// # Errors
-/// When the database refuses.
+/// The database's error.
 pub async fn list(
     conn: &mut pg::Connection,
     user_id: Option<&str>,
@@ -264,7 +264,7 @@ pub async fn list(
     Ok(found.load(conn).await?)
 }
 
-/// Due schedules, locked: enabled, their time come, and their last run ended.
+/// Locks and returns due schedules: enabled, at their time, and without an unfinished run.
 pub(crate) async fn due(conn: &mut pg::Connection, limit: i64) -> Result<Vec<Schedule>, pg::Error> {
     let query = format!(
         "SELECT {SCHEDULE} FROM schedules s WHERE is_enabled AND next_run_at <= now() AND NOT EXISTS ( \
@@ -275,7 +275,7 @@ pub(crate) async fn due(conn: &mut pg::Connection, limit: i64) -> Result<Vec<Sch
     Ok(sql_query(query).bind::<BigInt, _>(limit).load(conn).await?)
 }
 
-/// A schedule's next moment after the run that is due; `None` when there will be none.
+/// The time after the due run. `None` when there will be none.
 ///
 /// # Errors
 /// [`pg::Error::Corrupt`].
@@ -295,7 +295,7 @@ pub(crate) fn next(schedule: &Schedule, now: OffsetDateTime) -> Result<Option<Of
     Ok(timing.after(schedule.next_run_at, now))
 }
 
-/// Tries schedules again in a minute that are due and cannot be read.
+/// Delays due schedules that cannot be read by a minute.
 pub(crate) async fn postpone(conn: &mut pg::Connection, names: &[&str]) -> Result<(), pg::Error> {
     if names.is_empty() {
         return Ok(());
@@ -310,14 +310,14 @@ pub(crate) async fn postpone(conn: &mut pg::Connection, names: &[&str]) -> Resul
     Ok(())
 }
 
-/// A run that is asked for.
+/// A run to enqueue.
 pub(crate) struct Start {
     pub(crate) name: String,
     pub(crate) task_id: TaskId,
     pub(crate) next_run_at: Option<OffsetDateTime>,
 }
 
-/// Asks for the runs and moves their schedules on. A schedule that will never run again is switched off.
+/// Enqueues the runs and advances their schedules. A schedule without a further run is disabled.
 pub(crate) async fn start(conn: &mut pg::Connection, starts: &[Start]) -> Result<(), pg::Error> {
     sql_query(
         "WITH due AS (SELECT * FROM unnest($1, $2, $3) AS d (name, task_id, next_run_at)), \

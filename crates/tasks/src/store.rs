@@ -1,4 +1,4 @@
-//! How runners hold tasks: every guard is one statement, and all time is the database's, so that no worker's own clock
+//! Statements of the runners. Every fence is one statement. All time is the database's, so that no worker's clock
 //! matters.
 
 use std::time::Duration;
@@ -14,15 +14,14 @@ use crate::interval;
 use crate::model::{Progress, Status, TaskRecord};
 use crate::row::{IdRow, TaskRow};
 
-/// Takes the most overdue task of one of `kinds`, in a queue that is free and matches one of `queues` (LIKE patterns),
-/// and marks it running.
+/// Claims the most overdue task of one of `kinds`, in a free queue that matches one of `queues` (LIKE patterns).
 pub(crate) async fn claim(
     conn: &mut pg::Connection,
     kinds: &[&'static str],
     queues: &[String],
 ) -> Result<Option<TaskRecord>, pg::Error> {
-    // Two workers may pick two tasks of one queue at once; the unique index lets one of them through, and the
-    // other hears of a violation, which the runner takes for "nothing to do now".
+    // Two workers may choose two tasks of one queue at once. The unique index admits one of them. The other gets a
+    // violation, which the runner treats as "no task".
     let row = sql_query(
         "UPDATE task_history SET status = 'running', attempt = attempt + 1, started_at = now(), heartbeat_at = now(), \
              updated_at = now(), error = NULL \
@@ -42,7 +41,7 @@ pub(crate) async fn claim(
     match TaskRecord::try_from(row) {
         Ok(task) => Ok(Some(task)),
         Err(error) => {
-            // Claimed again, it would stop its queue for ever.
+            // If it were claimed again, it would block its queue for ever.
             let reason = error.to_string();
             let failed = Ending {
                 status: Status::Failed,
@@ -57,7 +56,7 @@ pub(crate) async fn claim(
     }
 }
 
-/// Gives back tasks whose worker has not been heard of for `silence`; they run again with the next attempt.
+/// Releases tasks whose worker was silent for `silence`. They run again as the next attempt.
 pub(crate) async fn give_back_silent(
     conn: &mut pg::Connection,
     silence: Duration,
@@ -75,7 +74,7 @@ pub(crate) async fn give_back_silent(
     Ok(given_back)
 }
 
-/// Says that these tries are alive, and returns those that are still theirs who say so.
+/// Renews the heartbeats of these attempts, and returns the tasks that still belong to them.
 pub(crate) async fn beat_all(
     conn: &mut pg::Connection,
     tries: &[(TaskId, i32)],
@@ -92,7 +91,7 @@ pub(crate) async fn beat_all(
     Ok(rows.into_iter().map(|row| row.id.into()).collect())
 }
 
-/// How many tasks are due and wait, and for how many seconds the one that waits longest does.
+/// Number of due tasks that wait, and the age of the oldest in seconds.
 pub(crate) async fn waiting(conn: &mut pg::Connection) -> Result<(f64, f64), pg::Error> {
     let row: Waiting = sql_query(
         "SELECT count(*)::float8 AS count, coalesce(extract(epoch FROM now() - min(run_at)), 0)::float8 AS age \
@@ -111,7 +110,7 @@ struct Waiting {
     age: f64,
 }
 
-/// Says how far a try is; false when the task is not this attempt's any more.
+/// Records the progress of an attempt. False when the task belongs to another attempt.
 pub(crate) async fn progress(
     conn: &mut pg::Connection,
     id: TaskId,
@@ -130,18 +129,18 @@ pub(crate) async fn progress(
     Ok(rows == 1)
 }
 
-/// How a try ends, as it is written down.
+/// The end of an attempt, as it is stored.
 pub(crate) struct Ending<'a> {
     pub(crate) status: Status,
     pub(crate) result: Option<&'a Value>,
     pub(crate) error: Option<&'a str>,
-    /// How long until the next try, for [`Status::Retrying`].
+    /// Delay before the next attempt, for [`Status::Retrying`].
     pub(crate) again_after: Option<Duration>,
-    /// What the attempt number becomes: one less where the try shall not count.
+    /// New value of the attempt number: one less if the attempt does not count.
     pub(crate) uncounted: bool,
 }
 
-/// Writes the end of a try; false when the task is not this attempt's any more.
+/// Records the end of an attempt. False when the task belongs to another attempt.
 pub(crate) async fn end(
     conn: &mut pg::Connection,
     id: TaskId,

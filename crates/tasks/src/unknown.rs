@@ -63,8 +63,8 @@ struct Waiting {
     tasks: i64,
 }
 
-/// Tasks of other kinds than `known` that have been due for [`ALERT_AFTER`], by kind. A kind of which some worker started a task
-/// within that time is known to that worker: during a rolling restart it may only be busy.
+/// Tasks of kinds other than `known` that have been due for [`ALERT_AFTER`], by kind. If a worker started a task of a kind
+/// within that time, the kind is known to that worker: during a rolling restart it may only be busy.
 async fn waiting(conn: &mut pg::Connection, known: &[&'static str]) -> Result<Vec<Waiting>, pg::Error> {
     let waiting = sql_query(
         "SELECT t.kind, count(*) AS tasks FROM task_history t \

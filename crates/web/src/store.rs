@@ -1,4 +1,4 @@
-//! `idempotency_keys`: answers already given.
+//! Table `idempotency_keys`: stored answers.
 
 use diesel::sql_types::{Bool, Bytea, Int4, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// An answer as it is kept.
+/// A stored answer.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct StoredAnswer {
     #[diesel(sql_type = Bytea)]
@@ -24,9 +24,9 @@ struct Locked {
     is_ours: bool,
 }
 
-/// Takes the lock of an id until the transaction ends; false when another transaction has it.
+/// Locks an id until the transaction ends. False when another transaction holds the lock.
 ///
-/// Advisory locks are the whole database's, not the schema's: the schema is part of what is locked.
+/// Advisory locks are shared by the whole database, so that the schema is part of the key.
 pub(crate) async fn try_lock(conn: &mut pg::Connection, id: Uuid) -> Result<bool, pg::Error> {
     let taken: Locked = sql_query(
         "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.idempotency_keys.' || $1, 0)) \
@@ -38,7 +38,7 @@ pub(crate) async fn try_lock(conn: &mut pg::Connection, id: Uuid) -> Result<bool
     Ok(taken.is_ours)
 }
 
-/// The answer kept under an id, unless its time is over.
+/// The stored answer of an id, unless it has expired.
 pub(crate) async fn find(
     conn: &mut pg::Connection,
     id: Uuid,
@@ -50,7 +50,7 @@ pub(crate) async fn find(
     Ok(found.get_result(conn).await.optional()?)
 }
 
-/// Keeps an answer, instead of one whose time was over.
+/// Stores an answer, replacing an expired one.
 pub(crate) async fn keep(
     conn: &mut pg::Connection,
     id: Uuid,

@@ -1,4 +1,4 @@
-//! Raising and clearing, in the caller's transaction.
+//! Raises and clears alerts, in the caller's transaction.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +11,21 @@ use time::OffsetDateTime;
 
 use crate::model::{Alert, Text};
 
-/// Says that something is wrong `now`, in the caller's transaction; true when people are going to be told.
+/// Raises an alert `now`, in the caller's transaction. True when a notice will be sent.
 ///
-/// While an alert of this cause is open, raising it again only counts it and keeps its words up to date. The one
-/// exception: a warning that has become critical is told once more. Two who raise at once wait for each other, and
-/// one of them is told false.
+/// While an alert of this cause is open, raising it again only increases its count and updates its texts. One
+/// exception: a warning that becomes critical is sent once more. Of two concurrent calls one waits for the other and
+/// returns false.
 ///
 /// # Errors
-/// The database's; the transaction is then lost as a whole.
+/// The database's error. The transaction is then lost as a whole.
 pub async fn raise(
     conn: &mut pg::Connection,
     now: OffsetDateTime,
     alert: &(impl Alert + Sync),
 ) -> Result<bool, pg::Error> {
-    // The unique index makes the second of two wait for the first and then count. `first_severity` stands in the row
-    // itself, because the waiting one does not see the other's notice.
+    // The unique index makes the second of two concurrent calls wait for the first one and then increase the count.
+    // `first_severity` is stored in the row itself, because the waiting call does not see the other's notice.
     let told = sql_query(
         "WITH raised AS ( \
              INSERT INTO alerts (cause, kind, severity, first_severity, texts, raised_at, last_raised_at) \
@@ -49,11 +49,11 @@ pub async fn raise(
     Ok(told == 1)
 }
 
-/// Says that what was wrong is right again `now`, in the caller's transaction; false when no alert of this cause was
-/// open. Those who were told of it are going to be told of its end.
+/// Clears the alert of a cause `now`, in the caller's transaction. False when none was open. Everyone who got the alert
+/// gets a notice of its end.
 ///
 /// # Errors
-/// The database's; the transaction is then lost as a whole.
+/// The database's error. The transaction is then lost as a whole.
 pub async fn clear(conn: &mut pg::Connection, now: OffsetDateTime, cause: &str) -> Result<bool, pg::Error> {
     let cleared = sql_query(
         "WITH cleared AS ( \
@@ -75,10 +75,10 @@ struct CauseRow {
     cause: String,
 }
 
-/// The causes of open alerts of a kind that were last raised before a moment.
+/// The causes of open alerts of a kind that were last raised before a given time.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn raised_before(
     conn: &mut pg::Connection,
     kind: &str,
@@ -93,10 +93,10 @@ pub(crate) async fn raised_before(
     Ok(rows.into_iter().map(|row| row.cause).collect())
 }
 
-/// Whether something was told already, for [`insert_once`]'s cause.
+/// Whether the notice of this cause exists, for [`insert_once`].
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn exists(conn: &mut pg::Connection, cause: &str) -> Result<bool, pg::Error> {
     let found = sql_query("SELECT FROM alerts WHERE cause = $1 AND cleared_at IS NULL")
         .bind::<SqlText, _>(cause)
@@ -105,10 +105,10 @@ pub(crate) async fn exists(conn: &mut pg::Connection, cause: &str) -> Result<boo
     Ok(found == 1)
 }
 
-/// Tells something that is no trouble, once for this cause; false when it was told before.
+/// Creates a notice that is not an alert, once for this cause. False when it exists.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn insert_once(
     conn: &mut pg::Connection,
     now: OffsetDateTime,
@@ -132,7 +132,7 @@ pub(crate) async fn insert_once(
     Ok(told == 1)
 }
 
-/// A text of Postgres cannot hold U+0000; one in a name must not cost the transaction.
+/// Text in Postgres cannot contain U+0000. One in a name must not fail the transaction.
 fn in_every_language(text: impl Fn(Language) -> Text) -> Result<Value, pg::Error> {
     let texts: BTreeMap<&str, Text> = Language::ALL
         .into_iter()

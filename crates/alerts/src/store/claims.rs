@@ -9,46 +9,46 @@ use time::OffsetDateTime;
 use super::notices::{self, NOTICE, NoticeRow};
 use crate::model::Notice;
 
-/// Notices looked at for one message.
+/// Maximum number of notices considered for one message.
 const BATCH: i64 = 50;
 
-/// A chat that is this sender's for a while.
+/// A chat that this sender has claimed.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Claim {
     #[diesel(sql_type = BigInt)]
     pub(crate) chat_id: i64,
-    /// Grows with each claim: what an older one still writes is refused.
+    /// Increases with each claim. Writes with an older number are rejected.
     #[diesel(sql_type = BigInt)]
     pub(crate) claim: i64,
-    /// Tries in a row that came to nothing.
+    /// Number of consecutive failures.
     #[diesel(sql_type = Int4)]
     pub(crate) failures: i32,
-    /// What stood in the way last time.
+    /// The last error of the chat.
     #[diesel(sql_type = Nullable<SqlText>)]
     pub(crate) trouble: Option<String>,
 }
 
-/// How a try ended.
+/// The outcome of a message.
 #[derive(Debug)]
 pub(crate) struct Ending<'a> {
-    /// What the deliveries are now.
+    /// New status of the deliveries.
     pub(crate) status: &'static str,
-    /// Why, of those that failed.
+    /// Error of the failed deliveries.
     pub(crate) error: Option<&'a str>,
-    /// The chat's next message is sent then, or later.
+    /// Earliest time of the chat's next message.
     pub(crate) next_attempt_at: OffsetDateTime,
-    /// Tries in a row that came to nothing.
+    /// Number of consecutive failures.
     pub(crate) failures: i32,
-    /// What stands in the way of this chat.
+    /// The current error of the chat.
     pub(crate) trouble: Option<&'a str>,
-    /// From now on each of the deliveries is sent by itself.
+    /// From now on each of the deliveries is sent in its own message.
     pub(crate) apart: bool,
 }
 
-/// Lets warnings that wait for these chats wait until quiet ends.
+/// Delays waiting warnings of these chats until quiet hours end.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn hold(
     conn: &mut pg::Connection,
     chats: &[i64],
@@ -66,10 +66,10 @@ pub(crate) async fn hold(
     Ok(())
 }
 
-/// Claims those of the chats that something waits for and that may be written to `now`, until `lease`.
+/// Claims those of the chats that have waiting deliveries and may get a message `now`, until `lease`.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn claim(
     conn: &mut pg::Connection,
     chats: &[i64],
@@ -90,12 +90,12 @@ pub(crate) async fn claim(
     Ok(claimed.load(conn).await?)
 }
 
-/// Drops what need not be said in a claimed chat any more, and returns how much that was: a warning that came and went
-/// before the chat was told of it, a warning that has become critical meanwhile, and the end of what the chat was
-/// never told of. What may have arrived counts as told.
+/// Drops deliveries of a claimed chat that need not be sent any more, and returns their number: a warning that was
+/// cleared before it was sent, a warning that has become critical meanwhile, and the clearing of an alert that was
+/// never sent. A delivery that may have arrived counts as sent.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn skip(
     conn: &mut pg::Connection,
     chat_id: i64,
@@ -118,11 +118,11 @@ pub(crate) async fn skip(
     Ok(skipped.execute(conn).await?)
 }
 
-/// What waits for a claimed chat `now`, in the order it came up. A later word on an alert waits for the earlier one,
-/// even where that is only about to be addressed.
+/// The waiting deliveries of a claimed chat `now`, in order. A later notice of an alert waits for the earlier one, also
+/// while that has no delivery yet.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn due(
     conn: &mut pg::Connection,
     language: Language,
@@ -145,10 +145,10 @@ pub(crate) async fn due(
     notices::read(conn, now, rows).await
 }
 
-/// Writes down that these are about to be sent.
+/// Records that these deliveries are about to be sent.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn begin(conn: &mut pg::Connection, chat_id: i64, notices: &[i64]) -> Result<(), pg::Error> {
     sql_query("UPDATE alert_deliveries SET status = 'sending' WHERE chat_id = $1 AND notice_id = ANY($2)")
         .bind::<BigInt, _>(chat_id)
@@ -158,11 +158,10 @@ pub(crate) async fn begin(conn: &mut pg::Connection, chat_id: i64, notices: &[i6
     Ok(())
 }
 
-/// Writes down how a try ended, and gives the chat back. A sender whose claim has run out may still say that something
-/// was sent, and nothing else.
+/// Records the outcome of a message, and releases the chat. A sender whose claim has expired can only record a success.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn end(
     conn: &mut pg::Connection,
     claim: &Claim,

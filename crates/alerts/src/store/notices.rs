@@ -1,4 +1,4 @@
-//! Notices as they are read, and their addresses.
+//! Reads notices and creates their deliveries.
 
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text as SqlText, Timestamptz};
 use diesel::{QueryableByName, sql_query};
@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 
 use crate::model::{Notice, Stage, Text};
 
-/// Notices addressed in one transaction.
+/// Maximum number of notices processed in one transaction.
 const BATCH: i64 = 100;
 
-/// What a [`Notice`] is read from: `n` is `alert_notices`, `a` is `alerts`, `$1` the language.
+/// The columns of a [`Notice`]: `n` is `alert_notices`, `a` is `alerts`, `$1` is the language.
 pub(super) const NOTICE: &str = "n.id, a.kind, a.cause, n.stage, n.severity, a.texts -> $1 ->> 'title' AS title, \
      a.texts -> $1 ->> 'body' AS body, a.times, a.raised_at, a.cleared_at";
 
@@ -74,10 +74,10 @@ impl TryFrom<NoticeRow> for Notice {
     }
 }
 
-/// Reads rows. A notice that cannot be read is not sent, so that it stops no other.
+/// Reads rows. An unreadable notice is not sent, so that it blocks no other.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(super) async fn read(
     conn: &mut pg::Connection,
     now: OffsetDateTime,
@@ -114,20 +114,20 @@ async fn reject(
     Ok(())
 }
 
-/// Whether there is a notice nobody has addressed yet: what is asked twice a second needs no transaction.
+/// Whether a notice has no deliveries yet. This frequent query needs no transaction.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn is_any_unaddressed(conn: &mut pg::Connection) -> Result<bool, pg::Error> {
     let found =
         sql_query("SELECT FROM alert_notices WHERE addressed_at IS NULL LIMIT 1").execute(conn).await?;
     Ok(found == 1)
 }
 
-/// Takes up notices nobody has addressed yet, oldest first; they are the caller's until its transaction ends.
+/// Locks notices without deliveries, oldest first, until the caller's transaction ends.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn unaddressed(
     conn: &mut pg::Connection,
     language: Language,
@@ -143,10 +143,10 @@ pub(crate) async fn unaddressed(
     read(conn, now, rows).await
 }
 
-/// Puts notices on their way to these chats.
+/// Creates the deliveries of notices to these chats.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn address(
     conn: &mut pg::Connection,
     now: OffsetDateTime,

@@ -1,4 +1,4 @@
-//! What is looked at, and what is thrown away.
+//! Measurements and retention of alerts.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use diesel_async::RunQueryDsl;
 use pg::RetentionPolicy;
 use time::OffsetDateTime;
 
-/// How alerts stand.
+/// Current state of the alerts.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Standing {
-    /// Seconds since something should have been sent that was not.
+    /// Age in seconds of the oldest overdue delivery.
     #[diesel(sql_type = Double)]
     pub(crate) oldest_age: f64,
     /// Open warnings.
@@ -22,10 +22,10 @@ pub(crate) struct Standing {
     pub(crate) criticals: f64,
 }
 
-/// How alerts stand `now`, as far as these chats are concerned.
+/// The state `now`, with the deliveries of these chats.
 ///
 /// # Errors
-/// The database's.
+/// The database's error.
 pub(crate) async fn standing(
     conn: &mut pg::Connection,
     chats: &[i64],
@@ -45,7 +45,7 @@ pub(crate) async fn standing(
     Ok(found.get_result(conn).await?)
 }
 
-/// Alerts that ended long ago, and what was said about them.
+/// Deletes alerts that ended long ago, with their notices.
 pub const RETENTION: RetentionPolicy = RetentionPolicy {
     what: "alerts",
     sql: "DELETE FROM alerts WHERE id IN ( \

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{BATCH, POLL};
 use crate::Error;
 
-/// The advisory lock of the one relay that works; any number, as long as all take the same.
+/// Key of the advisory lock of the working relay. All replicas use the same one; the number is arbitrary.
 const LOCK: i32 = 0x7265_6c61;
 
 const SELECT_DUE: &str = "SELECT seq, id, type, body, headers, created_at FROM outbox \
@@ -19,7 +19,7 @@ const DELETE: &str = "DELETE FROM outbox WHERE seq = ANY($1)";
 const BACK_OFF: &str = "UPDATE outbox SET attempts = attempts + 1, \
      next_attempt_at = now() + least(power(2, least(attempts, 6)), 60) * interval '1 second' WHERE seq = ANY($1)";
 
-/// An event that waits to be told.
+/// An event that waits to be published.
 pub(super) struct Row {
     pub(super) seq: i64,
     pub(super) id: Uuid,
@@ -29,7 +29,7 @@ pub(super) struct Row {
     pub(super) created_at: OffsetDateTime,
 }
 
-/// The connection that holds the lock: reading and deleting go through it, so that a relay that lost the lock
+/// The connection that holds the lock. Rows are read and deleted through it, so that a relay that lost the lock
 /// (because its connection broke) can do neither.
 pub(super) struct Session {
     pub(super) listener: Listener,
@@ -42,7 +42,7 @@ impl Session {
     pub(super) async fn open(url: &SecretString) -> Result<Self, Error> {
         let listener = Listener::open(url, "outbox-relay", "outbox").await?;
         let client = &listener.client;
-        // What is written here is only what the broker has said: lost in a crash of the database, it is told once more.
+        // Only confirmed rows are deleted here. A crash of the database that loses a delete publishes the event again.
         client.batch_execute("SET synchronous_commit = off").await?;
         Ok(Self {
             select_due: client.prepare(SELECT_DUE).await?,
@@ -66,8 +66,8 @@ impl Session {
         }
     }
 
-    /// What is due, fresh rows first, each group in `seq` order. A row that committed late with a smaller `seq`
-    /// is found like any other: by being there.
+    /// Due rows, new rows first, each group in `seq` order. A row that commits late with a smaller `seq` is found too,
+    /// because the query has no lower bound.
     pub(super) async fn due(&self) -> Result<Vec<Row>, Error> {
         let rows = self.listener.client.query(&self.select_due, &[&BATCH]).await?;
         rows.iter()
@@ -104,7 +104,7 @@ impl Session {
                 &[],
             )
             .await?;
-        // Counters are there before they count.
+        // The metric exists from the start, so that zero is reported.
         metrics::counter!("messaging_published_total").increment(0);
         metrics::counter!("messaging_unroutable_total").increment(0);
         metrics::gauge!("outbox_depth").set(row.try_get::<_, f64>(0)?);
