@@ -5,8 +5,6 @@
 //! and with `FAILPOINTS=pg.after_commit@3` at the third. With `FAILPOINTS=consumer.handle=panic@2` it panics at the
 //! second visit instead, and the process continues. Several points are separated by commas. A process that is started
 //! without the variable never dies, so that the restarted process survives.
-//! instead, and the process continues. Several are separated by commas. A process started without the variable never dies, so the one
-//! started after the death lives.
 
 #[cfg(feature = "armed")]
 mod armed;
