@@ -16,6 +16,7 @@ mod inbox;
 pub mod outbox;
 mod properties;
 mod relay;
+mod schema;
 mod topology;
 mod trace;
 

@@ -18,6 +18,7 @@ mod retention;
 mod rotate;
 mod schema;
 pub mod sealed;
+mod tables;
 mod tls;
 mod transaction;
 

@@ -21,6 +21,7 @@ mod run;
 mod runner;
 mod scheduler;
 pub mod schedules;
+mod schema;
 mod store;
 mod task;
 mod timing;

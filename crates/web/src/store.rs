@@ -1,5 +1,7 @@
 //! Table `idempotency_keys`: stored answers.
 
+mod schema;
+
 use diesel::sql_types::{Bool, Bytea, Int4, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use stack::reaper::Reaper;
 use stack::{SERVICES, process, root};
 
-use crate::{docs, features, tidy};
+use crate::{docs, features, schema, tidy};
 
 /// Runs every check, and fails at the end if one failed.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -37,6 +37,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     report("architecture rules", &mut tidy::run);
     report("one feature set", &mut features::check);
     report("generated documents", &mut || docs::run(true));
+    report("declarations of tables", &mut || schema::run(true));
     report("no failpoints in what is shipped", &mut failpoints);
     let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     report("lints", &mut || cargo(&clippy, &[]));

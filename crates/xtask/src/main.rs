@@ -11,6 +11,7 @@ mod docs;
 mod features;
 mod lab;
 mod new_service;
+mod schema;
 mod test;
 mod tidy;
 
@@ -79,6 +80,12 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Write `schema.rs` of each crate and service from the migrations
+    Schema {
+        /// Write nothing, and fail if a file is out of date
+        #[arg(long)]
+        check: bool,
+    },
     /// Check formatting, lints, architecture rules, dependencies and documentation
     Check,
     /// Run demo, every chaos case, every benchmark and a service made from the template; takes an hour or more
@@ -109,6 +116,7 @@ fn main() -> ExitCode {
         Command::Contracts(arguments) => lab::run("contracts", &arguments),
         Command::Nightly(arguments) => lab::run("nightly", &arguments),
         Command::Docs { check } => docs::run(check).map(|()| ExitCode::SUCCESS),
+        Command::Schema { check } => schema::run(check).map(|()| ExitCode::SUCCESS),
         Command::Up { detach, services } => commands::up(detach, services),
         Command::Down => commands::down(),
         Command::Status => commands::status(),

@@ -3,4 +3,5 @@
 pub(crate) mod causes;
 pub(crate) mod claims;
 pub(crate) mod notices;
+mod schema;
 pub(crate) mod upkeep;

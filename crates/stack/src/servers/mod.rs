@@ -74,7 +74,7 @@ pub fn start(folder: &Path, keeping: Keeping) -> Result<Servers> {
     broker.wait_until_ready(Duration::from_mins(2), || rabbitmq::is_ready(management))?;
     Ok(Servers {
         environment: vec![
-            ("DATABASE_URL", format!("postgres://{}@127.0.0.1:{database}/postgres", postgres::SUPERUSER)),
+            ("DATABASE_URL", postgres::address(database)),
             ("REDIS_URL", format!("redis://127.0.0.1:{cache}/0")),
             ("AMQP_URL", format!("amqp://guest:guest@127.0.0.1:{amqp}/%2f")),
             ("AMQP_MANAGEMENT_URL", format!("http://guest:guest@127.0.0.1:{management}")),
@@ -82,6 +82,25 @@ pub fn start(folder: &Path, keeping: Keeping) -> Result<Servers> {
         servers: vec![postgres, redis, mapper, broker],
         reaper,
         ready: Some((programs, database, management)),
+    })
+}
+
+/// As [`start`], with nothing but `DATABASE_URL` and what it keeps lost with the machine.
+pub fn start_postgres(folder: &Path) -> Result<Servers> {
+    if are_given() {
+        return start(folder, Keeping::Nothing);
+    }
+    let programs = programs::find()?;
+    let mut reaper = Reaper::start(&reaper_lock(folder))?;
+    let folder = empty(folder)?;
+    let [port] = free_ports()?;
+    let postgres =
+        postgres::start(&programs, &folder.join("postgres"), &folder, port, Keeping::Nothing, &mut reaper)?;
+    Ok(Servers {
+        environment: vec![("DATABASE_URL", postgres::address(port))],
+        servers: vec![postgres],
+        reaper,
+        ready: None,
     })
 }
 

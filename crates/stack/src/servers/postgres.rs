@@ -13,7 +13,12 @@ use crate::programs::Programs;
 use crate::reaper::Reaper;
 
 /// The superuser. Local connections are trusted: only this machine reaches the port.
-pub(super) const SUPERUSER: &str = "postgres";
+const SUPERUSER: &str = "postgres";
+
+/// The superuser's address.
+pub(super) fn address(port: u16) -> String {
+    format!("postgres://{SUPERUSER}@127.0.0.1:{port}/postgres")
+}
 
 pub(super) fn start(
     programs: &Programs,

@@ -16,6 +16,7 @@ pub(crate) mod order_marks;
 pub(crate) mod order_statistics;
 pub(crate) mod orders;
 pub(crate) mod proof;
+mod schema;
 pub(crate) mod tokens;
 
 /// Everything sealed here: what `rotate-keys` goes through.

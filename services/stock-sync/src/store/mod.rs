@@ -11,5 +11,6 @@ pub(crate) mod movements;
 pub(crate) mod operations;
 pub(crate) mod reconciliations;
 pub(crate) mod retention;
+mod schema;
 pub(crate) mod statistics;
 pub(crate) mod warehouses;
