@@ -36,7 +36,7 @@ impl Wanted {
         let Self { from, to, full, .. } = *self;
         let rules = [
             (from.is_none_or(|from| from <= now), "from", "in_the_future", "is not in the future"),
-            (are_in_order(from, to), "to", "before_from", "is after `from`"),
+            (are_in_order(from, to), "to", "invalid_range", "is after `from`"),
             (
                 to.is_none_or(|to| to > now - HISTORY),
                 "to",
