@@ -107,8 +107,7 @@ impl Drop for Serving {
     }
 }
 
-/// A port that the system assigns to nobody else. Its socket does not listen, so that a program that names the port
-/// can.
+/// A port that the system assigns to nobody else. A program that names it can bind it, because its socket does not listen.
 fn kept_port() -> (TcpSocket, String) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
@@ -132,7 +131,7 @@ fn a_wrong_configuration_exits_2_and_names_every_mistake() {
     for command in [&["serve"][..], &["migrate"], &["config", "check"]] {
         let output = place.run(command);
         assert_eq!(output.status.code(), Some(2), "{command:?}");
-        let stderr = text(&output.stderr);
+        let shown = text(&output.stderr);
         for part in [
             "zaplecze-minimal: 4 mistakes in the configuration",
             "API_PORT: must be a whole number from 0 to 65535, is \"no\"",
@@ -140,9 +139,9 @@ fn a_wrong_configuration_exits_2_and_names_every_mistake() {
             "AUTH_JWT_SECRET: must be at least 32 bytes long, is 5",
             "LOG_LEVEL: must be",
         ] {
-            assert!(stderr.contains(part), "{command:?}: {stderr}");
+            assert!(shown.contains(part), "{command:?}: {shown}");
         }
-        assert!(!stderr.contains("short"), "{stderr}");
+        assert!(!shown.contains("short"), "{shown}");
     }
 }
 
@@ -151,8 +150,8 @@ fn serving_without_credentials_needs_insecure_local() {
     let place = Place::new(&[("API_PORT", "0")]);
     let output = place.run(&["serve"]);
     assert_eq!(output.status.code(), Some(2));
-    let stderr = text(&output.stderr);
-    assert!(stderr.contains("AUTH_JWT_SECRET") && stderr.contains("AUTH_API_KEYS"), "{stderr}");
+    let shown = text(&output.stderr);
+    assert!(shown.contains("AUTH_JWT_SECRET") && shown.contains("AUTH_API_KEYS"), "{shown}");
 
     let serving = place.serve(&["--insecure-local"]);
     let address = serving.started["extra"]["address"].as_str().unwrap();
@@ -175,9 +174,9 @@ fn the_environment_has_precedence_over_the_env_file() {
     std::fs::write(place.folder.path().join(".env"), format!("A=1\n{SECRET}\n")).unwrap();
     let output = place.run(&["config", "check"]);
     assert_eq!(output.status.code(), Some(2));
-    let stderr = text(&output.stderr);
-    assert!(stderr.contains(".env: the line after setting number 1 is not NAME=value"), "{stderr}");
-    assert!(!stderr.contains(SECRET), "{stderr}");
+    let shown = text(&output.stderr);
+    assert!(shown.contains(".env: the line after setting number 1 is not NAME=value"), "{shown}");
+    assert!(!shown.contains(SECRET), "{shown}");
 }
 
 #[test]
@@ -314,11 +313,8 @@ fn the_log_file_is_rotated_at_its_size() {
     let place = Place::new(&[("API_PORT", "0"), ("LOG_FILE_PATH", "no/such/folder/minimal.log")]);
     let output = place.run(&["serve", "--insecure-local"]);
     assert_eq!(output.status.code(), Some(2));
-    let stderr = text(&output.stderr);
-    assert!(
-        stderr.contains("LOG_FILE_PATH: cannot be written, is \"no/such/folder/minimal.log\""),
-        "{stderr}"
-    );
+    let shown = text(&output.stderr);
+    assert!(shown.contains("LOG_FILE_PATH: cannot be written, is \"no/such/folder/minimal.log\""), "{shown}");
 }
 
 #[test]
@@ -445,8 +441,8 @@ fn health_check_reports_readiness() {
     drop(serving);
     let output = place.run(&["health-check"]);
     assert_eq!(output.status.code(), Some(1));
-    let stderr = text(&output.stderr);
-    assert!(stderr.contains(&format!("no answer from http://127.0.0.1:{port}/readyz")), "{stderr}");
+    let shown = text(&output.stderr);
+    assert!(shown.contains(&format!("no answer from http://127.0.0.1:{port}/readyz")), "{shown}");
 }
 
 /// Answers one HTTPS request with this status line.
