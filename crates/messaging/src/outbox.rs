@@ -4,6 +4,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, Bytea, Jsonb, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::events::Envelope;
+use pg::Columns;
 
 use crate::trace;
 
@@ -23,16 +24,17 @@ pub async fn push(conn: &mut pg::Connection, events: &[Envelope]) -> Result<(), 
         bodies.push(serde_json::to_vec(event).map_err(pg::Error::unwritable)?);
         headers.push(trace::headers(event));
     }
+    let columns = Columns(events);
     let push = sql_query(
         "WITH pushed AS ( \
              INSERT INTO outbox (id, type, subject, partition_key, body, headers) \
              SELECT * FROM unnest($1, $2, $3, $4, $5, $6)) \
          SELECT pg_notify('outbox_' || current_schema(), '')",
     )
-    .bind::<Array<SqlUuid>, _>(events.iter().map(|event| event.id.as_uuid()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(events.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(events.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(events.iter().map(|event| event.partitionkey.as_str()).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(columns.array(|event| event.id.as_uuid()))
+    .bind::<Array<Text>, _>(columns.array(|event| event.kind.as_str()))
+    .bind::<Array<Text>, _>(columns.array(|event| event.subject.as_str()))
+    .bind::<Array<Text>, _>(columns.array(|event| event.partitionkey.as_str()))
     .bind::<Array<Bytea>, _>(bodies)
     .bind::<Array<Jsonb>, _>(headers);
     pg::prepared(push).execute(conn).await?;

@@ -1,16 +1,18 @@
 //! The database's clock, which all replicas share.
 
-use diesel::sql_types::Timestamptz;
-use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 
 use crate::{Connection, Error};
 
-#[derive(QueryableByName)]
-struct Now {
-    #[diesel(sql_type = Timestamptz)]
-    now: OffsetDateTime,
+/// Functions of Postgres in diesel's query builder.
+pub mod dsl {
+    #[diesel::declare_sql_function]
+    extern "SQL" {
+        /// The moment by the database's clock at which the transaction began. Diesel's own `now` is `CURRENT_TIMESTAMP`, which
+        /// tests cannot set.
+        fn now() -> Timestamptz;
+    }
 }
 
 /// The current time of the database, which is the same for all processes. It decides what is due, leased or taken over.
@@ -19,6 +21,5 @@ struct Now {
 /// # Errors
 /// The statement fails.
 pub async fn now(conn: &mut Connection) -> Result<OffsetDateTime, Error> {
-    let row: Now = sql_query("SELECT now() AS now").get_result(conn).await?;
-    Ok(row.now)
+    Ok(diesel::select(dsl::now()).get_result(conn).await?)
 }

@@ -1,23 +1,24 @@
 //! Canaries: a known text sealed with each encryption key. A process whose key does not open its canary has a wrong key.
 
-use diesel::sql_types::{Array, Bool, Bytea, Text};
-use diesel::{QueryableByName, sql_query};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, Bytea, Text};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use crate::sealed::{Keyring, Place};
+use crate::tables::encryption_canary;
 use crate::{Connection, Error, Unfit};
 
 const PLACE: Place = Place { table: "encryption_canary", column: "sealed", row: Uuid::nil() };
 const TEXT: &[u8] = b"canary";
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = encryption_canary, check_for_backend(Pg))]
 struct Canary {
-    #[diesel(sql_type = Text)]
     key_id: String,
-    #[diesel(sql_type = Bytea)]
     sealed: Vec<u8>,
-    #[diesel(sql_type = Bool)]
     is_in_use: bool,
 }
 
@@ -53,10 +54,9 @@ pub(crate) async fn check(conn: &mut Connection, keyring: &Keyring) -> Result<()
     }
     let sealing = keyring.sealing_key();
     if canaries.iter().any(|canary| canary.key_id == sealing && !canary.is_in_use) {
-        sql_query("UPDATE encryption_canary SET is_in_use = true WHERE key_id = $1 AND NOT is_in_use")
-            .bind::<Text, _>(sealing)
-            .execute(conn)
-            .await?;
+        let unused =
+            encryption_canary::table.find(sealing).filter(diesel::dsl::not(encryption_canary::is_in_use));
+        diesel::update(unused).set(encryption_canary::is_in_use.eq(true)).execute(conn).await?;
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ pub(crate) async fn delete_unused(conn: &mut Connection, keyring: &Keyring) -> R
 }
 
 async fn all(conn: &mut Connection) -> Result<Vec<Canary>, Error> {
-    let found = sql_query("SELECT key_id, sealed, is_in_use FROM encryption_canary ORDER BY key_id");
+    let found = encryption_canary::table.order(encryption_canary::key_id).select(Canary::as_select());
     Ok(found.load(conn).await?)
 }
 

@@ -3,6 +3,7 @@
 //! SQL names its tables without a schema: each service's role has its own schema as `search_path`.
 
 mod clock;
+mod columns;
 mod connection;
 mod corrupt;
 mod error;
@@ -22,7 +23,8 @@ mod tables;
 mod tls;
 mod transaction;
 
-pub use clock::now;
+pub use clock::{dsl, now};
+pub use columns::Columns;
 pub use connection::{Connected, connect};
 pub use corrupt::{CorruptRow, restore_corrupt_rows, take_corrupt_rows};
 pub use diesel_async::AsyncPgConnection as Connection;

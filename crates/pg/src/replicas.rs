@@ -1,12 +1,15 @@
 //! The running processes of a service, each with the ids of its encryption keys.
 
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_query;
 use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
-use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::{IdSource, UuidV7Source};
 use uuid::Uuid;
 
 use crate::sealed::Keyring;
+use crate::tables::replicas;
 use crate::{Connection, Error};
 
 /// This process.
@@ -18,12 +21,11 @@ pub(crate) struct Replica {
 
 /// Another running process.
 #[derive(Debug, QueryableByName)]
+#[diesel(table_name = replicas, check_for_backend(Pg))]
 pub(crate) struct Alive {
     /// Host and process id.
-    #[diesel(sql_type = Text)]
     pub(crate) name: String,
     /// The ids of its keys; the first key seals.
-    #[diesel(sql_type = Array<Text>)]
     pub(crate) key_ids: Vec<String>,
 }
 
@@ -62,7 +64,7 @@ impl Replica {
     /// # Errors
     /// The database's error.
     pub(crate) async fn leave(&self, conn: &mut Connection) -> Result<(), Error> {
-        sql_query("DELETE FROM replicas WHERE id = $1").bind::<SqlUuid, _>(self.id).execute(conn).await?;
+        diesel::delete(replicas::table.find(self.id)).execute(conn).await?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::replicas::Alive;
 use crate::sealed::{Keyring, Place, SealError};
-use crate::{Error, Pool, Unfit, keys, replicas};
+use crate::{Columns, Error, Pool, Unfit, keys, replicas};
 
 /// Values per statement: few enough that their rows are locked only briefly.
 const BATCH: usize = 200;
@@ -87,6 +87,13 @@ struct Sealed {
     id: Uuid,
     #[diesel(sql_type = Bytea)]
     value: Vec<u8>,
+}
+
+/// A value to be replaced.
+struct Resealed {
+    id: Uuid,
+    old: Vec<u8>,
+    new: Vec<u8>,
 }
 
 /// Reseals the values of these tables with the keyring's first key, and returns how many were resealed.
@@ -203,14 +210,10 @@ async fn rotate_column(
         let Some(last) = found.last() else { return Ok(()) };
         after = last.id;
         pass.found += found.len();
-        let (mut ids, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        let mut resealed = Vec::new();
         for Sealed { id, value } in found {
             match reseal(keyring, &table.place(column, id), &value) {
-                Ok(sealed) => {
-                    ids.push(id);
-                    old.push(value);
-                    new.push(sealed);
-                }
+                Ok(new) => resealed.push(Resealed { id, old: value, new }),
                 Err(error) => {
                     tracing::error!(table = name, column, row = %id, %error, "sealed value cannot be opened");
                     pass.unopened += 1;
@@ -220,10 +223,11 @@ async fn rotate_column(
         }
         let updated = pool
             .transaction(async |conn| {
+                let columns = Columns(&resealed);
                 let statement = sql_query(&update)
-                    .bind::<Array<SqlUuid>, _>(&ids)
-                    .bind::<Array<Bytea>, _>(&old)
-                    .bind::<Array<Bytea>, _>(&new);
+                    .bind::<Array<SqlUuid>, _>(columns.array(|it| it.id))
+                    .bind::<Array<Bytea>, _>(columns.array(|it| it.old.as_slice()))
+                    .bind::<Array<Bytea>, _>(columns.array(|it| it.new.as_slice()));
                 Ok::<usize, Error>(statement.execute(conn).await?)
             })
             .await?;

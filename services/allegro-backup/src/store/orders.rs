@@ -4,6 +4,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Bytea, Int4, Nullable, Text, Timest
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::{Money, OrderId, TokenId};
+use pg::Columns;
 use time::OffsetDateTime;
 
 pub(crate) use super::order_lock::{Locked, lock};
@@ -32,15 +33,6 @@ pub(crate) struct Content<'a> {
     pub(crate) cancel_announced: bool,
 }
 
-/// The columns of a set of contents, one array each.
-struct Columns<'a>(&'a [Content<'a>]);
-
-impl<'a> Columns<'a> {
-    fn of<T>(&self, column: impl Fn(&'a Content<'a>) -> T) -> Vec<T> {
-        self.0.iter().map(column).collect()
-    }
-}
-
 const COLUMNS: &str = "u (id, allegro_order_id, status, fulfillment_status, revision, order_date, \
     allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, asked_at, \
     lost_data, ready_announced, cancel_announced, search)";
@@ -54,31 +46,31 @@ macro_rules! bind_contents {
         let columns = Columns($contents);
         $query
             .bind::<SqlUuid, _>($token_id.as_uuid())
-            .bind::<Array<SqlUuid>, _>(columns.of(|it| it.id.as_uuid()))
-            .bind::<Array<Text>, _>(columns.of(|it| it.order.id.as_str()))
-            .bind::<Array<Text>, _>(columns.of(|it| it.order.status.as_str()))
-            .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.order.fulfillment_status.as_deref()))
-            .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.order.revision.as_deref()))
+            .bind::<Array<SqlUuid>, _>(columns.array(|it| it.id.as_uuid()))
+            .bind::<Array<Text>, _>(columns.array(|it| it.order.id.as_str()))
+            .bind::<Array<Text>, _>(columns.array(|it| it.order.status.as_str()))
+            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.fulfillment_status.as_deref()))
+            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.revision.as_deref()))
             // An order without lines stands where it was first seen.
             .bind::<Array<Timestamptz>, _>(
-                columns.of(|it| it.order.bought_at.or(it.order.updated_at).unwrap_or(it.asked_at)),
+                columns.array(|it| it.order.bought_at.or(it.order.updated_at).unwrap_or(it.asked_at)),
             )
-            .bind::<Array<Nullable<Timestamptz>>, _>(columns.of(|it| it.order.updated_at))
-            .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.order.buyer_login.as_deref()))
-            .bind::<Array<Nullable<BigInt>>, _>(columns.of(|it| it.order.total.map(Money::minor)))
+            .bind::<Array<Nullable<Timestamptz>>, _>(columns.array(|it| it.order.updated_at))
+            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.buyer_login.as_deref()))
+            .bind::<Array<Nullable<BigInt>>, _>(columns.array(|it| it.order.total.map(Money::minor)))
             .bind::<Array<Nullable<Text>>, _>(
-                columns.of(|it| it.order.total.map(|total| total.currency().to_string())),
+                columns.array(|it| it.order.total.map(|total| total.currency().to_string())),
             )
             .bind::<Array<Int4>, _>(
-                columns.of(|it| i32::try_from(it.order.line_items.len()).unwrap_or(i32::MAX)),
+                columns.array(|it| i32::try_from(it.order.line_items.len()).unwrap_or(i32::MAX)),
             )
-            .bind::<Array<Text>, _>(columns.of(|it| it.order.raw.as_str()))
-            .bind::<Array<Bytea>, _>(columns.of(|it| it.order.content_hash.as_slice()))
-            .bind::<Array<Timestamptz>, _>(columns.of(|it| it.asked_at))
-            .bind::<Array<Bool>, _>(columns.of(|it| it.lost_data))
-            .bind::<Array<Bool>, _>(columns.of(|it| it.ready_announced))
-            .bind::<Array<Bool>, _>(columns.of(|it| it.cancel_announced))
-            .bind::<Array<Text>, _>(columns.of(|it| it.order.search.as_str()))
+            .bind::<Array<Text>, _>(columns.array(|it| it.order.raw.as_str()))
+            .bind::<Array<Bytea>, _>(columns.array(|it| it.order.content_hash.as_slice()))
+            .bind::<Array<Timestamptz>, _>(columns.array(|it| it.asked_at))
+            .bind::<Array<Bool>, _>(columns.array(|it| it.lost_data))
+            .bind::<Array<Bool>, _>(columns.array(|it| it.ready_announced))
+            .bind::<Array<Bool>, _>(columns.array(|it| it.cancel_announced))
+            .bind::<Array<Text>, _>(columns.array(|it| it.order.search.as_str()))
     }};
 }
 
@@ -127,7 +119,7 @@ pub(crate) async fn replace(
         "INSERT INTO order_versions (order_id, version, revision, seen_at, source, content_hash, order_data) \
          SELECT id, version, revision, asked_at, source, content_hash, order_data FROM orders WHERE id = ANY($1)",
     )
-    .bind::<Array<SqlUuid>, _>(contents.iter().map(|it| it.id.as_uuid()).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(Columns(contents).array(|it| it.id.as_uuid()))
     .execute(conn)
     .await?;
     let statement = format!(
@@ -163,11 +155,11 @@ pub(crate) async fn keep_late(
          FROM unnest($1, $2, $3, $4, $5) AS u (id, revision, asked_at, content_hash, order_data) \
          ON CONFLICT (order_id, content_hash) WHERE version IS NULL DO NOTHING",
     )
-    .bind::<Array<SqlUuid>, _>(columns.of(|it| it.id.as_uuid()))
-    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.order.revision.as_deref()))
-    .bind::<Array<Timestamptz>, _>(columns.of(|it| it.asked_at))
-    .bind::<Array<Bytea>, _>(columns.of(|it| it.order.content_hash.as_slice()))
-    .bind::<Array<Text>, _>(columns.of(|it| it.order.raw.as_str()))
+    .bind::<Array<SqlUuid>, _>(columns.array(|it| it.id.as_uuid()))
+    .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.revision.as_deref()))
+    .bind::<Array<Timestamptz>, _>(columns.array(|it| it.asked_at))
+    .bind::<Array<Bytea>, _>(columns.array(|it| it.order.content_hash.as_slice()))
+    .bind::<Array<Text>, _>(columns.array(|it| it.order.raw.as_str()))
     .bind::<Text, _>(source)
     .execute(conn)
     .await?;
@@ -197,6 +189,7 @@ pub(crate) async fn seen_again(
     if seen.is_empty() {
         return Ok(());
     }
+    let columns = Columns(seen);
     sql_query(
         "UPDATE orders AS o SET \
              asked_at = CASE WHEN u.is_current THEN greatest(o.asked_at, u.asked_at) ELSE o.asked_at END, \
@@ -204,9 +197,9 @@ pub(crate) async fn seen_again(
          FROM unnest($1, $2, $3) AS u (id, asked_at, is_current) \
          WHERE o.id = u.id",
     )
-    .bind::<Array<SqlUuid>, _>(seen.iter().map(|it| it.id.as_uuid()).collect::<Vec<_>>())
-    .bind::<Array<Timestamptz>, _>(seen.iter().map(|it| it.asked_at).collect::<Vec<_>>())
-    .bind::<Array<Bool>, _>(seen.iter().map(|it| it.is_current).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(columns.array(|it| it.id.as_uuid()))
+    .bind::<Array<Timestamptz>, _>(columns.array(|it| it.asked_at))
+    .bind::<Array<Bool>, _>(columns.array(|it| it.is_current))
     .bind::<Bool, _>(in_list)
     .execute(conn)
     .await?;
@@ -228,6 +221,7 @@ pub(crate) async fn write_lines(
     if lines.is_empty() {
         return Ok(());
     }
+    let columns = Columns(&lines);
     let insert = sql_query(
         "INSERT INTO order_line_items (order_id, line_item_id, offer_id, sku, quantity, price_minor, price_currency) \
          SELECT DISTINCT ON (u.order_id, u.id) u.* \
@@ -236,16 +230,14 @@ pub(crate) async fn write_lines(
              quantity = excluded.quantity, price_minor = excluded.price_minor, \
              price_currency = excluded.price_currency",
     )
-    .bind::<Array<SqlUuid>, _>(lines.iter().map(|(order, _)| *order).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(lines.iter().map(|(_, it)| it.id.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(lines.iter().map(|(_, it)| it.offer_id.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(lines.iter().map(|(_, it)| it.sku.as_deref()).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(lines.iter().map(|(_, it)| it.quantity).collect::<Vec<_>>())
-    .bind::<Array<Nullable<BigInt>>, _>(
-        lines.iter().map(|(_, it)| it.price.map(Money::minor)).collect::<Vec<_>>(),
-    )
+    .bind::<Array<SqlUuid>, _>(columns.array(|(order, _)| *order))
+    .bind::<Array<Text>, _>(columns.array(|(_, it)| it.id.as_str()))
+    .bind::<Array<Text>, _>(columns.array(|(_, it)| it.offer_id.as_str()))
+    .bind::<Array<Nullable<Text>>, _>(columns.array(|(_, it)| it.sku.as_deref()))
+    .bind::<Array<BigInt>, _>(columns.array(|(_, it)| it.quantity))
+    .bind::<Array<Nullable<BigInt>>, _>(columns.array(|(_, it)| it.price.map(Money::minor)))
     .bind::<Array<Nullable<Text>>, _>(
-        lines.iter().map(|(_, it)| it.price.map(|price| price.currency().to_string())).collect::<Vec<_>>(),
+        columns.array(|(_, it)| it.price.map(|price| price.currency().to_string())),
     );
     pg::prepared(insert).execute(conn).await?;
     Ok(())

@@ -3,6 +3,7 @@
 use diesel::sql_query;
 use diesel::sql_types::{Array, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use pg::Columns;
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -92,14 +93,6 @@ impl Outcome {
     }
 }
 
-struct Columns<'a>(&'a [Outcome]);
-
-impl<'a> Columns<'a> {
-    fn of<T>(&self, column: impl Fn(&'a Outcome) -> T) -> Vec<T> {
-        self.0.iter().map(column).collect()
-    }
-}
-
 /// Writes outcomes and their attempts in one statement; those of a claim that is not the current one any more are
 /// dropped.
 pub(crate) async fn record(
@@ -128,20 +121,20 @@ pub(crate) async fn record(
          SELECT id, attempt, attempted_at, duration_ms, trigger, ip, response_status, response_headers, \
              response_body, error_class, error_message FROM recorded WHERE attempt > 0",
     )
-    .bind::<Array<SqlUuid>, _>(columns.of(|it| it.delivery_id))
-    .bind::<Array<Int4>, _>(columns.of(|it| it.claim))
-    .bind::<Array<Int4>, _>(columns.of(|it| it.attempt))
-    .bind::<Array<Int4>, _>(columns.of(Outcome::used))
-    .bind::<Array<Timestamptz>, _>(columns.of(|it| it.attempted_at))
-    .bind::<Array<Int4>, _>(columns.of(|it| it.duration_ms))
-    .bind::<Array<Text>, _>(columns.of(|it| it.ending.status()))
-    .bind::<Array<Nullable<Timestamptz>>, _>(columns.of(|it| it.ending.next_attempt_at(now)))
-    .bind::<Array<Nullable<Int4>>, _>(columns.of(|it| it.answer.status))
-    .bind::<Array<Nullable<Jsonb>>, _>(columns.of(|it| it.answer.headers.as_ref()))
-    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.body.as_deref()))
-    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.ip.as_deref()))
-    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.error.as_ref().map(|(class, _)| *class)))
-    .bind::<Array<Nullable<Text>>, _>(columns.of(|it| it.answer.error.as_ref().map(|(_, text)| text.as_str())))
+    .bind::<Array<SqlUuid>, _>(columns.array(|it| it.delivery_id))
+    .bind::<Array<Int4>, _>(columns.array(|it| it.claim))
+    .bind::<Array<Int4>, _>(columns.array(|it| it.attempt))
+    .bind::<Array<Int4>, _>(columns.array(Outcome::used))
+    .bind::<Array<Timestamptz>, _>(columns.array(|it| it.attempted_at))
+    .bind::<Array<Int4>, _>(columns.array(|it| it.duration_ms))
+    .bind::<Array<Text>, _>(columns.array(|it| it.ending.status()))
+    .bind::<Array<Nullable<Timestamptz>>, _>(columns.array(|it| it.ending.next_attempt_at(now)))
+    .bind::<Array<Nullable<Int4>>, _>(columns.array(|it| it.answer.status))
+    .bind::<Array<Nullable<Jsonb>>, _>(columns.array(|it| it.answer.headers.as_ref()))
+    .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.answer.body.as_deref()))
+    .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.answer.ip.as_deref()))
+    .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.answer.error.as_ref().map(|(class, _)| *class)))
+    .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.answer.error.as_ref().map(|(_, text)| text.as_str())))
     .bind::<Timestamptz, _>(now);
     pg::prepared(statement).execute(conn).await?;
     Ok(())
