@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
+use diesel::pg::Pg;
 use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -14,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Failure, Handler};
+use crate::schema::inbox;
 
 #[derive(QueryableByName)]
+#[diesel(table_name = inbox, check_for_backend(Pg))]
 struct Fresh {
-    #[diesel(sql_type = SqlUuid)]
     event_id: Uuid,
 }
 
