@@ -61,12 +61,14 @@ pub(crate) fn set_text(headers: &mut FieldTable, name: &str, text: &str) {
     headers.insert(name.into(), AMQPValue::LongString(LongString::from(text.as_bytes())));
 }
 
-/// Records why and when a message leaves a queue.
-pub(crate) fn set_cause(headers: &mut FieldTable, reason: &str, queue: &str, at: OffsetDateTime) {
+/// Records why a message leaves a queue, and when, if that is known.
+pub(crate) fn set_cause(headers: &mut FieldTable, reason: &str, queue: &str, at: Option<OffsetDateTime>) {
     let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
     set_text(headers, REASON, &reason);
     // A foreign publisher's text may be longer.
     set_text(headers, QUEUE, queue.get(..queue.floor_char_boundary(MAX_QUEUE_BYTES)).unwrap_or_default());
-    // Only years before 0 or after 9999 cannot be formatted.
-    set_text(headers, AT, &at.format(&Rfc3339).unwrap_or_default());
+    // Only years before 0 or after 9999 cannot be written.
+    if let Some(at) = at.and_then(|at| at.format(&Rfc3339).ok()) {
+        set_text(headers, AT, &at);
+    }
 }

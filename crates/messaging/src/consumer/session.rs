@@ -281,7 +281,7 @@ impl Copies<'_> {
         let (properties, mut written) = properties::of_copy(&message.properties);
         headers::set_number(&mut written, headers::ATTEMPT, attempt);
         let from = Role::Main.queue_of(service);
-        headers::set_cause(&mut written, &place.reason, &from, OffsetDateTime::now_utc());
+        headers::set_cause(&mut written, &place.reason, &from, Some(OffsetDateTime::now_utc()));
         let channel = match self.channel.take() {
             Some(open) => open,
             None => self.open().await?,

@@ -85,12 +85,7 @@ impl DeadLetter {
     /// removed: RabbitMQ would detect a cycle and drop the message.
     pub(super) fn requeued_properties(&self) -> BasicProperties {
         let (properties, mut written) = properties::of_copy(&self.properties);
-        headers::set_cause(
-            &mut written,
-            &self.reason,
-            &self.from,
-            self.dead_lettered_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
-        );
+        headers::set_cause(&mut written, &self.reason, &self.from, self.dead_lettered_at);
         headers::set_number(&mut written, REQUEUED, self.requeued.saturating_add(1));
         properties.with_headers(written)
     }

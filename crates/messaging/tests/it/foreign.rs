@@ -1,7 +1,7 @@
 //! Messages of another publisher: their properties neither act on our copies nor stop the consumer.
 
 use domain::events::Envelope;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString};
 use lapin::{BasicProperties, Channel};
 use messaging::dead::Selection;
@@ -160,6 +160,23 @@ async fn an_expired_message_can_be_requeued() {
     bench.until("notes", 1).await;
     bench.until_queue("notes.events", |queue| queue.message_count() == 0).await;
     assert_eq!(bench.dead().count().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_time_of_dead_lettering_stays_unknown() {
+    let mut bench = Bench::new().await;
+    bench.consume().await;
+    bench.stop_consuming().await;
+    let channel = foreign_channel(&bench).await;
+    let body = serde_json::to_vec(&event(1)).unwrap();
+    publish(&channel, "", "notes.events.dead", &body, BasicProperties::default()).await;
+    bench.until_queue("notes.events.dead", |queue| queue.message_count() == 1).await;
+    assert_eq!(bench.dead().requeue(&Selection::All, false).await.unwrap().count, 1);
+    let got = channel.basic_get("notes.events".into(), BasicGetOptions::default()).await.unwrap();
+    let properties = got.unwrap().delivery.properties;
+    let headers = properties.headers().as_ref().unwrap().inner();
+    assert!(headers.contains_key("x-zaplecze-reason"), "{headers:?}");
+    assert!(!headers.contains_key("x-zaplecze-at"), "{headers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
