@@ -2,21 +2,23 @@
 
 mod schema;
 
-use diesel::sql_types::{Bool, Bytea, Int4, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::schema::idempotency_keys;
+
 /// A stored answer.
-#[derive(Debug, QueryableByName)]
+#[derive(Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = idempotency_keys, check_for_backend(Pg))]
 pub(crate) struct StoredAnswer {
-    #[diesel(sql_type = Bytea)]
     pub(crate) request_hash: Vec<u8>,
-    #[diesel(sql_type = Int4)]
     pub(crate) status: i32,
     /// Sealed.
-    #[diesel(sql_type = Bytea)]
     pub(crate) body: Vec<u8>,
 }
 
@@ -46,10 +48,8 @@ pub(crate) async fn find(
     id: Uuid,
     now: OffsetDateTime,
 ) -> Result<Option<StoredAnswer>, pg::Error> {
-    let found = sql_query("SELECT * FROM idempotency_keys WHERE id = $1 AND expires_at > $2")
-        .bind::<SqlUuid, _>(id)
-        .bind::<Timestamptz, _>(now);
-    Ok(found.get_result(conn).await.optional()?)
+    let found = idempotency_keys::table.find(id).filter(idempotency_keys::expires_at.gt(now));
+    Ok(found.select(StoredAnswer::as_select()).first(conn).await.optional()?)
 }
 
 /// Stores an answer, replacing an expired one.
@@ -60,19 +60,13 @@ pub(crate) async fn keep(
     now: OffsetDateTime,
     until: OffsetDateTime,
 ) -> Result<(), pg::Error> {
-    sql_query(
-        "INSERT INTO idempotency_keys (id, request_hash, status, body, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) \
-         ON CONFLICT (id) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status, \
-             body = excluded.body, created_at = excluded.created_at, expires_at = excluded.expires_at",
-    )
-    .bind::<SqlUuid, _>(id)
-    .bind::<Bytea, _>(&answer.request_hash)
-    .bind::<Int4, _>(answer.status)
-    .bind::<Bytea, _>(&answer.body)
-    .bind::<Timestamptz, _>(now)
-    .bind::<Timestamptz, _>(until)
-    .execute(conn)
-    .await?;
+    let times = (idempotency_keys::created_at.eq(now), idempotency_keys::expires_at.eq(until));
+    diesel::insert_into(idempotency_keys::table)
+        .values((idempotency_keys::id.eq(id), answer, times))
+        .on_conflict(idempotency_keys::id)
+        .do_update()
+        .set((answer, times))
+        .execute(conn)
+        .await?;
     Ok(())
 }
