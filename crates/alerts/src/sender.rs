@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::message::Writer;
 use crate::model::{Notice, Stage};
-use crate::store::claims::{self, Claim, Ending};
+use crate::store::claims::{self, Claim, Delivery, Ending};
 use crate::store::{notices, upkeep};
 use crate::telegram::{Answer, Client, TIMEOUT, Telegram};
 
@@ -152,7 +152,7 @@ impl Sender {
                     let notices: Vec<i64> = waiting.iter().take(fitting).map(|notice| notice.id).collect();
                     if notices.is_empty() {
                         let trouble = claim.trouble.as_deref();
-                        let ending = ending("pending", now, claim.failures, trouble);
+                        let ending = ending(Delivery::Pending, now, claim.failures, trouble);
                         claims::end(conn, &claim, &[], now, &ending).await?;
                     } else {
                         claims::begin(conn, claim.chat_id, &notices).await?;
@@ -220,24 +220,24 @@ fn judge<'a>(message: &Message, answer: &'a Answer, now: OffsetDateTime) -> Endi
         now + backoff::exponential(FIRST_WAIT, tries, LONGEST_WAIT)
     };
     match answer {
-        Answer::Sent => ending("sent", now + between, 0, None),
-        Answer::Wait(wait) => ending("pending", now + *wait, 0, None),
-        Answer::Unavailable(reason) => ending("pending", later(), failures, Some(reason)),
+        Answer::Sent => ending(Delivery::Sent, now + between, 0, None),
+        Answer::Wait(wait) => ending(Delivery::Pending, now + *wait, 0, None),
+        Answer::Unavailable(reason) => ending(Delivery::Pending, later(), failures, Some(reason)),
         // Not reset: it may have arrived, and then its clearing must be sent too.
-        Answer::Unknown(reason) => ending("sending", later(), failures, Some(reason)),
-        Answer::ChatRefused(reason) => ending("pending", now + REFUSED_WAIT, failures, Some(reason)),
+        Answer::Unknown(reason) => ending(Delivery::Sending, later(), failures, Some(reason)),
+        Answer::ChatRefused(reason) => ending(Delivery::Pending, now + REFUSED_WAIT, failures, Some(reason)),
         // One of them may be at fault.
         Answer::TextRefused(_) if message.notices.len() > 1 => {
-            Ending { apart: true, ..ending("pending", now + between, 0, None) }
+            Ending { apart: true, ..ending(Delivery::Pending, now + between, 0, None) }
         }
         Answer::TextRefused(reason) => {
-            Ending { error: Some(reason), ..ending("failed", now + between, 0, None) }
+            Ending { error: Some(reason), ..ending(Delivery::Failed, now + between, 0, None) }
         }
     }
 }
 
 fn ending<'a>(
-    status: &'static str,
+    status: Delivery,
     next_attempt_at: OffsetDateTime,
     failures: i32,
     trouble: Option<&'a str>,
@@ -263,7 +263,11 @@ fn log_change(Message { claim, notices, .. }: &Message, answer: &Answer) {
         Answer::TextRefused(reason) => {
             tracing::error!(chat_id, reason, "Telegram rejected a text; its alerts are only logged");
         }
-        _ => {}
+        Answer::Sent
+        | Answer::Wait(_)
+        | Answer::Unavailable(_)
+        | Answer::Unknown(_)
+        | Answer::ChatRefused(_) => {}
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use diesel::prelude::*;
+use diesel::sql_query;
 use diesel::sql_types::{Jsonb, Text as SqlText, Timestamptz};
-use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::Language;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use super::schema::alerts;
 use crate::model::{Alert, Text};
 
 /// Raises an alert `now`, in the caller's transaction. True when a notice will be sent.
@@ -69,12 +71,6 @@ pub async fn clear(conn: &mut pg::Connection, now: OffsetDateTime, cause: &str) 
     Ok(cleared == 1)
 }
 
-#[derive(QueryableByName)]
-struct CauseRow {
-    #[diesel(sql_type = SqlText)]
-    cause: String,
-}
-
 /// The causes of open alerts of a kind that were last raised before a given time.
 ///
 /// # Errors
@@ -84,13 +80,8 @@ pub(crate) async fn raised_before(
     kind: &str,
     moment: OffsetDateTime,
 ) -> Result<Vec<String>, pg::Error> {
-    let rows: Vec<CauseRow> =
-        sql_query("SELECT cause FROM alerts WHERE kind = $1 AND cleared_at IS NULL AND last_raised_at < $2")
-            .bind::<SqlText, _>(kind)
-            .bind::<Timestamptz, _>(moment)
-            .load(conn)
-            .await?;
-    Ok(rows.into_iter().map(|row| row.cause).collect())
+    let open = alerts::table.filter(alerts::kind.eq(kind)).filter(alerts::cleared_at.is_null());
+    Ok(open.filter(alerts::last_raised_at.lt(moment)).select(alerts::cause).load(conn).await?)
 }
 
 /// Whether the notice of this cause exists, for [`insert_once`].
@@ -98,11 +89,8 @@ pub(crate) async fn raised_before(
 /// # Errors
 /// The database's error.
 pub(crate) async fn exists(conn: &mut pg::Connection, cause: &str) -> Result<bool, pg::Error> {
-    let found = sql_query("SELECT FROM alerts WHERE cause = $1 AND cleared_at IS NULL")
-        .bind::<SqlText, _>(cause)
-        .execute(conn)
-        .await?;
-    Ok(found == 1)
+    let open = alerts::table.filter(alerts::cause.eq(cause)).filter(alerts::cleared_at.is_null());
+    Ok(diesel::select(diesel::dsl::exists(open)).get_result(conn).await?)
 }
 
 /// Creates a notice that is not an alert, once for this cause. False when it exists.

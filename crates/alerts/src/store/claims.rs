@@ -1,12 +1,15 @@
 //! Deliveries of one chat, claimed by one sender at a time.
 
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Int4, Nullable, Text as SqlText, Timestamptz};
-use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::Language;
 use time::OffsetDateTime;
 
 use super::notices::{self, NOTICE, NoticeRow};
+use super::schema::{alert_chats, alert_deliveries};
 use crate::model::Notice;
 
 /// Maximum number of notices considered for one message.
@@ -14,25 +17,47 @@ const BATCH: i64 = 50;
 
 /// A chat that this sender has claimed.
 #[derive(Debug, QueryableByName)]
+#[diesel(table_name = alert_chats, check_for_backend(Pg))]
 pub(crate) struct Claim {
-    #[diesel(sql_type = BigInt)]
     pub(crate) chat_id: i64,
     /// Increases with each claim. Writes with an older number are rejected.
-    #[diesel(sql_type = BigInt)]
     pub(crate) claim: i64,
     /// Number of consecutive failures.
-    #[diesel(sql_type = Int4)]
     pub(crate) failures: i32,
     /// The last error of the chat.
-    #[diesel(sql_type = Nullable<SqlText>)]
     pub(crate) trouble: Option<String>,
+}
+
+/// The status of a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Not sent; will be retried.
+    Pending,
+    /// May have arrived; will be retried.
+    Sending,
+    /// Arrived.
+    Sent,
+    /// Rejected for good.
+    Failed,
+}
+
+impl Delivery {
+    /// The status in the table.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// The outcome of a message.
 #[derive(Debug)]
 pub(crate) struct Ending<'a> {
     /// New status of the deliveries.
-    pub(crate) status: &'static str,
+    pub(crate) status: Delivery,
     /// Error of the failed deliveries.
     pub(crate) error: Option<&'a str>,
     /// Earliest time of the chat's next message.
@@ -150,11 +175,11 @@ pub(crate) async fn due(
 /// # Errors
 /// The database's error.
 pub(crate) async fn begin(conn: &mut pg::Connection, chat_id: i64, notices: &[i64]) -> Result<(), pg::Error> {
-    sql_query("UPDATE alert_deliveries SET status = 'sending' WHERE chat_id = $1 AND notice_id = ANY($2)")
-        .bind::<BigInt, _>(chat_id)
-        .bind::<Array<BigInt>, _>(notices)
-        .execute(conn)
-        .await?;
+    let chosen = alert_deliveries::table
+        .filter(alert_deliveries::chat_id.eq(chat_id))
+        .filter(alert_deliveries::notice_id.eq_any(notices));
+    let sending = alert_deliveries::status.eq(Delivery::Sending.as_str());
+    diesel::update(chosen).set(sending).execute(conn).await?;
     Ok(())
 }
 
@@ -184,7 +209,7 @@ pub(crate) async fn end(
     .bind::<Timestamptz, _>(ending.next_attempt_at)
     .bind::<Int4, _>(ending.failures)
     .bind::<Nullable<SqlText>, _>(ending.trouble)
-    .bind::<SqlText, _>(ending.status)
+    .bind::<SqlText, _>(ending.status.as_str())
     .bind::<Nullable<SqlText>, _>(ending.error)
     .bind::<Timestamptz, _>(now)
     .bind::<Bool, _>(ending.apart)

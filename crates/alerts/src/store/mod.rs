@@ -1,4 +1,4 @@
-//! The tables. Plain SQL, because every guard is one statement.
+//! The tables. Plain SQL where a guard and its effect are one statement.
 
 pub(crate) mod causes;
 pub(crate) mod claims;

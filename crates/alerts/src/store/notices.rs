@@ -1,11 +1,15 @@
 //! Reads notices and creates their deliveries.
 
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text as SqlText, Timestamptz};
-use diesel::{QueryableByName, sql_query};
+use diesel::dsl;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Nullable, Text as SqlText, Timestamptz};
 use diesel_async::RunQueryDsl;
 use domain::Language;
 use time::OffsetDateTime;
 
+use super::schema::{alert_deliveries, alert_notices, alerts};
 use crate::model::{Notice, Stage, Text};
 
 /// Maximum number of notices processed in one transaction.
@@ -17,27 +21,39 @@ pub(super) const NOTICE: &str = "n.id, a.kind, a.cause, n.stage, n.severity, a.t
 
 #[derive(QueryableByName)]
 pub(super) struct NoticeRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = SqlText)]
-    kind: String,
-    #[diesel(sql_type = SqlText)]
-    cause: String,
-    #[diesel(sql_type = SqlText)]
-    stage: String,
-    #[diesel(sql_type = SqlText)]
-    severity: String,
+    #[diesel(embed)]
+    notice: NoticePart,
+    #[diesel(embed)]
+    alert: AlertPart,
+    #[diesel(embed)]
+    delivery: DeliveryPart,
     #[diesel(sql_type = Nullable<SqlText>)]
     title: Option<String>,
     #[diesel(sql_type = Nullable<SqlText>)]
     body: Option<String>,
-    #[diesel(sql_type = BigInt)]
+}
+
+#[derive(QueryableByName)]
+#[diesel(table_name = alert_notices, check_for_backend(Pg))]
+struct NoticePart {
+    id: i64,
+    stage: String,
+    severity: String,
+}
+
+#[derive(QueryableByName)]
+#[diesel(table_name = alerts, check_for_backend(Pg))]
+struct AlertPart {
+    kind: String,
+    cause: String,
     times: i64,
-    #[diesel(sql_type = Timestamptz)]
     raised_at: OffsetDateTime,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     cleared_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Bool)]
+}
+
+#[derive(QueryableByName)]
+#[diesel(table_name = alert_deliveries, check_for_backend(Pg))]
+struct DeliveryPart {
     alone: bool,
 }
 
@@ -45,14 +61,15 @@ impl TryFrom<NoticeRow> for Notice {
     type Error = pg::Error;
 
     fn try_from(row: NoticeRow) -> Result<Self, pg::Error> {
-        let corrupt = |column| pg::Error::corrupt("alert_notices", row.id, column);
-        let is_critical = match row.severity.as_str() {
+        let NoticePart { id, stage, severity } = row.notice;
+        let corrupt = |column| pg::Error::corrupt("alert_notices", id, column);
+        let is_critical = match severity.as_str() {
             "critical" => true,
             "warning" | "info" => false,
             _unknown => return Err(corrupt("severity")),
         };
-        let stage = match row.stage.as_str() {
-            "raised" if row.severity == "info" => Stage::Summary,
+        let stage = match stage.as_str() {
+            "raised" if severity == "info" => Stage::Summary,
             "raised" => Stage::Raised,
             "escalated" => Stage::Escalated,
             "cleared" => Stage::Cleared,
@@ -60,16 +77,16 @@ impl TryFrom<NoticeRow> for Notice {
         };
         let (Some(title), Some(body)) = (row.title, row.body) else { return Err(corrupt("texts")) };
         Ok(Self {
-            id: row.id,
-            kind: row.kind,
-            cause: row.cause,
+            id,
+            kind: row.alert.kind,
+            cause: row.alert.cause,
             stage,
             is_critical,
-            is_alone: row.alone,
+            is_alone: row.delivery.alone,
             text: Text { title, body },
-            times: row.times,
-            raised_at: row.raised_at,
-            cleared_at: row.cleared_at,
+            times: row.alert.times,
+            raised_at: row.alert.raised_at,
+            cleared_at: row.alert.cleared_at,
         })
     }
 }
@@ -85,7 +102,7 @@ pub(super) async fn read(
 ) -> Result<Vec<Notice>, pg::Error> {
     let mut notices = Vec::with_capacity(rows.len());
     for row in rows {
-        let id = row.id;
+        let id = row.notice.id;
         match Notice::try_from(row) {
             Ok(notice) => notices.push(notice),
             Err(error) => reject(conn, now, id, &error.to_string()).await?,
@@ -119,9 +136,8 @@ async fn reject(
 /// # Errors
 /// The database's error.
 pub(crate) async fn is_any_unaddressed(conn: &mut pg::Connection) -> Result<bool, pg::Error> {
-    let found =
-        sql_query("SELECT FROM alert_notices WHERE addressed_at IS NULL LIMIT 1").execute(conn).await?;
-    Ok(found == 1)
+    let unaddressed = alert_notices::table.filter(alert_notices::addressed_at.is_null());
+    Ok(diesel::select(dsl::exists(unaddressed)).get_result(conn).await?)
 }
 
 /// Locks notices without deliveries, oldest first, until the caller's transaction ends.
