@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use domain::TaskId;
 use tokio_util::sync::CancellationToken;
 
-use crate::store;
+use crate::store::{self, Try};
 
 /// The attempts that run in this process.
 #[derive(Default)]
@@ -33,14 +33,13 @@ impl Heartbeats {
 
     /// Renews all heartbeats, and cancels the attempts that lost their task.
     pub(crate) async fn beat(&self, pool: &pg::Pool) -> Result<(), pg::Error> {
-        let mine: Vec<(TaskId, i32)> =
-            self.tries().iter().map(|(id, (attempt, _))| (*id, *attempt)).collect();
+        let mine: Vec<Try> = self.tries().iter().map(|(&id, &(attempt, _))| Try { id, attempt }).collect();
         if mine.is_empty() {
             return Ok(());
         }
         let alive = store::beat_all(&mut *pool.get().await?, &mine).await?;
         let tries = self.tries();
-        for (id, attempt) in mine.iter().filter(|(id, _)| !alive.contains(id)) {
+        for Try { id, attempt } in mine.iter().filter(|it| !alive.contains(&it.id)) {
             // Another attempt of the same task may have begun here meanwhile.
             if let Some((_, lost)) = tries.get(id).filter(|(now, _)| now == attempt) {
                 lost.cancel();

@@ -183,6 +183,14 @@ pub enum TaskError {
         /// The cause.
         reason: String,
     },
+    /// A collision with other transactions. The attempt is repeated at once, a few times; then it is a [`TaskError::Retry`].
+    #[error("{reason}")]
+    Collision {
+        /// Delay before the next attempt.
+        after: Duration,
+        /// The cause.
+        reason: String,
+    },
     /// A permanent error. The task fails.
     #[error("{0}")]
     Fail(String),
@@ -225,9 +233,12 @@ impl From<pg::Error> for TaskError {
     fn from(error: pg::Error) -> Self {
         let reason = error.to_string();
         let after = Duration::from_secs(1);
-        if error.is_unavailable() || matches!(error, pg::Error::Collision(_)) {
+        if error.is_unavailable() {
             tracing::warn!(error = %Chain(&error), "database unavailable; task will be postponed");
             Self::Postpone { after, reason }
+        } else if matches!(error, pg::Error::Collision(_)) {
+            tracing::warn!(error = %Chain(&error), "task collided with other transactions");
+            Self::Collision { after, reason }
         } else {
             tracing::error!(error = %Chain(&error), "query of a task failed");
             if error.is_permanent() { Self::Fail(reason) } else { Self::Retry { after, reason } }

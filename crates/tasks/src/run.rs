@@ -6,7 +6,7 @@ use domain::TaskId;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Progress, Status, TaskError, TaskRecord};
+use crate::model::{Progress, TaskError, TaskRecord};
 use crate::store::{self, Ending};
 
 /// A handler's access to its task. Writes are rejected once the task belongs to another attempt.
@@ -77,14 +77,7 @@ impl Run {
     /// # Errors
     /// [`TaskError::Lost`], or an error of the database.
     pub async fn finish(&self, conn: &mut pg::Connection, result: &Value) -> Result<(), TaskError> {
-        let ending = Ending {
-            status: Status::Succeeded,
-            result: Some(result),
-            error: None,
-            again_after: None,
-            uncounted: false,
-        };
-        if store::end(conn, self.task.id, self.task.attempt, &ending).await? {
+        if store::end(conn, self.task.id, self.task.attempt, Ending::Succeeded(result)).await? {
             Ok(())
         } else {
             Err(TaskError::Lost)

@@ -11,14 +11,19 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::heartbeats::Heartbeats;
-use crate::model::{Outcome, Status, TaskError, TaskRecord};
+use crate::model::{Outcome, TaskError, TaskRecord};
 use crate::run::Run;
 use crate::store::{self, Ending};
-use crate::task::Handlers;
+use crate::task::{Handler, Handlers};
 use crate::unknown::Watch;
 
 /// Maximum interval of heartbeats, so that a cancelled task stops soon.
 const BEAT: Duration = Duration::from_secs(2);
+/// Maximum number of runs of one attempt that collides with other transactions.
+const COLLISION_RUNS: u32 = 5;
+/// Pause before the second run. It doubles with each run, up to the maximum.
+const COLLISION_PAUSE: Duration = Duration::from_millis(50);
+const MAX_COLLISION_PAUSE: Duration = Duration::from_secs(1);
 /// Interval between measurements of the due tasks.
 const GAUGE: Duration = Duration::from_secs(5);
 
@@ -184,7 +189,7 @@ impl Runner {
         let run = Run::new(task, heart.lost.clone(), stop.clone());
         let work = panic_as_error(async {
             failpoint::hit("tasks.run");
-            handler.run(&run).await
+            run_through_collisions(handler, &run).await
         });
         let outcome = tokio::select! {
             ended = work => ended,
@@ -197,7 +202,7 @@ impl Runner {
         };
         let label = match &outcome {
             Ok(_) => "success",
-            Err(TaskError::Retry { .. }) => "retry",
+            Err(TaskError::Retry { .. } | TaskError::Collision { .. }) => "retry",
             Err(TaskError::Postpone { .. }) => "postponed",
             Err(TaskError::Fail(_)) => "failure",
             Err(TaskError::Lost) => "lost",
@@ -220,56 +225,32 @@ impl Runner {
         max_attempts: i32,
         outcome: Result<Outcome, TaskError>,
     ) {
-        let (result, error);
-        let ending = match outcome {
+        let fail = |reason| {
+            tracing::error!(reason, attempt, "task failed");
+            Ending::Failed(reason)
+        };
+        let retry = |after, reason| {
+            if attempt >= max_attempts {
+                return fail(reason);
+            }
+            tracing::warn!(reason, attempt, "task failed; will retry");
+            let after = backoff::jitter(after, 0.2, rand::random());
+            Ending::Retrying { after, error: reason, is_counted: true }
+        };
+        let ending = match &outcome {
             Ok(Outcome::Finished) | Err(TaskError::Lost) => return,
-            Ok(Outcome::Success(value)) => {
-                result = value;
-                Ending {
-                    status: Status::Succeeded,
-                    result: Some(&result),
-                    error: None,
-                    again_after: None,
-                    uncounted: false,
-                }
-            }
+            Ok(Outcome::Success(result)) => Ending::Succeeded(result),
             Err(TaskError::Postpone { after, reason }) => {
-                tracing::debug!(%reason, "task is postponed");
-                error = reason;
-                Ending {
-                    status: Status::Retrying,
-                    result: None,
-                    error: Some(&error),
-                    again_after: Some(after),
-                    uncounted: true,
-                }
+                tracing::debug!(reason, "task is postponed");
+                Ending::Retrying { after: *after, error: reason, is_counted: false }
             }
-            Err(TaskError::Retry { after, reason }) if attempt < max_attempts => {
-                tracing::warn!(%reason, attempt, "task failed; will retry");
-                error = reason;
-                let after = backoff::jitter(after, 0.2, rand::random());
-                Ending {
-                    status: Status::Retrying,
-                    result: None,
-                    error: Some(&error),
-                    again_after: Some(after),
-                    uncounted: false,
-                }
+            Err(TaskError::Retry { after, reason } | TaskError::Collision { after, reason }) => {
+                retry(*after, reason.as_str())
             }
-            Err(TaskError::Retry { reason, .. } | TaskError::Fail(reason)) => {
-                tracing::error!(%reason, attempt, "task failed");
-                error = reason;
-                Ending {
-                    status: Status::Failed,
-                    result: None,
-                    error: Some(&error),
-                    again_after: None,
-                    uncounted: false,
-                }
-            }
+            Err(TaskError::Fail(reason)) => fail(reason.as_str()),
         };
         failpoint::hit("tasks.before_end");
-        let written = async { store::end(&mut *self.pool.get().await?, id, attempt, &ending).await };
+        let written = async { store::end(&mut *self.pool.get().await?, id, attempt, ending).await };
         match written.await {
             Ok(true) => failpoint::hit("tasks.after_end"),
             Ok(false) => tracing::warn!("task was taken over before its end was written"),
@@ -277,6 +258,21 @@ impl Runner {
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "end of a task could not be written");
             }
+        }
+    }
+}
+
+/// Runs one attempt, and repeats it when it collided with other transactions.
+async fn run_through_collisions(handler: &dyn Handler, run: &Run) -> Result<Outcome, TaskError> {
+    let mut runs = 1;
+    loop {
+        match handler.run(run).await {
+            Err(TaskError::Collision { .. }) if runs < COLLISION_RUNS => {
+                let pause = backoff::exponential(COLLISION_PAUSE, runs, MAX_COLLISION_PAUSE);
+                run.pause(backoff::jitter(pause, 0.5, rand::random())).await?;
+                runs += 1;
+            }
+            ended => return ended,
         }
     }
 }

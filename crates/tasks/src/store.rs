@@ -3,16 +3,18 @@
 
 use std::time::Duration;
 
+use diesel::prelude::*;
+use diesel::sql_query;
 use diesel::sql_types::{Array, Double, Int4, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
-use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TaskId;
+use pg::{Columns, dsl};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::interval;
 use crate::model::{Progress, Status, TaskRecord};
 use crate::row::{IdRow, TaskRow};
+use crate::schema::task_history;
 
 /// Claims the most overdue task of one of `kinds`, in a free queue that matches one of `queues` (LIKE patterns).
 pub(crate) async fn claim(
@@ -43,14 +45,7 @@ pub(crate) async fn claim(
         Err(error) => {
             // If it were claimed again, it would block its queue for ever.
             let reason = error.to_string();
-            let failed = Ending {
-                status: Status::Failed,
-                result: None,
-                error: Some(&reason),
-                again_after: None,
-                uncounted: false,
-            };
-            end(conn, id, attempt, &failed).await?;
+            end(conn, id, attempt, Ending::Failed(&reason)).await?;
             Err(error)
         }
     }
@@ -74,18 +69,23 @@ pub(crate) async fn give_back_silent(
     Ok(given_back)
 }
 
+/// One attempt of a task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Try {
+    pub(crate) id: TaskId,
+    pub(crate) attempt: i32,
+}
+
 /// Renews the heartbeats of these attempts, and returns the tasks that still belong to them.
-pub(crate) async fn beat_all(
-    conn: &mut pg::Connection,
-    tries: &[(TaskId, i32)],
-) -> Result<Vec<TaskId>, pg::Error> {
+pub(crate) async fn beat_all(conn: &mut pg::Connection, tries: &[Try]) -> Result<Vec<TaskId>, pg::Error> {
+    let tries = Columns(tries);
     let rows: Vec<IdRow> = sql_query(
         "UPDATE task_history SET heartbeat_at = now() WHERE id IN ( \
              SELECT t.id FROM task_history t JOIN unnest($1, $2) AS mine (id, attempt) USING (id, attempt) \
              WHERE t.status = 'running' ORDER BY t.id FOR NO KEY UPDATE OF t) RETURNING id",
     )
-    .bind::<Array<SqlUuid>, _>(tries.iter().map(|(id, _)| id.as_uuid()).collect::<Vec<Uuid>>())
-    .bind::<Array<Int4>, _>(tries.iter().map(|(_, attempt)| *attempt).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(tries.array(|it| it.id.as_uuid()))
+    .bind::<Array<Int4>, _>(tries.array(|it| it.attempt))
     .load(conn)
     .await?;
     Ok(rows.into_iter().map(|row| row.id.into()).collect())
@@ -118,26 +118,36 @@ pub(crate) async fn progress(
     progress: &Progress,
 ) -> Result<bool, pg::Error> {
     let progress = serde_json::to_value(progress).map_err(pg::Error::unwritable)?;
-    let update = sql_query(
-        "UPDATE task_history SET heartbeat_at = now(), updated_at = now(), progress = $3 \
-         WHERE id = $1 AND attempt = $2 AND status = 'running'",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Int4, _>(attempt)
-    .bind::<Jsonb, _>(progress);
-    let rows = pg::prepared(update).execute(conn).await?;
+    let held = task_history::table
+        .find(id.as_uuid())
+        .filter(task_history::attempt.eq(attempt))
+        .filter(task_history::status.eq(Status::Running.as_str()));
+    let rows = diesel::update(held)
+        .set((
+            task_history::heartbeat_at.eq(dsl::now().nullable()),
+            task_history::updated_at.eq(dsl::now()),
+            task_history::progress.eq(progress),
+        ))
+        .execute(conn)
+        .await?;
     Ok(rows == 1)
 }
 
-/// The end of an attempt, as it is stored.
-pub(crate) struct Ending<'a> {
-    pub(crate) status: Status,
-    pub(crate) result: Option<&'a Value>,
-    pub(crate) error: Option<&'a str>,
-    /// Delay before the next attempt, for [`Status::Retrying`].
-    pub(crate) again_after: Option<Duration>,
-    /// New value of the attempt number: one less if the attempt does not count.
-    pub(crate) uncounted: bool,
+/// The end of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending<'a> {
+    /// The result.
+    Succeeded(&'a Value),
+    /// The permanent error.
+    Failed(&'a str),
+    /// The task is retried.
+    Retrying {
+        /// Delay before the next attempt.
+        after: Duration,
+        error: &'a str,
+        /// False when no attempt is used.
+        is_counted: bool,
+    },
 }
 
 /// Records the end of an attempt. False when the task belongs to another attempt.
@@ -145,8 +155,17 @@ pub(crate) async fn end(
     conn: &mut pg::Connection,
     id: TaskId,
     attempt: i32,
-    ending: &Ending<'_>,
+    ending: Ending<'_>,
 ) -> Result<bool, pg::Error> {
+    let (status, result, error) = match ending {
+        Ending::Succeeded(result) => (Status::Succeeded, Some(result), None),
+        Ending::Failed(error) => (Status::Failed, None, Some(error)),
+        Ending::Retrying { error, .. } => (Status::Retrying, None, Some(error)),
+    };
+    let (after, is_counted) = match ending {
+        Ending::Retrying { after, is_counted, .. } => (Some(after), is_counted),
+        Ending::Succeeded(_) | Ending::Failed(_) => (None, true),
+    };
     // A schedule shows how its last run ended.
     let rows = sql_query(
         "WITH ended AS ( \
@@ -162,11 +181,12 @@ pub(crate) async fn end(
     )
     .bind::<SqlUuid, _>(id.as_uuid())
     .bind::<Int4, _>(attempt)
-    .bind::<Text, _>(ending.status.as_str())
-    .bind::<Nullable<Jsonb>, _>(ending.result)
-    .bind::<Nullable<Text>, _>(ending.error)
-    .bind::<Nullable<Interval>, _>(ending.again_after.map(interval))
-    .bind::<Int4, _>(i32::from(ending.uncounted))
+    .bind::<Text, _>(status.as_str())
+    .bind::<Nullable<Jsonb>, _>(result)
+    .bind::<Nullable<Text>, _>(error)
+    .bind::<Nullable<Interval>, _>(after.map(interval))
+    // An attempt that does not count raises the maximum by one.
+    .bind::<Int4, _>(i32::from(!is_counted))
     .execute(conn)
     .await?;
     Ok(rows == 1)

@@ -70,6 +70,37 @@ async fn a_task_has_its_maximum_attempts_without_postponed_ones() {
     stop.cancel();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_keeps_colliding_fails_after_its_attempts() {
+    let database = database().await;
+    let pool = database.pool();
+    let handler = Gated::new(|_number| Err(pg::Error::contended().into()));
+    handler.gate.add_permits(100);
+    let id = enqueue(&pool, &NewTask { max_attempts: 2, ..new_task("q") }).await;
+    let stop = start(&pool, &handler, quick(LONG));
+    let task = ended(&pool, id).await;
+    assert_eq!((task.status, task.attempt), (Status::Failed, 2));
+    assert_eq!(task.error.as_deref(), Some("the transaction collided with another"));
+    assert_eq!(handler.tries.load(Ordering::SeqCst), 10);
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collision_that_passes_uses_no_attempt() {
+    let database = database().await;
+    let pool = database.pool();
+    let handler = Gated::new(|number| match number {
+        1..=4 => Err(pg::Error::contended().into()),
+        _ => Ok(Outcome::Success(Value::Null)),
+    });
+    handler.gate.add_permits(100);
+    let id = enqueue(&pool, &NewTask { max_attempts: 1, ..new_task("q") }).await;
+    let stop = start(&pool, &handler, quick(LONG));
+    let task = ended(&pool, id).await;
+    assert_eq!((task.status, task.attempt), (Status::Succeeded, 1));
+    stop.cancel();
+}
+
 /// Panics inside a transaction when its queue is `fragile`.
 #[derive(Serialize, Deserialize)]
 struct Fragile {}

@@ -205,9 +205,11 @@ async fn keep(state: &State, id: AuthorizationId, pair: &tokens::Pair) -> Result
             authorizations::keep_pair(&mut conn, &state.keyring, id, pair).await
         };
         match kept.await.map_err(storing) {
-            Err(TaskError::Postpone { after, .. } | TaskError::Retry { after, .. }) => {
-                tokio::time::sleep(after).await;
-            }
+            Err(
+                TaskError::Postpone { after, .. }
+                | TaskError::Retry { after, .. }
+                | TaskError::Collision { after, .. },
+            ) => tokio::time::sleep(after).await,
             outcome => return outcome,
         }
     }

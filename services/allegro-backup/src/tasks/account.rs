@@ -36,7 +36,12 @@ pub(super) async fn conclude<T: Task>(
             }
             Some("failed")
         }
-        Err(TaskError::Retry { .. } | TaskError::Postpone { .. } | TaskError::Lost) => None,
+        Err(
+            TaskError::Retry { .. }
+            | TaskError::Postpone { .. }
+            | TaskError::Collision { .. }
+            | TaskError::Lost,
+        ) => None,
     };
     if let Some(status) = status {
         metrics::counter!("sync_runs_total", "kind" => T::KIND, "status" => status).increment(1);
