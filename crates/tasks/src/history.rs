@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use diesel::pg::Pg;
-use diesel::sql_types::{BigInt, Int4, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, sql_query};
+use diesel::dsl::sql;
+use diesel::pg::sql_types::Record;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Bool, Int4, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::TaskId;
 use pg::RetentionPolicy;
@@ -14,6 +16,7 @@ use uuid::Uuid;
 use crate::interval;
 use crate::model::{NewTask, Status, TaskRecord};
 use crate::row::{IdRow, TaskRow};
+use crate::schema::task_history;
 
 /// Enqueues a task in the caller's transaction. If an unfinished task has the same `unique_key`, nothing is added and
 /// that task's id is returned. `id` is a new one.
@@ -62,11 +65,8 @@ pub async fn enqueue(
 /// # Errors
 /// The database's error.
 pub async fn find(conn: &mut pg::Connection, id: TaskId) -> Result<Option<TaskRecord>, pg::Error> {
-    let row = sql_query("SELECT * FROM task_history WHERE id = $1")
-        .bind::<SqlUuid, _>(id.as_uuid())
-        .get_result::<TaskRow>(conn)
-        .await
-        .optional()?;
+    let found = task_history::table.find(id.as_uuid()).select(TaskRow::as_select());
+    let row = found.first(conn).await.optional()?;
     row.map(TaskRecord::try_from).transpose()
 }
 
@@ -79,12 +79,12 @@ pub async fn latest_in_queue(
     queue: &str,
     kind: &str,
 ) -> Result<Option<TaskRecord>, pg::Error> {
-    let row = sql_query("SELECT * FROM task_history WHERE queue = $1 AND kind = $2 ORDER BY id DESC LIMIT 1")
-        .bind::<Text, _>(queue)
-        .bind::<Text, _>(kind)
-        .get_result::<TaskRow>(conn)
-        .await
-        .optional()?;
+    let youngest = task_history::table
+        .filter(task_history::queue.eq(queue))
+        .filter(task_history::kind.eq(kind))
+        .order(task_history::id.desc())
+        .select(TaskRow::as_select());
+    let row = youngest.first(conn).await.optional()?;
     row.map(TaskRecord::try_from).transpose()
 }
 
@@ -111,30 +111,27 @@ pub async fn list(
     after: Option<(OffsetDateTime, Uuid)>,
     limit: i64,
 ) -> Result<Vec<TaskRecord>, pg::Error> {
-    // Only restricting conditions are written, and statuses as literals, so that the planner can use the lists'
-    // indexes.
-    let mut query = sql_query("SELECT * FROM task_history WHERE true").into_boxed::<Pg>();
-    let mut number = 0;
-    let mut next = || {
-        number += 1;
-        format!("${number}")
-    };
+    let newest = task_history::table.order((task_history::created_at.desc(), task_history::id.desc()));
+    let mut query = newest.limit(limit).select(TaskRow::as_select()).into_boxed();
     if let Some(statuses) = &filter.statuses {
+        // As literals, so that the planner can use the partial indexes.
         let words: Vec<String> = statuses.iter().map(|it| format!("'{it}'")).collect();
-        query = query.sql(format!(" AND status IN ({})", words.join(", ")));
+        query = query.filter(sql::<Bool>(&format!("status IN ({})", words.join(", "))));
     }
-    let texts = [("kind", &filter.kind), ("queue", &filter.queue), ("user_id", &filter.user_id)];
-    for (column, text) in texts {
-        if let Some(text) = text {
-            query = query.sql(format!(" AND {column} = {}", next())).bind::<Text, _>(text);
-        }
+    if let Some(kind) = &filter.kind {
+        query = query.filter(task_history::kind.eq(kind));
     }
-    if let Some((time, id)) = after {
-        query = query.sql(format!(" AND (created_at, id) < ({}, {})", next(), next()));
-        query = query.bind::<Timestamptz, _>(time).bind::<SqlUuid, _>(id);
+    if let Some(queue) = &filter.queue {
+        query = query.filter(task_history::queue.eq(queue));
     }
-    query = query.sql(format!(" ORDER BY created_at DESC, id DESC LIMIT {}", next()));
-    let rows: Vec<TaskRow> = query.bind::<BigInt, _>(limit).load(conn).await?;
+    if let Some(user_id) = &filter.user_id {
+        query = query.filter(task_history::user_id.eq(user_id));
+    }
+    if let Some(after) = after {
+        let place = (task_history::created_at, task_history::id).into_sql::<Record<(Timestamptz, SqlUuid)>>();
+        query = query.filter(place.lt(after));
+    }
+    let rows = query.load(conn).await?;
     rows.into_iter().map(TaskRecord::try_from).collect()
 }
 

@@ -19,6 +19,7 @@ mod model;
 mod row;
 mod run;
 mod runner;
+mod schedule_row;
 mod scheduler;
 pub mod schedules;
 mod schema;

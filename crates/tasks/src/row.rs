@@ -1,56 +1,40 @@
 //! Rows of `task_history`.
 
-use diesel::QueryableByName;
-use diesel::sql_types::{Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::pg::Pg;
+use diesel::prelude::*;
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::model::{Progress, Status, TaskRecord};
+use crate::schema::task_history;
 
 #[derive(QueryableByName)]
+#[diesel(table_name = task_history, check_for_backend(Pg))]
 pub(crate) struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) id: Uuid,
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = task_history, check_for_backend(Pg))]
 pub(crate) struct TaskRow {
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) id: Uuid,
-    #[diesel(sql_type = Text)]
     kind: String,
-    #[diesel(sql_type = Text)]
     queue: String,
-    #[diesel(sql_type = Jsonb)]
     payload: Value,
-    #[diesel(sql_type = Text)]
     status: String,
-    #[diesel(sql_type = Nullable<Jsonb>)]
     progress: Option<Value>,
-    #[diesel(sql_type = Int4)]
     pub(crate) attempt: i32,
-    #[diesel(sql_type = Int4)]
     max_attempts: i32,
-    #[diesel(sql_type = Timestamptz)]
     run_at: OffsetDateTime,
-    #[diesel(sql_type = Nullable<Jsonb>)]
     result: Option<Value>,
-    #[diesel(sql_type = Nullable<Text>)]
     error: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     requested_by: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     user_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     correlation_id: Option<String>,
-    #[diesel(sql_type = Timestamptz)]
     created_at: OffsetDateTime,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     started_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     finished_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Timestamptz)]
     updated_at: OffsetDateTime,
 }
 

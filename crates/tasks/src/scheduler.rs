@@ -10,6 +10,8 @@ use crate::schedules::{self, NewSchedule, Start};
 
 /// Poll interval of due schedules.
 const POLL: Duration = Duration::from_secs(1);
+/// Delay of a due schedule that cannot be read.
+const UNREADABLE_DELAY: Duration = Duration::from_mins(1);
 /// Maximum number of schedules started in one transaction.
 const BATCH: usize = 500;
 
@@ -95,7 +97,7 @@ impl Scheduler {
                 }
                 let (mut starts, mut started, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
                 for schedule in due {
-                    match schedules::next(&schedule, now) {
+                    match schedule.next(now) {
                         Ok(next_run_at) => {
                             let (name, task_id) = (schedule.name.clone(), self.ids.next_id().into());
                             starts.push(Start { name, task_id, next_run_at });
@@ -105,7 +107,7 @@ impl Scheduler {
                     }
                 }
                 let unreadable: Vec<&str> = unreadable.iter().map(String::as_str).collect();
-                schedules::postpone(conn, &unreadable).await?;
+                schedules::postpone(conn, &unreadable, now + UNREADABLE_DELAY).await?;
                 schedules::start(conn, &starts).await?;
                 Ok((now, started))
             })

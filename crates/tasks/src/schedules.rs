@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::{
-    Array, BigInt, Bool, Double, Int4, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
-};
-use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Int4, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::TaskId;
+use pg::{Columns, dsl};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::interval;
+use crate::schedule_row::ScheduleRow;
+use crate::schema::schedules;
 use crate::task::{Payload, Task};
 use crate::timing::{Timing, When};
 
@@ -50,51 +52,35 @@ impl NewSchedule {
 }
 
 /// A stored schedule.
-#[derive(Debug, QueryableByName)]
+#[derive(Debug)]
 pub struct Schedule {
     /// Unique name.
-    #[diesel(sql_type = Text)]
     pub name: String,
     /// The kind of its tasks.
-    #[diesel(sql_type = Text)]
     pub kind: String,
     /// The queue of its tasks.
-    #[diesel(sql_type = Text)]
     pub queue: String,
     /// The user whose data its tasks work on.
-    #[diesel(sql_type = Nullable<Text>)]
     pub user_id: Option<String>,
     /// The cron expression, if it has one.
-    #[diesel(sql_type = Nullable<Text>)]
     pub cron: Option<String>,
     /// The time zone of the expression.
-    #[diesel(sql_type = Nullable<Text>)]
     pub time_zone: Option<String>,
     /// The interval in seconds, if it has one.
-    #[diesel(sql_type = Nullable<Double>)]
     pub every_seconds: Option<f64>,
     /// False when it is disabled.
-    #[diesel(sql_type = Bool)]
     pub is_enabled: bool,
     /// Time of the next run.
-    #[diesel(sql_type = Timestamptz)]
     pub next_run_at: OffsetDateTime,
     /// Time of the last run.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     pub last_run_at: Option<OffsetDateTime>,
     /// Time of the last successful run.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     pub last_success_at: Option<OffsetDateTime>,
     /// Error of the last run.
-    #[diesel(sql_type = Nullable<Text>)]
     pub last_error: Option<String>,
     /// The task of the last run.
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     pub task_id: Option<Uuid>,
 }
-
-const SCHEDULE: &str = "name, kind, queue, user_id, cron, time_zone, extract(epoch FROM every)::float8 AS every_seconds, \
-     is_enabled, next_run_at, last_run_at, last_success_at, last_error, task_id";
 
 /// Inserts or updates a schedule by its name. Its next run moves only when its timing changes.
 ///
@@ -147,8 +133,8 @@ pub async fn put(
 /// # Errors
 /// The database's error.
 pub async fn find(conn: &mut pg::Connection, name: &str) -> Result<Option<Schedule>, pg::Error> {
-    let found = sql_query(format!("SELECT {SCHEDULE} FROM schedules WHERE name = $1")).bind::<Text, _>(name);
-    Ok(found.get_result(conn).await.optional()?)
+    let found = schedules::table.find(name).select(ScheduleRow::as_select()).first(conn).await;
+    found.optional()?.map(Schedule::try_from).transpose()
 }
 
 /// Deletes a schedule. A running task continues. False when it does not exist.
@@ -156,9 +142,7 @@ pub async fn find(conn: &mut pg::Connection, name: &str) -> Result<Option<Schedu
 /// # Errors
 /// The database's error.
 pub async fn remove(conn: &mut pg::Connection, name: &str) -> Result<bool, pg::Error> {
-    let removed =
-        sql_query("DELETE FROM schedules WHERE name = $1").bind::<Text, _>(name).execute(conn).await?;
-    Ok(removed > 0)
+    Ok(diesel::delete(schedules::table.find(name)).execute(conn).await? > 0)
 }
 
 /// Deletes all schedules of a queue, as [`remove`] does, and returns how many.
@@ -166,8 +150,7 @@ pub async fn remove(conn: &mut pg::Connection, name: &str) -> Result<bool, pg::E
 /// # Errors
 /// The database's error.
 pub async fn remove_queue(conn: &mut pg::Connection, queue: &str) -> Result<usize, pg::Error> {
-    let removed = sql_query("DELETE FROM schedules WHERE queue = $1").bind::<Text, _>(queue);
-    Ok(removed.execute(conn).await?)
+    Ok(diesel::delete(schedules::table.filter(schedules::queue.eq(queue))).execute(conn).await?)
 }
 
 /// Disables the enabled schedules of a queue, and returns their names, for [`switch_on`].
@@ -175,12 +158,11 @@ pub async fn remove_queue(conn: &mut pg::Connection, queue: &str) -> Result<usiz
 /// # Errors
 /// The database's error.
 pub async fn switch_queue_off(conn: &mut pg::Connection, queue: &str) -> Result<Vec<String>, pg::Error> {
-    let query = format!(
-        "UPDATE schedules SET is_enabled = false, updated_at = now() WHERE queue = $1 AND is_enabled \
-         RETURNING {SCHEDULE}"
-    );
-    let switched: Vec<Schedule> = sql_query(query).bind::<Text, _>(queue).load(conn).await?;
-    Ok(switched.into_iter().map(|schedule| schedule.name).collect())
+    let enabled = schedules::table.filter(schedules::queue.eq(queue)).filter(schedules::is_enabled);
+    let switched = diesel::update(enabled)
+        .set((schedules::is_enabled.eq(false), schedules::updated_at.eq(dsl::now())))
+        .returning(schedules::name);
+    Ok(switched.get_results(conn).await?)
 }
 
 /// Enables these schedules. Missed runs are made up by one run.
@@ -188,8 +170,8 @@ pub async fn switch_queue_off(conn: &mut pg::Connection, queue: &str) -> Result<
 /// # Errors
 /// The database's error.
 pub async fn switch_on(conn: &mut pg::Connection, names: &[String]) -> Result<(), pg::Error> {
-    sql_query("UPDATE schedules SET is_enabled = true, updated_at = now() WHERE name = ANY($1)")
-        .bind::<Array<Text>, _>(names)
+    diesel::update(schedules::table.filter(schedules::name.eq_any(names)))
+        .set((schedules::is_enabled.eq(true), schedules::updated_at.eq(dsl::now())))
         .execute(conn)
         .await?;
     Ok(())
@@ -205,11 +187,10 @@ pub async fn set_enabled(
     name: &str,
     is_enabled: bool,
 ) -> Result<Option<Schedule>, pg::Error> {
-    let query = format!(
-        "UPDATE schedules SET is_enabled = $2, updated_at = now() WHERE name = $1 RETURNING {SCHEDULE}"
-    );
-    let changed = sql_query(query).bind::<Text, _>(name).bind::<Bool, _>(is_enabled);
-    Ok(changed.get_result(conn).await.optional()?)
+    let changed = diesel::update(schedules::table.find(name))
+        .set((schedules::is_enabled.eq(is_enabled), schedules::updated_at.eq(dsl::now())))
+        .returning(ScheduleRow::as_returning());
+    changed.get_result(conn).await.optional()?.map(Schedule::try_from).transpose()
 }
 
 /// Makes a schedule due now. A disabled schedule remains disabled. `None` when it does not exist.
@@ -217,12 +198,13 @@ pub async fn set_enabled(
 /// # Errors
 /// The database's error.
 pub async fn run_now(conn: &mut pg::Connection, name: &str) -> Result<Option<Schedule>, pg::Error> {
-    let query = format!(
+    let changed = sql_query(
         "UPDATE schedules SET updated_at = now(), \
              next_run_at = CASE WHEN is_enabled THEN least(next_run_at, now()) ELSE next_run_at END \
-         WHERE name = $1 RETURNING {SCHEDULE}"
+         WHERE name = $1 RETURNING *",
     );
-    Ok(sql_query(query).bind::<Text, _>(name).get_result(conn).await.optional()?)
+    let changed = changed.bind::<Text, _>(name).get_result::<ScheduleRow>(conn).await;
+    changed.optional()?.map(Schedule::try_from).transpose()
 }
 
 /// Sets the interval of all schedules of a kind that run by an interval, and returns how many changed. None waits
@@ -253,60 +235,45 @@ pub async fn list(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Schedule>, pg::Error> {
-    let query = format!(
-        "SELECT {SCHEDULE} FROM schedules WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR name > $2) \
-         ORDER BY name LIMIT $3"
-    );
-    let found = sql_query(query)
-        .bind::<Nullable<Text>, _>(user_id)
-        .bind::<Nullable<Text>, _>(after)
-        .bind::<BigInt, _>(limit);
-    Ok(found.load(conn).await?)
+    let by_name = schedules::table.order(schedules::name).limit(limit);
+    let mut query = by_name.select(ScheduleRow::as_select()).into_boxed();
+    if let Some(user_id) = user_id {
+        query = query.filter(schedules::user_id.eq(user_id));
+    }
+    if let Some(after) = after {
+        query = query.filter(schedules::name.gt(after));
+    }
+    query.load(conn).await?.into_iter().map(Schedule::try_from).collect()
 }
 
 /// Locks and returns due schedules: enabled, at their time, and without an unfinished run.
-pub(crate) async fn due(conn: &mut pg::Connection, limit: i64) -> Result<Vec<Schedule>, pg::Error> {
-    let query = format!(
-        "SELECT {SCHEDULE} FROM schedules s WHERE is_enabled AND next_run_at <= now() AND NOT EXISTS ( \
+pub(crate) async fn due(conn: &mut pg::Connection, limit: i64) -> Result<Vec<ScheduleRow>, pg::Error> {
+    let due = sql_query(
+        "SELECT * FROM schedules s WHERE is_enabled AND next_run_at <= now() AND NOT EXISTS ( \
              SELECT 1 FROM task_history h WHERE h.unique_key = 'schedule:' || s.name \
                  AND h.status IN ('queued', 'running', 'retrying')) \
-         ORDER BY next_run_at LIMIT $1 FOR UPDATE SKIP LOCKED"
+         ORDER BY next_run_at LIMIT $1 FOR UPDATE SKIP LOCKED",
     );
-    Ok(sql_query(query).bind::<BigInt, _>(limit).load(conn).await?)
+    Ok(due.bind::<BigInt, _>(limit).load(conn).await?)
 }
 
-/// The time after the due run. `None` when there will be none.
-///
-/// # Errors
-/// [`pg::Error::Corrupt`].
-pub(crate) fn next(schedule: &Schedule, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, pg::Error> {
-    let corrupt = |column| pg::Error::corrupt("schedules", &schedule.name, column);
-    let timing = match (&schedule.cron, &schedule.time_zone, schedule.every_seconds) {
-        (Some(expression), Some(time_zone), None) => {
-            Timing::cron(expression, time_zone).map_err(|_invalid| corrupt("cron"))?
-        }
-        (None, None, Some(seconds)) => {
-            let every = Duration::try_from_secs_f64(seconds);
-            Timing::every(every.map_err(|_invalid| corrupt("every"))?)
-        }
-        (Some(_), None, _) | (None, Some(_), _) => return Err(corrupt("time_zone")),
-        (Some(_), Some(_), Some(_)) | (None, None, None) => return Err(corrupt("every")),
-    };
-    Ok(timing.after(schedule.next_run_at, now))
-}
-
-/// Delays due schedules that cannot be read by a minute.
-pub(crate) async fn postpone(conn: &mut pg::Connection, names: &[&str]) -> Result<(), pg::Error> {
+/// Delays due schedules that cannot be read.
+pub(crate) async fn postpone(
+    conn: &mut pg::Connection,
+    names: &[&str],
+    until: OffsetDateTime,
+) -> Result<(), pg::Error> {
     if names.is_empty() {
         return Ok(());
     }
-    sql_query(
-        "UPDATE schedules SET next_run_at = now() + interval '1 minute', updated_at = now(), \
-             last_error = 'the stored timing cannot be read' WHERE name = ANY($1)",
-    )
-    .bind::<Array<Text>, _>(names)
-    .execute(conn)
-    .await?;
+    diesel::update(schedules::table.filter(schedules::name.eq_any(names)))
+        .set((
+            schedules::next_run_at.eq(until),
+            schedules::updated_at.eq(dsl::now()),
+            schedules::last_error.eq("the stored timing cannot be read"),
+        ))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -319,6 +286,7 @@ pub(crate) struct Start {
 
 /// Enqueues the runs and advances their schedules. A schedule without a further run is disabled.
 pub(crate) async fn start(conn: &mut pg::Connection, starts: &[Start]) -> Result<(), pg::Error> {
+    let starts = Columns(starts);
     sql_query(
         "WITH due AS (SELECT * FROM unnest($1, $2, $3) AS d (name, task_id, next_run_at)), \
          asked AS ( \
@@ -334,9 +302,9 @@ pub(crate) async fn start(conn: &mut pg::Connection, starts: &[Start]) -> Result
              FROM due d WHERE s.name = d.name) \
          SELECT pg_notify('tasks_' || current_schema(), '')",
     )
-    .bind::<Array<Text>, _>(starts.iter().map(|it| it.name.as_str()).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(starts.iter().map(|it| it.task_id.as_uuid()).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Timestamptz>>, _>(starts.iter().map(|it| it.next_run_at).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(starts.array(|it| it.name.as_str()))
+    .bind::<Array<SqlUuid>, _>(starts.array(|it| it.task_id.as_uuid()))
+    .bind::<Array<Nullable<Timestamptz>>, _>(starts.array(|it| it.next_run_at))
     .execute(conn)
     .await?;
     Ok(())

@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use alerts::{Alert, Severity, Text as Words};
+use diesel::pg::Pg;
 use diesel::sql_types::{Array, BigInt, Interval, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::{Chain, Language, panic_as_error};
 
 use crate::interval;
+use crate::schema::task_history;
 
 /// A due task that no worker claims for this time raises the alert.
 const ALERT_AFTER: Duration = Duration::from_mins(10);
@@ -56,8 +58,8 @@ impl Watch {
 
 /// Due tasks of one kind.
 #[derive(Debug, QueryableByName)]
+#[diesel(table_name = task_history, check_for_backend(Pg))]
 struct Waiting {
-    #[diesel(sql_type = Text)]
     kind: String,
     #[diesel(sql_type = BigInt)]
     tasks: i64,
