@@ -2,53 +2,49 @@
 
 use std::collections::HashMap;
 
-use diesel::sql_types::{Array, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::TokenId;
 use domain::events::AccountConnected;
+use pg::Columns;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::schema::accounts;
 use crate::domain::book::Account;
 
 /// An account, as people and the reconciliation see it.
-#[derive(Debug, Clone, QueryableByName)]
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = accounts, check_for_backend(Pg))]
 pub(crate) struct AccountRow {
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) token_id: Uuid,
-    #[diesel(sql_type = Text)]
     pub(crate) user_id: String,
-    #[diesel(sql_type = Text)]
     pub(crate) allegro_seller_id: String,
-    #[diesel(sql_type = Timestamptz)]
     pub(crate) connected_at: OffsetDateTime,
-    #[diesel(sql_type = Timestamptz)]
     pub(crate) stock_from: OffsetDateTime,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) warehouse: Option<String>,
 }
-
-const COLUMNS: &str = "token_id, user_id, allegro_seller_id, connected_at, stock_from, warehouse";
 
 /// The accounts of a user, or everybody's; first connected first.
 pub(crate) async fn list(
     conn: &mut pg::Connection,
     user_id: Option<&str>,
 ) -> Result<Vec<AccountRow>, pg::Error> {
-    let listed = sql_query(format!(
-        "SELECT {COLUMNS} FROM accounts WHERE $1 IS NULL OR user_id = $1 ORDER BY connected_at, token_id"
-    ))
-    .bind::<Nullable<Text>, _>(user_id);
+    let by_connection = accounts::table.order((accounts::connected_at, accounts::token_id));
+    let mut listed = by_connection.select(AccountRow::as_select()).into_boxed();
+    if let Some(user_id) = user_id {
+        listed = listed.filter(accounts::user_id.eq(user_id));
+    }
     Ok(listed.load(conn).await?)
 }
 
 /// Whose account it is.
 pub(crate) async fn owner(conn: &mut pg::Connection, token_id: TokenId) -> Result<Option<String>, pg::Error> {
-    let found = sql_query(format!("SELECT {COLUMNS} FROM accounts WHERE token_id = $1"))
-        .bind::<SqlUuid, _>(token_id.as_uuid());
-    let found: Option<AccountRow> = found.get_result(conn).await.optional()?;
-    Ok(found.map(|it| it.user_id))
+    let found = accounts::table.find(token_id.as_uuid()).select(accounts::user_id);
+    Ok(found.first(conn).await.optional()?)
 }
 
 /// One account, locked.
@@ -56,9 +52,8 @@ pub(crate) async fn lock(
     conn: &mut pg::Connection,
     token_id: TokenId,
 ) -> Result<Option<AccountRow>, pg::Error> {
-    let found = sql_query(format!("SELECT {COLUMNS} FROM accounts WHERE token_id = $1 FOR UPDATE"))
-        .bind::<SqlUuid, _>(token_id.as_uuid());
-    Ok(found.get_result(conn).await.optional()?)
+    let found = accounts::table.find(token_id.as_uuid()).select(AccountRow::as_select());
+    Ok(found.for_update().get_result(conn).await.optional()?)
 }
 
 /// Writes what people decide about an account.
@@ -67,23 +62,22 @@ pub(crate) async fn save(
     account: &AccountRow,
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
-    sql_query("UPDATE accounts SET stock_from = $2, warehouse = $3, updated_at = $4 WHERE token_id = $1")
-        .bind::<SqlUuid, _>(account.token_id)
-        .bind::<Timestamptz, _>(account.stock_from)
-        .bind::<Nullable<Text>, _>(&account.warehouse)
-        .bind::<Timestamptz, _>(now)
+    diesel::update(accounts::table.find(account.token_id))
+        .set((
+            accounts::stock_from.eq(account.stock_from),
+            accounts::warehouse.eq(&account.warehouse),
+            accounts::updated_at.eq(now),
+        ))
         .execute(conn)
         .await?;
     Ok(())
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = accounts, check_for_backend(Pg))]
 struct Row {
-    #[diesel(sql_type = SqlUuid)]
     token_id: Uuid,
-    #[diesel(sql_type = Timestamptz)]
     stock_from: OffsetDateTime,
-    #[diesel(sql_type = Nullable<Text>)]
     warehouse: Option<String>,
 }
 
@@ -92,11 +86,9 @@ pub(crate) async fn of(
     conn: &mut pg::Connection,
     tokens: &[TokenId],
 ) -> Result<HashMap<TokenId, Account>, pg::Error> {
-    let rows: Vec<Row> =
-        sql_query("SELECT token_id, stock_from, warehouse FROM accounts WHERE token_id = ANY ($1)")
-            .bind::<Array<SqlUuid>, _>(tokens.iter().map(|it| it.as_uuid()).collect::<Vec<_>>())
-            .load(conn)
-            .await?;
+    let tokens: Vec<Uuid> = tokens.iter().map(|it| it.as_uuid()).collect();
+    let known = accounts::table.filter(accounts::token_id.eq_any(tokens)).select(Row::as_select());
+    let rows = known.load(conn).await?;
     let account =
         |row: Row| (row.token_id.into(), Account { stock_from: row.stock_from, warehouse: row.warehouse });
     Ok(rows.into_iter().map(account).collect())
@@ -111,15 +103,16 @@ pub(crate) async fn connect(
     if facts.is_empty() {
         return Ok(());
     }
+    let columns = Columns(facts);
     sql_query(
         "INSERT INTO accounts (token_id, user_id, allegro_seller_id, connected_at, stock_from, created_at, updated_at) \
          SELECT u.*, u.connected_at, $5, $5 FROM unnest($1, $2, $3, $4) AS u (token_id, user_id, seller_id, connected_at) \
          ORDER BY 1 ON CONFLICT (token_id) DO NOTHING",
     )
-    .bind::<Array<SqlUuid>, _>(facts.iter().map(|it| it.token_id.as_uuid()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(facts.iter().map(|it| it.user_id.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(facts.iter().map(|it| it.allegro_seller_id.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Timestamptz>, _>(facts.iter().map(|it| it.connected_at).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(columns.array(|it| it.token_id.as_uuid()))
+    .bind::<Array<Text>, _>(columns.array(|it| it.user_id.as_str()))
+    .bind::<Array<Text>, _>(columns.array(|it| it.allegro_seller_id.as_str()))
+    .bind::<Array<Timestamptz>, _>(columns.array(|it| it.connected_at))
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;

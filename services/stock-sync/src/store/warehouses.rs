@@ -1,22 +1,23 @@
 //! `warehouses`.
 
+use diesel::dsl;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_query;
 use diesel::sql_types::{Bool, Text, Timestamptz};
-use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 
+use super::schema::{accounts, stock_levels, warehouses};
+
 /// A place where things lie.
-#[derive(Debug, Clone, QueryableByName)]
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = warehouses, check_for_backend(Pg))]
 pub(crate) struct Warehouse {
-    #[diesel(sql_type = Text)]
     pub(crate) name: String,
-    #[diesel(sql_type = Bool)]
     pub(crate) is_active: bool,
-    #[diesel(sql_type = Bool)]
     pub(crate) allows_negative: bool,
-    #[diesel(sql_type = Timestamptz)]
     pub(crate) created_at: OffsetDateTime,
-    #[diesel(sql_type = Timestamptz)]
     pub(crate) updated_at: OffsetDateTime,
 }
 
@@ -45,7 +46,7 @@ pub(crate) async fn ensure(
 
 /// Every one, by name.
 pub(crate) async fn list(conn: &mut pg::Connection) -> Result<Vec<Warehouse>, pg::Error> {
-    Ok(sql_query("SELECT * FROM warehouses ORDER BY name").load(conn).await?)
+    Ok(warehouses::table.order(warehouses::name).select(Warehouse::as_select()).load(conn).await?)
 }
 
 /// Adds one; none when there is one of this name.
@@ -55,41 +56,41 @@ pub(crate) async fn insert(
     allows_negative: bool,
     now: OffsetDateTime,
 ) -> Result<Option<Warehouse>, pg::Error> {
-    let inserted = sql_query(
-        "INSERT INTO warehouses (name, allows_negative, created_at, updated_at) VALUES ($1, $2, $3, $3) \
-         ON CONFLICT DO NOTHING RETURNING *",
-    )
-    .bind::<Text, _>(name)
-    .bind::<Bool, _>(allows_negative)
-    .bind::<Timestamptz, _>(now);
+    let inserted = diesel::insert_into(warehouses::table)
+        .values((
+            warehouses::name.eq(name),
+            warehouses::allows_negative.eq(allows_negative),
+            warehouses::created_at.eq(now),
+            warehouses::updated_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .returning(Warehouse::as_returning());
     Ok(inserted.get_result(conn).await.optional()?)
 }
 
 /// Locks one, so that no account begins to sell from it meanwhile.
 pub(crate) async fn lock(conn: &mut pg::Connection, name: &str) -> Result<Option<Warehouse>, pg::Error> {
-    let locked = sql_query("SELECT * FROM warehouses WHERE name = $1 FOR UPDATE").bind::<Text, _>(name);
-    Ok(locked.get_result(conn).await.optional()?)
+    let found = warehouses::table.find(name).select(Warehouse::as_select());
+    Ok(found.for_update().get_result(conn).await.optional()?)
 }
 
 /// Locks one's levels in the order in which everybody locks them: a change of its rule is written to all of them.
 pub(crate) async fn lock_levels(conn: &mut pg::Connection, name: &str) -> Result<(), pg::Error> {
-    sql_query("SELECT FROM stock_levels WHERE warehouse = $1 ORDER BY sku FOR UPDATE")
-        .bind::<Text, _>(name)
-        .execute(conn)
-        .await?;
+    let levels = stock_levels::table.filter(stock_levels::warehouse.eq(name)).order(stock_levels::sku);
+    levels.select(stock_levels::sku).for_update().execute(conn).await?;
     Ok(())
 }
 
 /// Holds one as it is, beside others who do.
 pub(crate) async fn hold(conn: &mut pg::Connection, name: &str) -> Result<Option<Warehouse>, pg::Error> {
-    let held = sql_query("SELECT * FROM warehouses WHERE name = $1 FOR SHARE").bind::<Text, _>(name);
-    Ok(held.get_result(conn).await.optional()?)
+    let found = warehouses::table.find(name).select(Warehouse::as_select());
+    Ok(found.for_share().get_result(conn).await.optional()?)
 }
 
 /// Whether an account's sales are taken from it.
 pub(crate) async fn is_sold_from(conn: &mut pg::Connection, name: &str) -> Result<bool, pg::Error> {
-    let found = sql_query("SELECT FROM accounts WHERE warehouse = $1 LIMIT 1").bind::<Text, _>(name);
-    Ok(found.execute(conn).await? > 0)
+    let sold_from = accounts::table.filter(accounts::warehouse.eq(name));
+    Ok(diesel::select(dsl::exists(sold_from)).get_result(conn).await?)
 }
 
 /// Changes one that is there.
@@ -100,18 +101,17 @@ pub(crate) async fn update(
     allows_negative: bool,
     now: OffsetDateTime,
 ) -> Result<Warehouse, pg::Error> {
-    let updated = sql_query(
-        "UPDATE warehouses SET is_active = $2, allows_negative = $3, updated_at = $4 WHERE name = $1 RETURNING *",
-    )
-    .bind::<Text, _>(name)
-    .bind::<Bool, _>(is_active)
-    .bind::<Bool, _>(allows_negative)
-    .bind::<Timestamptz, _>(now);
+    let updated = diesel::update(warehouses::table.find(name))
+        .set((
+            warehouses::is_active.eq(is_active),
+            warehouses::allows_negative.eq(allows_negative),
+            warehouses::updated_at.eq(now),
+        ))
+        .returning(Warehouse::as_returning());
     Ok(updated.get_result(conn).await?)
 }
 
 /// Removes one; false when there is none.
 pub(crate) async fn delete(conn: &mut pg::Connection, name: &str) -> Result<bool, pg::Error> {
-    let deleted = sql_query("DELETE FROM warehouses WHERE name = $1").bind::<Text, _>(name);
-    Ok(deleted.execute(conn).await? > 0)
+    Ok(diesel::delete(warehouses::table.find(name)).execute(conn).await? > 0)
 }
