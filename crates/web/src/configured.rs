@@ -40,7 +40,7 @@ pub fn listen<S: Service>(
 ) -> Result<(), SetupError> {
     let ServeContext { lifecycle, roles, insecure_local, http, auth, .. } = context;
     let mut server =
-        build(Server::configured(S::NAME, &http, auth, insecure_local, redis)?.openapi(S::openapi()))
+        build(Server::configured(S::NAME, &http, auth, insecure_local, redis)?.openapi(S::openapi))
             .health_of_limiter();
     if !roles.api {
         server = server.probes_only();

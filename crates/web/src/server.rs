@@ -6,8 +6,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderValue};
@@ -51,7 +51,7 @@ type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 pub struct Server {
     authenticator: Authenticator,
     health: Health,
-    openapi: String,
+    openapi: LazyLock<String>,
     state: Routes,
     routes: Routes,
     request_timeout: Duration,
@@ -73,7 +73,7 @@ impl Server {
         Self {
             authenticator,
             health: Health::new(),
-            openapi: "{}".to_owned(),
+            openapi: LazyLock::new(|| "{}".to_owned()),
             state: Arc::new(|_| {}),
             routes: Arc::new(|_| {}),
             request_timeout: REQUEST_TIMEOUT,
@@ -91,10 +91,11 @@ impl Server {
         self
     }
 
-    /// Sets the document served as `/openapi.json`.
+    /// Sets the function that builds the document served as `/openapi.json`. It runs at the first request, because it takes
+    /// up to a tenth of a start.
     #[must_use]
-    pub fn openapi(mut self, json: String) -> Self {
-        self.openapi = json;
+    pub fn openapi(mut self, build: fn() -> String) -> Self {
+        self.openapi = LazyLock::new(build);
         self
     }
 
@@ -342,8 +343,8 @@ fn common_routes(config: &mut ServiceConfig) {
     config.service(web::resource("/openapi.json").get(openapi_document));
 }
 
-async fn openapi_document(document: Data<String>) -> HttpResponse {
+async fn openapi_document(document: Data<LazyLock<String>>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
-        .body(document.get_ref().clone())
+        .body(String::clone(&document))
 }

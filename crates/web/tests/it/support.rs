@@ -137,7 +137,7 @@ fn server(change: impl FnOnce(Server) -> Server) -> (BoundServer, Arc<Switches>)
     let state = Data::from(Arc::clone(&switches));
     let server = Server::new(authenticator)
         .health(health(&switches))
-        .openapi(r#"{"openapi":"3.1.0"}"#.to_owned())
+        .openapi(|| r#"{"openapi":"3.1.0"}"#.to_owned())
         .routes(move |config| routes(config, &state));
     (change(server).bind(([127, 0, 0, 1], 0)).unwrap(), switches)
 }
