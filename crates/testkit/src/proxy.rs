@@ -189,7 +189,10 @@ async fn pump(
             _now = changes.wait_for(|now| now.half_closes > since.half_closes), if way == Way::Down => 0,
         };
         let now = *weather.wait_for(|now| !now.stalls).await.map_err(|_proxy_ended| ended())?;
-        tokio::time::sleep(now.delay).await;
+        // Even a sleep of no time lasts a millisecond.
+        if !now.delay.is_zero() {
+            tokio::time::sleep(now.delay).await;
+        }
         if read == 0 {
             return to.shutdown().await;
         }
