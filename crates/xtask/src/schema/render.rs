@@ -98,10 +98,11 @@ fn declaration(columns: &[Column]) -> Result<String> {
     }
     let mut key: Vec<&Column> = columns.iter().filter(|column| column.key.is_some()).collect();
     key.sort_by_key(|column| column.key);
-    let key: Vec<&str> = key.iter().map(|column| column.name.as_str()).collect();
     if key.is_empty() {
-        bail!("{table} has no primary key, and diesel needs one");
+        // Diesel needs a key. Only lookups by key use it.
+        key.extend(columns.first());
     }
+    let key: Vec<&str> = key.iter().map(|column| column.name.as_str()).collect();
     let mut text = String::new();
     writeln!(text, "{TABLE} {{\n    {table} ({}) {{", key.join(", "))?;
     for column in columns {
@@ -155,11 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_a_primary_key_is_refused() {
-        assert_eq!(
-            refused(&["levels\tprice\tbigint\tt\t-1"]),
-            "levels has no primary key, and diesel needs one"
-        );
+    fn a_table_without_a_primary_key_is_keyed_by_its_first_column() {
+        let text = declarations(&read(&["levels\tprice\tbigint\tt\t-1"])).unwrap();
+        assert!(text.contains("levels (price) {"), "{text}");
     }
 
     #[test]
