@@ -40,7 +40,7 @@ pub static MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/
 static SCHEMA: Schema =
     Schema::new(&MIGRATIONS, include_str!("../../../migrations/webhook_dispatcher/columns.txt"));
 
-/// The events it consumes: all.
+/// The consumer of all events.
 const CONSUMER: Consumer = Consumer { subscriber: WEBHOOK_DISPATCHER, batch: 500 };
 
 /// The service.

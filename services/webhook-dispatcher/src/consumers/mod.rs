@@ -1,4 +1,4 @@
-//! Facts taken from the broker.
+//! Consumers of events.
 
 mod fan_out;
 

@@ -1,16 +1,16 @@
-//! What waits, in numbers whose labels are bounded: never an id.
+//! Counts for gauges. Their labels are bounded and never an id.
 
 use diesel::sql_types::{BigInt, Text, Timestamptz};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 
-/// What waits for one subscription.
+/// Unfinished deliveries of one subscription.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Waiting {
     #[diesel(sql_type = BigInt)]
     pub(crate) open: i64,
-    /// When its oldest was or is due.
+    /// When the oldest is due.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) due: OffsetDateTime,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Circuit {
     pub(crate) count: i64,
 }
 
-/// What waits, for each subscription that something waits for, the most first.
+/// Unfinished deliveries of each subscription that has some, the largest number first.
 pub(crate) async fn backlog(conn: &mut pg::Connection) -> Result<Vec<Waiting>, pg::Error> {
     let statement = sql_query(
         "SELECT count(*) AS open, min(next_attempt_at) AS due FROM webhook_deliveries \
@@ -33,7 +33,7 @@ pub(crate) async fn backlog(conn: &mut pg::Connection) -> Result<Vec<Waiting>, p
     Ok(statement.load(conn).await?)
 }
 
-/// Subscriptions by what is done to them: `closed`, `open`, `half_open`, or `off`.
+/// Subscriptions by the state of their circuit: `closed`, `open` and `half_open` of active ones, and `off`.
 pub(crate) async fn circuits(conn: &mut pg::Connection) -> Result<Vec<Circuit>, pg::Error> {
     let statement = sql_query(
         "SELECT states.state, count(s.id) FROM unnest(ARRAY['closed', 'open', 'half_open', 'off']) AS states (state) \

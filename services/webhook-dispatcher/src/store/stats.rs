@@ -1,4 +1,4 @@
-//! How a subscription's deliveries have fared.
+//! Statistics of a subscription's deliveries.
 
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
@@ -6,40 +6,40 @@ use diesel_async::RunQueryDsl;
 use domain::SubscriptionId;
 use time::OffsetDateTime;
 
-/// A number of deliveries by how they ended or stand.
+/// The number of deliveries with one status, or of filtered events.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct OutcomeCount {
     #[diesel(sql_type = Text)]
     pub(crate) outcome: String,
-    /// Of all times, those kept no longer too.
+    /// Since the subscription was created, deleted ones included.
     #[diesel(sql_type = BigInt)]
     pub(crate) ever: i64,
-    /// Made lately.
+    /// Created since the given time.
     #[diesel(sql_type = BigInt)]
     pub(crate) lately: i64,
 }
 
-/// What a subscription's deliveries come to.
+/// Statistics of a subscription's deliveries.
 #[derive(Debug)]
 pub(crate) struct Stats {
     pub(crate) outcomes: Vec<OutcomeCount>,
     pub(crate) times: Times,
 }
 
-/// How long things take.
+/// Ages and durations.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Times {
-    /// When the oldest delivery was made that has not ended.
+    /// When the oldest unfinished delivery was created.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub(crate) oldest_pending_at: Option<OffsetDateTime>,
-    /// From the event to the answer, of what arrived lately.
+    /// Median time from event to answer of recent successful deliveries.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub(crate) p50_ms: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     pub(crate) p99_ms: Option<i64>,
 }
 
-/// Deliveries whose times are looked at, at most: the newest.
+/// The most deliveries whose durations are read: the newest.
 const SAMPLE: i64 = 10_000;
 
 pub(crate) async fn of(
