@@ -1,4 +1,4 @@
--- Who wants to be told of what, and where.
+-- Subscriptions: which events, in which form, and how the receiver is doing. Outcomes lock the row.
 CREATE TABLE webhook_subscriptions (
     id uuid PRIMARY KEY,
     -- The user whose subscription it is; absent for one of a service's credential.
@@ -7,22 +7,11 @@ CREATE TABLE webhook_subscriptions (
     description text,
     -- Scheme, host and port of the receiver's URL, shown to every reader.
     origin text NOT NULL,
-    -- Sealed: path and query, which often hold a token.
-    path_and_query bytea NOT NULL,
     events text[] NOT NULL,
     -- Conditions on an event's data; all events of its types when absent. Not jsonb: its numbers keep every digit.
     filter json,
     -- The version of the interface its bodies are written in.
     api_version text NOT NULL DEFAULT 'v1',
-    secret bytea NOT NULL,
-    -- Sealed: keys replaced not long ago, which sign too until their time is over.
-    previous_secrets bytea,
-    -- Sealed: an object of header names and values.
-    headers bytea,
-    -- Sealed: a certificate chain and its key, as PEM.
-    client_certificate bytea,
-    -- PEM: authorities its receiver's certificate may come from, beside the public ones.
-    custom_ca text,
     -- The first so many retries of the schedule; all of them when absent.
     retry_count int CONSTRAINT webhook_subscriptions_retry_count CHECK (retry_count >= 0),
     -- Seconds to wait before each retry, in place of the usual schedule.
@@ -60,6 +49,25 @@ CREATE TABLE webhook_subscriptions (
 );
 
 CREATE INDEX webhook_subscriptions_newest ON webhook_subscriptions (created_at DESC, id DESC) WHERE deleted_at IS NULL;
+
+-- What requests to the receiver of a subscription are addressed, authenticated and signed with. Claims and outcomes update
+-- webhook_subscriptions and never read these values, which are long (adr 0122).
+CREATE TABLE webhook_credentials (
+    -- The subscription's id.
+    id uuid PRIMARY KEY REFERENCES webhook_subscriptions,
+    -- Sealed: path and query of the receiver's URL, which often hold a token.
+    path_and_query bytea NOT NULL,
+    -- Sealed: the key that signs.
+    secret bytea NOT NULL,
+    -- Sealed: replaced keys, which sign too until they expire.
+    previous_secrets bytea,
+    -- Sealed: an object of header names and values.
+    headers bytea,
+    -- Sealed: a certificate chain and its key, as PEM.
+    client_certificate bytea,
+    -- PEM: certificate authorities that the receiver's certificate may come from, beside the public ones.
+    custom_ca text
+);
 
 -- An event as it is sent: the signed bytes, the same for every subscription and every attempt.
 CREATE TABLE messages (

@@ -1,16 +1,17 @@
-//! Looking at deliveries, setting them going again, calling them off.
+//! Reads, retries and cancels deliveries.
 
 use domain::{DeliveryId, SubscriptionId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use crate::domain::delivery::Status;
 use crate::state::State;
-use crate::store::again::{self, Held};
 use crate::store::deliveries;
-pub(crate) use crate::store::deliveries::{Attempt, Delivery, Filter, Status};
+pub(crate) use crate::store::deliveries::{Attempt, Delivery, Filter};
+use crate::store::redelivery::{self, Locked};
 use crate::store::stats;
 pub(crate) use crate::store::stats::{OutcomeCount, Stats};
-use crate::store::subscriptions::{self, Subscription};
+use crate::store::subscriptions::{self, Ownership};
 
 /// What an owner may do with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,21 +46,21 @@ pub(crate) async fn list(
     deliveries::list(&mut *state.pool.get().await?, subscription_id, filter, after, limit).await
 }
 
-/// A delivery with its tries and its subscription; none when there is no such delivery, or its subscription was
-/// removed.
+/// A delivery with its attempts and the owner of its subscription; none when there is no such delivery, or its subscription
+/// was removed.
 pub(crate) async fn find(
     state: &State,
     id: DeliveryId,
-) -> Result<Option<(Delivery, Vec<Attempt>, Subscription)>, pg::Error> {
+) -> Result<Option<(Delivery, Vec<Attempt>, Ownership)>, pg::Error> {
     let mut conn = state.pool.get().await?;
     let Some(delivery) = deliveries::find(&mut conn, id).await? else { return Ok(None) };
-    let subscription = subscriptions::find(&mut conn, delivery.subscription_id.into()).await?;
-    let Some(subscription) = subscription else { return Ok(None) };
+    let ownership = subscriptions::ownership(&mut conn, delivery.subscription_id.into()).await?;
+    let Some(ownership) = ownership else { return Ok(None) };
     let attempts = deliveries::attempts(&mut conn, id).await?;
-    Ok(Some((delivery, attempts, subscription)))
+    Ok(Some((delivery, attempts, ownership)))
 }
 
-/// Does what its owner wants with a delivery, where its state allows it, and returns it as it is then.
+/// Retries or cancels a delivery if its state allows it, and returns the delivery afterwards.
 ///
 /// # Errors
 /// The database's; a [`Refusal`] is no error of ours.
@@ -69,31 +70,28 @@ pub(crate) async fn act(
     action: Action,
     now: OffsetDateTime,
 ) -> Result<Result<Delivery, Refusal>, pg::Error> {
-    let Some(held) = again::hold(conn, id).await? else { return Ok(Err(Refusal::Gone)) };
-    if let Err(refusal) = allows(&held, action) {
+    let Some(locked) = redelivery::lock(conn, id).await? else { return Ok(Err(Refusal::Gone)) };
+    if let Err(refusal) = allows(&locked, action) {
         return Ok(Err(refusal));
     }
     match action {
-        Action::Retry => again::retry(conn, id, now).await?,
-        Action::Cancel => again::cancel(conn, id, now).await?,
+        Action::Retry => redelivery::retry(conn, id, locked.status, now).await?,
+        Action::Cancel => redelivery::cancel(conn, id, now).await?,
     }
     Ok(deliveries::find(conn, id).await?.ok_or(Refusal::Gone))
 }
 
-fn allows(held: &Held, action: Action) -> Result<(), Refusal> {
-    let is_under_way = held.status == Status::Delivering.as_str();
-    let is_open = is_under_way || held.status == Status::Pending.as_str();
+fn allows(delivery: &Locked, action: Action) -> Result<(), Refusal> {
     match action {
-        Action::Cancel if is_open => Ok(()),
-        Action::Cancel => Err(Refusal::State),
-        Action::Retry if is_under_way => Err(Refusal::State),
-        Action::Retry if !held.is_active => Err(Refusal::Inactive),
-        Action::Retry if !held.has_payload => Err(Refusal::Expired),
-        Action::Retry => Ok(()),
+        Action::Cancel if delivery.status.is_final() => Err(Refusal::State),
+        Action::Retry if delivery.status == Status::Delivering => Err(Refusal::State),
+        Action::Retry if !delivery.is_active => Err(Refusal::Inactive),
+        Action::Retry if !delivery.has_payload => Err(Refusal::Expired),
+        Action::Cancel | Action::Retry => Ok(()),
     }
 }
 
-/// How a subscription's deliveries have fared: all of them, and those made since then.
+/// Counts and durations of a subscription's deliveries: all of them, and those created since then.
 ///
 /// # Errors
 /// The database's.

@@ -7,7 +7,8 @@ use telemetry::TraceContext;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::fan_out::{Audience, Fact};
+use super::fan_out::{Audience, Event};
+use crate::domain::delivery::Trigger;
 use crate::domain::{pattern, payload};
 use crate::state::State;
 use crate::store::fan_out::{self, Message, NewDelivery};
@@ -16,7 +17,7 @@ use crate::store::subscriptions::Subscription;
 /// The type of an event that only tests a receiver.
 pub(crate) const TEST: &str = "webhook.test";
 
-/// What came of an event.
+/// The number of deliveries of an ingested event, by what becomes of them.
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) id: Uuid,
@@ -32,11 +33,11 @@ pub(crate) struct OutsideEvent<'a> {
     pub(crate) subject: Option<&'a str>,
     pub(crate) time: Option<OffsetDateTime>,
     pub(crate) data: &'a RawValue,
-    /// Whose thing it speaks of: the caller's, where the caller is bound to a user.
+    /// The user it belongs to: that of a user-scoped credential.
     pub(crate) user: Option<&'a str>,
 }
 
-/// Why an event could not be taken in.
+/// Why an event could not be ingested.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
     #[error(transparent)]
@@ -45,13 +46,13 @@ pub(crate) enum PublishError {
     Body(#[from] serde_json::Error),
 }
 
-/// True when such an event may come from outside: its type is like one of the patterns, and none of ours.
+/// Whether outside producers may publish this type: it matches a configured pattern and is none of the catalogue.
 pub(crate) fn may_come_from_outside(state: &State, kind: &str) -> bool {
     let is_ours = CATALOGUE.iter().any(|event| event.name == kind);
     !is_ours && state.outside_types.iter().any(|allowed| pattern::covers(allowed, kind))
 }
 
-/// Takes an event in: message and deliveries, in the caller's transaction.
+/// Ingests an event: message and deliveries, in the caller's transaction.
 ///
 /// # Errors
 /// The database's.
@@ -63,7 +64,7 @@ pub(crate) async fn publish(
     let now = state.now();
     let id = state.ids.next_id();
     let subject = event.subject.map_or_else(|| id.to_string(), str::to_owned);
-    let fact = Fact {
+    let ingested = Event {
         id,
         kind: event.kind,
         subject: &subject,
@@ -74,7 +75,7 @@ pub(crate) async fn publish(
         user: event.user,
     };
     let trace = TraceContext::current();
-    let plan = Audience::read(conn).await?.plan(state, &fact.traced(trace.as_ref()))?;
+    let plan = Audience::read(conn).await?.plan(state, &ingested.traced(trace.as_ref()))?;
     let skipped = plan.deliveries.iter().filter(|it| it.skipped.is_some()).count();
     let published =
         Published { id, deliveries: plan.deliveries.len() - skipped, skipped, filtered: plan.filtered.len() };
@@ -113,7 +114,7 @@ pub(crate) async fn test(
         timeout_seconds: subscription.timeout_seconds,
         is_limited: true,
         ordering_key: None,
-        trigger: "test",
+        trigger: Trigger::Test,
         leased_until: None,
         skipped: None,
     };

@@ -1,4 +1,4 @@
-//! From a fact to the deliveries it makes: the one place that decides who is told.
+//! Plans the deliveries of an event: the one place that decides which subscriptions get it.
 
 use std::cell::OnceCell;
 
@@ -9,6 +9,7 @@ use telemetry::TraceContext;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::domain::delivery::Trigger;
 use crate::domain::filter::Filter;
 use crate::domain::json::{Json, Names, Unreadable};
 use crate::domain::{pattern, payload, settings};
@@ -19,12 +20,12 @@ use crate::store::fan_out::{self, Interest, Message, NewDelivery};
 /// The longest ordering key. Longer keys are replaced by their hash, because they are indexed, and so are keys with U+0000,
 /// which Postgres cannot store.
 const MAX_KEY: usize = 200;
-/// Facts about subscriptions begin so; their data name the subscription.
+/// Types of events about subscriptions begin so. Their data name the subscription.
 const ABOUT_US: &str = "webhook.";
 
-/// A fact to be told.
+/// An event to deliver.
 #[derive(Debug)]
-pub(crate) struct Fact<'a> {
+pub(crate) struct Event<'a> {
     pub(crate) id: Uuid,
     pub(crate) kind: &'a str,
     pub(crate) subject: &'a str,
@@ -32,17 +33,17 @@ pub(crate) struct Fact<'a> {
     pub(crate) data: &'a RawValue,
     pub(crate) traceparent: Option<&'a str>,
     pub(crate) tracestate: Option<&'a str>,
-    /// Whose thing it speaks of, where that is known without looking into the data.
+    /// The user it belongs to, if that is known without the data.
     pub(crate) user: Option<&'a str>,
 }
 
-/// Everybody who may be told.
+/// All subscriptions with their filters.
 #[derive(Debug)]
 pub(crate) struct Audience {
     interests: Vec<(Interest, Option<Result<Filter, pg::Error>>)>,
 }
 
-impl<'a> From<&'a Envelope> for Fact<'a> {
+impl<'a> From<&'a Envelope> for Event<'a> {
     fn from(event: &'a Envelope) -> Self {
         Self {
             id: event.id.as_uuid(),
@@ -57,8 +58,8 @@ impl<'a> From<&'a Envelope> for Fact<'a> {
     }
 }
 
-impl<'a> Fact<'a> {
-    /// With this trace where it has none.
+impl<'a> Event<'a> {
+    /// Adds the trace if the event has none.
     pub(crate) fn traced(self, trace: Option<&'a TraceContext>) -> Self {
         match trace {
             Some(trace) if self.traceparent.is_none() => {
@@ -70,7 +71,7 @@ impl<'a> Fact<'a> {
 }
 
 impl Audience {
-    /// Reads who may be told.
+    /// Reads all subscriptions.
     ///
     /// # Errors
     /// The database's.
@@ -79,14 +80,14 @@ impl Audience {
         Ok(Self { interests: interests.into_iter().map(with_filter).collect() })
     }
 
-    /// The deliveries of a fact. None of them is handed over yet.
+    /// Plans the deliveries of an event. None of them is leased yet.
     ///
     /// # Errors
-    /// When the fact cannot be written as a body.
-    pub(crate) fn plan(&self, state: &State, fact: &Fact<'_>) -> Result<Plan, serde_json::Error> {
-        let (names, data) = (Names::read(fact.data), Data::new(fact.data));
+    /// When the event cannot be written as a body.
+    pub(crate) fn plan(&self, state: &State, event: &Event<'_>) -> Result<Plan, serde_json::Error> {
+        let (names, data) = (Names::read(event.data), Data::new(event.data));
         let (mut deliveries, mut filtered) = (Vec::new(), Vec::new());
-        for (interest, filter) in self.interests.iter().filter(|(interest, _)| wants(interest, fact, &names))
+        for (interest, filter) in self.interests.iter().filter(|(interest, _)| wants(interest, event, &names))
         {
             let verdict = match filter {
                 Some(Ok(filter)) => data
@@ -108,32 +109,32 @@ impl Audience {
             };
             deliveries.push(NewDelivery {
                 id: state.ids.next_id(),
-                message_id: fact.id,
+                message_id: event.id,
                 subscription_id: interest.id,
-                kind: fact.kind.to_owned(),
+                kind: event.kind.to_owned(),
                 timeout_seconds: interest.timeout_seconds,
-                is_limited: interest.is_limited,
-                ordering_key: interest.ordered.then(|| key_of(interest, &data, fact.subject)),
-                trigger: "auto",
+                is_limited: interest.is_limited(),
+                ordering_key: interest.ordered.then(|| key_of(interest, &data, event.subject)),
+                trigger: Trigger::Auto,
                 leased_until: None,
                 skipped,
             });
         }
         let message = Message {
-            id: fact.id,
-            kind: fact.kind.to_owned(),
-            subject: fact.subject.to_owned(),
-            body: payload::standard(fact.kind, fact.time, fact.data)?.into(),
-            traceparent: fact.traceparent.map(str::to_owned),
-            tracestate: fact.tracestate.map(str::to_owned),
-            occurred_at: fact.time,
+            id: event.id,
+            kind: event.kind.to_owned(),
+            subject: event.subject.to_owned(),
+            body: payload::standard(event.kind, event.time, event.data)?.into(),
+            traceparent: event.traceparent.map(str::to_owned),
+            tracestate: event.tracestate.map(str::to_owned),
+            occurred_at: event.time,
         };
         Ok(Plan { message, deliveries, filtered })
     }
 }
 
-/// Reads a subscription's filter. Without it nobody knows what the subscription wants: its deliveries are skipped and say
-/// so, and can be sent again when the filter is repaired.
+/// Parses a subscription's filter. Deliveries of a subscription whose filter cannot be read are skipped with that reason and
+/// can be recovered when the filter is repaired.
 fn with_filter(mut interest: Interest) -> (Interest, Option<Result<Filter, pg::Error>>) {
     let filter = interest.filter.take().map(|filter| {
         Filter::read(&filter.0)
@@ -158,14 +159,14 @@ impl<'a> Data<'a> {
     }
 }
 
-/// A subscription of a user is told of that user's things only; one of a service's credential of everything; none of
-/// itself.
-fn wants(interest: &Interest, fact: &Fact<'_>, names: &Names) -> bool {
-    let user = fact.user.or(names.user_id.as_deref());
+/// A subscription of a user gets that user's events only, one of a service credential gets all events, and none gets events
+/// about itself.
+fn wants(interest: &Interest, event: &Event<'_>, names: &Names) -> bool {
+    let user = event.user.or(names.user_id.as_deref());
     let is_theirs = interest.owner.is_none() || interest.owner.as_deref() == user;
-    let about = names.subscription_id.as_deref().filter(|_| fact.kind.starts_with(ABOUT_US));
+    let about = names.subscription_id.as_deref().filter(|_| event.kind.starts_with(ABOUT_US));
     let is_itself = about.is_some_and(|id| id.parse() == Ok(interest.id));
-    is_theirs && !is_itself && interest.events.iter().any(|wanted| pattern::covers(wanted, fact.kind))
+    is_theirs && !is_itself && interest.events.iter().any(|wanted| pattern::covers(wanted, event.kind))
 }
 
 /// The ordering key of an event, or its hash if an index or a text column cannot hold the key.

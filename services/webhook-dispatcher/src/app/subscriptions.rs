@@ -1,4 +1,4 @@
-//! Making, changing and removing subscriptions.
+//! Creates, changes and removes subscriptions.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -15,30 +15,30 @@ use crate::domain::receiver_url;
 pub(crate) use crate::domain::settings::Settings;
 pub(crate) use crate::domain::signature::{Malformed, Scheme, SigningKey};
 use crate::state::State;
-use crate::store::changes::{self, SealedSettings};
 use crate::store::sealed::{self, PreviousKey};
-use crate::store::subscriptions;
 pub(crate) use crate::store::subscriptions::Subscription;
+use crate::store::subscriptions::changes::{self, SealedSettings};
+use crate::store::subscriptions::{self, Ownership};
 
 /// Keys that sign beside the present one, at most.
 const MAX_PREVIOUS: usize = 10;
 
-/// Why a subscription could not be made or changed.
+/// Why a subscription could not be created or changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError<E> {
     #[error(transparent)]
     Database(#[from] pg::Error),
     #[error(transparent)]
     Seal(SealError),
-    /// It is not there any more.
+    /// The subscription was removed.
     #[error("the subscription was removed")]
     Gone,
-    /// What is wished does not go with what is there.
+    /// The change contradicts the present settings.
     #[error("refused")]
     Refused(E),
 }
 
-/// Settings as they shall be. What is sealed is left as it is unless it was named.
+/// New settings. Sealed values change only if the request names them.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) settings: Settings,
@@ -76,7 +76,7 @@ impl NewKey {
     }
 }
 
-/// Makes a subscription; its secret is returned here and never again.
+/// Creates a subscription. Returns it with its secret, which is returned only once.
 pub(crate) async fn create(
     conn: &mut pg::Connection,
     state: &State,
@@ -86,16 +86,20 @@ pub(crate) async fn create(
 ) -> Result<(Subscription, SecretString), WriteError<()>> {
     let id = SubscriptionId::from(state.ids.next_id());
     let now = state.now();
-    let sealed = sealed::seal_key(&state.keyring, id, key).map_err(WriteError::Seal)?;
-    changes::insert(conn, id, owner, sealed, now).await?;
+    let sealed_key = sealed::seal_key(&state.keyring, id, key).map_err(WriteError::Seal)?;
     let change = Change { settings, names_headers: true, names_certificate: true };
     let sealed = seal(state, id, &change).map_err(WriteError::Seal)?;
-    let made = changes::update(conn, id, &change.settings, sealed, now).await?;
-    Ok((made.ok_or(WriteError::Gone)?, key.shown()))
+    let created = changes::insert(conn, id, owner, &change.settings, sealed_key, sealed, now).await?;
+    Ok((created, key.shown()))
 }
 
 pub(crate) async fn find(state: &State, id: SubscriptionId) -> Result<Option<Subscription>, pg::Error> {
     subscriptions::find(&mut *state.pool.get().await?, id).await
+}
+
+/// Whose subscription it is; none when it was removed.
+pub(crate) async fn ownership(state: &State, id: SubscriptionId) -> Result<Option<Ownership>, pg::Error> {
+    subscriptions::ownership(&mut *state.pool.get().await?, id).await
 }
 
 pub(crate) async fn list(
@@ -107,8 +111,8 @@ pub(crate) async fn list(
     subscriptions::list(&mut *state.pool.get().await?, owner, after, limit).await
 }
 
-/// Changes a subscription under its row's lock, so that two changes of different settings both happen. `edit` is told how it
-/// signs, which stays so meanwhile.
+/// Changes a subscription whose rows it locks, so that concurrent changes of different settings both take effect. `edit` gets
+/// the current settings and the scheme of the key.
 pub(crate) async fn change<E: Debug + Send + 'static>(
     state: &State,
     id: SubscriptionId,
@@ -120,12 +124,10 @@ pub(crate) async fn change<E: Debug + Send + 'static>(
         .transaction(async |conn| {
             let current = subscriptions::lock(conn, id).await?.ok_or(WriteError::Gone)?;
             let scheme = current.scheme(&state.keyring).map_err(WriteError::Seal)?;
-            let style = current.payload_style()?;
-            let settings = current.settings(&state.keyring, style).map_err(WriteError::Seal)?;
+            let settings = current.settings(&state.keyring).map_err(WriteError::Seal)?;
             let change = edit(&settings, scheme).map_err(WriteError::Refused)?;
             let sealed = seal(state, id, &change).map_err(WriteError::Seal)?;
-            let changed = changes::update(conn, id, &change.settings, sealed, now).await?;
-            let changed = changed.ok_or(WriteError::Gone)?;
+            let changed = changes::update(conn, &current, &change.settings, sealed, now).await?;
             if changed.is_active {
                 alerts::clear(conn, now, &WebhookDisabled::cause_of(id)).await?;
             }
@@ -148,8 +150,8 @@ fn seal(state: &State, id: SubscriptionId, change: &Change) -> Result<SealedSett
     })
 }
 
-/// Replaces the key; the one before signs too for `overlap`. Returns the subscription, until when, and the new secret, which
-/// is returned here and never again.
+/// Replaces the key; the present one signs too for `overlap`. Returns the subscription, the end of the overlap, and the new
+/// secret, which is returned only once.
 pub(crate) async fn rotate(
     conn: &mut pg::Connection,
     state: &State,
@@ -183,10 +185,10 @@ pub(crate) async fn rotate(
     let sealed_key = sealed::seal_key(keyring, id, &key).map_err(WriteError::Seal)?;
     let sealed_previous = sealed::seal_previous(keyring, id, &previous).map_err(WriteError::Seal)?;
     let changed = changes::replace_key(conn, id, sealed_key, sealed_previous, now).await?;
-    Ok((changed.ok_or(WriteError::Gone)?, expires_at, key.shown()))
+    Ok((changed, expires_at, key.shown()))
 }
 
-/// Removes a subscription; false when it is not there.
+/// Removes a subscription. Returns false if there is none.
 pub(crate) async fn delete(state: &State, id: SubscriptionId) -> Result<bool, pg::Error> {
     let now = state.now();
     state

@@ -1,4 +1,4 @@
-//! Every fact becomes a message and a delivery for each subscription that wants it.
+//! Ingests events: each becomes a message and a delivery for each subscription that wants it.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,32 +9,32 @@ use telemetry::TraceContext;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::app::fan_out::{Audience, Fact, Plan};
+use crate::app::fan_out::{Audience, Event, Plan};
 use crate::dispatch::{Dispatcher, Job, LEASE_MARGIN_SECONDS, LEFT, SET};
 use crate::state::State;
 use crate::store::fan_out::{self, NewDelivery};
 
-/// Until it is known how many deliveries a fact makes, so many.
+/// Assumed number of deliveries of an event until the first batch is ingested.
 const MANY: usize = 100;
 /// What is given to each delivery just handed over, before more is taken in: 10,000 a second are always taken in,
 /// however slow a receiver is.
 const PATIENCE: std::time::Duration = std::time::Duration::from_micros(100);
 
-/// Takes facts in.
+/// Consumer of all events.
 #[derive(Debug)]
 pub(crate) struct FanOut {
     state: State,
     dispatcher: Dispatcher,
-    /// Deliveries each fact of the last set made.
-    per_fact: AtomicUsize,
+    /// Deliveries per event in the last batch.
+    per_event: AtomicUsize,
 }
 
-/// What was made of a set of facts.
+/// The result of an ingested batch.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    /// What this process delivers itself.
+    /// Deliveries that this process has leased.
     jobs: Vec<Job>,
-    /// Whether the scanner has something to find.
+    /// Whether deliveries are left to the scanner.
     is_left: bool,
     /// Deliveries in hand before these.
     before: usize,
@@ -46,30 +46,30 @@ impl Handler for FanOut {
 
     /// As many as make a set of deliveries that finds room in hand.
     fn most(&self) -> usize {
-        SET / self.per_fact.load(Ordering::Relaxed).max(1)
+        SET / self.per_event.load(Ordering::Relaxed).max(1)
     }
 
     async fn handle(&self, conn: &mut pg::Connection, events: &[&Envelope]) -> Result<Self::Effect, Failure> {
         let audience = Audience::read(conn).await?;
         let now = self.state.now();
         let before = self.state.load.number();
-        // A fact that comes without a trace goes on in ours, if somebody keeps it.
+        // An event without a trace continues ours if that is sampled.
         let ours = TraceContext::current().filter(TraceContext::is_sampled);
         let (mut plans, mut jobs) = (Vec::with_capacity(events.len()), Vec::new());
         for event in events {
-            let plan = audience.plan(&self.state, &Fact::from(*event).traced(ours.as_ref()));
+            let plan = audience.plan(&self.state, &Event::from(*event).traced(ours.as_ref()));
             let mut plan = plan.map_err(|error| Failure::Reject(error.to_string()))?;
             self.take(&mut plan, now, &mut jobs);
             plans.push(plan);
         }
         if let Some(written) = fan_out::insert(conn, &plans, now).await? {
-            // The rest are on their way already, or were.
+            // The others were ingested before.
             jobs.retain(|job| written.contains(&job.delivery_id));
         }
         let is_left = |it: &NewDelivery| it.skipped.is_none() && it.leased_until.is_none();
         let deliveries = || plans.iter().flat_map(|plan| &plan.deliveries);
         let is_left = deliveries().any(is_left);
-        self.per_fact.store(deliveries().count().div_ceil(events.len().max(1)), Ordering::Relaxed);
+        self.per_event.store(deliveries().count().div_ceil(events.len().max(1)), Ordering::Relaxed);
         Ok(Taken { jobs, is_left, before })
     }
 
@@ -92,7 +92,7 @@ impl Handler for FanOut {
 
 impl FanOut {
     pub(crate) const fn new(state: State, dispatcher: Dispatcher) -> Self {
-        Self { state, dispatcher, per_fact: AtomicUsize::new(MANY) }
+        Self { state, dispatcher, per_event: AtomicUsize::new(MANY) }
     }
 
     /// Takes deliveries into this process's hands, as far as there is room. Whether an earlier one of its key is under

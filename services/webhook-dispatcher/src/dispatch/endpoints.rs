@@ -97,7 +97,7 @@ impl Endpoints {
         let (client, tls) = self.client(&subscription, before.map(|(_, endpoint)| endpoint))?;
         let url = subscription.url(&self.state.keyring)?.parse()?;
         let headers = headers(&subscription.headers(&self.state.keyring)?)
-            .ok_or_else(|| subscription.corrupt("headers"))?;
+            .ok_or_else(|| pg::Error::corrupt("webhook_credentials", id, "headers"))?;
         let endpoint = Arc::new(Endpoint {
             client,
             tls,
@@ -106,7 +106,7 @@ impl Endpoints {
             url,
             keys: subscription.signing_keys(&self.state.keyring, self.state.now())?,
             headers,
-            style: subscription.payload_style()?,
+            style: subscription.payload_style,
             seed_signature: subscription.seed_signature,
             timeout: Duration::from_secs(seconds(
                 &subscription,

@@ -7,16 +7,16 @@
 
 mod answer;
 mod clients;
-mod endings;
 mod endpoints;
 mod lane;
 mod load;
+mod record_outcomes;
 mod recorder;
 mod redaction;
 mod run;
 mod scanner;
 mod send;
-mod told;
+mod system_events;
 mod window;
 
 use bytes::Bytes;

@@ -6,7 +6,7 @@ use domain::{Chain, backoff, catch_panic, panic_as_error};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
-use super::{Job, Slot, endings};
+use super::{Job, Slot, record_outcomes};
 use crate::state::State;
 use crate::store::outcomes::{Ending, Outcome};
 
@@ -78,7 +78,7 @@ async fn record(state: &State, outcomes: &[Outcome]) {
     let mut sets = vec![(outcomes, 1)];
     let mut failures = 0_u32;
     while let Some((set, tries)) = sets.pop() {
-        let (reason, is_final) = match catch_panic(endings::write(state, set)).await {
+        let (reason, is_final) = match catch_panic(record_outcomes::write(state, set)).await {
             Ok(Ok(())) => {
                 failures = 0;
                 continue;
@@ -114,7 +114,7 @@ async fn mark_failed(state: &State, outcome: &Outcome, reason: &str) {
         tracing::error!(reason, %delivery, %subscription, "release not recorded; the lease ends by itself");
         return;
     }
-    match panic_as_error(endings::fail(state, outcome, reason)).await {
+    match panic_as_error(record_outcomes::fail(state, outcome, reason)).await {
         Ok(()) => {
             tracing::error!(reason, %delivery, %subscription, "outcome not recorded; the delivery is marked failed");
         }

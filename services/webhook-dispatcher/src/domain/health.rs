@@ -25,6 +25,50 @@ pub(crate) enum Circuit {
     HalfOpen(OffsetDateTime),
 }
 
+/// The kind of a [`Circuit`], stored and public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CircuitState {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+impl CircuitState {
+    const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// Parses the stored and public name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// The stored and public name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+impl Circuit {
+    pub(crate) const fn state(self) -> CircuitState {
+        match self {
+            Self::Closed => CircuitState::Closed,
+            Self::Open(_) => CircuitState::Open,
+            Self::HalfOpen(_) => CircuitState::HalfOpen,
+        }
+    }
+
+    /// The end of the present state, unless it is closed.
+    pub(crate) const fn until(self) -> Option<OffsetDateTime> {
+        match self {
+            Self::Closed => None,
+            Self::Open(until) | Self::HalfOpen(until) => Some(until),
+        }
+    }
+}
+
 /// Why a subscription is sent nothing any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DisabledFor {

@@ -3,6 +3,7 @@
 pub(crate) mod alert;
 pub(crate) mod catalogue;
 pub(crate) mod decimal;
+pub(crate) mod delivery;
 pub(crate) mod filter;
 pub(crate) mod headers;
 pub(crate) mod health;

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 
+use super::health::Health;
 use super::json::Json;
 use super::signature::Scheme;
 
@@ -187,6 +188,18 @@ pub(crate) struct ReceiverHealth {
     pub(crate) circuit_state: String,
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) circuit_until: Option<OffsetDateTime>,
+}
+
+impl From<&Health> for ReceiverHealth {
+    fn from(health: &Health) -> Self {
+        Self {
+            consecutive_failures: health.consecutive_failures,
+            last_success_at: health.last_success_at,
+            first_failure_at: health.first_failure_at,
+            circuit_state: health.circuit.state().as_str().to_owned(),
+            circuit_until: health.circuit.until(),
+        }
+    }
 }
 
 /// The ordering key of an event: the value at `pointer` in the data, or the subject if there is none or the data are

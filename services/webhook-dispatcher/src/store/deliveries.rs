@@ -1,121 +1,165 @@
-//! Reading deliveries and attempts back.
+//! `webhook_deliveries` and `delivery_attempts`, read.
 
 use diesel::pg::Pg;
-use diesel::sql_types::{BigInt, Bool, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel::prelude::{
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper,
+};
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{DeliveryId, SubscriptionId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::schema::{delivery_attempts, webhook_deliveries};
+use crate::domain::delivery::{Status, Trigger};
+
 /// A delivery.
-#[derive(Debug, QueryableByName)]
+#[derive(Debug)]
 pub(crate) struct Delivery {
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) message_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) subscription_id: Uuid,
-    #[diesel(sql_type = Text)]
     pub(crate) event_type: String,
-    #[diesel(sql_type = Text)]
-    pub(crate) status: String,
-    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) status: Status,
     pub(crate) ordering_key: Option<String>,
-    #[diesel(sql_type = Text)]
-    pub(crate) trigger: String,
-    /// An earlier one of its key has not ended.
-    #[diesel(sql_type = Bool)]
+    pub(crate) trigger: Trigger,
+    /// Whether it waits for an earlier delivery of its key.
     pub(crate) is_blocked: bool,
-    #[diesel(sql_type = Int4)]
     pub(crate) attempts: i32,
     /// Time of the next request, if known.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     pub(crate) sent_next_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Nullable<Int4>)]
     pub(crate) response_status: Option<i32>,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) response_body: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) error_message: Option<String>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     pub(crate) delivered_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Timestamptz)]
     pub(crate) created_at: OffsetDateTime,
 }
 
-/// One try.
-#[derive(Debug, QueryableByName)]
+#[derive(QueryableByName)]
+#[diesel(table_name = webhook_deliveries)]
+struct DeliveryRow {
+    id: Uuid,
+    message_id: Uuid,
+    subscription_id: Uuid,
+    event_type: String,
+    status: String,
+    ordering_key: Option<String>,
+    trigger: String,
+    attempts: i32,
+    response_status: Option<i32>,
+    response_body: Option<String>,
+    error_message: Option<String>,
+    delivered_at: Option<OffsetDateTime>,
+    created_at: OffsetDateTime,
+}
+
+/// A row of [`COLUMNS`].
+#[derive(QueryableByName)]
+struct ListedRow {
+    #[diesel(embed)]
+    delivery: DeliveryRow,
+    #[diesel(sql_type = Bool)]
+    is_blocked: bool,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    sent_next_at: Option<OffsetDateTime>,
+}
+
+impl TryFrom<ListedRow> for Delivery {
+    type Error = pg::Error;
+
+    fn try_from(ListedRow { delivery: row, is_blocked, sent_next_at }: ListedRow) -> Result<Self, pg::Error> {
+        let trigger = Trigger::parse(&row.trigger);
+        Ok(Self {
+            id: row.id,
+            message_id: row.message_id,
+            subscription_id: row.subscription_id,
+            event_type: row.event_type,
+            status: status(row.id, &row.status)?,
+            ordering_key: row.ordering_key,
+            trigger: trigger.ok_or_else(|| pg::Error::corrupt("webhook_deliveries", row.id, "trigger"))?,
+            is_blocked,
+            attempts: row.attempts,
+            sent_next_at,
+            response_status: row.response_status,
+            response_body: row.response_body,
+            error_message: row.error_message,
+            delivered_at: row.delivered_at,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// Parses the status of this delivery.
+pub(super) fn status(delivery: Uuid, stored: &str) -> Result<Status, pg::Error> {
+    Status::parse(stored).ok_or_else(|| pg::Error::corrupt("webhook_deliveries", delivery, "status"))
+}
+
+/// An attempt.
+#[derive(Debug)]
 pub(crate) struct Attempt {
-    #[diesel(sql_type = Int4)]
     pub(crate) attempt: i32,
-    #[diesel(sql_type = Timestamptz)]
     pub(crate) attempted_at: OffsetDateTime,
-    #[diesel(sql_type = Int4)]
     pub(crate) duration_ms: i32,
-    #[diesel(sql_type = Text)]
-    pub(crate) trigger: String,
-    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) trigger: Trigger,
     pub(crate) ip: Option<String>,
-    #[diesel(sql_type = Nullable<Jsonb>)]
     pub(crate) response_headers: Option<Value>,
-    #[diesel(sql_type = Nullable<Int4>)]
     pub(crate) response_status: Option<i32>,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) response_body: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) error_class: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) error_message: Option<String>,
 }
 
-/// A state a delivery may be in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
-    Pending,
-    Delivering,
-    Success,
-    Failed,
-    Skipped,
-    Cancelled,
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = delivery_attempts, check_for_backend(Pg))]
+struct AttemptRow {
+    delivery_id: Uuid,
+    attempt: i32,
+    attempted_at: OffsetDateTime,
+    duration_ms: i32,
+    trigger: String,
+    ip: Option<String>,
+    response_headers: Option<Value>,
+    response_status: Option<i32>,
+    response_body: Option<String>,
+    error_class: Option<String>,
+    error_message: Option<String>,
 }
 
-impl Status {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Pending, Self::Delivering, Self::Success, Self::Failed, Self::Skipped, Self::Cancelled];
+impl TryFrom<AttemptRow> for Attempt {
+    type Error = pg::Error;
 
-    /// Reads the word in the table.
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
-    }
-
-    /// The word in the table.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivering => "delivering",
-            Self::Success => "success",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Cancelled => "cancelled",
-        }
+    fn try_from(row: AttemptRow) -> Result<Self, pg::Error> {
+        let trigger = Trigger::parse(&row.trigger).ok_or_else(|| {
+            let id = format!("{}/{}", row.delivery_id, row.attempt);
+            pg::Error::corrupt("delivery_attempts", id, "trigger")
+        })?;
+        Ok(Self {
+            attempt: row.attempt,
+            attempted_at: row.attempted_at,
+            duration_ms: row.duration_ms,
+            trigger,
+            ip: row.ip,
+            response_headers: row.response_headers,
+            response_status: row.response_status,
+            response_body: row.response_body,
+            error_class: row.error_class,
+            error_message: row.error_message,
+        })
     }
 }
 
-/// Which deliveries of a subscription.
+/// A selection of a subscription's deliveries.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Filter {
     pub(crate) status: Option<Status>,
     pub(crate) event_type: Option<String>,
-    /// Made at this moment or later.
+    /// Created at this time or later.
     #[serde(with = "domain::instant::option")]
     pub(crate) from: Option<OffsetDateTime>,
-    /// Made before this moment.
+    /// Created before this time.
     #[serde(with = "domain::instant::option")]
     pub(crate) to: Option<OffsetDateTime>,
     /// Of this event.
@@ -139,8 +183,8 @@ const COLUMNS: &str = "d.*, w.is_blocked, \
              AND e.ordering_key = d.ordering_key AND e.place < d.place AND e.status IN ('pending', 'delivering') \
      ) AS is_blocked) w";
 
-/// Deliveries of a subscription, newest first. Only what is asked for stands in the statement, so that the planner
-/// finds the index that fits.
+/// Deliveries of a subscription, newest first. The statement holds only the conditions that are asked for, so that the
+/// planner finds the matching index.
 pub(crate) async fn list(
     conn: &mut pg::Connection,
     subscription_id: SubscriptionId,
@@ -163,7 +207,7 @@ pub(crate) async fn list(
         statement = statement.sql(format!(" AND d.status = '{}'", status.as_str()));
     }
     if matches!(filter.status, Some(Status::Pending | Status::Delivering)) {
-        // True of every row: it lets the planner put the two indexes of what is open together.
+        // True of every row: it lets the planner combine the two indexes of unfinished deliveries.
         statement = statement.sql(" AND (d.ordering_key IS NULL OR d.ordering_key IS NOT NULL)");
     }
     if let Some(message) = filter.message {
@@ -186,18 +230,23 @@ pub(crate) async fn list(
     let statement = statement
         .sql(format!(" ORDER BY d.created_at DESC, d.id DESC LIMIT ${}", next()))
         .bind::<BigInt, _>(limit);
-    Ok(statement.load(conn).await?)
+    let rows: Vec<ListedRow> = statement.load(conn).await?;
+    rows.into_iter().map(Delivery::try_from).collect()
 }
 
 pub(crate) async fn find(conn: &mut pg::Connection, id: DeliveryId) -> Result<Option<Delivery>, pg::Error> {
     let statement = sql_query(format!("SELECT {COLUMNS} WHERE d.id = $1")).bind::<SqlUuid, _>(id.as_uuid());
-    Ok(statement.get_result(conn).await.optional()?)
+    let row: Option<ListedRow> = statement.get_result(conn).await.optional()?;
+    row.map(Delivery::try_from).transpose()
 }
 
-/// The tries of a delivery, first first.
+/// The attempts of a delivery, oldest first.
 pub(crate) async fn attempts(conn: &mut pg::Connection, id: DeliveryId) -> Result<Vec<Attempt>, pg::Error> {
-    let statement =
-        sql_query("SELECT * FROM delivery_attempts WHERE delivery_id = $1 ORDER BY attempt, attempted_at")
-            .bind::<SqlUuid, _>(id.as_uuid());
-    Ok(statement.load(conn).await?)
+    let rows: Vec<AttemptRow> = delivery_attempts::table
+        .filter(delivery_attempts::delivery_id.eq(id.as_uuid()))
+        .order((delivery_attempts::attempt, delivery_attempts::attempted_at))
+        .select(AttemptRow::as_select())
+        .load(conn)
+        .await?;
+    rows.into_iter().map(Attempt::try_from).collect()
 }

@@ -4,15 +4,22 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use diesel::sql_types::{Array, Bool, Bytea, Int4, Json, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{QueryableByName, sql_query};
+use diesel::pg::Pg;
+use diesel::prelude::{
+    ExpressionMethods, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper,
+};
+use diesel::sql_query;
+use diesel::sql_types::{Array, Bool, Bytea, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::raw_json::RawJson;
+use super::schema::{messages, webhook_deliveries, webhook_subscriptions};
+use crate::domain::delivery::Trigger;
+use crate::domain::health::CircuitState;
 
-/// An event, as it will be sent.
+/// An event as it is sent.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) id: Uuid,
@@ -24,34 +31,32 @@ pub(crate) struct Message {
     pub(crate) occurred_at: OffsetDateTime,
 }
 
-/// Who wants what, as far as fanning out needs it.
-#[derive(Debug, QueryableByName)]
+/// A subscription as far as fan-out needs it.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = webhook_subscriptions, check_for_backend(Pg))]
 pub(crate) struct Interest {
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) id: Uuid,
-    /// The user it belongs to: it is told of that user's things only.
-    #[diesel(sql_type = Nullable<Text>)]
+    /// The user it belongs to: it gets that user's events only.
     pub(crate) owner: Option<String>,
-    #[diesel(sql_type = Array<Text>)]
     pub(crate) events: Vec<String>,
-    #[diesel(sql_type = Bool)]
     pub(crate) is_active: bool,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) disabled_reason: Option<String>,
-    #[diesel(sql_type = Int4)]
     pub(crate) timeout_seconds: i32,
-    /// A rate, or a circuit that is not closed: what goes out is decided by claims alone.
-    #[diesel(sql_type = Bool)]
-    pub(crate) is_limited: bool,
-    #[diesel(sql_type = Bool)]
     pub(crate) ordered: bool,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) ordering_key: Option<String>,
-    #[diesel(sql_type = Nullable<Json>)]
     pub(crate) filter: Option<RawJson>,
+    rate_limit_per_second: Option<i32>,
+    circuit_state: String,
 }
 
-/// A delivery to be written.
+impl Interest {
+    /// Whether it has a limited rate or a circuit that is not closed: then only claims decide what is sent.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.rate_limit_per_second.is_some() || self.circuit_state != CircuitState::Closed.as_str()
+    }
+}
+
+/// A delivery to insert.
 #[derive(Debug)]
 pub(crate) struct NewDelivery {
     pub(crate) id: Uuid,
@@ -61,37 +66,36 @@ pub(crate) struct NewDelivery {
     pub(crate) timeout_seconds: i32,
     /// As [`Interest::is_limited`].
     pub(crate) is_limited: bool,
-    /// `auto`, or `test`.
-    pub(crate) trigger: &'static str,
-    /// Of those with one key one goes out after another.
+    pub(crate) trigger: Trigger,
+    /// Deliveries of one key are sent one after another.
     pub(crate) ordering_key: Option<String>,
-    /// Until when this process delivers it itself; none when it has no room and whoever has takes it.
+    /// End of this process's lease; none when it has no room and any replica may claim the delivery.
     pub(crate) leased_until: Option<OffsetDateTime>,
-    /// Why it is not delivered at all.
+    /// Why it is not delivered.
     pub(crate) skipped: Option<String>,
 }
 
-/// What a fact becomes.
+/// What becomes of an event.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) message: Message,
     pub(crate) deliveries: Vec<NewDelivery>,
-    /// Subscriptions whose filter leaves it out.
+    /// Subscriptions whose filter excludes it.
     pub(crate) filtered: Vec<Uuid>,
 }
 
-/// The subscriptions, those that are not active too: their owners are to see what they missed.
+/// All subscriptions. Inactive ones are included: their owners see the events that they missed.
 pub(crate) async fn interests(conn: &mut pg::Connection) -> Result<Vec<Interest>, pg::Error> {
-    let statement = sql_query(
-        "SELECT id, owner, events, is_active, disabled_reason, timeout_seconds, ordered, ordering_key, \
-             filter, rate_limit_per_second IS NOT NULL OR circuit_state <> 'closed' AS is_limited \
-         FROM webhook_subscriptions WHERE deleted_at IS NULL",
-    );
-    Ok(pg::prepared(statement).load(conn).await?)
+    let interests = webhook_subscriptions::table
+        .filter(webhook_subscriptions::deleted_at.is_null())
+        .select(Interest::as_select())
+        .load(conn)
+        .await?;
+    Ok(interests)
 }
 
-/// Writes events, their deliveries, and how many were left out. Returns the ids of the deliveries that were written where
-/// some were there already, by another id; nothing when all were written.
+/// Inserts events and their deliveries, and counts the filtered ones. Returns nothing if all deliveries were inserted, else
+/// the ids of those that were.
 pub(crate) async fn insert(
     conn: &mut pg::Connection,
     plans: &[Plan],
@@ -105,7 +109,7 @@ pub(crate) async fn insert(
     if filtered.is_empty() {
         return Ok(written);
     }
-    // In the order of ids: two that count at once wait for each other and never in a circle.
+    // In the order of ids, so that two transactions cannot wait for each other.
     sql_query(
         "INSERT INTO delivery_totals (subscription_id, outcome, count) \
          SELECT id, 'filtered', count(*) FROM unnest($1) AS u (id) GROUP BY id ORDER BY id \
@@ -117,7 +121,7 @@ pub(crate) async fn insert(
     Ok(written)
 }
 
-/// Writes events; returns whether none of them was there before.
+/// Inserts events. Returns whether all of them are new.
 async fn insert_messages(
     conn: &mut pg::Connection,
     messages: &[&Message],
@@ -126,17 +130,23 @@ async fn insert_messages(
     if write_messages(conn, messages, now).await? == messages.len() {
         return Ok(true);
     }
-    // Some were told before and are there already. Their rows are held, so that none goes before its deliveries are
-    // written; one that went just now is written again.
+    // Some exist already. Their rows are locked, so that the retention deletes none before its deliveries are inserted. One that
+    // it has just deleted is inserted again.
     let ids: Vec<Uuid> = messages.iter().map(|it| it.id).collect();
-    let statement = sql_query("SELECT 1 FROM messages WHERE id = ANY($1) ORDER BY id FOR KEY SHARE");
-    if statement.bind::<Array<SqlUuid>, _>(ids).execute(conn).await? < messages.len() {
+    let locked: Vec<Uuid> = messages::table
+        .filter(messages::id.eq_any(ids))
+        .order(messages::id)
+        .select(messages::id)
+        .for_key_share()
+        .load(conn)
+        .await?;
+    if locked.len() < messages.len() {
         write_messages(conn, messages, now).await?;
     }
     Ok(false)
 }
 
-/// Writes those that are not there, and returns how many that were.
+/// Inserts the events that are missing, and returns their number.
 async fn write_messages(
     conn: &mut pg::Connection,
     messages: &[&Message],
@@ -161,8 +171,8 @@ async fn write_messages(
 }
 
 #[derive(QueryableByName)]
-struct Written {
-    #[diesel(sql_type = SqlUuid)]
+#[diesel(table_name = webhook_deliveries)]
+struct Inserted {
     id: Uuid,
 }
 
@@ -180,9 +190,9 @@ static INSERT_OTHERS: LazyLock<String> = LazyLock::new(|| {
     format!("{INSERT} ON CONFLICT ON CONSTRAINT webhook_deliveries_once DO NOTHING RETURNING id")
 });
 
-/// Writes deliveries of messages that are there; one there is already of an event and a subscription stays. Those that
-/// keep an order are given their places as they stand here. Of messages that are new (`are_new`) there is none: then
-/// each row is written once, where otherwise nothing may be seen of it before it is known to be the only one.
+/// Inserts deliveries of existing messages, except those that exist for the same event and subscription. Ordered deliveries
+/// get their places in the order given. New messages (`are_new`) have no deliveries yet: a plain insert is cheaper, because
+/// it does not insert each row speculatively first.
 async fn insert_deliveries(
     conn: &mut pg::Connection,
     deliveries: &[&NewDelivery],
@@ -208,12 +218,12 @@ async fn insert_deliveries(
         .bind::<Array<Nullable<Text>>, _>(
             deliveries.iter().map(|it| it.ordering_key.as_deref()).collect::<Vec<_>>(),
         )
-        .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.trigger).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(deliveries.iter().map(|it| it.trigger.as_str()).collect::<Vec<_>>())
         .bind::<Timestamptz, _>(now);
     if are_new {
         pg::prepared(statement).execute(conn).await?;
         return Ok(None);
     }
-    let written: Vec<Written> = pg::prepared(statement).load(conn).await?;
-    Ok(Some(written.into_iter().map(|row| row.id).collect()))
+    let inserted: Vec<Inserted> = pg::prepared(statement).load(conn).await?;
+    Ok(Some(inserted.into_iter().map(|row| row.id).collect()))
 }

@@ -1,48 +1,36 @@
-//! How endpoints are doing, as it stands in their subscriptions' rows.
+//! How endpoints are doing: columns of `webhook_subscriptions`, whose row lock serialises the outcomes of an endpoint.
 
-use diesel::sql_types::{Array, BigInt, Bool, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{QueryableByName, sql_query};
+use diesel::pg::Pg;
+use diesel::prelude::{AsChangeset, ExpressionMethods, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::health::{Circuit, Health};
+use super::schema::webhook_subscriptions;
+use crate::domain::health::{Circuit, CircuitState, Health};
 
-/// A subscription and how its endpoint is doing; the row is locked.
-#[derive(Debug, QueryableByName)]
-pub(crate) struct Watched {
-    #[diesel(sql_type = SqlUuid)]
-    pub(crate) id: Uuid,
-    #[diesel(sql_type = Bool)]
-    pub(crate) is_active: bool,
-    #[diesel(sql_type = Timestamptz)]
-    pub(crate) updated_at: OffsetDateTime,
-    #[diesel(sql_type = Text)]
+/// Columns of a subscription that say how its endpoint is doing.
+#[derive(Debug, Queryable, Selectable, AsChangeset)]
+#[diesel(table_name = webhook_subscriptions, check_for_backend(Pg), treat_none_as_null = true)]
+pub(super) struct HealthRow {
     circuit_state: String,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     circuit_until: Option<OffsetDateTime>,
-    #[diesel(sql_type = Int4)]
     circuit_openings: i32,
-    #[diesel(sql_type = Int4)]
     consecutive_failures: i32,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     last_success_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     first_failure_at: Option<OffsetDateTime>,
 }
 
-const COLUMNS: &str = "id, is_active, updated_at, circuit_state, circuit_until, circuit_openings, \
-                       consecutive_failures, last_success_at, first_failure_at";
-
-impl Watched {
-    /// How its endpoint is doing.
-    pub(crate) fn health(&self) -> Result<Health, pg::Error> {
-        let until = || self.circuit_until.ok_or_else(|| self.corrupt("circuit_until"));
-        let circuit = match self.circuit_state.as_str() {
-            "closed" => Circuit::Closed,
-            "open" => Circuit::Open(until()?),
-            "half_open" => Circuit::HalfOpen(until()?),
-            _unknown => return Err(self.corrupt("circuit_state")),
+impl HealthRow {
+    /// Parses the columns of this subscription.
+    pub(super) fn read(&self, subscription: Uuid) -> Result<Health, pg::Error> {
+        let corrupt = |column| pg::Error::corrupt("webhook_subscriptions", subscription, column);
+        let until = || self.circuit_until.ok_or_else(|| corrupt("circuit_until"));
+        let state = CircuitState::parse(&self.circuit_state).ok_or_else(|| corrupt("circuit_state"))?;
+        let circuit = match state {
+            CircuitState::Closed => Circuit::Closed,
+            CircuitState::Open => Circuit::Open(until()?),
+            CircuitState::HalfOpen => Circuit::HalfOpen(until()?),
         };
         Ok(Health {
             circuit,
@@ -52,78 +40,106 @@ impl Watched {
             first_failure_at: self.first_failure_at,
         })
     }
+}
 
-    fn corrupt(&self, column: &'static str) -> pg::Error {
-        pg::Error::corrupt("webhook_subscriptions", self.id, column)
+impl From<&Health> for HealthRow {
+    fn from(health: &Health) -> Self {
+        Self {
+            circuit_state: health.circuit.state().as_str().to_owned(),
+            circuit_until: health.circuit.until(),
+            circuit_openings: health.openings,
+            consecutive_failures: health.consecutive_failures,
+            last_success_at: health.last_success_at,
+            first_failure_at: health.first_failure_at,
+        }
     }
 }
 
-/// These subscriptions as they stand, not locked.
-pub(crate) async fn peek(conn: &mut pg::Connection, ids: &[Uuid]) -> Result<Vec<Watched>, pg::Error> {
-    let statement = sql_query(format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE id = ANY($1)"))
-        .bind::<Array<SqlUuid>, _>(ids);
-    Ok(pg::prepared(statement).load(conn).await?)
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = webhook_subscriptions, check_for_backend(Pg))]
+struct WatchedRow {
+    id: Uuid,
+    is_active: bool,
+    updated_at: OffsetDateTime,
+    #[diesel(embed)]
+    health: HealthRow,
 }
 
-/// The same, locked, in the order of their ids everywhere.
+/// A subscription and how its endpoint is doing.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) id: Uuid,
+    pub(crate) is_active: bool,
+    pub(crate) updated_at: OffsetDateTime,
+    pub(crate) health: Health,
+}
+
+impl TryFrom<WatchedRow> for Watched {
+    type Error = pg::Error;
+
+    fn try_from(row: WatchedRow) -> Result<Self, pg::Error> {
+        let health = row.health.read(row.id)?;
+        Ok(Self { id: row.id, is_active: row.is_active, updated_at: row.updated_at, health })
+    }
+}
+
+/// Reads subscriptions without locking them.
+pub(crate) async fn peek(conn: &mut pg::Connection, ids: &[Uuid]) -> Result<Vec<Watched>, pg::Error> {
+    let rows: Vec<WatchedRow> = webhook_subscriptions::table
+        .filter(webhook_subscriptions::id.eq_any(ids))
+        .select(WatchedRow::as_select())
+        .load(conn)
+        .await?;
+    rows.into_iter().map(Watched::try_from).collect()
+}
+
+/// Reads and locks subscriptions in the order of their ids, so that two transactions cannot wait for each other.
 pub(crate) async fn lock(conn: &mut pg::Connection, ids: &[Uuid]) -> Result<Vec<Watched>, pg::Error> {
-    let statement = sql_query(format!(
-        "SELECT {COLUMNS} FROM webhook_subscriptions WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"
-    ))
-    .bind::<Array<SqlUuid>, _>(ids);
-    Ok(statement.load(conn).await?)
+    let rows: Vec<WatchedRow> = webhook_subscriptions::table
+        .filter(webhook_subscriptions::id.eq_any(ids))
+        .order(webhook_subscriptions::id)
+        .select(WatchedRow::as_select())
+        .for_no_key_update()
+        .load(conn)
+        .await?;
+    rows.into_iter().map(Watched::try_from).collect()
 }
 
 /// A subscription that was disabled.
-#[derive(Debug, QueryableByName)]
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = webhook_subscriptions, check_for_backend(Pg))]
 pub(crate) struct Disabled {
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) owner: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) name: Option<String>,
-    #[diesel(sql_type = Text)]
     pub(crate) origin: String,
-    /// How often it has been.
-    #[diesel(sql_type = BigInt)]
-    pub(crate) number: i64,
+    /// How often it was disabled, this time included.
+    pub(crate) times_disabled: i64,
 }
 
-/// Writes how an endpoint is doing.
+/// Updates how the endpoint of a locked subscription is doing.
 pub(crate) async fn write(conn: &mut pg::Connection, id: Uuid, health: &Health) -> Result<(), pg::Error> {
-    let (state, until) = match health.circuit {
-        Circuit::Closed => ("closed", None),
-        Circuit::Open(until) => ("open", Some(until)),
-        Circuit::HalfOpen(until) => ("half_open", Some(until)),
-    };
-    sql_query(
-        "UPDATE webhook_subscriptions SET circuit_state = $2, circuit_until = $3, circuit_openings = $4, \
-             consecutive_failures = $5, last_success_at = $6, first_failure_at = $7 WHERE id = $1",
-    )
-    .bind::<SqlUuid, _>(id)
-    .bind::<Text, _>(state)
-    .bind::<Nullable<Timestamptz>, _>(until)
-    .bind::<Int4, _>(health.openings)
-    .bind::<Int4, _>(health.consecutive_failures)
-    .bind::<Nullable<Timestamptz>, _>(health.last_success_at)
-    .bind::<Nullable<Timestamptz>, _>(health.first_failure_at)
-    .execute(conn)
-    .await?;
+    diesel::update(webhook_subscriptions::table.find(id)).set(HealthRow::from(health)).execute(conn).await?;
     Ok(())
 }
 
-/// Sees to it that a locked subscription is sent nothing any more.
+/// Disables a locked subscription, so that nothing more is sent to it.
 pub(crate) async fn disable(
     conn: &mut pg::Connection,
     id: Uuid,
     reason: &str,
     now: OffsetDateTime,
 ) -> Result<Disabled, pg::Error> {
-    let statement = sql_query(
-        "UPDATE webhook_subscriptions SET is_active = false, disabled_reason = $2, disabled_at = $3, updated_at = $3, \
-             times_disabled = times_disabled + 1 WHERE id = $1 RETURNING owner, name, origin, times_disabled AS number",
-    )
-    .bind::<SqlUuid, _>(id)
-    .bind::<Text, _>(reason)
-    .bind::<Timestamptz, _>(now);
-    Ok(statement.get_result(conn).await?)
+    use webhook_subscriptions::{disabled_at, disabled_reason, is_active, times_disabled, updated_at};
+    let disabled = diesel::update(webhook_subscriptions::table.find(id))
+        .set((
+            is_active.eq(false),
+            disabled_reason.eq(reason),
+            disabled_at.eq(now),
+            updated_at.eq(now),
+            times_disabled.eq(times_disabled + 1),
+        ))
+        .returning(Disabled::as_returning())
+        .get_result(conn)
+        .await?;
+    Ok(disabled)
 }

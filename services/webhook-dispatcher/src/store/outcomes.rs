@@ -1,5 +1,6 @@
-//! Writing down how attempts ended, many at once.
+//! Records the outcomes of attempts, many in one statement.
 
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 use diesel::sql_query;
 use diesel::sql_types::{Array, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -8,12 +9,15 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::schema::webhook_deliveries;
+use crate::domain::delivery::Status;
+
 /// How an attempt ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     pub(crate) delivery_id: Uuid,
     pub(crate) subscription_id: Uuid,
-    /// The claim it was made under: an outcome of an older one is refused.
+    /// The claim of the attempt. An outcome of an older claim is not recorded.
     pub(crate) claim: i32,
     /// Number of the attempt; 0 when none was made. A throttled try has the number of the attempt that it did not use.
     pub(crate) attempt: i32,
@@ -21,28 +25,28 @@ pub(crate) struct Outcome {
     pub(crate) duration_ms: i32,
     pub(crate) ending: Ending,
     pub(crate) answer: Answer,
-    /// The endpoint asked to be left alone for so many seconds.
+    /// The pause that the endpoint asked for.
     pub(crate) pause_seconds: Option<i32>,
 }
 
-/// What becomes of the delivery.
+/// The result for the delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     Success,
-    /// Tried for the last time.
+    /// No attempt is left.
     Failed,
-    /// The receiver wants no more of anything (410).
+    /// The receiver answered 410 Gone.
     Gone,
     Cancelled,
     /// Due again.
     Again(OffsetDateTime),
     /// The receiver throttles: the delivery is due again and no attempt is used.
     Throttled(OffsetDateTime),
-    /// Not tried now, and due again as soon as the circuit lets it through.
+    /// Released without an attempt: due as soon as the circuit admits it.
     Postponed,
 }
 
-/// What came back.
+/// The response to an attempt.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
     pub(crate) status: Option<i32>,
@@ -54,23 +58,24 @@ pub(crate) struct Answer {
 }
 
 impl Ending {
-    /// As it is counted.
+    /// The label of metrics.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Gone => "gone",
             Self::Again(_) => "retried",
             Self::Throttled(_) => "throttled",
             Self::Postponed => "postponed",
-            other => other.status(),
+            Self::Success | Self::Failed | Self::Cancelled => self.status().as_str(),
         }
     }
 
-    const fn status(self) -> &'static str {
+    /// The status of the delivery afterwards.
+    const fn status(self) -> Status {
         match self {
-            Self::Success => "success",
-            Self::Failed | Self::Gone => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Again(_) | Self::Throttled(_) | Self::Postponed => "pending",
+            Self::Success => Status::Success,
+            Self::Failed | Self::Gone => Status::Failed,
+            Self::Cancelled => Status::Cancelled,
+            Self::Again(_) | Self::Throttled(_) | Self::Postponed => Status::Pending,
         }
     }
 
@@ -78,7 +83,7 @@ impl Ending {
         match self {
             Self::Again(at) | Self::Throttled(at) => Some(at),
             Self::Postponed => Some(now),
-            _ => None,
+            Self::Success | Self::Failed | Self::Gone | Self::Cancelled => None,
         }
     }
 }
@@ -88,20 +93,24 @@ impl Outcome {
     const fn used(&self) -> i32 {
         match self.ending {
             Ending::Throttled(_) => self.attempt - 1,
-            _ => self.attempt,
+            Ending::Success
+            | Ending::Failed
+            | Ending::Gone
+            | Ending::Cancelled
+            | Ending::Again(_)
+            | Ending::Postponed => self.attempt,
         }
     }
 }
 
-/// Writes outcomes and their attempts in one statement; those of a claim that is not the current one any more are
-/// dropped.
+/// Records outcomes and their attempts in one statement, except those of a claim that is no longer the current one.
 pub(crate) async fn record(
     conn: &mut pg::Connection,
     outcomes: &[Outcome],
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
     let columns = Columns(outcomes);
-    // What was postponed keeps what is known of it.
+    // A postponed delivery keeps the response of its last attempt.
     let statement = sql_query(
         "WITH recorded AS ( \
              UPDATE webhook_deliveries AS d SET status = u.status, attempts = greatest(d.attempts, u.used), \
@@ -127,7 +136,7 @@ pub(crate) async fn record(
     .bind::<Array<Int4>, _>(columns.array(Outcome::used))
     .bind::<Array<Timestamptz>, _>(columns.array(|it| it.attempted_at))
     .bind::<Array<Int4>, _>(columns.array(|it| it.duration_ms))
-    .bind::<Array<Text>, _>(columns.array(|it| it.ending.status()))
+    .bind::<Array<Text>, _>(columns.array(|it| it.ending.status().as_str()))
     .bind::<Array<Nullable<Timestamptz>>, _>(columns.array(|it| it.ending.next_attempt_at(now)))
     .bind::<Array<Nullable<Int4>>, _>(columns.array(|it| it.answer.status))
     .bind::<Array<Nullable<Jsonb>>, _>(columns.array(|it| it.answer.headers.as_ref()))
@@ -146,15 +155,18 @@ pub(crate) async fn fail(
     outcome: &Outcome,
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
-    sql_query(
-        "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, error_message = $3, updated_at = $4 \
-         WHERE id = $1 AND claim = $2 AND status = 'delivering'",
-    )
-    .bind::<SqlUuid, _>(outcome.delivery_id)
-    .bind::<Int4, _>(outcome.claim)
-    .bind::<Nullable<Text>, _>(outcome.answer.error.as_ref().map(|(_, text)| text.as_str()))
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    use webhook_deliveries::{claim, error_message, next_attempt_at, status, updated_at};
+    let error = outcome.answer.error.as_ref().map(|(_, text)| text.as_str());
+    diesel::update(webhook_deliveries::table.find(outcome.delivery_id))
+        .filter(claim.eq(outcome.claim))
+        .filter(status.eq(Status::Delivering.as_str()))
+        .set((
+            status.eq(Status::Failed.as_str()),
+            next_attempt_at.eq(None::<OffsetDateTime>),
+            error_message.eq(error),
+            updated_at.eq(now),
+        ))
+        .execute(conn)
+        .await?;
     Ok(())
 }

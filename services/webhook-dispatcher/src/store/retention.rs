@@ -1,21 +1,23 @@
-//! What is kept no longer. Nothing goes that has not ended; what goes is counted in `delivery_totals` first.
+//! Deletes old payloads, attempts and deliveries. A delivery is deleted only in a final status, and counted in
+//! `delivery_totals` in the same transaction.
 //!
-//! Each step takes the next so many rows of an index in order, so that neither its locks nor its time grow with the
-//! table, and says where it stopped. Ids of deliveries and attempts grow with time: no further index is needed.
+//! Each step processes a bounded number of rows in the order of an index and returns where it stopped, so that neither its
+//! locks nor its time grow with the table. Ids of deliveries and attempts grow with time: no further index is needed.
 
+use diesel::prelude::{ExpressionMethods, QueryDsl, QueryableByName};
+use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Int4, Nullable, Timestamptz, Uuid as SqlUuid};
-use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::again::At;
+use super::redelivery::At;
+use super::schema::{delivery_attempts, messages, webhook_deliveries};
 
 #[derive(QueryableByName)]
+#[diesel(table_name = messages)]
 struct Message {
-    #[diesel(sql_type = SqlUuid)]
     id: Uuid,
-    #[diesel(sql_type = Timestamptz)]
     received_at: OffsetDateTime,
 }
 
@@ -27,10 +29,9 @@ pub(crate) struct DeliveryStep {
 }
 
 #[derive(QueryableByName)]
+#[diesel(table_name = webhook_deliveries)]
 struct Delivery {
-    #[diesel(sql_type = SqlUuid)]
     id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
     message_id: Uuid,
     #[diesel(sql_type = Bool)]
     is_old: bool,
@@ -49,15 +50,15 @@ pub(crate) struct AttemptStep {
     pub(crate) deleted: i64,
 }
 
-/// Forgets the payloads of the next so many messages received before `cutoff`, and the messages nobody wanted. Returns
-/// where it stopped; none at the end.
+/// Deletes the payloads of the next `limit` messages received before `cutoff`, and those messages that have no delivery.
+/// Returns where it stopped; none at the end.
 pub(crate) async fn expunge(
     conn: &mut pg::Connection,
     cutoff: OffsetDateTime,
     after: At,
     limit: i64,
 ) -> Result<Option<At>, pg::Error> {
-    let held: Vec<Message> = sql_query(
+    let locked: Vec<Message> = sql_query(
         "SELECT id, received_at FROM messages \
          WHERE body IS NOT NULL AND received_at < $1 AND (received_at, id) > ($2, $3) \
          ORDER BY received_at, id LIMIT $4 FOR UPDATE",
@@ -68,9 +69,9 @@ pub(crate) async fn expunge(
     .bind::<BigInt, _>(limit)
     .load(conn)
     .await?;
-    let Some(last) = held.last().map(|it| (it.received_at, it.id)) else { return Ok(None) };
-    let ids: Vec<Uuid> = held.iter().map(|it| it.id).collect();
-    // Only a statement that begins after the rows are held sees every delivery that was set going before.
+    let Some(last) = locked.last().map(|it| (it.received_at, it.id)) else { return Ok(None) };
+    let ids: Vec<Uuid> = locked.iter().map(|it| it.id).collect();
+    // Only a statement that begins after the rows are locked sees every delivery that was retried before.
     sql_query(
         "UPDATE messages m SET body = NULL WHERE m.id = ANY($1) AND NOT EXISTS ( \
              SELECT 1 FROM webhook_deliveries d WHERE d.message_id = m.id AND d.status IN ('pending', 'delivering'))",
@@ -95,8 +96,8 @@ impl AttemptStep {
     }
 }
 
-/// Deletes those of the next so many attempts that were made before `cutoff` and whose delivery has ended. They come in
-/// the order of their deliveries: where those are younger, so is all that follows.
+/// Deletes those of the next `limit` attempts that were made before `cutoff` and whose delivery has a final status. They are
+/// read in the order of their deliveries: once those are younger than `cutoff`, so is everything that follows.
 pub(crate) async fn delete_attempts(
     conn: &mut pg::Connection,
     cutoff: OffsetDateTime,
@@ -125,15 +126,15 @@ pub(crate) async fn delete_attempts(
     Ok(statement.get_result(conn).await?)
 }
 
-/// Deletes those of the next so many deliveries that were made and ended before `cutoff`, with their attempts, and the
-/// messages that have no other; what became of them is counted.
+/// Deletes those of the next `limit` deliveries that were created and ended before `cutoff`, with their attempts and the
+/// messages that have no other delivery, and adds their statuses to `delivery_totals`.
 pub(crate) async fn delete_deliveries(
     conn: &mut pg::Connection,
     cutoff: OffsetDateTime,
     after: Uuid,
     limit: i64,
 ) -> Result<DeliveryStep, pg::Error> {
-    // What somebody is writing just now is young, and looked at the next time.
+    // A row that another transaction is writing is young. The next run reads it.
     let next: Vec<Delivery> = sql_query(
         "SELECT d.id, d.message_id, d.created_at < $1 AS is_old, \
              d.updated_at < $1 AND d.status NOT IN ('pending', 'delivering') AS has_ended \
@@ -148,8 +149,7 @@ pub(crate) async fn delete_deliveries(
     let (ids, messages): (Vec<Uuid>, Vec<Uuid>) = old.map(|it| (it.id, it.message_id)).unzip();
     let last = next.last().filter(|_| next.iter().any(|it| it.is_old)).map(|it| it.id);
     let deleted = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    sql_query("DELETE FROM delivery_attempts WHERE delivery_id = ANY($1)")
-        .bind::<Array<SqlUuid>, _>(&ids)
+    diesel::delete(delivery_attempts::table.filter(delivery_attempts::delivery_id.eq_any(&ids)))
         .execute(conn)
         .await?;
     sql_query(

@@ -1,4 +1,4 @@
-//! What of a subscription lies sealed.
+//! The sealed columns of `webhook_credentials`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,11 +19,11 @@ const HEADERS: &str = "headers";
 const CERTIFICATE: &str = "client_certificate";
 const PATH: &str = "path_and_query";
 
-/// What is sealed here.
+/// The sealed columns.
 pub(super) const SEALED: SealedTable =
-    SealedTable { table: "webhook_subscriptions", columns: &[SECRET, PREVIOUS, HEADERS, CERTIFICATE, PATH] };
+    SealedTable { table: "webhook_credentials", columns: &[SECRET, PREVIOUS, HEADERS, CERTIFICATE, PATH] };
 
-/// A key that was replaced and signs for a while yet.
+/// A replaced key, which signs until it expires.
 #[derive(Debug)]
 pub(crate) struct PreviousKey {
     pub(crate) key: SigningKey,
@@ -31,12 +31,12 @@ pub(crate) struct PreviousKey {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredKey {
     key: Zeroizing<String>,
     expires_at: i64,
 }
 
-/// Seals a subscription's key for its row.
+/// Seals the key of a subscription.
 pub(crate) fn seal_key(
     keyring: &Keyring,
     id: SubscriptionId,
@@ -54,17 +54,17 @@ pub(super) fn open_key(
     SigningKey::from_kept(kept).ok_or(SealError::Damaged)
 }
 
-/// Seals the keys that were replaced.
+/// Seals the replaced keys.
 pub(crate) fn seal_previous(
     keyring: &Keyring,
     id: SubscriptionId,
     keys: &[PreviousKey],
 ) -> Result<Vec<u8>, SealError> {
-    let kept = |it: &PreviousKey| Kept {
+    let stored = |it: &PreviousKey| StoredKey {
         key: Zeroizing::new(STANDARD.encode(it.key.kept())),
         expires_at: it.expires_at.unix_timestamp(),
     };
-    seal(keyring, PREVIOUS, id, &keys.iter().map(kept).collect::<Vec<_>>())
+    seal(keyring, PREVIOUS, id, &keys.iter().map(stored).collect::<Vec<_>>())
 }
 
 pub(super) fn open_previous(
@@ -72,12 +72,12 @@ pub(super) fn open_previous(
     id: SubscriptionId,
     sealed: &[u8],
 ) -> Result<Vec<PreviousKey>, SealError> {
-    let kept: Vec<Kept> = open(keyring, PREVIOUS, id, sealed)?;
-    let read = |it: Kept| {
+    let stored: Vec<StoredKey> = open(keyring, PREVIOUS, id, sealed)?;
+    let read = |it: StoredKey| {
         let key = SigningKey::from_kept(Zeroizing::new(STANDARD.decode(&*it.key).ok()?))?;
         Some(PreviousKey { key, expires_at: OffsetDateTime::from_unix_timestamp(it.expires_at).ok()? })
     };
-    kept.into_iter().map(read).collect::<Option<_>>().ok_or(SealError::Damaged)
+    stored.into_iter().map(read).collect::<Option<_>>().ok_or(SealError::Damaged)
 }
 
 /// Seals headers; their values may be credentials.

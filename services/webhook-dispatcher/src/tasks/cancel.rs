@@ -6,7 +6,7 @@ use serde_json::json;
 use super::STEP;
 use crate::app::replays::CancelDeliveries;
 use crate::state::State;
-use crate::store::again::{self, FIRST};
+use crate::store::redelivery::{self, FIRST};
 
 impl Task for CancelDeliveries {
     const KIND: &'static str = "cancel_deliveries";
@@ -19,7 +19,8 @@ impl Task for CancelDeliveries {
             let step = state
                 .pool
                 .transaction(async |conn| {
-                    let step = again::cancel_all(conn, self.webhook_id, after, STEP, state.now()).await?;
+                    let step =
+                        redelivery::cancel_all(conn, self.webhook_id, after, STEP, state.now()).await?;
                     let current = done + step.changed;
                     let progress = Progress { current, total: current, stage: "deliveries".to_owned() };
                     run.progress(conn, &progress).await?;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::STEP;
 use crate::app::replays::ReplayDeliveries;
 use crate::state::State;
-use crate::store::again::{self, FIRST};
+use crate::store::redelivery::{self, FIRST};
 use crate::store::subscriptions;
 
 impl Task for ReplayDeliveries {
@@ -15,12 +15,12 @@ impl Task for ReplayDeliveries {
 
     async fn run(self, TaskContext { state, run }: TaskContext<'_, State>) -> Result<Outcome, TaskError> {
         let (id, asked_at) = (self.webhook_id, run.task().created_at);
-        // What an earlier try did is not found again: it is counted where it stopped.
+        // An earlier run of this task has changed what it counted: the count continues from its progress.
         let mut done = run.task().progress.as_ref().map_or(0, |progress| progress.current);
         let mut total = done;
         let mut conn = state.pool.get().await?;
         for filter in &self.filters {
-            total += again::count(&mut conn, id, filter, asked_at).await?;
+            total += redelivery::count(&mut conn, id, filter, asked_at).await?;
         }
         drop(conn);
         let mut expired = 0;
@@ -31,13 +31,13 @@ impl Task for ReplayDeliveries {
                 let step = state
                     .pool
                     .transaction(async |conn| {
-                        let found = subscriptions::find(conn, id).await?.filter(|it| it.is_active);
-                        if found.is_none() {
+                        let found = subscriptions::ownership(conn, id).await?;
+                        if !found.is_some_and(|it| it.is_active) {
                             let reason = "the subscription was removed or is not active";
                             return Err(TaskError::Fail(reason.to_owned()));
                         }
                         let now = state.now();
-                        let step = again::replay(conn, id, filter, asked_at, after, STEP, now).await?;
+                        let step = redelivery::replay(conn, id, filter, asked_at, after, STEP, now).await?;
                         let current = done + step.changed + step.expired;
                         let progress =
                             Progress { current, total: total.max(current), stage: "deliveries".to_owned() };

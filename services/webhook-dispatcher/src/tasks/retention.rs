@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::STEP;
 use crate::state::State;
-use crate::store::again::FIRST;
+use crate::store::redelivery::FIRST;
 use crate::store::retention;
 
 /// Deletes what is older than the configured periods, in small steps.

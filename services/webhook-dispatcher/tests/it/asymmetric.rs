@@ -80,8 +80,10 @@ async fn every_answer_shows_the_public_key_and_none_but_the_first_the_secret() {
         }
         let private = STANDARD.decode(&secret[5..]).unwrap()[..32].to_vec();
         for written in [hex::encode(&private), hex::encode(STANDARD.encode(private))] {
-            let rows = format!("webhook_subscriptions WHERE webhook_subscriptions::text ~ '{written}'");
-            assert_eq!(desk.count(&rows).await, 0, "what is secret lies sealed");
+            for table in ["webhook_subscriptions", "webhook_credentials"] {
+                let rows = format!("{table} t WHERE t::text ~ '{written}'");
+                assert_eq!(desk.count(&rows).await, 0, "{table} holds the secret sealed");
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::support::{BINARY, Desk, LOCAL, PATIENCE, Receiver, all_to, event};
 
 pub(crate) const OLD: &str = "old:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 pub(crate) const NEW: &str = "new:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
-const SECRETS: SealedTable = SealedTable { table: "webhook_subscriptions", columns: &["secret"] };
+const SECRETS: SealedTable = SealedTable { table: "webhook_credentials", columns: &["secret"] };
 
 pub(crate) fn with(keys: &str) -> Vec<(&str, &str)> {
     [&LOCAL[..], &[("ENCRYPTION_KEYS", keys)]].concat()
@@ -186,7 +186,7 @@ struct Secret {
 
 async fn sealed(desk: &Desk, row: Uuid) -> Vec<u8> {
     let mut conn = desk.pool.get().await.unwrap();
-    let found: Secret = sql_query("SELECT secret FROM webhook_subscriptions WHERE id = $1")
+    let found: Secret = sql_query("SELECT secret FROM webhook_credentials WHERE id = $1")
         .bind::<SqlUuid, _>(row)
         .get_result(&mut *conn)
         .await
@@ -195,7 +195,7 @@ async fn sealed(desk: &Desk, row: Uuid) -> Vec<u8> {
 }
 
 async fn put(desk: &Desk, row: Uuid, secret: &[u8]) {
-    sql_query("UPDATE webhook_subscriptions SET secret = $2 WHERE id = $1")
+    sql_query("UPDATE webhook_credentials SET secret = $2 WHERE id = $1")
         .bind::<SqlUuid, _>(row)
         .bind::<Bytea, _>(secret)
         .execute(&mut *desk.pool.get().await.unwrap())

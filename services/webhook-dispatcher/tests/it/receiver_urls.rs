@@ -63,8 +63,10 @@ async fn sealed_paths_are_shown_only_to_writers() {
     assert_eq!(sent.0, 202, "{}", sent.1);
     assert_eq!(receiver.until_hits(1).await[0].target, "/tajne-haslo/hook?token=tajne");
     desk.delivery(&id, "failed").await;
-    let sealed = "webhook_subscriptions s WHERE s::text ~ 'tajne' OR s::text ~ encode('tajne', 'hex')";
-    assert_eq!(desk.count(sealed).await, 0, "the secret is stored sealed");
+    for table in ["webhook_subscriptions", "webhook_credentials"] {
+        let clear = format!("{table} t WHERE t::text ~ 'tajne' OR t::text ~ encode('tajne', 'hex')");
+        assert_eq!(desk.count(&clear).await, 0, "{table} holds the secret sealed");
+    }
     assert!(!desk.service.log().contains("tajne"), "{}", desk.service.log());
 }
 

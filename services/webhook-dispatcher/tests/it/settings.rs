@@ -42,8 +42,10 @@ async fn everything_set_is_shown_changed_and_taken_away_but_for_what_is_secret()
         (&json!(true), &json!("closed"))
     );
     assert!(!shown.to_string().contains("tajne"), "{shown}");
-    let clear = "webhook_subscriptions WHERE webhook_subscriptions::text ~ encode('tajne', 'hex')";
-    assert_eq!(desk.count(clear).await, 0, "what is secret lies sealed");
+    for table in ["webhook_subscriptions", "webhook_credentials"] {
+        let clear = format!("{table} t WHERE t::text ~ encode('tajne', 'hex')");
+        assert_eq!(desk.count(&clear).await, 0, "{table} holds secrets sealed");
+    }
 
     // What is named changes, the rest and what is sealed stays.
     let (_, changed) = desk.service.patch(&path, &json!({ "max_concurrency": 8, "name": null }));

@@ -48,7 +48,7 @@ async fn act(
     action: Action,
 ) -> Result<HttpResponse, Problem> {
     let found = deliveries::find(state, id).await.map_err(|error| Problem::database(&error))?;
-    let found = found.filter(|(_, _, subscription)| caller.may_see(subscription.owner.as_deref()));
+    let found = found.filter(|(_, _, ownership)| caller.may_see(ownership.owner.as_deref()));
     found.ok_or_else(|| Problem::new(&DELIVERY_NOT_FOUND))?;
     let answer = idempotent
         .run(async |conn| {

@@ -15,7 +15,7 @@ use web::{ApiPath, ApiQuery, Caller, Cursor, FieldErrors, Limit, Page, Problem};
 
 use self::view::{AttemptView, DeliveryPage, DeliveryView, FullDeliveryView};
 use super::problems::DELIVERY_NOT_FOUND;
-use super::webhooks::visible;
+use super::webhooks::require_visible;
 use crate::app::deliveries::{self, Filter, Status};
 use crate::state::State;
 
@@ -72,7 +72,7 @@ pub(crate) async fn list(
     let names = Status::ALL.map(Status::as_str).join(", ");
     errors.check(is_known, "/status", "unknown_status", &format!("is one of {names}"));
     errors.finish()?;
-    visible(&state, &caller, *id).await?;
+    require_visible(&state, &caller, *id).await?;
     let filter = Filter {
         status,
         event_type: wanted.event_type,
@@ -98,7 +98,7 @@ pub(crate) async fn get(
     id: ApiPath<DeliveryId>,
 ) -> Result<HttpResponse, Problem> {
     let found = deliveries::find(&state, *id).await.map_err(|error| Problem::database(&error))?;
-    let found = found.filter(|(_, _, subscription)| caller.may_see(subscription.owner.as_deref()));
+    let found = found.filter(|(_, _, ownership)| caller.may_see(ownership.owner.as_deref()));
     let (delivery, attempts, _) = found.ok_or_else(|| Problem::new(&DELIVERY_NOT_FOUND))?;
     let tries = attempts.into_iter().map(AttemptView::from).collect();
     Ok(HttpResponse::Ok().json(FullDeliveryView { delivery: delivery.into(), tries }))

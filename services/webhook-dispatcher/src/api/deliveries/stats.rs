@@ -77,6 +77,6 @@ pub(crate) async fn get(
         oldest_pending_at: found.times.oldest_pending_at,
         latency_p50_ms: found.times.p50_ms,
         latency_p99_ms: found.times.p99_ms,
-        health: subscription.health(),
+        health: subscription.health().map_err(|error| Problem::database(&error))?,
     }))
 }

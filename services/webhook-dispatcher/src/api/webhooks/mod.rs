@@ -97,7 +97,7 @@ pub(crate) async fn change(
     id: ApiPath<SubscriptionId>,
     ApiJson(wish): ApiJson<ChangeWebhook>,
 ) -> Result<HttpResponse, Problem> {
-    visible(&state, &caller, *id).await?;
+    require_visible(&state, &caller, *id).await?;
     let edit = |current: &Settings, scheme: Scheme| {
         let mut change = wish.apply(current)?;
         let mut errors = FieldErrors::default();
@@ -118,7 +118,7 @@ pub(crate) async fn delete(
     caller: Caller,
     id: ApiPath<SubscriptionId>,
 ) -> Result<HttpResponse, Problem> {
-    visible(&state, &caller, *id).await?;
+    require_visible(&state, &caller, *id).await?;
     let deleted = subscriptions::delete(&state, *id).await.map_err(|error| Problem::database(&error))?;
     if !deleted {
         return Err(Problem::new(&WEBHOOK_NOT_FOUND));
@@ -126,7 +126,18 @@ pub(crate) async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The subscription, where the caller may see it: one bound to a user sees that user's, others all.
+/// Answers 404 unless the caller may see the subscription.
+pub(super) async fn require_visible(
+    state: &State,
+    caller: &Caller,
+    id: SubscriptionId,
+) -> Result<(), Problem> {
+    let found = subscriptions::ownership(state, id).await.map_err(|error| Problem::database(&error))?;
+    let is_visible = found.is_some_and(|it| caller.may_see(it.owner.as_deref()));
+    if is_visible { Ok(()) } else { Err(Problem::new(&WEBHOOK_NOT_FOUND)) }
+}
+
+/// The subscription if the caller may see it: a caller bound to a user sees that user's, others all.
 pub(super) async fn visible(
     state: &State,
     caller: &Caller,

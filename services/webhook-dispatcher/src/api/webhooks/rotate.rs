@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use web::{Answer, ApiJson, ApiPath, Caller, FieldErrors, Idempotent, Problem};
 
 use super::super::problems::{self, SECRET_KNOWN, TOO_MANY_SECRETS};
+use super::require_visible;
 use super::rules::{self, NEEDS_V1};
 use super::view::Signing;
-use super::visible;
 use crate::app::subscriptions::{self, RotateRefusal, Scheme};
 use crate::state::State;
 
@@ -90,7 +90,7 @@ pub(crate) async fn rotate(
     let RotateSecret { secret, secret_key, signature, .. } = &wish;
     let key = rules::key(&mut errors, secret.as_ref(), secret_key.as_ref(), *signature);
     errors.finish()?;
-    visible(&state, &caller, *id).await?;
+    require_visible(&state, &caller, *id).await?;
     let Some(key) = key else { return Err(Problem::new(&web::problem::INVALID_CONTENT)) };
     idempotent
         .run(async |conn| {

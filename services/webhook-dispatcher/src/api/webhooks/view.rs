@@ -115,8 +115,8 @@ impl WebhookView {
     pub(super) fn of(state: &State, caller: &Caller, subscription: Subscription) -> Result<Self, Problem> {
         let headers = subscription.headers(&state.keyring).map_err(|error| Problem::sealed(&error))?;
         let Signing { signature, public_key, public_keys } = Signing::of(state, &subscription)?;
-        let style = subscription.payload_style().map_err(|error| Problem::database(&error))?;
-        let settings = subscription.settings(&state.keyring, style);
+        let health = subscription.health().map_err(|error| Problem::database(&error))?;
+        let settings = subscription.settings(&state.keyring);
         let settings = settings.map_err(|error| Problem::sealed(&error))?;
         let url = if caller.may(Access::Write) { settings.url } else { subscription.shown_url() };
         Ok(Self {
@@ -145,7 +145,7 @@ impl WebhookView {
             is_active: settings.is_active,
             disabled_at: subscription.disabled_at,
             disabled_reason: subscription.disabled_reason.clone(),
-            health: subscription.health(),
+            health,
             created_at: subscription.created_at,
             updated_at: subscription.updated_at,
             owner: subscription.owner,

@@ -1,63 +1,74 @@
-//! Deliveries set going again, and called off.
+//! Deliveries that are retried, replayed or cancelled.
 //!
-//! A delivery whose payload is kept no longer cannot be sent again: whoever sets one going holds its message, so that
-//! the payload does not go in between.
+//! A delivery whose payload is deleted cannot be sent again: a transaction that retries one locks its message, so that the
+//! retention does not delete the payload meanwhile.
 
+use diesel::dsl::SqlTypeOf;
+use diesel::prelude::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName};
+use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::{DeliveryId, SubscriptionId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::deliveries::{Filter, Status};
+use super::deliveries::{self, Filter};
+use super::schema::{webhook_deliveries, webhook_subscriptions};
+use crate::domain::delivery::{Status, Trigger};
 
 const EXPIRED: &str = "the payload is kept no longer";
 
-/// What decides whether a delivery may be set going.
-#[derive(Debug, QueryableByName)]
-pub(crate) struct Held {
-    #[diesel(sql_type = Text)]
-    pub(crate) status: String,
-    #[diesel(sql_type = Bool)]
+/// What decides whether a delivery may be retried or cancelled.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    pub(crate) status: Status,
     pub(crate) has_payload: bool,
-    #[diesel(sql_type = Bool)]
+    /// Whether the subscription is active.
     pub(crate) is_active: bool,
 }
 
-/// How one set ended.
+#[derive(QueryableByName)]
+struct LockedRow {
+    #[diesel(sql_type = SqlTypeOf<webhook_deliveries::status>)]
+    status: String,
+    #[diesel(sql_type = Bool)]
+    has_payload: bool,
+    #[diesel(sql_type = SqlTypeOf<webhook_subscriptions::is_active>)]
+    is_active: bool,
+}
+
+/// The result of one step.
 #[derive(Debug, Default, QueryableByName)]
 pub(crate) struct Step {
     #[diesel(sql_type = Nullable<Timestamptz>)]
     last_at: Option<OffsetDateTime>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     last_id: Option<Uuid>,
-    /// Set going, or called off.
+    /// Deliveries replayed or cancelled.
     #[diesel(sql_type = BigInt)]
     pub(crate) changed: i64,
-    /// Without a payload.
+    /// Deliveries without a payload.
     #[diesel(sql_type = BigInt)]
     pub(crate) expired: i64,
 }
 
-/// A place among a subscription's deliveries, oldest first.
+/// A position among a subscription's deliveries, oldest first.
 pub(crate) type At = (OffsetDateTime, Uuid);
 
-/// Before all of them.
+/// The position before all of them.
 pub(crate) const FIRST: At = (OffsetDateTime::UNIX_EPOCH, Uuid::nil());
 
 impl Step {
-    /// The last that was looked at; none when there are no more.
+    /// The last delivery of the step; none when there are no more.
     pub(crate) fn last(&self) -> Option<At> {
         self.last_at.zip(self.last_id)
     }
 }
 
 #[derive(QueryableByName)]
+#[diesel(table_name = webhook_deliveries)]
 struct Found {
-    #[diesel(sql_type = SqlUuid)]
     id: Uuid,
-    #[diesel(sql_type = Timestamptz)]
     created_at: OffsetDateTime,
 }
 
@@ -67,63 +78,76 @@ struct Count {
     count: i64,
 }
 
-/// A delivery and its message, both locked; none when there is no such delivery.
-pub(crate) async fn hold(conn: &mut pg::Connection, id: DeliveryId) -> Result<Option<Held>, pg::Error> {
+/// Locks a delivery and its message; none when there is no such delivery.
+pub(crate) async fn lock(conn: &mut pg::Connection, id: DeliveryId) -> Result<Option<Locked>, pg::Error> {
     let statement = sql_query(
         "SELECT d.status, m.body IS NOT NULL AS has_payload, s.is_active FROM webhook_deliveries d \
          JOIN messages m ON m.id = d.message_id JOIN webhook_subscriptions s ON s.id = d.subscription_id \
          WHERE d.id = $1 AND s.deleted_at IS NULL FOR UPDATE OF d FOR SHARE OF m",
     )
     .bind::<SqlUuid, _>(id.as_uuid());
-    Ok(statement.get_result(conn).await.optional()?)
+    let Some(row) = statement.get_result::<LockedRow>(conn).await.optional()? else { return Ok(None) };
+    let status = deliveries::status(id.as_uuid(), &row.status)?;
+    Ok(Some(Locked { status, has_payload: row.has_payload, is_active: row.is_active }))
 }
 
-/// Sets a held delivery going now. One that had ended begins a new run of attempts.
+/// Makes a locked delivery of this status due now. In a final status it begins a new run of attempts.
 pub(crate) async fn retry(
     conn: &mut pg::Connection,
     id: DeliveryId,
+    current: Status,
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
-    sql_query(
-        "UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = $2, restarted_at = $2, trigger = 'manual', \
-             attempts_before = CASE WHEN status = 'pending' THEN attempts_before ELSE attempts END, \
-             error_message = CASE WHEN status = 'pending' THEN error_message END, updated_at = $2 WHERE id = $1",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    use webhook_deliveries::{
+        attempts, attempts_before, error_message, next_attempt_at, restarted_at, status, trigger, updated_at,
+    };
+    let new_run =
+        current.is_final().then(|| (attempts_before.eq(attempts), error_message.eq(None::<String>)));
+    diesel::update(webhook_deliveries::table.find(id.as_uuid()))
+        .set((
+            status.eq(Status::Pending.as_str()),
+            next_attempt_at.eq(now),
+            restarted_at.eq(now),
+            trigger.eq(Trigger::Manual.as_str()),
+            updated_at.eq(now),
+            new_run,
+        ))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
-/// Calls a held delivery off. What an attempt under way comes to is not written down any more.
+/// Cancels a locked delivery. The outcome of an attempt in flight is not recorded.
 pub(crate) async fn cancel(
     conn: &mut pg::Connection,
     id: DeliveryId,
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
-    sql_query(
-        "UPDATE webhook_deliveries SET status = 'cancelled', next_attempt_at = NULL, claim = claim + 1, \
-             error_message = 'called off by its owner', updated_at = $2 WHERE id = $1",
-    )
-    .bind::<SqlUuid, _>(id.as_uuid())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
+    use webhook_deliveries::{claim, error_message, next_attempt_at, status, updated_at};
+    diesel::update(webhook_deliveries::table.find(id.as_uuid()))
+        .set((
+            status.eq(Status::Cancelled.as_str()),
+            next_attempt_at.eq(None::<OffsetDateTime>),
+            claim.eq(claim + 1),
+            error_message.eq("called off by its owner"),
+            updated_at.eq(now),
+        ))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
-/// What every replay of one subscription looks at: those that had ended before it was asked for, so that what it has
-/// set going itself is never set going by it again, however often it begins anew.
+/// The deliveries of a replay: those that ended before it was requested. A replay that starts over therefore does not repeat
+/// what it has replayed itself.
 const CHOSEN: &str = "subscription_id = $1 AND updated_at < $2 AND status = ANY($3) \
     AND ($4 IS NULL OR event_type = $4) AND ($5 IS NULL OR created_at >= $5) AND ($6 IS NULL OR created_at < $6) \
     AND ($7 IS NULL OR message_id = $7)";
 
-/// The statuses a replay may take: none that has not ended.
+/// The final statuses that the filter selects.
 fn statuses(filter: &Filter) -> Vec<&'static str> {
-    let ended = [Status::Success, Status::Failed, Status::Skipped, Status::Cancelled];
-    let wanted = ended.into_iter().filter(|status| filter.status.is_none_or(|wanted| wanted == *status));
-    wanted.map(Status::as_str).collect()
+    let selected =
+        |status: &Status| status.is_final() && filter.status.is_none_or(|wanted| wanted == *status);
+    Status::ALL.into_iter().filter(selected).map(Status::as_str).collect()
 }
 
 macro_rules! chosen {
@@ -139,7 +163,7 @@ macro_rules! chosen {
     };
 }
 
-/// How many deliveries a replay that was asked for then would set going.
+/// Counts the deliveries of a replay that was requested at `asked_at`.
 pub(crate) async fn count(
     conn: &mut pg::Connection,
     subscription_id: SubscriptionId,
@@ -151,8 +175,7 @@ pub(crate) async fn count(
     Ok(counted.count)
 }
 
-/// Sets the next so many going, the oldest first. Those without a payload are written down as skipped, unless they had
-/// arrived.
+/// Replays the next `limit` deliveries, the oldest first. Those without a payload become skipped, unless they succeeded.
 pub(crate) async fn replay(
     conn: &mut pg::Connection,
     subscription_id: SubscriptionId,
@@ -176,7 +199,7 @@ pub(crate) async fn replay(
         .await?;
     let Some(last) = found.last().map(|it| (it.created_at, it.id)) else { return Ok(Step::default()) };
     let ids: Vec<Uuid> = found.into_iter().map(|it| it.id).collect();
-    // Another may have set some of them going before they were locked.
+    // Another transaction may have retried some of them before they were locked.
     let statement = sql_query(
         "WITH again AS ( \
              UPDATE webhook_deliveries d SET updated_at = greatest($2, $3), \
@@ -200,7 +223,7 @@ pub(crate) async fn replay(
     Ok(statement.get_result(conn).await?)
 }
 
-/// Calls off the next so many deliveries of a subscription that was removed.
+/// Cancels the next `limit` deliveries of a removed subscription.
 pub(crate) async fn cancel_all(
     conn: &mut pg::Connection,
     subscription_id: SubscriptionId,

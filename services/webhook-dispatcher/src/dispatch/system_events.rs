@@ -1,4 +1,4 @@
-//! What others are told of deliveries that do not arrive.
+//! Events about deliveries that do not arrive.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,9 @@ use crate::domain::health::DisabledFor;
 use crate::domain::receiver_url;
 use crate::state::State;
 use crate::store::outcomes::{Ending, Outcome};
-use crate::store::{exhausted, health};
+use crate::store::{exhausted_deliveries, health};
 
-/// The facts of deliveries that end with these outcomes and did not arrive; called before the outcomes are recorded.
+/// The events of the deliveries that fail for good with these outcomes, which are not recorded yet.
 ///
 /// # Errors
 /// The database's.
@@ -30,26 +30,27 @@ pub(super) async fn exhausted(
         return Ok(Vec::new());
     }
     let claims = failed.values().map(|it| (it.delivery_id, it.claim)).unzip();
-    let held = exhausted::hold(conn, claims).await?;
-    let facts = held.into_iter().filter_map(|it| {
-        let outcome = failed.get(&it.id)?;
-        let fact = WebhookDeliveryExhausted {
-            subscription_id: it.subscription_id.into(),
+    let locked = exhausted_deliveries::lock(conn, claims).await?;
+    let events = locked.into_iter().filter_map(|it| {
+        let delivery = it.delivery;
+        let outcome = failed.get(&delivery.id)?;
+        let event = WebhookDeliveryExhausted {
+            subscription_id: delivery.subscription_id.into(),
             user_id: it.owner,
-            delivery_id: it.id.into(),
-            event_id: it.message_id,
-            event_type: it.event_type,
+            delivery_id: delivery.id.into(),
+            event_id: delivery.message_id,
+            event_type: delivery.event_type,
             attempts: outcome.attempt,
             response_status: outcome.answer.status,
             error: outcome.answer.error.as_ref().map(|(_, text)| text.clone()).unwrap_or_default(),
             failed_at: outcome.attempted_at,
         };
-        Some(state.wrap(&fact))
+        Some(state.wrap(&event))
     });
-    facts.collect()
+    events.collect()
 }
 
-/// Disables a locked subscription and alerts people. Returns what is to be told of it.
+/// Disables a locked subscription and raises an alert. Returns the event to publish.
 ///
 /// # Errors
 /// The database's.
@@ -68,6 +69,6 @@ pub(super) async fn disable(
         user_id: disabled.owner,
         reason: reason.word().to_owned(),
         disabled_at: now,
-        number: disabled.number,
+        number: disabled.times_disabled,
     })
 }

@@ -1,4 +1,4 @@
-//! How many rows Postgres looks at, in large tables: for a page, and for a step of the retention.
+//! The number of rows that Postgres reads in large tables: for a page, and for a step of the retention.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,8 +12,9 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
-use super::deliveries::{self, Filter, Status};
-use super::{again, retention};
+use super::deliveries::{self, Filter};
+use super::{redelivery, retention};
+use crate::domain::delivery::Status;
 
 const DELIVERIES: i64 = 100_000;
 const PAGE: i64 = 51;
@@ -24,8 +25,8 @@ const FACTOR: i64 = 6;
 
 /// Of ten deliveries nine are of the first subscription, an event a minute. All but a few arrived; those few are the oldest.
 const SEED: &str = r"
-    INSERT INTO webhook_subscriptions (id, origin, path_and_query, events, secret, timeout_seconds, created_at, updated_at)
-    SELECT lpad(n::text, 32, '0')::uuid, 'https://a.example', '', '{*}', '', 10, now(), now() FROM generate_series(1, 2) n;
+    INSERT INTO webhook_subscriptions (id, origin, events, timeout_seconds, created_at, updated_at)
+    SELECT lpad(n::text, 32, '0')::uuid, 'https://a.example', '{*}', 10, now(), now() FROM generate_series(1, 2) n;
     INSERT INTO messages (id, type, subject, body, occurred_at, received_at)
     SELECT lpad(n::text, 32, '0')::uuid, 'order.created', n::text, '{}', at, at
     FROM generate_series(1, DELIVERIES) n, LATERAL (SELECT '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 minute' AS at) m;
@@ -140,7 +141,7 @@ async fn a_step_of_the_retention_does_not_grow_with_the_tables() {
             let conn = &mut *transaction;
             let is_at_work = match part {
                 "payloads" => {
-                    let from = if place == 0 { again::FIRST } else { after };
+                    let from = if place == 0 { redelivery::FIRST } else { after };
                     retention::expunge(conn, cutoff, from, STEP).await.unwrap().is_some()
                 }
                 "attempts" => {

@@ -1,4 +1,4 @@
-//! What a set of outcomes means: for the deliveries, for their endpoints, and for whoever is to be told.
+//! Records a set of outcomes: the deliveries, the health of their endpoints, and the events that are published about them.
 
 use std::collections::BTreeMap;
 use std::slice;
@@ -7,14 +7,14 @@ use domain::events::Envelope;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::told;
+use super::system_events;
 use crate::domain::health::{Course, DisabledFor};
 use crate::state::State;
 use crate::store::health;
 use crate::store::outcomes::{self, Answer, Ending, Outcome};
 
-/// Writes outcomes down, which stand in the order in which they ended, and the facts that are to be told of them. All of
-/// it or nothing.
+/// Records outcomes, given in the order in which they ended, and publishes the events that follow from them, in one
+/// transaction.
 pub(super) async fn write(state: &State, outcomes: &[Outcome]) -> Result<(), pg::Error> {
     failpoint::hit("webhook.record");
     let now = state.now();
@@ -29,11 +29,11 @@ pub(super) async fn write(state: &State, outcomes: &[Outcome]) -> Result<(), pg:
     state
         .pool
         .transaction(async |conn| {
-            // Before they are recorded: what was recorded already is told of no second time.
-            let mut facts = told::exhausted(conn, state, outcomes).await?;
+            // Before they are recorded: an outcome that is recorded already publishes nothing.
+            let mut events = system_events::exhausted(conn, state, outcomes).await?;
             outcomes::record(conn, outcomes, now).await?;
-            facts.extend(note(conn, state, &courses, now).await?);
-            messaging::outbox::push(conn, &facts).await
+            events.extend(update_health(conn, state, &courses, now).await?);
+            messaging::outbox::push(conn, &events).await
         })
         .await
 }
@@ -52,14 +52,14 @@ pub(super) async fn fail(state: &State, outcome: &Outcome, reason: &str) -> Resu
     state
         .pool
         .transaction(async |conn| {
-            let facts = told::exhausted(conn, state, slice::from_ref(failed)).await?;
+            let events = system_events::exhausted(conn, state, slice::from_ref(failed)).await?;
             outcomes::fail(conn, failed, now).await?;
-            messaging::outbox::push(conn, &facts).await
+            messaging::outbox::push(conn, &events).await
         })
         .await
 }
 
-/// What a set of outcomes tells of each endpoint.
+/// The outcomes of a set by endpoint.
 struct Courses {
     of: BTreeMap<Uuid, Course>,
     gone: BTreeMap<Uuid, OffsetDateTime>,
@@ -93,13 +93,12 @@ impl Courses {
         self.of.get(id).cloned().unwrap_or_default()
     }
 
-    /// Those about which something is to be written. Most endpoints are well, and nothing is: only the others' rows are
-    /// locked.
+    /// The endpoints whose health changes. Most are healthy and do not, so few rows are locked.
     async fn moved(&self, conn: &mut pg::Connection) -> Result<Vec<Uuid>, pg::Error> {
         let ids: Vec<Uuid> = self.of.keys().copied().collect();
         let mut moved = Vec::new();
         for watched in health::peek(conn, &ids).await? {
-            if watched.health()?.is_moved_by(&self.course(&watched.id)) {
+            if watched.health.is_moved_by(&self.course(&watched.id)) {
                 moved.push(watched.id);
             }
         }
@@ -107,22 +106,22 @@ impl Courses {
     }
 }
 
-/// Notes how the endpoints are doing: opens and closes circuits, and disables those that are gone or have failed for too
-/// long. Returns what is to be told of that.
-async fn note(
+/// Updates the health of the endpoints: opens and closes circuits, and disables endpoints that are gone or have failed for
+/// too long. Returns the events to publish.
+async fn update_health(
     conn: &mut pg::Connection,
     state: &State,
     courses: &Courses,
     now: OffsetDateTime,
 ) -> Result<Vec<Envelope>, pg::Error> {
     let moved = courses.moved(conn).await?;
-    let mut facts = Vec::new();
+    let mut events = Vec::new();
     if moved.is_empty() {
-        return Ok(facts);
+        return Ok(events);
     }
     for watched in health::lock(conn, &moved).await? {
-        let after = watched.health()?.after(&courses.course(&watched.id), now);
-        // Gone only when its owner has not changed it since: then another receiver was meant.
+        let after = watched.health.after(&courses.course(&watched.id), now);
+        // A change by the owner since then may have named another receiver, which is not gone.
         let is_gone = courses.gone.get(&watched.id).is_some_and(|at| watched.updated_at <= *at);
         health::write(conn, watched.id, &after).await?;
         let reason = if is_gone {
@@ -131,8 +130,8 @@ async fn note(
             after.is_given_up(now).then_some(DisabledFor::OnlyFailures)
         };
         if let Some(reason) = reason.filter(|_| watched.is_active) {
-            facts.push(told::disable(conn, state, watched.id.into(), reason, now).await?);
+            events.push(system_events::disable(conn, state, watched.id.into(), reason, now).await?);
         }
     }
-    Ok(facts)
+    Ok(events)
 }
