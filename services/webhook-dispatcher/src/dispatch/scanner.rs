@@ -1,4 +1,4 @@
-//! Takes up what is due and in nobody's hands.
+//! Claims due deliveries that no process holds.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::{Dispatcher, Job, LEASE_MARGIN_SECONDS};
 use crate::state::State;
 use crate::store::claims::{self, Claimed, Wanted};
 
-/// How often it is looked for what nobody told of.
+/// The time between two scans without a nudge.
 pub(crate) const POLL: Duration = Duration::from_millis(250);
-/// Rows in one claim, at most, and of one subscription.
+/// The most rows in one claim, and of one subscription.
 const BATCH: usize = 500;
 const BATCH_OF_ONE: i32 = 250;
 /// Deliveries claimed after the lease of an earlier claim had ended.
@@ -34,7 +34,7 @@ pub(crate) async fn scan(state: State, dispatcher: Dispatcher, poll: Duration, s
             }
             Err(error) => {
                 failures += 1;
-                tracing::warn!(error = %Chain(&error), "looking for due deliveries failed");
+                tracing::warn!(error = %Chain(&error), "claim of due deliveries failed; will retry");
                 backoff::exponential(poll, failures, Duration::from_secs(10))
             }
         };
@@ -46,7 +46,7 @@ pub(crate) async fn scan(state: State, dispatcher: Dispatcher, poll: Duration, s
     }
 }
 
-/// Claims a set of each kind and hands it over; true when there may be more.
+/// Claims a set of each kind and dispatches it. Returns true when there may be more.
 async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Error> {
     let mut has_more = false;
     for is_in_order in [false, true] {
@@ -69,16 +69,22 @@ async fn take_up(state: &State, dispatcher: &Dispatcher) -> Result<bool, pg::Err
         // As many as one subscription gets at once: it may have more, and a limited rate never gives so many twice.
         has_more |= claimed.len() >= limit.min(BATCH_OF_ONE.unsigned_abs().try_into().unwrap_or(BATCH));
         for row in claimed {
-            if row.is_taken_over {
-                metrics::counter!(TAKEN_OVER).increment(1);
+            match row {
+                Ok(row) => hand_over(state, dispatcher, row, is_in_order),
+                Err(error) => {
+                    let error = Chain(&error);
+                    tracing::error!(%error, "a claimed delivery cannot be read; it is claimed again when its lease ends");
+                }
             }
-            hand_over(state, dispatcher, row, is_in_order);
         }
     }
     Ok(has_more)
 }
 
 fn hand_over(state: &State, dispatcher: &Dispatcher, row: Claimed, is_in_order: bool) {
+    if row.is_taken_over {
+        metrics::counter!(TAKEN_OVER).increment(1);
+    }
     let slot = state.load.hold(row.subscription_id, row.body.len());
     dispatcher.hand_over(Job {
         delivery_id: row.id,
@@ -90,7 +96,7 @@ fn hand_over(state: &State, dispatcher: &Dispatcher, row: Claimed, is_in_order: 
         attempts_before: row.attempts_before,
         claim: row.claim,
         is_in_order,
-        leased_until: row.next_attempt_at,
+        leased_until: row.leased_until,
         run_started_at: row.run_started_at,
         accepted_at: row.accepted_at,
         slot,

@@ -1,62 +1,109 @@
-//! Claiming what is due: any number of replicas, each row to one of them.
+//! Claims due deliveries: any number of replicas, each delivery by one of them.
 //!
-//! Each subscription's rows are looked at by themselves, the first few by an index: a million that wait for one hold up
-//! no other. What all replicas have to agree on, a rate limit and the one try of a half-open circuit, is decided here,
-//! under the subscription's row lock.
+//! The first rows of each subscription are read by an index, so that a million deliveries of one subscription delay no
+//! other. A rate limit and the single attempt of a half-open circuit hold for all replicas together: they are applied here,
+//! under the row lock of the subscription.
 
 use std::sync::LazyLock;
 
-use diesel::sql_types::{Array, BigInt, Bool, Bytea, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Int4, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::schema::{messages, webhook_deliveries};
 use crate::domain::health::OPENS_AFTER;
 
-/// A delivery in this process's hands.
-#[derive(Debug, QueryableByName)]
+/// A delivery that this process has claimed.
+#[derive(Debug)]
 pub(crate) struct Claimed {
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) subscription_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
     pub(crate) message_id: Uuid,
-    #[diesel(sql_type = Bytea)]
     pub(crate) body: Vec<u8>,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) traceparent: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     pub(crate) tracestate: Option<String>,
-    #[diesel(sql_type = Int4)]
     pub(crate) attempts: i32,
-    #[diesel(sql_type = Int4)]
     pub(crate) attempts_before: i32,
-    #[diesel(sql_type = Int4)]
     pub(crate) claim: i32,
-    #[diesel(sql_type = Timestamptz)]
-    pub(crate) next_attempt_at: OffsetDateTime,
+    pub(crate) leased_until: OffsetDateTime,
     /// Whether the lease of an earlier claim had ended.
-    #[diesel(sql_type = Bool)]
     pub(crate) is_taken_over: bool,
     /// Start of its current run of attempts.
-    #[diesel(sql_type = Timestamptz)]
     pub(crate) run_started_at: OffsetDateTime,
-    /// When it was taken in, where it is on its way since then.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
+    /// When it was ingested; none if it was retried or replayed since.
     pub(crate) accepted_at: Option<OffsetDateTime>,
+}
+
+#[derive(QueryableByName)]
+struct ClaimedRow {
+    #[diesel(embed)]
+    delivery: DeliveryRow,
+    #[diesel(embed)]
+    message: MessageRow,
+    #[diesel(sql_type = Timestamptz)]
+    leased_until: OffsetDateTime,
+    #[diesel(sql_type = Bool)]
+    is_taken_over: bool,
+    #[diesel(sql_type = Timestamptz)]
+    run_started_at: OffsetDateTime,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    accepted_at: Option<OffsetDateTime>,
+}
+
+#[derive(QueryableByName)]
+#[diesel(table_name = webhook_deliveries)]
+struct DeliveryRow {
+    id: Uuid,
+    subscription_id: Uuid,
+    message_id: Uuid,
+    attempts: i32,
+    attempts_before: i32,
+    claim: i32,
+}
+
+#[derive(QueryableByName)]
+#[diesel(table_name = messages)]
+struct MessageRow {
+    body: Option<Vec<u8>>,
+    traceparent: Option<String>,
+    tracestate: Option<String>,
+}
+
+impl TryFrom<ClaimedRow> for Claimed {
+    type Error = pg::Error;
+
+    fn try_from(row: ClaimedRow) -> Result<Self, pg::Error> {
+        let ClaimedRow { delivery, message, .. } = row;
+        let body = message.body.ok_or_else(|| pg::Error::corrupt("messages", delivery.message_id, "body"))?;
+        Ok(Self {
+            id: delivery.id,
+            subscription_id: delivery.subscription_id,
+            message_id: delivery.message_id,
+            body,
+            traceparent: message.traceparent,
+            tracestate: message.tracestate,
+            attempts: delivery.attempts,
+            attempts_before: delivery.attempts_before,
+            claim: delivery.claim,
+            leased_until: row.leased_until,
+            is_taken_over: row.is_taken_over,
+            run_started_at: row.run_started_at,
+            accepted_at: row.accepted_at,
+        })
+    }
 }
 
 /// How much may be claimed.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    /// Rows in all, and of one subscription.
+    /// Rows in total, and of one subscription.
     pub(crate) rows: i64,
     pub(crate) rows_of_one: i32,
     /// Subscriptions that have rows in hand already, and how many more they may have.
     pub(crate) rooms: Vec<(Uuid, i32)>,
-    /// Bytes of bodies; a first one is taken whatever its size.
+    /// Bytes of bodies. The first one is claimed whatever its size.
     pub(crate) bytes: i64,
     /// Added to each subscription's own timeout.
     pub(crate) margin_seconds: i32,
@@ -81,7 +128,7 @@ static CLAIM_ANY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Only the first unfinished one of a key is looked at, so those blocked behind it cost nothing.
+/// Only the first unfinished delivery of a key is read: blocked ones cost nothing.
 static CLAIM_IN_ORDER: LazyLock<String> = LazyLock::new(|| {
     let unfinished_of_it =
         format!("FROM webhook_deliveries WHERE subscription_id = g.id AND {IN_ORDER} AND {UNFINISHED}");
@@ -147,7 +194,7 @@ fn claim_of(which: &str, due: &str) -> String {
                  next_attempt_at = $1 + (sized.timeout_seconds + $6) * interval '1 second' \
              FROM sized WHERE d.id = sized.id AND (sized.bytes <= $7 OR sized.number = 1) \
              RETURNING d.id, d.subscription_id, d.message_id, sized.body, sized.traceparent, sized.tracestate, \
-                 d.attempts, d.attempts_before, d.claim, d.next_attempt_at, \
+                 d.attempts, d.attempts_before, d.claim, d.next_attempt_at AS leased_until, \
                  sized.status = 'delivering' AS is_taken_over, \
                  coalesce(d.restarted_at, d.created_at) AS run_started_at, \
                  CASE WHEN d.trigger = 'auto' THEN d.created_at END AS accepted_at), \
@@ -164,13 +211,14 @@ fn claim_of(which: &str, due: &str) -> String {
     )
 }
 
-/// Claims what is due. A delivery whose lease has ended is due: whoever had it is dead.
+/// Claims due deliveries. A delivery whose lease has ended is due: its process is considered dead. A delivery that cannot be
+/// read is returned as an error and stays leased; the others are not affected.
 pub(crate) async fn claim(
     conn: &mut pg::Connection,
     wanted: &Wanted,
     is_in_order: bool,
     now: OffsetDateTime,
-) -> Result<Vec<Claimed>, pg::Error> {
+) -> Result<Vec<Result<Claimed, pg::Error>>, pg::Error> {
     let (ids, rooms): (Vec<Uuid>, Vec<i32>) = wanted.rooms.iter().copied().unzip();
     let statement = if is_in_order { &*CLAIM_IN_ORDER } else { &*CLAIM_ANY };
     let statement = sql_query(statement.as_str())
@@ -181,5 +229,6 @@ pub(crate) async fn claim(
         .bind::<Int4, _>(wanted.rows_of_one)
         .bind::<Int4, _>(wanted.margin_seconds)
         .bind::<BigInt, _>(wanted.bytes);
-    Ok(pg::prepared(statement).load(conn).await?)
+    let rows: Vec<ClaimedRow> = pg::prepared(statement).load(conn).await?;
+    Ok(rows.into_iter().map(Claimed::try_from).collect())
 }

@@ -6,9 +6,13 @@ use crate::support::{Desk, PATIENCE, Receiver, all_to, event};
 
 impl Desk {
     async fn until_reported(&self, subscription: &str, column: &str) {
-        let cause = format!("corrupt_row/webhook_subscriptions/{subscription}/{column}");
+        self.until_row_reported("webhook_subscriptions", subscription, column).await;
+    }
+
+    async fn until_row_reported(&self, table: &str, id: &str, column: &str) {
+        let cause = format!("corrupt_row/{table}/{id}/{column}");
         self.until(&format!("alerts WHERE severity = 'critical' AND cause = '{cause}'"), 1).await;
-        let counted = format!("db_corrupt_rows_total{{table=\"webhook_subscriptions\",column=\"{column}\"}}");
+        let counted = format!("db_corrupt_rows_total{{table=\"{table}\",column=\"{column}\"}}");
         assert!(self.service.metrics().contains(&counted), "{counted}");
     }
 
@@ -67,6 +71,32 @@ async fn a_filter_that_cannot_be_read_skips_deliveries_of_its_subscription_only(
     let skipped = desk.delivery(&corrupt, "skipped").await;
     assert_eq!(skipped["error_message"], "the subscription's filter cannot be read", "{skipped}");
     assert_eq!(stopped.hits().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_delivery_without_payload_delays_no_other() {
+    const CORRUPT: &str = "0190c5a4-6f7e-7cc3-98c4-dc0c0c073981";
+    const FINE: &str = "0190c5a4-6f7e-7cc3-98c4-dc0c0c073982";
+    let desk = Desk::open().await;
+    let receiver = Receiver::answering(200);
+    let (corrupt, _) = desk.subscribe(&all_to(&receiver));
+    let (fine, _) = desk.subscribe(&all_to(&receiver));
+    // In one transaction: one claim finds both.
+    desk.execute(&format!(
+        "WITH message AS (INSERT INTO messages (id, type, subject, body, occurred_at, received_at) \
+             VALUES ('{CORRUPT}', 'account.connected', 'x', NULL, now(), now()), \
+                 ('{FINE}', 'account.connected', 'x', '{{}}', now(), now())) \
+         INSERT INTO webhook_deliveries (id, message_id, subscription_id, event_type, status, next_attempt_at, \
+             created_at, updated_at) \
+         VALUES (gen_random_uuid(), '{CORRUPT}', '{corrupt}', 'account.connected', 'pending', now(), now(), now()), \
+             (gen_random_uuid(), '{FINE}', '{fine}', 'account.connected', 'pending', now(), now(), now())"
+    ))
+    .await;
+    desk.until_delivered(&fine, 1).await;
+    desk.until_row_reported("messages", CORRUPT, "body").await;
+    desk.execute(&format!("UPDATE messages SET body = '{{}}' WHERE id = '{CORRUPT}'")).await;
+    desk.execute("UPDATE webhook_deliveries SET next_attempt_at = now() WHERE status = 'delivering'").await;
+    desk.until_delivered(&corrupt, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
