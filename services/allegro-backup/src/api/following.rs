@@ -60,7 +60,7 @@ pub(crate) struct ActiveView {
     last_run_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     last_success_at: Option<OffsetDateTime>,
-    /// What was wrong with the last run; null when it ended well.
+    /// Error of the last run; null if it succeeded.
     last_error: Option<String>,
 }
 
