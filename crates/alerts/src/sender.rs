@@ -236,12 +236,12 @@ fn judge<'a>(message: &Message, answer: &'a Answer, now: OffsetDateTime) -> Endi
     }
 }
 
-fn ending<'a>(
+fn ending(
     status: Delivery,
     next_attempt_at: OffsetDateTime,
     failures: i32,
-    trouble: Option<&'a str>,
-) -> Ending<'a> {
+    trouble: Option<&str>,
+) -> Ending<'_> {
     Ending { status, error: None, next_attempt_at, failures, trouble, apart: false }
 }
 

@@ -16,10 +16,8 @@ use crate::{Error, Pool};
 
 /// A connection that listens to one topic of its own schema.
 ///
-/// `SELECT pg_notify('<topic>_'
-///
-/// current_schema(), '')` wakes the listeners of a topic: once per transaction that commits, however often the
-/// transaction calls it.
+/// `SELECT pg_notify('<topic>_' || current_schema(), '')` wakes the listeners of a topic: once per transaction that commits,
+/// however often the transaction calls it.
 #[derive(Debug)]
 pub struct Listener {
     /// The connection, which can run statements.
