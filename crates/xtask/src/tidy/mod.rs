@@ -16,6 +16,7 @@ use stack::root;
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("alerts", &["domain", "egress", "pg"]),
+    ("allegro", &["domain"]),
     ("failpoint", &[]),
     ("workspace-hack", &[]),
     ("telemetry", &["workspace-hack"]),

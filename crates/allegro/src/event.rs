@@ -1,0 +1,42 @@
+//! Events of Allegro's order journal.
+
+use serde_json_borrow::Value;
+use time::OffsetDateTime;
+
+use crate::form::NoId;
+use crate::note::Note;
+use crate::read::Reader;
+
+/// One event of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalEvent {
+    /// `id`: the journal continues after it.
+    pub id: String,
+    /// `type`.
+    pub kind: Option<String>,
+    /// `occurredAt`.
+    pub occurred_at: Option<OffsetDateTime>,
+    /// `order.checkoutForm.id`.
+    pub order_id: Option<String>,
+    /// The fields that could not be read.
+    pub notes: Vec<Note>,
+}
+
+impl JournalEvent {
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// [`NoId`]: the id is absent, empty or neither text nor number.
+    pub fn read(content: &Value<'_>) -> Result<Self, NoId> {
+        let mut notes = Vec::new();
+        let mut event = Reader::new(&mut notes);
+        let id = event.text(content, "id").ok_or(NoId)?;
+        let kind = event.text(content, "type");
+        let occurred_at = event.timestamp(content, "occurredAt");
+        let order = event.object(content, "order");
+        let mut within = event.at("order");
+        let form = within.object(order, "checkoutForm");
+        let order_id = within.at("checkoutForm").text(form, "id");
+        Ok(Self { id, kind, occurred_at, order_id, notes })
+    }
+}
