@@ -131,12 +131,30 @@ pub struct StoredOrders {
 pub struct StoredOrder {
     /// Allegro's id of the order.
     pub allegro_order_id: AllegroOrderId,
-    /// Allegro's form status.
-    pub status: String,
+    /// Allegro's form status. Absent when it is unreadable.
+    pub status: Option<String>,
     /// The seller's status, if there is one.
     pub fulfillment_status: Option<String>,
     /// `SELLER` or `ALLEGRO`.
     pub fulfillment_provider: Option<String>,
+    /// Our version of the order; it grows with each content.
+    #[serde(default)]
+    pub version: Option<i64>,
+    /// When it became ready for processing.
+    #[serde(default, with = "domain::instant::option")]
+    pub ready_at: Option<OffsetDateTime>,
+    /// True when it was sent, picked up or partly sent since it last became ready.
+    #[serde(default)]
+    pub was_shipped: bool,
+    /// When its content was requested from Allegro.
+    #[serde(default, with = "domain::instant::option")]
+    pub read_at: Option<OffsetDateTime>,
+    /// When it was first stored for this account.
+    #[serde(default, with = "domain::instant::option")]
+    pub first_stored_at: Option<OffsetDateTime>,
+    /// The order that replaced it.
+    #[serde(default)]
+    pub merged_into: Option<AllegroOrderId>,
     /// When it was bought.
     #[serde(with = "domain::instant")]
     pub order_date: OffsetDateTime,

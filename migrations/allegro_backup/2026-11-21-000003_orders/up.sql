@@ -3,7 +3,8 @@ CREATE TABLE orders (
     id uuid PRIMARY KEY,
     token_id uuid NOT NULL REFERENCES user_tokens,
     allegro_order_id text NOT NULL,
-    status text NOT NULL,
+    -- Absent, as any other extracted field, when Allegro's document has none that can be read.
+    status text,
     fulfillment_status text,
     revision text,
     order_date timestamptz NOT NULL,
@@ -22,8 +23,15 @@ CREATE TABLE orders (
     source text NOT NULL DEFAULT 'list',
     -- A content with fewer line items, or without its buyer, replaced a fuller one.
     lost_data boolean NOT NULL DEFAULT false,
+    -- The state published last: ready for processing, or cancelled, or neither.
     ready_announced boolean NOT NULL DEFAULT false,
     cancel_announced boolean NOT NULL DEFAULT false,
+    -- When it first became ready for processing.
+    ready_at timestamptz,
+    -- Sent, picked up or partly sent since it last became ready.
+    was_shipped boolean NOT NULL DEFAULT false,
+    -- SHA-256 of ids, SKUs and quantities of its lines.
+    lines_hash bytea NOT NULL DEFAULT '',
     -- Allegro does not have it any more: merged into another, or gone without a trace.
     is_deleted boolean NOT NULL DEFAULT false,
     merged_into text,
@@ -37,7 +45,7 @@ CREATE TABLE orders (
 CREATE INDEX orders_newest ON orders (token_id, order_date DESC, id DESC);
 -- What the sweep reads again, in the order it was asked for last.
 CREATE INDEX orders_open ON orders (token_id, asked_at)
-    WHERE NOT is_deleted AND status <> 'CANCELLED'
+    WHERE NOT is_deleted AND status IS DISTINCT FROM 'CANCELLED'
       AND (fulfillment_status IS NULL OR fulfillment_status NOT IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED'));
 
 -- Every content that was replaced, and every older one that arrived late.
@@ -68,9 +76,9 @@ END $$;
 CREATE TABLE order_line_items (
     order_id uuid NOT NULL REFERENCES orders,
     line_item_id text NOT NULL,
-    offer_id text NOT NULL,
+    offer_id text,
     sku text,
-    quantity bigint NOT NULL,
+    quantity bigint,
     price_minor bigint,
     price_currency text,
     PRIMARY KEY (order_id, line_item_id)

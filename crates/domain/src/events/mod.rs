@@ -78,8 +78,12 @@ pub const CATALOGUE: &[EventType] = &[
     ),
     entry::<OrderCreated>("An order was stored for the first time."),
     entry::<OrderUpdated>("A stored order changed."),
-    entry::<OrderReady>("An order became ready for processing. Published once per order."),
-    entry::<OrderCancelled>("An order was cancelled by the buyer, by Allegro or by the seller."),
+    entry::<OrderReady>(
+        "An order is to be fulfilled. Published again when its lines or `ready_at` change, and after a cancellation that was undone.",
+    ),
+    entry::<OrderCancelled>(
+        "An order is not to be fulfilled any more: cancelled by the buyer, by Allegro or by the seller. `order.ready` may follow.",
+    ),
     entry::<OrderSyncCompleted>(
         "A sync run of an account's orders completed. Runs that only follow the journal publish no event.",
     ),

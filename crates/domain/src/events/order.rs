@@ -19,8 +19,8 @@ pub struct OrderEvent {
     pub allegro_seller_id: String,
     /// Allegro's id of the order (`checkoutForm.id`).
     pub order_id: AllegroOrderId,
-    /// Allegro's form status: `BOUGHT`, `FILLED_IN`, `READY_FOR_PROCESSING`, `CANCELLED`.
-    pub status: String,
+    /// Allegro's form status: `BOUGHT`, `FILLED_IN`, `READY_FOR_PROCESSING`, `CANCELLED`. Null when it is unreadable.
+    pub status: Option<String>,
     /// Allegro's fulfillment status, where there is one: `NEW`, `SENT`, `CANCELLED` …
     pub fulfillment_status: Option<String>,
     /// Who ships the order: `SELLER` or `ALLEGRO`.
@@ -41,6 +41,18 @@ pub struct OrderEvent {
     pub line_items: Vec<LineItem>,
     /// True for an order that was bought before the account was connected.
     pub backfill: bool,
+    /// When the order became ready for processing, once it did.
+    #[serde(default, with = "crate::instant::option", skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<OffsetDateTime>,
+    /// True when it was sent, picked up or partly sent since it last became ready.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_shipped: bool,
+    /// When this content was requested from Allegro.
+    #[serde(default, with = "crate::instant::option", skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<OffsetDateTime>,
+    /// When the order was first stored for this account.
+    #[serde(default, with = "crate::instant::option", skip_serializing_if = "Option::is_none")]
+    pub first_stored_at: Option<OffsetDateTime>,
     /// The order that replaced this one when the buyer paid for several orders at once. This one no longer exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged_into: Option<AllegroOrderId>,
@@ -51,12 +63,12 @@ pub struct OrderEvent {
 pub struct LineItem {
     /// Allegro's id of the line; it stays the same when orders are merged.
     pub id: String,
-    /// Allegro's id of the offer.
-    pub offer_id: String,
+    /// Allegro's id of the offer. Null when it is unreadable.
+    pub offer_id: Option<String>,
     /// The seller's SKU (`offer.external.id`), where the seller set one.
     pub sku: Option<String>,
-    /// Units bought.
-    pub quantity: i64,
+    /// Units bought. Null when the quantity is unreadable.
+    pub quantity: Option<i64>,
     /// Price of one unit.
     pub price: Option<Money>,
 }
@@ -92,8 +104,9 @@ order_events! {
     OrderCreated => "order.created";
     /// A stored order changed.
     OrderUpdated => "order.updated";
-    /// An order became `READY_FOR_PROCESSING` and is not cancelled. Published once per order.
+    /// An order is to be fulfilled: `READY_FOR_PROCESSING` and not cancelled. Published when an order enters that state, and
+    /// again when its lines or `ready_at` change in it. An order may leave the state and enter it again.
     OrderReady => "order.ready";
-    /// An order's form or fulfillment became `CANCELLED`. Published once per order.
+    /// An order is not to be fulfilled any more, or was cancelled before it was ready. `order.ready` may follow again.
     OrderCancelled => "order.cancelled";
 }

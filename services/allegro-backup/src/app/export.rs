@@ -202,21 +202,23 @@ fn write_row(account: Uuid, row: &Row, to: &mut Vec<u8>) -> Result<(), ExportErr
     let order = Order::read(&row.order_data)?;
     let moment = |at: Option<OffsetDateTime>| at.map_or(Ok(String::new()), |at| at.format(&Rfc3339));
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (amount, currency) =
-        order.total.map_or_else(Default::default, |total| (total.to_string(), total.currency().to_string()));
+    let (amount, currency) = order
+        .form
+        .total
+        .map_or_else(Default::default, |total| (total.to_string(), total.currency().to_string()));
     let cells = [
         TokenId::from(account).to_string(),
         row.allegro_order_id.clone(),
         row.order_date.format(&Rfc3339)?,
-        order.status,
-        text(&order.fulfillment_status),
-        text(&order.revision),
+        order.status().unwrap_or_default().to_owned(),
+        order.fulfillment_status().unwrap_or_default().to_owned(),
+        text(&order.form.revision),
         row.version.to_string(),
-        moment(order.updated_at)?,
-        text(&order.buyer_login),
+        moment(order.form.updated_at)?,
+        text(&order.form.buyer_login),
         amount,
         currency,
-        order.line_items.iter().fold(0_i64, |sum, line| sum.saturating_add(line.quantity)).to_string(),
+        order.line_items.iter().filter_map(|line| line.quantity).fold(0_i64, i64::saturating_add).to_string(),
         table::skus(&order.line_items),
         row.is_stock_updated.to_string(),
         moment(row.stock_updated_at)?,

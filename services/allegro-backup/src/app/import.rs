@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::domain::archive::{AccountLine, FORMAT, OrderLine, VersionLine};
 use crate::domain::order::Order;
+use crate::domain::readiness;
 use crate::domain::replace::{Decision, decide};
 use crate::store::order_import::{self, Earlier};
 use crate::store::orders::{self, Content};
@@ -162,7 +163,7 @@ async fn merge(
                     order_id: existing.id.as_uuid(),
                     version: None,
                     is_fresh: false,
-                    revision: restored.order.revision.as_deref(),
+                    revision: restored.order.form.revision.as_deref(),
                     seen_at: restored.line.seen_at,
                     source: SOURCE,
                     content_hash: &restored.order.content_hash,
@@ -173,8 +174,8 @@ async fn merge(
                 counts.updated += 1;
                 let mut content = content(existing.id, restored);
                 content.lost_data |= loses_data;
-                content.ready_announced |= existing.ready_announced;
-                content.cancel_announced |= existing.cancel_announced;
+                content.ready_at = existing.ready_at.or(content.ready_at);
+                content.was_shipped |= existing.was_shipped;
                 replaced.push(content);
             }
         }
@@ -202,7 +203,7 @@ async fn insert(
     let mut fresh: Vec<Content<'_>> =
         waiting.values().copied().map(|restored| content(id(&restored.line).into(), restored)).collect();
     let inserted = orders::insert(conn, token_id, &fresh, (SOURCE, false)).await?;
-    fresh.retain(|content| inserted.iter().any(|id| id == content.order.id.as_str()));
+    fresh.retain(|content| inserted.iter().any(|row| row.allegro_order_id == content.order.id.as_str()));
     orders::write_lines(conn, &fresh).await?;
     let there: Vec<(Uuid, &Restored)> = fresh
         .iter()
@@ -240,8 +241,11 @@ fn content(id: OrderId, restored: &Restored) -> Content<'_> {
         order: &restored.order,
         asked_at: restored.line.seen_at,
         lost_data: restored.line.lost_data,
-        ready_announced: restored.line.ready_announced || restored.order.is_ready(),
-        cancel_announced: restored.line.cancel_announced || restored.order.is_cancelled(),
+        ready_announced: restored.order.form.is_ready(),
+        cancel_announced: !restored.order.form.is_ready()
+            && (restored.order.form.is_cancelled() || restored.line.cancel_announced),
+        ready_at: readiness::ready_at(&restored.order, None, None, restored.line.seen_at),
+        was_shipped: restored.order.form.is_shipped(),
     }
 }
 

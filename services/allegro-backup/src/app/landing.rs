@@ -135,14 +135,13 @@ async fn merge(
     asked_at: OffsetDateTime,
 ) -> Result<(), pg::Error> {
     failed::merged(conn, owner.token_id, (order_id, into)).await?;
-    let Some((version, content)) =
-        order_marks::merge(conn, owner.token_id, (order_id, into), asked_at).await?
+    let Some((known, content)) = order_marks::merge(conn, owner.token_id, (order_id, into), asked_at).await?
     else {
         return Ok(());
     };
     let id = || format!("{}/{order_id}", owner.token_id);
     let order = Order::read(&content).map_err(|_error| pg::Error::corrupt("orders", id(), "order_data"))?;
-    let mut fact = order.fact(owner, version);
+    let mut fact = order.event(owner, known);
     fact.merged_into = Some(into.to_owned().into());
     messaging::outbox::push(conn, &[state.wrap(&OrderUpdated(fact))?]).await
 }

@@ -1,6 +1,6 @@
 //! Storing answers: an order never goes back, replaced contents are kept, and every change is told once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::AddAssign;
 
 use domain::Instant;
@@ -14,9 +14,11 @@ use time::{Date, OffsetDateTime};
 use utoipa::ToSchema;
 
 use crate::domain::order::{Order, Owner};
+use crate::domain::readiness::{self, Transition};
 use crate::domain::replace::{Decision, decide};
 use crate::state::State;
 use crate::store::failed::{self, Failed};
+use crate::store::journal;
 use crate::store::orders::{self, Content, Locked, Seen};
 
 /// Where answers came from.
@@ -210,11 +212,18 @@ pub(crate) async fn store(
     failed::quarantine(conn, owner.token_id, &answers.failed).await?;
     let mut waiting = answers.by_id();
     let mut told = Vec::new();
+    let ready_ids: Vec<&str> = waiting
+        .values()
+        .filter(|(order, _)| order.form.is_ready())
+        .map(|(order, _)| order.id.as_str())
+        .collect();
+    let ready_events = journal::first_ready(conn, owner.token_id, &ready_ids).await?;
     while !waiting.is_empty() {
         let mut ids: Vec<&str> = waiting.keys().copied().collect();
         ids.sort_unstable();
         let locked = orders::lock(conn, owner.token_id, &ids).await?;
-        update(state, conn, owner, (&locked, source), (&mut waiting, &mut told, &mut counts)).await?;
+        update(state, conn, owner, (&locked, source, &ready_events), (&mut waiting, &mut told, &mut counts))
+            .await?;
         let fresh: Vec<Content<'_>> = waiting
             .values()
             .map(|(order, asked_at)| Content {
@@ -222,26 +231,35 @@ pub(crate) async fn store(
                 order,
                 asked_at: *asked_at,
                 lost_data: false,
-                ready_announced: order.is_ready(),
-                cancel_announced: order.is_cancelled(),
+                ready_announced: order.form.is_ready(),
+                cancel_announced: order.form.is_cancelled(),
+                ready_at: readiness::ready_at(
+                    order,
+                    None,
+                    ready_events.get(order.id.as_str()).copied(),
+                    *asked_at,
+                ),
+                was_shipped: order.form.is_shipped(),
             })
             .collect();
         if fresh.is_empty() {
             break;
         }
         // What another writer put in meanwhile is found, locked, in the next round.
-        let inserted: HashSet<String> =
+        let inserted: HashMap<String, OffsetDateTime> =
             orders::insert(conn, owner.token_id, &fresh, (source.word(), source.is_list()))
                 .await?
                 .into_iter()
+                .map(|row| (row.allegro_order_id, row.created_at))
                 .collect();
         let added: Vec<Content<'_>> =
-            fresh.into_iter().filter(|content| inserted.contains(content.order.id.as_str())).collect();
+            fresh.into_iter().filter(|content| inserted.contains_key(content.order.id.as_str())).collect();
         orders::write_lines(conn, &added).await?;
         counts.added += added.len();
         for content in &added {
             waiting.remove(content.order.id.as_str());
-            let fact = content.order.fact(owner, 1);
+            let stored_at = inserted.get(content.order.id.as_str()).copied();
+            let fact = content.order.event(owner, content.known(1, stored_at.unwrap_or(content.asked_at)));
             if content.ready_announced {
                 told.push(state.wrap(&OrderReady(fact.clone()))?);
             }
@@ -269,7 +287,7 @@ async fn update(
     state: &State,
     conn: &mut pg::Connection,
     owner: &Owner,
-    (locked, source): (&[Locked], Source),
+    (locked, source, ready_events): (&[Locked], Source, &HashMap<String, OffsetDateTime>),
     (waiting, told, counts): Progress<'_, '_>,
 ) -> Result<(), pg::Error> {
     let (mut replaced, mut late, mut seen) = (Vec::new(), Vec::new(), Vec::new());
@@ -280,8 +298,17 @@ async fn update(
             order,
             asked_at,
             lost_data,
-            ready_announced: existing.ready_announced || order.is_ready(),
-            cancel_announced: existing.cancel_announced || order.is_cancelled(),
+            ready_announced: order.form.is_ready(),
+            // Published too when an order that was ready is not ready any more.
+            cancel_announced: !order.form.is_ready()
+                && (order.form.is_cancelled() || existing.ready_announced || existing.cancel_announced),
+            ready_at: readiness::ready_at(
+                order,
+                Some(existing.before()),
+                ready_events.get(order.id.as_str()).copied(),
+                asked_at,
+            ),
+            was_shipped: readiness::was_shipped(order, existing.before()),
         };
         let mut see = |is_current| seen.push(Seen { id: existing.id, asked_at, is_current });
         if source == Source::Manual(OnDuplicate::Skip) {
@@ -311,15 +338,15 @@ async fn update(
                     see(true);
                 }
                 counts.lost_data += usize::from(loses_data);
-                let fact = order.fact(owner, existing.version + 1);
-                told.push(state.wrap(&OrderUpdated(fact.clone()))?);
-                if order.is_ready() && !existing.ready_announced {
-                    told.push(state.wrap(&OrderReady(fact.clone()))?);
+                let content = content(loses_data);
+                let event = order.event(owner, content.known(existing.version + 1, existing.created_at));
+                told.push(state.wrap(&OrderUpdated(event.clone()))?);
+                match readiness::transition(order, content.ready_at, existing.before()) {
+                    Some(Transition::Ready) => told.push(state.wrap(&OrderReady(event))?),
+                    Some(Transition::Cancelled) => told.push(state.wrap(&OrderCancelled(event))?),
+                    None => {}
                 }
-                if order.is_cancelled() && !existing.cancel_announced {
-                    told.push(state.wrap(&OrderCancelled(fact))?);
-                }
-                replaced.push(content(loses_data));
+                replaced.push(content);
             }
         }
     }
@@ -334,12 +361,13 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use serde_json::value::RawValue;
+    use time::OffsetDateTime;
     use time::macros::{date, datetime};
 
     use super::Answers;
 
     #[test]
-    fn an_order_bought_outside_the_calendar_is_quarantined() {
+    fn an_order_bought_outside_the_calendar_is_kept() {
         let late = "2026-11-21T23:30:00-01:00";
         for (bought, day) in [
             (["9999-12-31T23:59:59-01:00"].as_slice(), None),
@@ -349,12 +377,17 @@ mod tests {
                 .iter()
                 .map(|at| format!(r#"{{"id":"l","offer":{{"id":"7"}},"quantity":1,"boughtAt":"{at}"}}"#))
                 .collect();
-            let raw = format!(r#"{{"id":"a","status":"BOUGHT","lineItems":[{}]}}"#, lines.join(","));
             let mut answers = Answers::default();
-            let raw = RawValue::from_string(raw).unwrap();
-            answers.read(&raw, datetime!(2026-11-23 00:00 UTC), true);
+            let read = |id: &str, answers: &mut Answers| {
+                let raw = format!(r#"{{{id}"status":"BOUGHT","lineItems":[{}]}}"#, lines.join(","));
+                answers.read(&RawValue::from_string(raw).unwrap(), datetime!(2026-11-23 00:00 UTC), true);
+            };
+            read(r#""id":"a","#, &mut answers);
+            let [(order, _)] = answers.orders.as_slice() else { panic!("{bought:?}") };
+            assert_eq!(order.bought_at.map(OffsetDateTime::date), day);
+            read("", &mut answers);
             let [failed] = answers.failed.as_slice() else { panic!("{bought:?}") };
-            assert_eq!((failed.order_id.as_str(), failed.class, failed.day), ("a", "unreadable", day));
+            assert_eq!((failed.class, failed.day), ("nameless", day));
         }
     }
 }

@@ -109,7 +109,7 @@ async fn differing<'a>(
 fn is_same(mark: &Mark, order: &Order) -> bool {
     mark.allegro_order_id == order.id.as_str()
         && !mark.is_deleted
-        && mark.revision == order.revision
+        && mark.revision == order.form.revision
         && mark.content_hash == order.content_hash
 }
 

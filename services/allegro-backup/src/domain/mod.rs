@@ -6,6 +6,7 @@ pub(crate) mod difference;
 pub(crate) mod journal;
 pub(crate) mod order;
 pub(crate) mod periods;
+pub(crate) mod readiness;
 pub(crate) mod replace;
 pub(crate) mod search;
 pub(crate) mod table;

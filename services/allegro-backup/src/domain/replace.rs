@@ -41,7 +41,7 @@ pub(crate) fn decide(stored: &Stored, order: &Order, asked_at: OffsetDateTime) -
     if stored.content_hash == order.content_hash {
         return Decision::Unchanged;
     }
-    let is_older = match (order.updated_at, stored.updated_at) {
+    let is_older = match (order.form.updated_at, stored.updated_at) {
         (Some(new), Some(old)) if new != old => new < old,
         _ => asked_at < stored.asked_at,
     };
@@ -49,7 +49,7 @@ pub(crate) fn decide(stored: &Stored, order: &Order, asked_at: OffsetDateTime) -
         return Decision::Late;
     }
     let fewer_lines = i32::try_from(order.line_items.len()).is_ok_and(|lines| lines < stored.line_items);
-    Decision::Replace { loses_data: fewer_lines || (stored.has_buyer && order.buyer_login.is_none()) }
+    Decision::Replace { loses_data: fewer_lines || (stored.has_buyer && order.form.buyer_login.is_none()) }
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
     fn stored(order: &Order, asked_at: OffsetDateTime) -> Stored {
         Stored {
             content_hash: order.content_hash.to_vec(),
-            updated_at: order.updated_at,
+            updated_at: order.form.updated_at,
             asked_at,
             line_items: 1,
             has_buyer: true,

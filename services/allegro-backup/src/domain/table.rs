@@ -49,14 +49,15 @@ fn guarded(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// What was bought, as "sku x2; sku x1"; an offer without SKU by its id.
+/// What was bought, as "sku x2; sku x1"; an offer without SKU by its id, an unreadable quantity as `?`.
 pub(crate) fn skus(lines: &[LineItem]) -> String {
     let mut told = String::new();
     for line in lines {
         let separator = if told.is_empty() { "" } else { "; " };
-        let name = line.sku.as_deref().unwrap_or(&line.offer_id);
+        let name = line.sku.as_deref().or(line.offer_id.as_deref()).unwrap_or(&line.id);
+        let quantity = line.quantity.map_or_else(|| "?".to_owned(), |quantity| quantity.to_string());
         // Writing to a string cannot fail.
-        let _ = write!(told, "{separator}{name} x{}", line.quantity);
+        let _ = write!(told, "{separator}{name} x{quantity}");
     }
     told
 }

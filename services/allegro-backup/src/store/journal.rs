@@ -1,5 +1,7 @@
 //! `order_events`: Allegro's journal, as it was read.
 
+use std::collections::HashMap;
+
 use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -89,6 +91,37 @@ pub(crate) async fn store(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct FirstReady {
+    #[diesel(sql_type = Text)]
+    allegro_order_id: String,
+    #[diesel(sql_type = Timestamptz)]
+    occurred_at: OffsetDateTime,
+}
+
+/// When each of these orders first became ready, as far as the journal says so.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn first_ready(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    order_ids: &[&str],
+) -> Result<HashMap<String, OffsetDateTime>, pg::Error> {
+    if order_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let statement = sql_query(
+        "SELECT e.allegro_order_id, min(e.occurred_at) AS occurred_at FROM order_events e \
+         WHERE e.token_id = $1 AND e.allegro_order_id = ANY($2) AND e.type = 'READY_FOR_PROCESSING' \
+           AND e.occurred_at > 'epoch' GROUP BY e.allegro_order_id",
+    )
+    .bind::<SqlUuid, _>(token_id.as_uuid())
+    .bind::<Array<Text>, _>(order_ids);
+    let rows: Vec<FirstReady> = pg::prepared(statement).load(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.allegro_order_id, row.occurred_at)).collect())
 }
 
 /// The last event that was read before a moment, in the order of reading.

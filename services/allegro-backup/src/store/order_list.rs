@@ -16,6 +16,7 @@ use crate::domain::order::Order;
 
 /// An order as it stands.
 #[derive(Debug, Clone, QueryableByName)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub(crate) struct Listed {
     /// Our id.
     #[diesel(sql_type = SqlUuid)]
@@ -26,8 +27,8 @@ pub(crate) struct Listed {
     #[diesel(sql_type = Text)]
     pub(crate) allegro_order_id: String,
     /// The form's status.
-    #[diesel(sql_type = Text)]
-    pub(crate) status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) status: Option<String>,
     /// The seller's status.
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) fulfillment_status: Option<String>,
@@ -62,6 +63,15 @@ pub(crate) struct Listed {
     /// What others have done about it.
     #[diesel(embed)]
     pub(crate) flags: Flags,
+    /// When the current content was requested.
+    #[diesel(sql_type = Timestamptz)]
+    pub(crate) asked_at: OffsetDateTime,
+    /// When it first became ready for processing.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(crate) ready_at: Option<OffsetDateTime>,
+    /// Sent, picked up or partly sent since it last became ready.
+    #[diesel(sql_type = Bool)]
+    pub(crate) was_shipped: bool,
     /// When we first stored it.
     #[diesel(sql_type = Timestamptz)]
     pub(crate) created_at: OffsetDateTime,
@@ -83,14 +93,14 @@ impl Listed {
     pub(crate) fn with_content(self, content: Order, version: Option<i64>) -> Self {
         Self {
             version,
-            status: content.status,
-            fulfillment_status: content.fulfillment_status,
-            revision: content.revision,
-            order_date: content.bought_at.or(content.updated_at).unwrap_or(self.order_date),
-            allegro_updated_at: content.updated_at,
-            buyer_login: content.buyer_login,
-            total_minor: content.total.map(Money::minor),
-            total_currency: content.total.map(|total| total.currency().to_string()),
+            status: content.status().map(str::to_owned),
+            fulfillment_status: content.fulfillment_status().map(str::to_owned),
+            order_date: content.bought_at.or(content.form.updated_at).unwrap_or(self.order_date),
+            allegro_updated_at: content.form.updated_at,
+            total_minor: content.form.total.map(Money::minor),
+            total_currency: content.form.total.map(|total| total.currency().to_string()),
+            revision: content.form.revision,
+            buyer_login: content.form.buyer_login,
             order_data: content.raw,
             ..self
         }
@@ -121,7 +131,8 @@ pub(super) fn stored_money(
 
 const LISTED: &str = "id, token_id, allegro_order_id, status, fulfillment_status, revision, version, order_date, \
     allegro_updated_at, buyer_login, total_minor, total_currency, lost_data, is_deleted, merged_into, \
-    is_stock_updated, stock_updated_at, has_invoice_created, invoice_id, created_at, updated_at";
+    is_stock_updated, stock_updated_at, has_invoice_created, invoice_id, created_at, updated_at, asked_at, ready_at, \
+    was_shipped";
 
 /// Orders of these accounts, newest first.
 ///

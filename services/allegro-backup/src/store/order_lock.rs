@@ -7,6 +7,7 @@ use domain::{OrderId, TokenId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::domain::readiness::Before;
 use crate::domain::replace::Stored;
 
 #[derive(QueryableByName)]
@@ -34,6 +35,14 @@ struct Row {
     cancel_announced: bool,
     #[diesel(sql_type = Bool)]
     is_deleted: bool,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    ready_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Bool)]
+    was_shipped: bool,
+    #[diesel(sql_type = Bytea)]
+    lines_hash: Vec<u8>,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: OffsetDateTime,
 }
 
 /// An order that is stored, its row locked.
@@ -47,12 +56,33 @@ pub(crate) struct Locked {
     pub(crate) stored: Stored,
     /// The current content's version.
     pub(crate) version: i64,
-    /// Whether `order.ready` was told.
+    /// The state published last is: ready.
     pub(crate) ready_announced: bool,
-    /// Whether `order.cancelled` was told.
+    /// The state published last is: cancelled.
     pub(crate) cancel_announced: bool,
     /// Allegro did not have it any more.
     pub(crate) is_deleted: bool,
+    /// When it first became ready for processing.
+    pub(crate) ready_at: Option<OffsetDateTime>,
+    /// Sent, picked up or partly sent since it last became ready.
+    pub(crate) was_shipped: bool,
+    /// Of the current content's lines.
+    pub(crate) lines_hash: Vec<u8>,
+    /// When it was first stored.
+    pub(crate) created_at: OffsetDateTime,
+}
+
+impl Locked {
+    /// What was known of it before another content.
+    pub(crate) fn before(&self) -> Before<'_> {
+        Before {
+            is_ready: self.ready_announced,
+            is_cancelled: self.cancel_announced,
+            ready_at: self.ready_at,
+            was_shipped: self.was_shipped,
+            lines_hash: &self.lines_hash,
+        }
+    }
 }
 
 /// Locks the orders that are stored already, in the order of their ids: sorted, so that two writers cannot deadlock.
@@ -69,7 +99,8 @@ pub(crate) async fn lock(
     let statement = sql_query(
         "SELECT o.* FROM unnest($2) AS u (allegro_order_id) CROSS JOIN LATERAL ( \
              SELECT id, allegro_order_id, content_hash, allegro_updated_at, asked_at, line_items, \
-                 buyer_login IS NOT NULL AS has_buyer, version, ready_announced, cancel_announced, is_deleted \
+                 buyer_login IS NOT NULL AS has_buyer, version, ready_announced, cancel_announced, is_deleted, \
+                 ready_at, was_shipped, lines_hash, created_at \
              FROM orders WHERE token_id = $1 AND orders.allegro_order_id = u.allegro_order_id FOR UPDATE) AS o",
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
@@ -89,6 +120,10 @@ pub(crate) async fn lock(
         ready_announced: row.ready_announced,
         cancel_announced: row.cancel_announced,
         is_deleted: row.is_deleted,
+        ready_at: row.ready_at,
+        was_shipped: row.was_shipped,
+        lines_hash: row.lines_hash,
+        created_at: row.created_at,
     });
     Ok(locked.collect())
 }

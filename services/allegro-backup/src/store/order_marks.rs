@@ -7,6 +7,8 @@ use domain::TokenId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::domain::order::Known;
+
 #[derive(QueryableByName)]
 struct Id {
     #[diesel(sql_type = Text)]
@@ -19,6 +21,12 @@ struct Changed {
     version: i64,
     #[diesel(sql_type = Text)]
     order_data: String,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: OffsetDateTime,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    ready_at: Option<OffsetDateTime>,
+    #[diesel(sql_type = Bool)]
+    was_shipped: bool,
 }
 
 #[derive(QueryableByName)]
@@ -93,14 +101,15 @@ pub(crate) async fn merge(
     token_id: TokenId,
     (order_id, into): (&str, &str),
     asked_at: OffsetDateTime,
-) -> Result<Option<(i64, String)>, pg::Error> {
+) -> Result<Option<(Known, String)>, pg::Error> {
     let marked: Option<Changed> = sql_query(
         "WITH old AS (SELECT * FROM orders WHERE token_id = $1 AND allegro_order_id = $2 \
                  AND NOT is_deleted AND asked_at <= $4 FOR UPDATE), \
          kept AS (INSERT INTO order_versions (order_id, version, revision, seen_at, source, content_hash, order_data) \
              SELECT id, version, revision, asked_at, source, content_hash, order_data FROM old) \
          UPDATE orders o SET is_deleted = true, merged_into = $3, version = o.version + 1, asked_at = $4, updated_at = now() \
-         FROM old WHERE o.id = old.id RETURNING o.version, o.order_data::text AS order_data",
+         FROM old WHERE o.id = old.id RETURNING o.version, o.order_data::text AS order_data, \
+             o.created_at, o.ready_at, o.was_shipped",
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
     .bind::<Text, _>(order_id)
@@ -109,7 +118,16 @@ pub(crate) async fn merge(
     .get_result(conn)
     .await
     .optional()?;
-    Ok(marked.map(|row| (row.version, row.order_data)))
+    Ok(marked.map(|row| {
+        let known = Known {
+            version: row.version,
+            read_at: asked_at,
+            first_stored_at: row.created_at,
+            ready_at: row.ready_at,
+            was_shipped: row.was_shipped,
+        };
+        (known, row.order_data)
+    }))
 }
 
 /// Marks stored orders that Allegro has denied to have until they were given up as gone; they are in quarantine no more.
@@ -190,7 +208,7 @@ pub(crate) async fn open(
     let (after_at, after_id) = after.unzip();
     let found = sql_query(
         "SELECT o.id, o.allegro_order_id, o.asked_at FROM orders o \
-         WHERE o.token_id = $1 AND NOT o.is_deleted AND o.status <> 'CANCELLED' \
+         WHERE o.token_id = $1 AND NOT o.is_deleted AND o.status IS DISTINCT FROM 'CANCELLED' \
            AND (o.fulfillment_status IS NULL OR o.fulfillment_status NOT IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED')) \
            AND o.asked_at < $2 AND ($3 IS NULL OR (o.asked_at, o.id) > ($3, $4)) \
            AND o.order_date > now() - interval '365 days' \

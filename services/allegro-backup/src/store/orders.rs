@@ -8,12 +8,17 @@ use pg::Columns;
 use time::OffsetDateTime;
 
 pub(crate) use super::order_lock::{Locked, lock};
-use crate::domain::order::Order;
+use crate::domain::order::{Known, Order};
 
-#[derive(QueryableByName)]
-struct Inserted {
+/// An order that was inserted.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Inserted {
+    /// Allegro's id of it.
     #[diesel(sql_type = Text)]
-    allegro_order_id: String,
+    pub(crate) allegro_order_id: String,
+    /// When it was stored.
+    #[diesel(sql_type = Timestamptz)]
+    pub(crate) created_at: OffsetDateTime,
 }
 
 /// A content to be written.
@@ -27,17 +32,34 @@ pub(crate) struct Content<'a> {
     pub(crate) asked_at: OffsetDateTime,
     /// It says less than the one before.
     pub(crate) lost_data: bool,
-    /// `order.ready` is told by now.
+    /// The state published last is: ready.
     pub(crate) ready_announced: bool,
-    /// `order.cancelled` is told by now.
+    /// The state published last is: cancelled.
     pub(crate) cancel_announced: bool,
+    /// When it first became ready for processing.
+    pub(crate) ready_at: Option<OffsetDateTime>,
+    /// Sent, picked up or partly sent since it last became ready.
+    pub(crate) was_shipped: bool,
+}
+
+impl Content<'_> {
+    /// What is known of the order once this content is stored.
+    pub(crate) const fn known(&self, version: i64, first_stored_at: OffsetDateTime) -> Known {
+        Known {
+            version,
+            read_at: self.asked_at,
+            first_stored_at,
+            ready_at: self.ready_at,
+            was_shipped: self.was_shipped,
+        }
+    }
 }
 
 const COLUMNS: &str = "u (id, allegro_order_id, status, fulfillment_status, revision, order_date, \
     allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, asked_at, \
-    lost_data, ready_announced, cancel_announced, search)";
+    lost_data, ready_announced, cancel_announced, search, ready_at, was_shipped, lines_hash)";
 const ARRAYS: &str =
-    "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+    "unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
 /// Words, parted by spaces, as they stand in the index.
 const SEARCH: &str = "array_to_tsvector(string_to_array(u.search, ' '))";
 
@@ -48,18 +70,18 @@ macro_rules! bind_contents {
             .bind::<SqlUuid, _>($token_id.as_uuid())
             .bind::<Array<SqlUuid>, _>(columns.array(|it| it.id.as_uuid()))
             .bind::<Array<Text>, _>(columns.array(|it| it.order.id.as_str()))
-            .bind::<Array<Text>, _>(columns.array(|it| it.order.status.as_str()))
-            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.fulfillment_status.as_deref()))
-            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.revision.as_deref()))
+            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.status()))
+            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.fulfillment_status()))
+            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.form.revision.as_deref()))
             // An order without lines stands where it was first seen.
             .bind::<Array<Timestamptz>, _>(
-                columns.array(|it| it.order.bought_at.or(it.order.updated_at).unwrap_or(it.asked_at)),
+                columns.array(|it| it.order.bought_at.or(it.order.form.updated_at).unwrap_or(it.asked_at)),
             )
-            .bind::<Array<Nullable<Timestamptz>>, _>(columns.array(|it| it.order.updated_at))
-            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.buyer_login.as_deref()))
-            .bind::<Array<Nullable<BigInt>>, _>(columns.array(|it| it.order.total.map(Money::minor)))
+            .bind::<Array<Nullable<Timestamptz>>, _>(columns.array(|it| it.order.form.updated_at))
+            .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.form.buyer_login.as_deref()))
+            .bind::<Array<Nullable<BigInt>>, _>(columns.array(|it| it.order.form.total.map(Money::minor)))
             .bind::<Array<Nullable<Text>>, _>(
-                columns.array(|it| it.order.total.map(|total| total.currency().to_string())),
+                columns.array(|it| it.order.form.total.map(|total| total.currency().to_string())),
             )
             .bind::<Array<Int4>, _>(
                 columns.array(|it| i32::try_from(it.order.line_items.len()).unwrap_or(i32::MAX)),
@@ -71,10 +93,13 @@ macro_rules! bind_contents {
             .bind::<Array<Bool>, _>(columns.array(|it| it.ready_announced))
             .bind::<Array<Bool>, _>(columns.array(|it| it.cancel_announced))
             .bind::<Array<Text>, _>(columns.array(|it| it.order.search.as_str()))
+            .bind::<Array<Nullable<Timestamptz>>, _>(columns.array(|it| it.ready_at))
+            .bind::<Array<Bool>, _>(columns.array(|it| it.was_shipped))
+            .bind::<Array<Bytea>, _>(columns.array(|it| it.order.lines_hash.as_slice()))
     }};
 }
 
-/// Inserts orders never seen before, and how they came (`in_list`: a list named them), and returns Allegro's ids of those
+/// Inserts orders never seen before, and how they came (`in_list`: a list named them), and returns those
 /// that went in: another writer may have been faster with the rest.
 ///
 /// # Errors
@@ -84,22 +109,23 @@ pub(crate) async fn insert(
     token_id: TokenId,
     contents: &[Content<'_>],
     (source, in_list): (&str, bool),
-) -> Result<Vec<String>, pg::Error> {
+) -> Result<Vec<Inserted>, pg::Error> {
     let statement = format!(
         "INSERT INTO orders (token_id, id, allegro_order_id, status, fulfillment_status, revision, order_date, \
              allegro_updated_at, buyer_login, total_minor, total_currency, line_items, order_data, content_hash, \
-             asked_at, lost_data, ready_announced, cancel_announced, listed_at, source, search) \
+             asked_at, lost_data, ready_announced, cancel_announced, listed_at, source, search, \
+             ready_at, was_shipped, lines_hash) \
          SELECT $1, id, allegro_order_id, status, fulfillment_status, revision, order_date, allegro_updated_at, \
              buyer_login, total_minor, total_currency, line_items, order_data::json, content_hash, asked_at, \
-             lost_data, ready_announced, cancel_announced, CASE WHEN $20 THEN asked_at END, $21, {SEARCH} \
+             lost_data, ready_announced, cancel_announced, CASE WHEN $23 THEN asked_at END, $24, {SEARCH}, \
+             ready_at, was_shipped, lines_hash \
          FROM {ARRAYS} AS {COLUMNS} ORDER BY allegro_order_id \
-         ON CONFLICT ON CONSTRAINT orders_once_per_token DO NOTHING RETURNING allegro_order_id"
+         ON CONFLICT ON CONSTRAINT orders_once_per_token DO NOTHING RETURNING allegro_order_id, created_at"
     );
     let insert = bind_contents!(sql_query(statement), token_id, contents)
         .bind::<Bool, _>(in_list)
         .bind::<Text, _>(source);
-    let rows: Vec<Inserted> = pg::prepared(insert).load(conn).await?;
-    Ok(rows.into_iter().map(|row| row.allegro_order_id).collect())
+    Ok(pg::prepared(insert).load(conn).await?)
 }
 
 /// Replaces contents with some that came by `source`, the ones before kept as versions. The rows are locked by the caller.
@@ -129,7 +155,8 @@ pub(crate) async fn replace(
              line_items = u.line_items, order_data = u.order_data::json, content_hash = u.content_hash, \
              asked_at = u.asked_at, lost_data = o.lost_data OR u.lost_data, version = o.version + 1, \
              ready_announced = u.ready_announced, cancel_announced = u.cancel_announced, search = {SEARCH}, \
-             updated_at = now(), is_deleted = false, merged_into = NULL, source = $20 \
+             updated_at = now(), is_deleted = false, merged_into = NULL, source = $23, \
+             ready_at = u.ready_at, was_shipped = u.was_shipped, lines_hash = u.lines_hash \
          FROM {ARRAYS} AS {COLUMNS} WHERE o.token_id = $1 AND o.id = u.id"
     );
     bind_contents!(sql_query(statement), token_id, contents).bind::<Text, _>(source).execute(conn).await?;
@@ -156,7 +183,7 @@ pub(crate) async fn keep_late(
          ON CONFLICT (order_id, content_hash) WHERE version IS NULL DO NOTHING",
     )
     .bind::<Array<SqlUuid>, _>(columns.array(|it| it.id.as_uuid()))
-    .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.revision.as_deref()))
+    .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.form.revision.as_deref()))
     .bind::<Array<Timestamptz>, _>(columns.array(|it| it.asked_at))
     .bind::<Array<Bytea>, _>(columns.array(|it| it.order.content_hash.as_slice()))
     .bind::<Array<Text>, _>(columns.array(|it| it.order.raw.as_str()))
@@ -232,9 +259,9 @@ pub(crate) async fn write_lines(
     )
     .bind::<Array<SqlUuid>, _>(columns.array(|(order, _)| *order))
     .bind::<Array<Text>, _>(columns.array(|(_, it)| it.id.as_str()))
-    .bind::<Array<Text>, _>(columns.array(|(_, it)| it.offer_id.as_str()))
+    .bind::<Array<Nullable<Text>>, _>(columns.array(|(_, it)| it.offer_id.as_deref()))
     .bind::<Array<Nullable<Text>>, _>(columns.array(|(_, it)| it.sku.as_deref()))
-    .bind::<Array<BigInt>, _>(columns.array(|(_, it)| it.quantity))
+    .bind::<Array<Nullable<BigInt>>, _>(columns.array(|(_, it)| it.quantity))
     .bind::<Array<Nullable<BigInt>>, _>(columns.array(|(_, it)| it.price.map(Money::minor)))
     .bind::<Array<Nullable<Text>>, _>(
         columns.array(|(_, it)| it.price.map(|price| price.currency().to_string())),

@@ -81,6 +81,6 @@ impl Line {
     pub(crate) fn read(item: &LineItem) -> Self {
         // What Allegro would not take as a SKU names nothing on the shelf.
         let sku = item.sku.as_deref().and_then(|text| Sku::parse(text).ok());
-        Self { line_item_id: item.id.clone(), sku, quantity: item.quantity }
+        Self { line_item_id: item.id.clone(), sku, quantity: item.quantity.unwrap_or_default() }
     }
 }

@@ -157,9 +157,9 @@ pub(crate) fn token() -> TokenId {
 pub(crate) fn order(id: &str, lines: &[(&str, i64)]) -> OrderEvent {
     let line = |(at, (sku, quantity)): (usize, &(&str, i64))| LineItem {
         id: format!("{id}-line-{at}"),
-        offer_id: "1".to_owned(),
+        offer_id: Some("1".to_owned()),
         sku: Some((*sku).to_owned()),
-        quantity: *quantity,
+        quantity: Some(*quantity),
         price: None,
     };
     OrderEvent {
@@ -167,7 +167,7 @@ pub(crate) fn order(id: &str, lines: &[(&str, i64)]) -> OrderEvent {
         user_id: "sklep".to_owned(),
         allegro_seller_id: "1".to_owned(),
         order_id: id.to_owned().into(),
-        status: "READY_FOR_PROCESSING".to_owned(),
+        status: Some("READY_FOR_PROCESSING".to_owned()),
         fulfillment_status: None,
         fulfillment_provider: Some("SELLER".to_owned()),
         revision: None,
@@ -177,6 +177,10 @@ pub(crate) fn order(id: &str, lines: &[(&str, i64)]) -> OrderEvent {
         total: None,
         line_items: lines.iter().enumerate().map(line).collect(),
         backfill: false,
+        ready_at: None,
+        was_shipped: false,
+        read_at: None,
+        first_stored_at: None,
         merged_into: None,
     }
 }

@@ -1,5 +1,6 @@
 //! An order, as callers see it.
 
+use allegro::Note;
 use domain::events::LineItem;
 use domain::{Money, TokenId};
 use serde::Serialize;
@@ -24,14 +25,16 @@ use crate::domain::order::Order;
     "lost_data": false, "is_deleted": false, "merged_into": null, "is_stock_updated": false,
     "stock_updated_at": null, "has_invoice_created": true, "invoice_id": "FV/2026/11/17",
     "created_at": "2026-11-20T18:21:12Z", "updated_at": "2026-11-20T18:25:02Z",
+    "ready_at": "2026-11-20T18:24:40Z", "was_shipped": false, "read_at": "2026-11-20T18:25:01Z",
+    "first_stored_at": "2026-11-20T18:21:12Z", "parse_notes": [],
 }))]
 #[expect(clippy::struct_excessive_bools, reason = "each says something of its own, as the columns do")]
 pub(crate) struct OrderView {
     token_id: TokenId,
     #[schema(example = "29738e61-7f6a-11e8-ac45-09db60ede9d6")]
     allegro_order_id: String,
-    /// `BOUGHT`, `FILLED_IN`, `READY_FOR_PROCESSING` or `CANCELLED`.
-    status: String,
+    /// `BOUGHT`, `FILLED_IN`, `READY_FOR_PROCESSING` or `CANCELLED`; null when it is unreadable.
+    status: Option<String>,
     fulfillment_status: Option<String>,
     /// Who ships it: `SELLER` or `ALLEGRO`.
     fulfillment_provider: Option<String>,
@@ -61,6 +64,19 @@ pub(crate) struct OrderView {
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     updated_at: OffsetDateTime,
+    /// When it first became ready for processing.
+    #[serde(with = "time::serde::rfc3339::option")]
+    ready_at: Option<OffsetDateTime>,
+    /// True when it was sent, picked up or partly sent since it last became ready.
+    was_shipped: bool,
+    /// When the current content was requested from Allegro.
+    #[serde(with = "time::serde::rfc3339")]
+    read_at: OffsetDateTime,
+    /// When it was first stored for this account.
+    #[serde(with = "time::serde::rfc3339")]
+    first_stored_at: OffsetDateTime,
+    /// The fields of Allegro's document that could not be read; they count as absent.
+    parse_notes: Vec<Note>,
 }
 
 /// An order with Allegro's whole answer.
@@ -89,7 +105,8 @@ impl TryFrom<Listed> for OrderView {
         Ok(Self {
             token_id: listed.token_id(),
             total: listed.total().map_err(|error| Problem::database(&error))?,
-            fulfillment_provider: order.fulfillment_provider,
+            fulfillment_provider: order.form.fulfillment_provider,
+            parse_notes: order.form.notes,
             line_items: order.line_items,
             allegro_order_id: listed.allegro_order_id,
             status: listed.status,
@@ -108,6 +125,10 @@ impl TryFrom<Listed> for OrderView {
             invoice_id: listed.flags.invoice_id,
             created_at: listed.created_at,
             updated_at: listed.updated_at,
+            ready_at: listed.ready_at,
+            was_shipped: listed.was_shipped,
+            read_at: listed.asked_at,
+            first_stored_at: listed.created_at,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Allegro's answers, as far as they are read. Unknown fields are let pass: new ones may come at any time.
 
-use domain::Instant;
+use allegro::JournalEvent;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -22,6 +22,20 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
         Either::Number(number) => Ok(number),
         Either::Text(text) => text.parse().map_err(serde::de::Error::custom),
     }
+}
+
+/// An id that may be a number.
+fn digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Number(serde_json::Number),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Text(text) => text,
+        Either::Number(number) => number.to_string(),
+    })
 }
 
 /// A device flow that has begun.
@@ -85,6 +99,8 @@ pub(super) struct EventStats {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct LatestEvent {
+    /// Text; a number is read as its digits.
+    #[serde(deserialize_with = "digits")]
     pub(super) id: String,
 }
 
@@ -93,30 +109,23 @@ pub(super) struct EventPage {
     pub(super) events: Vec<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
-struct EventId {
-    id: String,
-}
-
 impl Event {
     /// Reads an event.
     ///
     /// # Errors
     /// When it has no id.
     pub(super) fn read(raw: &RawValue) -> Result<Self, AllegroError> {
-        let EventId { id } =
-            serde_json::from_str(raw.get()).map_err(|_nameless| AllegroError::malformed())?;
-        // Half a surrogate pair is let pass by the envelope, not by its parts.
+        let repaired = allegro::repair(raw.get());
+        let content = serde_json::from_str(&repaired).map_err(|_malformed| AllegroError::malformed())?;
+        let event = JournalEvent::read(&content).map_err(|_nameless| AllegroError::malformed())?;
         let mut content =
-            serde_json::from_str(raw.get()).unwrap_or_else(|_unreadable| json!({ "unreadable": raw.get() }));
+            serde_json::from_str(&repaired).unwrap_or_else(|_unreadable| json!({ "unreadable": raw.get() }));
         without_nul(&mut content);
-        let text = |pointer: &str| content.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let occurred_at = text("/occurredAt").and_then(|at| at.parse::<Instant>().ok());
         Ok(Self {
-            id: id.replace('\0', "\u{fffd}"),
-            kind: text("/type").unwrap_or_else(|| "UNKNOWN".to_owned()),
-            occurred_at: occurred_at.map_or(OffsetDateTime::UNIX_EPOCH, Into::into),
-            order_id: text("/order/checkoutForm/id").filter(|id| !id.is_empty()),
+            id: event.id,
+            kind: event.kind.unwrap_or_else(|| "UNKNOWN".to_owned()),
+            occurred_at: event.occurred_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            order_id: event.order_id,
             content,
         })
     }
@@ -177,7 +186,12 @@ mod tests {
             (r#"{"id":"1","type":null,"occurredAt":"yesterday","order":null}"#, "UNKNOWN", None),
             (r#"{"id":"1","type":"BOUGHT","occurredAt":"9999-12-31T23:59:59-01:00"}"#, "BOUGHT", None),
             (r#"{"id":"1","type":"BOUGHT","order":{"checkoutForm":{"id":null}}}"#, "BOUGHT", None),
-            (r#"{"id":"1","type":"BOUGHT","note":"\ud800"}"#, "UNKNOWN", None),
+            (r#"{"id":"1","type":"BOUGHT","note":"\ud800"}"#, "BOUGHT", None),
+            (
+                r#"{"id":1763633020719000,"type":"BOUGHT","order":{"checkoutForm":{"id":"a"}}}"#,
+                "BOUGHT",
+                Some("a"),
+            ),
             (r#"{"id":"1","type":"BO\u0000","note":["\u0000"]}"#, "BO\u{fffd}", None),
         ] {
             let read = event(json).unwrap();

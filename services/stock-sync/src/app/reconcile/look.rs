@@ -79,10 +79,10 @@ pub(super) fn remote(order: &StoredOrder) -> Remote {
     let line = |line: &domain::events::LineItem| RemoteLine {
         line_item_id: line.id.clone(),
         sku: line.sku.as_deref().and_then(|sku| domain::Sku::parse(sku).ok()).map(String::from),
-        quantity: line.quantity,
+        quantity: line.quantity.unwrap_or_default(),
     };
     Remote {
-        is_ours: order.status == "READY_FOR_PROCESSING" && !is_cancelled && !is_allegros && !order.is_deleted,
+        is_ours: order.status.as_deref() == Some("READY_FOR_PROCESSING") && !is_cancelled && !is_allegros && !order.is_deleted,
         is_marked: order.is_stock_updated,
         lines: order.line_items.iter().map(line).collect(),
     }
