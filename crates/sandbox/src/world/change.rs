@@ -25,6 +25,8 @@ pub(crate) enum Change {
     LoseData,
     /// The first offer's name gets this number of bytes, in the order and in its events.
     Bloat(usize),
+    /// A field has another value, of any type: its place (JSON Pointer) and the value.
+    Set(String, Value),
 }
 
 impl Change {
@@ -36,14 +38,14 @@ impl Change {
             Self::BuyerCancel => Some("BUYER_CANCELLED"),
             Self::AutoCancel => Some("AUTO_CANCELLED"),
             Self::Fulfill(_) => Some("FULFILLMENT_STATUS_CHANGED"),
-            Self::MoveAddress | Self::LoseData | Self::Bloat(_) => Some("BUYER_MODIFIED"),
+            Self::MoveAddress | Self::LoseData | Self::Bloat(_) | Self::Set(..) => Some("BUYER_MODIFIED"),
             Self::Return | Self::Sent(_) => None,
         }
     }
 
     /// Whether `updatedAt` changes: not when the seller changes the order.
     pub(crate) const fn moves_updated_at(&self) -> bool {
-        !matches!(self, Self::Fulfill(_) | Self::Sent(_) | Self::Return)
+        !matches!(self, Self::Fulfill(_) | Self::Sent(_) | Self::Return | Self::Set(..))
     }
 
     /// Applies the change to the order's content.
@@ -77,6 +79,7 @@ impl Change {
                 }
             }
             Self::Bloat(bytes) => set(form, "/lineItems/0/offer/name", json!("x".repeat(*bytes))),
+            Self::Set(pointer, value) => set(form, pointer, value.clone()),
         }
         if self.moves_updated_at() {
             set(form, "/updatedAt", json!(moment));

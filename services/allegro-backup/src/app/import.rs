@@ -157,7 +157,7 @@ async fn merge(
         there.push((existing.id.as_uuid(), restored));
         match decide(&existing.stored, &restored.order, restored.line.seen_at) {
             Decision::Unchanged => counts.unchanged += 1,
-            Decision::Late => {
+            Decision::Late | Decision::Older { .. } => {
                 counts.late += 1;
                 late.push(Earlier {
                     order_id: existing.id.as_uuid(),

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::AddAssign;
 
 use domain::Instant;
-use domain::TokenId;
 use domain::events::{Envelope, OrderCancelled, OrderCreated, OrderReady, OrderUpdated};
+use domain::{OrderId, TokenId, catch_panic_in};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,11 +15,11 @@ use utoipa::ToSchema;
 
 use crate::domain::order::{Order, Owner};
 use crate::domain::readiness::{self, Transition};
-use crate::domain::replace::{Decision, decide};
+use crate::domain::replace::{AGREEMENT_GAP, Decision, decide};
 use crate::state::State;
 use crate::store::failed::{self, Failed};
 use crate::store::journal;
-use crate::store::orders::{self, Content, Locked, Seen};
+use crate::store::orders::{self, Content, Locked, Older, Seen};
 
 /// Where answers came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,11 @@ impl Source {
             Self::Detail => "detail",
             Self::Manual(_) | Self::Asked => "manual",
         }
+    }
+
+    /// A person requested it.
+    const fn is_by_hand(self) -> bool {
+        matches!(self, Self::Manual(_) | Self::Asked)
     }
 
     const fn is_list(self) -> bool {
@@ -121,21 +126,27 @@ impl AddAssign for Counts {
 impl Answers {
     /// Reads an answer to a request started at `asked_at`; `in_list` when a list named the order.
     pub(crate) fn read(&mut self, raw: &RawValue, asked_at: OffsetDateTime, in_list: bool) {
-        match Order::read(raw.get()) {
-            Ok(order) => self.orders.push((order, asked_at)),
-            Err(error) => {
-                let named: Option<Named> = serde_json::from_str(raw.get()).ok();
-                let hash = Sha256::digest(raw.get());
-                let (order_id, class) = match named {
-                    Some(named) => (named.id.replace('\0', "\u{fffd}"), "unreadable"),
-                    // Each is kept under a name of its own.
-                    None => (format!("nameless-{}", hex::encode(hash)), failed::NAMELESS),
-                };
-                let document = Some(raw.get().to_owned());
-                let (text, day) = (error.to_string(), day_of(raw));
-                self.failed.push(Failed { order_id, class, text, document, day, in_list });
+        // A panic ends this order and no other.
+        let read = catch_panic_in(|| {
+            failpoint::hit("order.read");
+            Order::read(raw.get())
+        });
+        let (text, class) = match read {
+            Ok(Ok(order)) => return self.orders.push((order, asked_at)),
+            Ok(Err(error)) => (error.to_string(), "unreadable"),
+            Err(panic) => {
+                tracing::error!(error = %panic, "an order panicked; it is quarantined");
+                (panic.to_string(), "panicked")
             }
-        }
+        };
+        let named: Option<Named> = serde_json::from_str(raw.get()).ok();
+        let (order_id, class) = match named {
+            Some(named) => (named.id.replace('\0', "\u{fffd}"), class),
+            // Each is kept under a name of its own.
+            None => (format!("nameless-{}", hex::encode(Sha256::digest(raw.get()))), failed::NAMELESS),
+        };
+        let (document, day) = (Some(raw.get().to_owned()), day_of(raw));
+        self.failed.push(Failed { order_id, class, text, document, day, in_list });
     }
 
     /// Everything that was answered, readable or not.
@@ -282,6 +293,27 @@ pub(crate) async fn store(
 type Progress<'a, 'b> =
     (&'b mut HashMap<&'a str, (&'a Order, OffsetDateTime)>, &'b mut Vec<Envelope>, &'b mut Counts);
 
+/// Of answers whose `updatedAt` is older than what is stored, those that an earlier answer agrees with.
+async fn agreed(
+    conn: &mut pg::Connection,
+    locked: &[Locked],
+    waiting: &HashMap<&str, (&Order, OffsetDateTime)>,
+) -> Result<Vec<OrderId>, pg::Error> {
+    let older: Vec<Older<'_>> = locked
+        .iter()
+        .filter_map(|existing| {
+            let (order, asked_at) = waiting.get(existing.allegro_order_id.as_str())?;
+            let is_older = matches!(decide(&existing.stored, order, *asked_at), Decision::Older { .. });
+            is_older.then_some(Older {
+                id: existing.id,
+                content_hash: &order.content_hash,
+                agreed_before: *asked_at - AGREEMENT_GAP,
+            })
+        })
+        .collect();
+    orders::agreed(conn, &older).await
+}
+
 /// Decides about orders that are stored already.
 async fn update(
     state: &State,
@@ -291,6 +323,7 @@ async fn update(
     (waiting, told, counts): Progress<'_, '_>,
 ) -> Result<(), pg::Error> {
     let (mut replaced, mut late, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    let agreed = agreed(conn, locked, waiting).await?;
     for existing in locked {
         let Some((order, asked_at)) = waiting.remove(existing.allegro_order_id.as_str()) else { continue };
         let content = |lost_data| Content {
@@ -320,6 +353,9 @@ async fn update(
         let is_back = existing.is_deleted && asked_at > existing.stored.asked_at;
         let decision = match decide(&existing.stored, order, asked_at) {
             Decision::Unchanged if is_back => Decision::Replace { loses_data: false },
+            Decision::Older { loses_data } if source.is_by_hand() || agreed.contains(&existing.id) => {
+                Decision::Replace { loses_data }
+            }
             decision => decision,
         };
         match decision {
@@ -327,7 +363,7 @@ async fn update(
                 counts.unchanged += 1;
                 see(true);
             }
-            Decision::Late => {
+            Decision::Late | Decision::Older { .. } => {
                 counts.late += 1;
                 late.push(content(false));
                 see(false);

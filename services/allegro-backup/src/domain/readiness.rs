@@ -29,7 +29,8 @@ pub(crate) enum Transition {
 }
 
 /// When an order first became ready: the first READY event (`event_at`), else when it was paid, else when a content
-/// requested at `asked_at` first showed it ready, else when it was bought. Absent while it never was.
+/// requested at `asked_at` first showed it ready, else when it was bought. Absent while it never was. A moment that is
+/// known already only moves back: the journal may begin after the first event.
 pub(crate) fn ready_at(
     order: &Order,
     before: Option<Before<'_>>,
@@ -48,6 +49,7 @@ pub(crate) fn ready_at(
         .or(first_shown)
         .or(order.bought_at)
         .or(Some(asked_at))
+        .map(|at| known.map_or(at, |known| known.min(at)))
 }
 
 /// Whether something was shipped since the order last became ready.
@@ -142,7 +144,9 @@ mod tests {
         let known = Before { ready_at: Some(NOON - hour * 2), ..before };
         for (order, before, event_at, expected) in [
             (&paid, Some(known), Some(NOON - hour * 3), Some(NOON - hour * 3)),
-            (&paid, Some(known), None, Some(NOON - hour)),
+            (&paid, Some(known), None, Some(NOON - hour * 2)),
+            (&paid, Some(before), None, Some(NOON - hour)),
+            (&paid, None, None, Some(NOON - hour)),
             (&ready, Some(known), None, Some(NOON - hour * 2)),
             (&ready, Some(before), None, Some(NOON)),
             (&ready, None, None, ready.bought_at),

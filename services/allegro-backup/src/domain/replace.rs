@@ -1,8 +1,13 @@
 //! Which content may replace which: an order never goes back.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::order::Order;
+
+/// How far Allegro's clock may be ahead of ours before its `updatedAt` counts as absent.
+const CLOCK_TOLERANCE: Duration = Duration::minutes(1);
+/// Two answers with an older `updatedAt` outweigh the stored content when they were requested at least so far apart.
+pub(crate) const AGREEMENT_GAP: Duration = Duration::seconds(20);
 
 /// What is stored of an order, as far as the decision needs it.
 #[derive(Debug, Clone)]
@@ -29,39 +34,52 @@ pub(crate) enum Decision {
         /// It says less than the one before.
         loses_data: bool,
     },
-    /// It is older than what is stored: kept as a version only.
+    /// It was requested before what is stored: kept as a version only.
     Late,
+    /// It was requested later, and its `updatedAt` is older: kept as a version, unless a second answer agrees or a person
+    /// requested it. Allegro's clock may have gone back.
+    Older {
+        /// It says less than the stored content.
+        loses_data: bool,
+    },
 }
 
 /// Decides about an answer to a request started at `asked_at`.
 ///
 /// `updatedAt` decides where it differs (it does not move with the fulfillment); then the moment the request was
-/// started, as a slow answer must not undo a newer one. The revision has no order.
+/// started, as a slow answer must not undo a newer one. The revision has no order. An `updatedAt` in the future of its
+/// request counts as absent.
 pub(crate) fn decide(stored: &Stored, order: &Order, asked_at: OffsetDateTime) -> Decision {
     if stored.content_hash == order.content_hash {
         return Decision::Unchanged;
     }
-    let is_older = match (order.form.updated_at, stored.updated_at) {
-        (Some(new), Some(old)) if new != old => new < old,
-        _ => asked_at < stored.asked_at,
-    };
-    if is_older {
-        return Decision::Late;
-    }
     let fewer_lines = i32::try_from(order.line_items.len()).is_ok_and(|lines| lines < stored.line_items);
-    Decision::Replace { loses_data: fewer_lines || (stored.has_buyer && order.form.buyer_login.is_none()) }
+    let loses_data = fewer_lines || (stored.has_buyer && order.form.buyer_login.is_none());
+    let (new, old) = (past(order.form.updated_at, asked_at), past(stored.updated_at, stored.asked_at));
+    let by_clock = new.zip(old).filter(|(new, old)| new != old).map(|(new, old)| new < old);
+    match (by_clock, asked_at < stored.asked_at) {
+        (Some(true), false) => Decision::Older { loses_data },
+        (Some(true), true) | (None, true) => Decision::Late,
+        (Some(false), _) | (None, false) => Decision::Replace { loses_data },
+    }
+}
+
+/// A moment that Allegro wrote, unless it was in the future of the request.
+fn past(at: Option<OffsetDateTime>, asked_at: OffsetDateTime) -> Option<OffsetDateTime> {
+    at.filter(|at| *at - CLOCK_TOLERANCE <= asked_at)
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use time::macros::datetime;
     use time::{Duration, OffsetDateTime};
 
     use super::{Decision, Stored, decide};
     use crate::domain::order::Order;
 
-    const T: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+    const T: OffsetDateTime = datetime!(1970-01-02 00:00 UTC);
 
     fn order(updated_at: &str, note: &str) -> Order {
         let raw = format!(
@@ -92,7 +110,11 @@ mod tests {
             (order(noon, "b"), T + second, replaced),
             (order(noon, "b"), T - second, Decision::Late),
             (order(later, "b"), T - second, replaced),
-            (order(r#""1970-01-01T11:00:00Z""#, "b"), T + second, Decision::Late),
+            (order(r#""1970-01-01T11:00:00Z""#, "b"), T - second, Decision::Late),
+            (order(r#""1970-01-01T11:00:00Z""#, "b"), T + second, Decision::Older { loses_data: false }),
+            // In the future of its request.
+            (order(r#""1970-01-03T11:00:00Z""#, "b"), T + second, replaced),
+            (order(r#""1970-01-03T11:00:00Z""#, "b"), T - second, Decision::Late),
             (order("null", "b"), T + second, replaced),
             (order("null", "b"), T - second, Decision::Late),
         ];
@@ -100,6 +122,14 @@ mod tests {
             let decided = decide(&stored(&order(noon, "a"), T), &incoming, asked_at);
             assert_eq!(decided, expected, "row {number}");
         }
+    }
+
+    #[test]
+    fn a_stored_moment_in_the_future_does_not_block_updates() {
+        let ahead = order(r#""1999-01-01T00:00:00Z""#, "a");
+        let incoming = order(r#""1970-01-02T00:00:01Z""#, "b");
+        let decided = decide(&stored(&ahead, T), &incoming, T + Duration::SECOND);
+        assert_eq!(decided, Decision::Replace { loses_data: false });
     }
 
     #[test]

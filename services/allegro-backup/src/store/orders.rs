@@ -6,6 +6,7 @@ use diesel_async::RunQueryDsl;
 use domain::{Money, OrderId, TokenId};
 use pg::Columns;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 pub(crate) use super::order_lock::{Locked, lock};
 use crate::domain::order::{Known, Order};
@@ -163,7 +164,51 @@ pub(crate) async fn replace(
     Ok(())
 }
 
-/// Keeps contents that came too late to become current.
+/// A content whose `updatedAt` is older than what is stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Older<'a> {
+    /// Our id of the order.
+    pub(crate) id: OrderId,
+    /// Of the content.
+    pub(crate) content_hash: &'a [u8],
+    /// An answer requested until then agrees, if it was requested after the stored content.
+    pub(crate) agreed_before: OffsetDateTime,
+}
+
+#[derive(QueryableByName)]
+struct Agreed {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// Of these orders, those for which an earlier answer had the same content.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn agreed(
+    conn: &mut pg::Connection,
+    older: &[Older<'_>],
+) -> Result<Vec<OrderId>, pg::Error> {
+    if older.is_empty() {
+        return Ok(Vec::new());
+    }
+    let columns = Columns(older);
+    let rows: Vec<Agreed> = sql_query(
+        "SELECT o.id FROM unnest($1, $2, $3) AS u (id, content_hash, agreed_before) \
+             JOIN orders o ON o.id = u.id \
+             JOIN order_versions v ON v.order_id = o.id AND v.content_hash = u.content_hash AND v.version IS NULL \
+         WHERE v.seen_at > o.asked_at AND v.seen_at <= u.agreed_before",
+    )
+    .bind::<Array<SqlUuid>, _>(columns.array(|it| it.id.as_uuid()))
+    .bind::<Array<Bytea>, _>(columns.array(|it| it.content_hash))
+    .bind::<Array<Timestamptz>, _>(columns.array(|it| it.agreed_before))
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.id.into()).collect())
+}
+
+/// Keeps contents that came too late to become current. One that is kept already counts from now on when the current
+/// content was seen since.
 ///
 /// # Errors
 /// The database's.
@@ -180,7 +225,8 @@ pub(crate) async fn keep_late(
         "INSERT INTO order_versions (order_id, revision, seen_at, content_hash, order_data, source) \
          SELECT id, revision, asked_at, content_hash, order_data::json, $6 \
          FROM unnest($1, $2, $3, $4, $5) AS u (id, revision, asked_at, content_hash, order_data) \
-         ON CONFLICT (order_id, content_hash) WHERE version IS NULL DO NOTHING",
+         ON CONFLICT (order_id, content_hash) WHERE version IS NULL DO UPDATE SET seen_at = excluded.seen_at \
+             WHERE order_versions.seen_at <= (SELECT asked_at FROM orders WHERE id = order_versions.order_id)",
     )
     .bind::<Array<SqlUuid>, _>(columns.array(|it| it.id.as_uuid()))
     .bind::<Array<Nullable<Text>>, _>(columns.array(|it| it.order.form.revision.as_deref()))

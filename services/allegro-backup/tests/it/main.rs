@@ -14,6 +14,7 @@ mod export_breaks;
 mod failpoints;
 mod instants;
 mod interface;
+mod lenient;
 mod limits;
 mod memory;
 mod metrics;

@@ -20,7 +20,7 @@ const MAX_ORDERS: usize = 1_000_000;
 /// Maximum number of lines of an order.
 const MAX_BLOAT: usize = 64 << 20;
 const ACTIONS: &str = "actions are fill-in, pay, surcharge, buyer-cancel, auto-cancel, seller-cancel, change-address, \
-                       lose-data, return, vanish, fulfill and sent with a status, and bloat with bytes";
+                       lose-data, return, vanish, fulfill and sent with a status, bloat with bytes, and set with pointer and value";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +61,11 @@ struct Act {
     status: Option<String>,
     /// At most 64 MiB.
     bytes: Option<usize>,
+    /// The field that gets another value (JSON Pointer).
+    pointer: Option<String>,
+    /// The value; null when it is not given.
+    #[serde(default)]
+    value: serde_json::Value,
     /// No event reports it.
     #[serde(default)]
     silent: bool,
@@ -89,9 +94,12 @@ pub(super) async fn act(
     path: web::Path<(String, String)>,
     body: web::Bytes,
 ) -> HttpResponse {
-    let Act { status, bytes, silent } = given!(read(&body));
+    let Act { status, bytes, pointer, value, silent } = given!(read(&body));
     let (id, action) = path.into_inner();
-    let change = change(&action, status, bytes);
+    let change = match pointer {
+        Some(pointer) if action == "set" => Some(Change::Set(pointer, value)),
+        _ => change(&action, status, bytes),
+    };
     if change.is_none() && action != "vanish" {
         return bad(ACTIONS);
     }
