@@ -88,9 +88,10 @@ async fn file_lines_with_unstorable_instants_are_named() {
     let file = File::holding(lines.join("\n").as_bytes());
     let (code, said) = other.command(&["import", file.path()]);
     assert_eq!(code, 1, "{said}");
-    for number in 2..=6 {
+    for number in 2..=4 {
         let line = said.lines().find(|line| line.starts_with(&format!("line {number}: ")));
         assert!(line.is_some_and(|it| it.contains("in the years 0001 to 9999")), "{number}: {said}");
     }
-    assert_eq!(other.count("orders").await, 1, "{said}");
+    // A field of Allegro's document that cannot be read is absent; the order is restored.
+    assert_eq!(other.count("orders").await, 3, "{said}");
 }

@@ -149,6 +149,8 @@ pub(crate) struct Content {
         "version": 1, "order_date": "2026-11-20T18:21:09Z", "allegro_updated_at": null, "buyer_login": "kupujacy",
         "total": null, "line_items": [], "lost_data": false, "is_deleted": false, "merged_into": null,
         "is_stock_updated": false, "stock_updated_at": null, "has_invoice_created": false, "invoice_id": null,
+        "ready_at": null, "was_shipped": false, "read_at": "2026-11-20T18:21:12Z",
+        "first_stored_at": "2026-11-20T18:21:12Z", "parse_notes": [],
         "created_at": "2026-11-20T18:21:12Z", "updated_at": "2026-11-20T18:21:12Z",
         "order_data": { "id": "29738e61-7f6a-11e8-ac45-09db60ede9d6", "status": "BOUGHT" },
     })), (status = 404, description = "order_not_found, version_not_found")))]
