@@ -126,7 +126,7 @@ async fn what_no_event_tells_sweep_and_list_find() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_says_less_or_came_too_late_is_kept_and_can_be_read() {
-    let (shop, _) = read_once(&json!({ "count": 20, "from": lately(), "seed": 5 })).await;
+    let (shop, token_id) = read_once(&json!({ "count": 20, "from": lately(), "seed": 5 })).await;
     let several = shop.lines("SELECT allegro_order_id FROM orders WHERE line_items > 1 LIMIT 1").await;
     let id = several[0].trim_matches(['(', ')']).to_owned();
     let path = format!("/orders/{USER_PATH}/{id}");
@@ -144,7 +144,10 @@ async fn what_says_less_or_came_too_late_is_kept_and_can_be_read() {
     let third = shop.service.get(&path).1;
     assert_eq!(third["version"], 3);
     shop.admin("PATCH", "/rules", &json!({ "api": { "stale_read_ms": 600_000 } }));
-    shop.start(&format!("{path}/sync"), &json!({})).await;
+    shop.admin("POST", &format!("/orders/{id}/event"), &json!({ "type": "BUYER_MODIFIED" }));
+    shop.service.post("/sync/activate", &json!({ "token_id": token_id, "interval_minutes": 1 }));
+    shop.run_schedule(&format!("sync_order_events:{token_id}")).await;
+    shop.until("order_versions WHERE version IS NULL", 1).await;
     assert_eq!(shop.service.get(&path).1, third, "an order never goes back");
 
     let versions = shop.service.get(&format!("{path}/versions")).1["items"].clone();
@@ -154,10 +157,10 @@ async fn what_says_less_or_came_too_late_is_kept_and_can_be_read() {
         .iter()
         .map(|it| (&it["version"], &it["source"], &it["is_current"]))
         .collect();
-    let [list, manual] = [json!("list"), json!("manual")];
+    let [event, list, manual] = [json!("event"), json!("list"), json!("manual")];
     // The late one was asked for last.
     let expected = [
-        (&json!(null), &manual, &json!(false)),
+        (&json!(null), &event, &json!(false)),
         (&json!(3), &manual, &json!(true)),
         (&json!(2), &manual, &json!(false)),
         (&json!(1), &list, &json!(false)),
@@ -189,4 +192,9 @@ async fn what_says_less_or_came_too_late_is_kept_and_can_be_read() {
         .await;
     let another = format!("/orders/{USER_PATH}/{}?version={key}", another[0].trim_matches(['(', ')']));
     assert_eq!(shop.service.get(&another).1["code"], "version_not_found");
+
+    // A person's request decides, whatever Allegro's clock says.
+    shop.start(&format!("{path}/sync"), &json!({})).await;
+    let requested = shop.service.get(&path).1;
+    assert_eq!((&requested["version"], &requested["order_data"]), (&json!(4), &second["order_data"]));
 }
