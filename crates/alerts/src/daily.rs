@@ -29,7 +29,7 @@ impl Daily {
         now: OffsetDateTime,
     ) -> Result<Option<Date>, pg::Error> {
         let local = self.zone.local(now);
-        if local.time() < self.at || causes::exists(conn, &self.cause(local.date())).await? {
+        if local.time() < self.at || causes::is_open(conn, &self.cause(local.date())).await? {
             return Ok(None);
         }
         Ok(Some(local.date()))

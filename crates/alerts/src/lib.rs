@@ -22,7 +22,7 @@ pub use corrupt_rows::{clear_corrupt_rows, report_corrupt_rows};
 pub use daily::Daily;
 pub use model::{Alert, Severity, Text};
 pub use sender::{Sender, Settings};
-pub use store::causes::{clear, raise};
+pub use store::causes::{clear, clear_all, is_open, raise};
 pub use store::upkeep::RETENTION;
 pub use telegram::Telegram;
 

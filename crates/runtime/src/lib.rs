@@ -3,6 +3,7 @@
 //!
 //! A service declares only its own parts ([`Service`], [`Parts`]); its `main` is one line, [`run`].
 
+mod dead_letters;
 mod infra;
 mod parts;
 mod platform;
@@ -20,6 +21,7 @@ use pg::sealed::Keyring;
 use pg::{RotateKeys, Schema, SealedTable};
 use web::Routes;
 
+pub use dead_letters::MessagesAreDead;
 pub use infra::Infra;
 pub use parts::Parts;
 pub use platform::{Platform, ServiceConfig, Settings};

@@ -8,6 +8,7 @@ use messaging::{Broker, RETAIN_EVENTS, Relay};
 use tasks::{Runner, Scheduler};
 use web::{Idempotency, RETAIN_ANSWERS};
 
+use crate::dead_letters;
 use crate::platform::{Platform, ServiceConfig, Settings, alert_settings};
 use crate::{Assembled, Infra, Parts, Service};
 
@@ -32,6 +33,8 @@ pub(crate) async fn serve<S: Service>(
         if let Some(start) = parts.consumer {
             policies.push(RETAIN_EVENTS);
             life.spawn("consumer", start(broker.clone(), pool.clone(), life.stopping()));
+            let dead = dead_letters::watch(S::NAME, broker.clone(), pool.clone(), life.stopping());
+            life.spawn("dead letters", dead);
         }
         policies.extend(retention);
         for (name, start) in parts.workers {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Jsonb, Text as SqlText, Timestamptz};
+use diesel::sql_types::{Array, Jsonb, Text as SqlText, Timestamptz};
 use diesel_async::RunQueryDsl;
 use domain::Language;
 use serde_json::Value;
@@ -57,18 +57,30 @@ pub async fn raise(
 /// # Errors
 /// The database's error. The transaction is then lost as a whole.
 pub async fn clear(conn: &mut pg::Connection, now: OffsetDateTime, cause: &str) -> Result<bool, pg::Error> {
+    Ok(clear_all(conn, now, &[cause]).await? == 1)
+}
+
+/// As [`clear`], for many causes. Returns how many alerts were open.
+///
+/// # Errors
+/// As [`clear`].
+pub async fn clear_all(
+    conn: &mut pg::Connection,
+    now: OffsetDateTime,
+    causes: &[&str],
+) -> Result<usize, pg::Error> {
     let cleared = sql_query(
         "WITH cleared AS ( \
              UPDATE alerts SET cleared_at = $2 \
-             WHERE cause = $1 AND cleared_at IS NULL AND severity <> 'info' RETURNING id, severity) \
+             WHERE cause = ANY ($1) AND cleared_at IS NULL AND severity <> 'info' RETURNING id, severity) \
          INSERT INTO alert_notices (alert_id, stage, severity, created_at) \
          SELECT id, 'cleared', severity, $2 FROM cleared",
     )
-    .bind::<SqlText, _>(cause)
+    .bind::<Array<SqlText>, _>(causes)
     .bind::<Timestamptz, _>(now)
     .execute(conn)
     .await?;
-    Ok(cleared == 1)
+    Ok(cleared)
 }
 
 /// The causes of open alerts of a kind that were last raised before a given time.
@@ -84,11 +96,11 @@ pub(crate) async fn raised_before(
     Ok(open.filter(alerts::last_raised_at.lt(moment)).select(alerts::cause).load(conn).await?)
 }
 
-/// Whether the notice of this cause exists, for [`insert_once`].
+/// Whether an alert of this cause is open.
 ///
 /// # Errors
 /// The database's error.
-pub(crate) async fn exists(conn: &mut pg::Connection, cause: &str) -> Result<bool, pg::Error> {
+pub async fn is_open(conn: &mut pg::Connection, cause: &str) -> Result<bool, pg::Error> {
     let open = alerts::table.filter(alerts::cause.eq(cause)).filter(alerts::cleared_at.is_null());
     Ok(diesel::select(diesel::dsl::exists(open)).get_result(conn).await?)
 }
