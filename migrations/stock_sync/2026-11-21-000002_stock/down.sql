@@ -1,2 +1,2 @@
-DROP TABLE cancelled_lines, stock_synchronization_logs, stock_movements, pending_stock_operations, order_states, stock_levels, accounts,
+DROP TABLE line_states, order_views, stock_synchronization_logs, stock_movements, pending_stock_operations, order_states, stock_levels, accounts,
     warehouses;

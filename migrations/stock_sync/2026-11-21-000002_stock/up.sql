@@ -46,15 +46,56 @@ CREATE TABLE stock_levels (
 CREATE INDEX stock_levels_newest ON stock_levels (created_at DESC, id DESC);
 CREATE INDEX stock_levels_newest_of_warehouse ON stock_levels (warehouse, created_at DESC, id DESC);
 
--- Whoever does anything about an order locks its row first. It outlives everything else about the order: a
--- cancellation that comes before the order is remembered here.
+-- Each transaction that changes anything about an order locks its row first. It outlives everything else about the order.
 CREATE TABLE order_states (
     order_id text PRIMARY KEY,
-    -- The accounts whose order was cancelled.
-    cancelled_for uuid[] NOT NULL DEFAULT '{}',
     version bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 80);
+
+-- The current state of an order, as each account shows it. Never deleted.
+CREATE TABLE order_views (
+    id bigserial PRIMARY KEY,
+    order_id text NOT NULL,
+    -- Absent for an order that was submitted without an account.
+    token_id uuid,
+    user_id text,
+    status text NOT NULL
+        CONSTRAINT order_views_status CHECK (status IN ('ready', 'cancelled', 'returned', 'gone')),
+    -- The version of the order at allegro-backup. Absent for a submitted order.
+    sequence bigint,
+    -- When the content was requested from Allegro.
+    read_at timestamptz,
+    first_stored_at timestamptz NOT NULL,
+    ready_at timestamptz,
+    -- Sent, picked up, or partly sent since it last became ready.
+    was_shipped boolean NOT NULL,
+    -- Allegro ships it from its own warehouse.
+    is_fulfilled_by_allegro boolean NOT NULL,
+    -- It was returned when this account first showed it.
+    is_first_returned boolean NOT NULL,
+    -- The stock flag that allegro-backup must have.
+    is_out boolean NOT NULL,
+    -- [{"line_item_id", "sku", "quantity"}]; null where it is missing or unreadable.
+    lines jsonb NOT NULL,
+    CONSTRAINT order_views_once UNIQUE NULLS NOT DISTINCT (order_id, token_id)
+) WITH (fillfactor = 80);
+
+-- Where the units of a line are. Locked in key order after the orders. Never deleted.
+CREATE TABLE line_states (
+    -- The line's id where it is a UUID, else the order's id, `/` and the line's id.
+    line_key text PRIMARY KEY,
+    -- The orders that name the line.
+    orders text[] NOT NULL,
+    -- Of them, the order that was stored last: its state decides.
+    carrier text NOT NULL,
+    -- Deductions so far.
+    generation bigint NOT NULL,
+    -- What the last deduction moved and no refund has returned: [{"sku", "warehouse", "units"}].
+    units_out jsonb NOT NULL,
+    -- Where a person keeps the line until the carrier's state changes.
+    hold text CONSTRAINT line_states_hold CHECK (hold IN ('in', 'out'))
+) WITH (fillfactor = 70);
 
 -- A line of an order on its way out of the warehouse, or back. No foreign keys lead from here, from movements or from the
 -- log: whoever writes them holds the lock of the order and of the level (adr 0086).
@@ -66,6 +107,8 @@ CREATE TABLE pending_stock_operations (
     -- Allegro's id of the order.
     order_id text NOT NULL,
     line_item_id text NOT NULL,
+    -- The deduction of the line that it makes or reverts, counted from 1.
+    generation bigint NOT NULL,
     operation_type text NOT NULL
         CONSTRAINT pending_stock_operations_type CHECK (operation_type IN ('deduction', 'refund', 'adjustment')),
     status text NOT NULL
@@ -73,7 +116,8 @@ CREATE TABLE pending_stock_operations (
         CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     -- Absent when the line has none.
     sku text,
-    quantity bigint NOT NULL CONSTRAINT pending_stock_operations_quantity CHECK (quantity > 0),
+    -- Absent when the line has none that can be deducted.
+    quantity bigint CONSTRAINT pending_stock_operations_quantity CHECK (quantity > 0),
     warehouse text NOT NULL,
     -- Tries at allegro-backup that failed.
     retry_count int NOT NULL DEFAULT 0,
@@ -92,7 +136,8 @@ CREATE TABLE pending_stock_operations (
     version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
-    CONSTRAINT pending_stock_operations_once UNIQUE NULLS NOT DISTINCT (order_id, token_id, line_item_id, operation_type)
+    CONSTRAINT pending_stock_operations_once UNIQUE NULLS NOT DISTINCT
+        (order_id, token_id, line_item_id, operation_type, generation)
 ) WITH (fillfactor = 70);
 
 CREATE INDEX pending_stock_operations_due ON pending_stock_operations (coalesce(lease_until, next_retry_at))
@@ -115,26 +160,21 @@ CREATE TABLE stock_movements (
     operation_id uuid,
     order_id text,
     line_item_id text,
+    -- The line of a sale or refund, and which of its deductions.
+    line_key text,
+    generation bigint,
     note text,
     -- The caller's name, for what people did.
     who text,
     created_at timestamptz NOT NULL
 );
 
--- Each line leaves once and comes back once, whatever order it is part of.
-CREATE UNIQUE INDEX stock_movements_once ON stock_movements (line_item_id, kind) WHERE kind IN ('sale', 'refund');
+-- Each deduction of a line moves each SKU out once and back once, whatever orders carry the line.
+CREATE UNIQUE INDEX stock_movements_once ON stock_movements (line_key, generation, kind, sku, warehouse)
+    WHERE kind IN ('sale', 'refund');
 CREATE INDEX stock_movements_of_level ON stock_movements (sku, warehouse, created_at DESC, id DESC);
 CREATE INDEX stock_movements_of_order ON stock_movements (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX stock_movements_newest ON stock_movements (created_at DESC, id DESC);
-
--- Lines of cancelled orders that had not left the warehouse by then. They never leave it, whatever order they come with: what
--- was merged into the cancelled order may be told of later.
-CREATE TABLE cancelled_lines (
-    line_item_id text PRIMARY KEY,
-    -- The cancelled order.
-    order_id text NOT NULL,
-    created_at timestamptz NOT NULL
-);
 
 -- What was done about an operation, and how it went.
 CREATE TABLE stock_synchronization_logs (

@@ -20,7 +20,8 @@ CREATE TABLE discrepancies (
     id uuid PRIMARY KEY,
     kind text NOT NULL
         CONSTRAINT discrepancies_kind
-        CHECK (kind IN ('remote_missing', 'local_missing', 'remote_only', 'quantity_mismatch', 'ledger_mismatch')),
+        CHECK (kind IN ('not_taken', 'not_returned', 'remote_missing', 'remote_only', 'quantity_mismatch',
+            'ledger_mismatch')),
     token_id uuid,
     user_id text,
     order_id text,

@@ -1,1 +1,1 @@
-DROP TABLE batch_receipts, batch_goods;
+DROP TABLE bundles, batch_receipts, batch_goods;

@@ -25,3 +25,14 @@ CREATE TABLE batch_receipts (
 );
 
 CREATE INDEX batch_receipts_waiting ON batch_receipts (nomenclature, ekn_code) WHERE received_at IS NULL;
+
+-- The SKUs that leave a warehouse when a bundle is sold: sets and multipacks.
+CREATE TABLE bundles (
+    sku text NOT NULL CONSTRAINT bundles_sku CHECK (sku = btrim(sku) AND length(sku) BETWEEN 1 AND 100),
+    component text NOT NULL
+        CONSTRAINT bundles_component CHECK (component = btrim(component) AND length(component) BETWEEN 1 AND 100),
+    -- Units of the component in one bundle.
+    quantity bigint NOT NULL CONSTRAINT bundles_quantity CHECK (quantity BETWEEN 1 AND 1000000),
+    PRIMARY KEY (sku, component),
+    CONSTRAINT bundles_not_itself CHECK (sku <> component)
+);

@@ -6,7 +6,7 @@ use chassis::config::Reader;
 use domain::{TimeZone, WarehouseName};
 
 use crate::domain::retry::Retry;
-use crate::domain::shortage::Shortage;
+use crate::domain::shortage::{AfterShipment, Shortage};
 
 /// How stock is kept.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     /// Where sales are taken from unless an account says otherwise.
     pub(crate) default_warehouse: String,
     pub(crate) shortage: Shortage,
+    /// Whether a person must confirm that units of a shipped order return when it is cancelled.
+    pub(crate) asks_after_shipment: bool,
     /// How often allegro-backup is asked in vain before people must look.
     pub(crate) max_retries: i32,
     /// How long it is left alone between tries.
@@ -76,6 +78,14 @@ impl Settings {
                  the default warehouse go below zero.",
                 Shortage::read,
             ),
+            asks_after_shipment: reader.parsed(
+                "STOCK_SYNC_RETURN_AFTER_SHIPMENT",
+                "ask or return",
+                AfterShipment::Ask,
+                "What becomes of the units of an order that is cancelled after it was shipped: `ask` waits for a person to \
+                 confirm their return, `return` returns them at once.",
+                AfterShipment::read,
+            ) == AfterShipment::Ask,
             max_retries: reader.number(
                 "STOCK_SYNC_RETRY_MAX_ATTEMPTS",
                 5,

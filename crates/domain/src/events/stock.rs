@@ -118,8 +118,8 @@ pub struct OperationEvent {
     pub sku: Option<String>,
     /// The warehouse.
     pub warehouse: String,
-    /// Units.
-    pub quantity: i64,
+    /// Units. Absent when the line has none that can be deducted.
+    pub quantity: Option<i64>,
     /// Why it failed.
     pub error: Option<String>,
     /// Grows with each change of the operation.
@@ -131,7 +131,7 @@ pub struct OperationEvent {
 pub struct DiscrepancyFound {
     /// The discrepancy.
     pub discrepancy_id: Uuid,
-    /// `remote_missing`, `local_missing`, `remote_only`, `quantity_mismatch` or `ledger_mismatch`.
+    /// `not_taken`, `not_returned`, `remote_missing`, `remote_only`, `quantity_mismatch` or `ledger_mismatch`.
     pub kind: String,
     /// The user who owns the order, if the discrepancy concerns one.
     pub user_id: Option<String>,

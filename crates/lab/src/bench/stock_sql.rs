@@ -6,7 +6,7 @@ pub(super) const KNOWN: &str = "SELECT count(*) FROM order_states";
 
 /// Sets levels above the units that will be sold, as an import does, and deletes earlier events of the orders.
 pub(super) const PREPARE: &str = "\
-    TRUNCATE order_states, pending_stock_operations, stock_synchronization_logs, cancelled_lines, inbox; \
+    TRUNCATE order_states, order_views, line_states, pending_stock_operations, stock_synchronization_logs, inbox; \
     INSERT INTO stock_levels (sku, warehouse, allows_negative, on_hand, version, updated_at) \
         SELECT 'B-' || n, w.name, w.allows_negative, 1000000, 1, now() \
         FROM generate_series(0, 999) AS n CROSS JOIN warehouses AS w; \
@@ -75,6 +75,8 @@ pub(super) fn delays_after(count: u32) -> String {
 /// Tables equal to those of a deduction.
 pub(super) const RAW_TABLES: &str = "\
     CREATE TABLE raw_order_states (LIKE order_states INCLUDING ALL); \
+    CREATE TABLE raw_views (LIKE order_views INCLUDING ALL); \
+    CREATE TABLE raw_lines (LIKE line_states INCLUDING ALL); \
     CREATE TABLE raw_operations (LIKE pending_stock_operations INCLUDING ALL); \
     CREATE TABLE raw_movements (LIKE stock_movements INCLUDING ALL); \
     CREATE TABLE raw_logs (LIKE stock_synchronization_logs INCLUDING ALL); \
@@ -87,6 +89,8 @@ pub(super) const RAW_TABLES: &str = "\
 pub(super) const RAW: &str = "\
     WITH i AS (INSERT INTO raw_inbox SELECT * FROM inbox), \
     s AS (INSERT INTO raw_order_states SELECT * FROM order_states), \
+    v AS (INSERT INTO raw_views SELECT * FROM order_views), \
+    n AS (INSERT INTO raw_lines SELECT * FROM line_states), \
     o AS (INSERT INTO raw_operations SELECT * FROM pending_stock_operations), \
     m AS (INSERT INTO raw_movements SELECT * FROM stock_movements WHERE kind = 'sale'), \
     l AS (INSERT INTO raw_logs SELECT * FROM stock_synchronization_logs WHERE action IN ('created', 'deducted')), \
@@ -98,7 +102,7 @@ pub(super) const RAW: &str = "\
     WHERE r.sku = sold.sku AND r.warehouse = sold.warehouse";
 
 /// Removes them: the ledger is checked afterwards.
-pub(super) const NO_RAW_TABLES: &str = "DROP TABLE raw_order_states, raw_operations, raw_movements, raw_logs, raw_inbox, \
+pub(super) const NO_RAW_TABLES: &str = "DROP TABLE raw_order_states, raw_views, raw_lines, raw_operations, raw_movements, raw_logs, raw_inbox, \
      raw_outbox, raw_levels";
 
 /// Completed operations.

@@ -108,7 +108,7 @@ fn rows_of(errors: &[RowError]) -> usize {
     rows.len()
 }
 
-fn refuse(errors: &[RowError]) -> Result<(), Problem> {
+pub(super) fn refuse(errors: &[RowError]) -> Result<(), Problem> {
     if errors.is_empty() {
         return Ok(());
     }

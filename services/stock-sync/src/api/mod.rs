@@ -1,6 +1,7 @@
 //! The HTTP interface, prefix `/api/v1`.
 
 mod accounts;
+mod bundles;
 mod findings;
 mod goods;
 mod import;
@@ -38,6 +39,9 @@ pub(crate) const ROUTES: Routes = web::routes! {
     "/stock/movements" => { get: movements::list },
     "/stock/adjustments" => { post: movements::adjust },
     "/stock/import" => { post: import::import },
+    "/bundles" => { get: bundles::list },
+    "/bundles/import" => { post: bundles::import },
+    "/bundles/{sku}" => { put: bundles::set, delete: bundles::remove },
     "/warehouses" => { get: warehouses::list, post: warehouses::add },
     "/warehouses/{name}" => { patch: warehouses::change, delete: warehouses::remove },
     "/stock/{sku}" => { get: stock::explain },

@@ -22,7 +22,7 @@ use crate::state::State;
     "id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398a", "token_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f",
     "order_id": "29738e61-7f6a-11e8-ac45-09db60ede9d6", "allegro_order_id": "29738e61-7f6a-11e8-ac45-09db60ede9d6",
     "line_item_id": "62ae358b-8f65-4fc4-9c77-bedf604a2e2b", "operation_type": "deduction", "status": "completed",
-    "sku": "AH-129834", "quantity": 2, "warehouse": "Ирина", "retry_count": 0, "max_retries": 5, "next_retry_at": null,
+    "sku": "AH-129834", "quantity": 2, "generation": 1, "warehouse": "Ирина", "retry_count": 0, "max_retries": 5, "next_retry_at": null,
     "deducted_at": "2026-11-21T08:00:00Z", "synced_at": "2026-11-21T08:00:01Z", "completed_at": "2026-11-21T08:00:01Z",
     "error_message": null, "created_at": "2026-11-21T08:00:00Z", "updated_at": "2026-11-21T08:00:01Z",
 }))]
@@ -40,7 +40,11 @@ pub(crate) struct OperationView {
     #[schema(example = "completed")]
     status: String,
     sku: Option<String>,
-    quantity: i64,
+    /// Absent when the line has none that can be deducted.
+    quantity: Option<i64>,
+    /// The deduction of the line that it makes or reverts, counted from 1.
+    #[schema(example = 1)]
+    generation: i64,
     warehouse: String,
     retry_count: i32,
     max_retries: i32,
@@ -71,6 +75,7 @@ impl From<Shown> for OperationView {
             status: shown.status,
             sku: shown.sku,
             quantity: shown.quantity,
+            generation: shown.generation,
             warehouse: shown.warehouse,
             retry_count: shown.retry_count,
             max_retries: shown.max_retries,
@@ -106,7 +111,7 @@ pub(crate) struct LogView {
     "id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398a", "token_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f",
     "order_id": "29738e61-7f6a-11e8-ac45-09db60ede9d6", "allegro_order_id": "29738e61-7f6a-11e8-ac45-09db60ede9d6",
     "line_item_id": "62ae358b-8f65-4fc4-9c77-bedf604a2e2b", "operation_type": "deduction", "status": "completed",
-    "sku": "AH-129834", "quantity": 2, "warehouse": "Ирина", "retry_count": 0, "max_retries": 5,
+    "sku": "AH-129834", "quantity": 2, "generation": 1, "warehouse": "Ирина", "retry_count": 0, "max_retries": 5,
     "next_retry_at": null, "deducted_at": "2026-11-21T08:00:00Z", "synced_at": "2026-11-21T08:00:01Z",
     "completed_at": "2026-11-21T08:00:01Z", "error_message": null, "created_at": "2026-11-21T08:00:00Z",
     "updated_at": "2026-11-21T08:00:01Z",
@@ -191,8 +196,8 @@ pub(crate) async fn get(
     Ok(HttpResponse::Ok().json(OperationWithLog { operation: operation.into(), log }))
 }
 
-/// Tries a pending or failed operation again, at once and with all its tries. An order is taken and marked as a whole, so
-/// its other lines go with it.
+/// Tries a pending or failed operation again, at once and with all its tries, after reading its order again. An order is taken
+/// and marked as a whole, so its other lines go with it. A refund with the reason `shipped` is confirmed.
 #[utoipa::path(post, path = "/api/v1/stock-sync/retry/{id}", tag = "stock-sync", operation_id = "retry_operation",
     params(("id" = Uuid, Path, description = "The operation's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398a")),
     responses((status = 200, description = "It is tried again", body = Done),
@@ -204,9 +209,11 @@ pub(crate) async fn retry(
     idempotent: Idempotent,
     id: ApiPath<Uuid>,
 ) -> Result<HttpResponse, Problem> {
+    let seen = operations::read_order(&state, *id).await.map_err(problem)?;
     let answered = idempotent.run_with_effects(async |conn| {
         let may_see = |user_id: Option<&str>| caller.may_see(user_id);
-        let after = operations::act(&state, conn, *id, Action::Retry, may_see).await.map_err(problem)?;
+        let acting = operations::act(&state, conn, (*id, Action::Retry), seen.as_ref(), may_see);
+        let after = acting.await.map_err(problem)?;
         Ok((Answer::ok(&Done { message: "Operation queued for retry", operation_id: *id })?, after))
     });
     let (answer, after) = answered.await?;
@@ -215,7 +222,8 @@ pub(crate) async fn retry(
     Ok(answer)
 }
 
-/// Calls an operation off; units that left the warehouse come back, once, and the order's mark is taken away.
+/// Cancels an operation; units that left the warehouse come back, once, and the order's flag is removed. A refund with the
+/// reason `shipped` is declined: its units stay out.
 #[utoipa::path(delete, path = "/api/v1/stock-sync/cancel/{id}", tag = "stock-sync", operation_id = "cancel_operation",
     params(("id" = Uuid, Path, description = "The operation's id", example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398a")),
     responses((status = 200, description = "It is called off", body = Done),
@@ -231,7 +239,7 @@ pub(crate) async fn cancel(
         .pool
         .transaction(async |conn| {
             let may_see = |user_id: Option<&str>| caller.may_see(user_id);
-            operations::act(&state, conn, *id, Action::CallOff, may_see).await
+            operations::act(&state, conn, (*id, Action::CallOff), None, may_see).await
         })
         .await;
     done.map_err(problem)?.report();

@@ -13,10 +13,10 @@ use super::inventory::shop;
 use super::operations::OperationView;
 use super::problems::ACCOUNT_NOT_FOUND;
 use crate::app::after_commit::AfterCommit;
-use crate::app::ledger::{self, Deed};
+use crate::app::ledger::{self, StockCommand};
 use crate::app::{accounts, operations, warehouses};
 use crate::domain::book::Outcome;
-use crate::domain::sale::{Line, Sale, SaleError};
+use crate::domain::order_view::{Line, MOST_UNITS, OrderStatus, OrderView, SameLine, is_allegro};
 use crate::state::State;
 
 /// An order as Allegro shapes it (`GET /order/checkout-forms/{id}`); fields not named here are let through.
@@ -66,7 +66,20 @@ struct External {
 
 #[derive(Deserialize, ToSchema)]
 struct Fulfillment {
+    /// The seller's status. `CANCELLED` cancels the order: its units return.
+    #[schema(example = "NEW")]
+    status: Option<String>,
     provider: Option<Provider>,
+    #[serde(rename = "shipmentSummary")]
+    shipment_summary: Option<ShipmentSummary>,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct ShipmentSummary {
+    /// `NONE`, `SOME` or `ALL`.
+    #[serde(rename = "lineItemsSent")]
+    #[schema(example = "NONE")]
+    line_items_sent: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -94,7 +107,8 @@ pub(crate) struct Processed {
     operations: Vec<OperationView>,
 }
 
-/// Takes an order from the stock. Doing it again takes nothing more.
+/// Makes the stock follow a submitted order: takes it, or brings it back when its fulfillment is cancelled. Doing it again moves
+/// nothing more. Once an event of the order is known, its events decide.
 #[utoipa::path(post, path = "/api/v1/orders/process", tag = "orders", operation_id = "process_order",
     request_body = WantedOrder,
     responses((status = 200, description = "What became of it", body = Processed),
@@ -106,25 +120,26 @@ pub(crate) async fn process(
     idempotent: Idempotent,
     ApiJson(wanted): ApiJson<WantedOrder>,
 ) -> Result<HttpResponse, Problem> {
-    let sale = read(&wanted)?;
-    if sale.token_id.is_none() {
+    let view = read(&wanted, state.now())?;
+    if view.token_id.is_none() {
         shop(&caller)?;
     }
     warehouses::ensure_default(&state).await.map_err(|error| Problem::database(&error))?;
     let answered = idempotent.run_with_effects(async |conn| {
-        let sale = Sale { user_id: owner(conn, &caller, sale.token_id).await?, ..sale.clone() };
-        let applied = ledger::apply(&state, conn, &[Deed::Sell(sale.clone())]).await;
+        let view = OrderView { user_id: owner(conn, &caller, view.token_id).await?, ..view.clone() };
+        let commands = [StockCommand::ApplyOrderState(view.clone())];
+        let applied = ledger::apply(&state, conn, &commands).await;
         let (outcomes, after) = applied.map_err(|error| Problem::database(&error))?;
         let outcome = outcomes.into_iter().next();
-        let found = operations::of_order(conn, &sale.order_id, sale.token_id).await;
+        let found = operations::of_order(conn, &view.order_id, view.token_id).await;
         let found = found.map_err(|error| Problem::database(&error))?;
         let (outcome, reason) = words(outcome.unwrap_or(Outcome::AlreadyDone));
         let answer = Answer::ok(&Processed {
-            order_id: sale.order_id.to_string(),
-            token_id: sale.token_id.map(TokenId::as_uuid),
+            order_id: view.order_id.to_string(),
+            token_id: view.token_id.map(TokenId::as_uuid),
             outcome,
             reason,
-            marked_remotely: sale.token_id.is_some(),
+            marked_remotely: view.token_id.is_some(),
             operations: found.into_iter().map(OperationView::from).collect(),
         })?;
         Ok((answer, after))
@@ -156,7 +171,7 @@ const fn words(outcome: Outcome) -> (&'static str, Option<&'static str>) {
     }
 }
 
-fn read(wanted: &WantedOrder) -> Result<Sale, Problem> {
+fn read(wanted: &WantedOrder, now: OffsetDateTime) -> Result<OrderView, Problem> {
     let mut errors = FieldErrors::default();
     let is_id = |text: &str| !text.trim().is_empty() && text.chars().count() <= 200 && !text.contains('\0');
     errors.check(is_id(&wanted.id), "/id", "invalid", "must be 1 to 200 characters");
@@ -176,30 +191,45 @@ fn read(wanted: &WantedOrder) -> Result<Sale, Problem> {
             "invalid",
             "must be 1 to 200 characters",
         );
+        let quantity = Some(line.quantity).filter(|it| (1..=MOST_UNITS).contains(it));
+        errors.check(
+            quantity.is_some(),
+            &format!("/lineItems/{at}/quantity"),
+            "out_of_range",
+            &format!("a line's quantity must be from 1 to {MOST_UNITS}"),
+        );
         let text = line.offer.external.as_ref().and_then(|it| it.id.as_deref());
         let sku = text.map(Sku::parse).transpose().unwrap_or_else(|error| {
             errors.push(format!("/lineItems/{at}/offer/external/id"), "invalid_sku", error.to_string());
             None
         });
-        lines.push(Line { line_item_id: line.id.clone(), sku, quantity: line.quantity });
+        lines.push(Line { line_item_id: line.id.clone(), sku, quantity });
     }
-    let provider = wanted.fulfillment.as_ref().and_then(|it| it.provider.as_ref()?.id.as_deref());
-    let sale = Sale {
+    let fulfillment = wanted.fulfillment.as_ref();
+    let provider = fulfillment.and_then(|it| it.provider.as_ref()?.id.as_deref());
+    let sent = fulfillment.and_then(|it| it.shipment_summary.as_ref()?.line_items_sent.as_deref());
+    let view = OrderView {
+        order_id: wanted.id.clone().into(),
         token_id: wanted.token_id,
         user_id: None,
-        order_id: wanted.id.clone().into(),
-        bought_at: wanted.line_items.iter().filter_map(|it| it.bought_at).max(),
-        backfill: false,
-        fulfilled_by_allegro: provider == Some("ALLEGRO"),
+        status: match fulfillment.and_then(|it| it.status.as_deref()) {
+            Some("CANCELLED") => OrderStatus::Cancelled,
+            Some("RETURNED") => OrderStatus::Returned,
+            _ => OrderStatus::Ready,
+        },
+        sequence: None,
+        read_at: Some(now),
+        first_stored_at: None,
+        ready_at: wanted.line_items.iter().filter_map(|it| it.bought_at).max(),
+        was_shipped: matches!(sent, Some("SOME" | "ALL")),
+        is_fulfilled_by_allegro: is_allegro(provider),
+        is_first_returned: false,
+        is_out: false,
         lines,
     };
-    for (at, fault) in sale.faults() {
-        let (field, code) = match fault {
-            SaleError::Quantity => ("quantity", "out_of_range"),
-            SaleError::SameLine => ("id", "duplicate"),
-        };
-        errors.push(format!("/lineItems/{at}/{field}"), code, fault.to_string());
+    if let Err(SameLine(at)) = view.check() {
+        errors.push(format!("/lineItems/{at}/id"), "duplicate", SameLine(at).to_string());
     }
     errors.finish()?;
-    Ok(sale)
+    Ok(view)
 }

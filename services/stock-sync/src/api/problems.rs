@@ -5,7 +5,7 @@ web::error_codes! {
     OPERATION_NOT_FOUND = 404 "operation_not_found", "No such operation",
         "No operation has this id, or it is another user's.";
     OPERATION_STATE = 400 "operation_state", "The operation's state does not allow it",
-        "Only pending and failed operations can be tried again; completed and cancelled ones, and refunds, cannot be called off.";
+        "Only pending and failed operations can be tried again; completed and cancelled ones, and refunds that moved, cannot be cancelled.";
     NOT_OF_ONE_USER = 403 "not_of_one_user", "The shelf is the shop's, not one user's",
         "Ask with a credential that is not bound to a user.";
     WAREHOUSE_NOT_FOUND = 404 "warehouse_not_found", "No such warehouse",
@@ -24,6 +24,10 @@ web::error_codes! {
         "No meaning of a name of the plant has this id.";
     GOOD_EXISTS = 409 "good_exists", "This name and code mean something already",
         "Remove the meaning they have first.";
+    BUNDLE_NOT_FOUND = 404 "bundle_not_found", "No such bundle",
+        "No bundle has this SKU.";
+    BUNDLE_NESTED = 409 "bundle_nested", "A bundle is a component of a bundle",
+        "Components are SKUs that lie in a warehouse themselves; `detail` names the SKU that is both.";
     ACCOUNT_NOT_FOUND = 404 "account_not_found", "No such account",
         "No connected account has this token_id, or it is another user's.";
 }

@@ -42,7 +42,7 @@ pub(crate) struct ReportView {
     discrepancies: Vec<DiscrepancyView>,
     /// So many were put right.
     auto_fixed: i64,
-    /// So many only people can put right.
+    /// So many were found and not put right.
     requires_manual_review: i64,
     /// True when so much differs that nothing was put right.
     is_held: bool,
@@ -53,12 +53,12 @@ pub(crate) struct ReportView {
 #[schema(example = json!({
     "id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398a", "kind": "remote_missing",
     "token_id": "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f", "order_id": "29738e61-7f6a-11e8-ac45-09db60ede9d6",
-    "sku": null, "warehouse": null, "local": { "is_known": true }, "remote": { "is_stock_updated": false },
+    "sku": null, "warehouse": null, "local": { "line_items": [] }, "remote": { "is_stock_updated": false },
     "first_seen": "2026-11-21T08:00:00Z", "fixed_at": null, "how": null,
 }))]
 pub(crate) struct DiscrepancyView {
     id: Uuid,
-    /// `remote_missing`, `local_missing`, `remote_only`, `quantity_mismatch` or `ledger_mismatch`.
+    /// `not_taken`, `not_returned`, `remote_missing`, `remote_only`, `quantity_mismatch` or `ledger_mismatch`.
     kind: String,
     token_id: Option<Uuid>,
     order_id: Option<String>,

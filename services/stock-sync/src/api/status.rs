@@ -21,7 +21,7 @@ const MANY: i64 = 100;
     "last_updated": "2026-11-21T08:00:00Z",
 }))]
 pub(crate) struct Health {
-    /// `healthy`, or `warning` when a hundred operations are under way or one is stuck.
+    /// `healthy`, or `warning` when a hundred operations are under way, one is stuck, or messages are dead-lettered.
     status: &'static str,
     statistics: StatisticsView,
     #[serde(with = "time::serde::rfc3339")]
@@ -49,7 +49,8 @@ pub(crate) struct StatisticsView {
 pub(crate) async fn get(state: Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let counted = watch::today(&state, caller.user_id.as_deref()).await;
     let counted = counted.map_err(|error| Problem::database(&error))?;
-    let is_healthy = counted.pending < MANY && counted.stale == 0;
+    let is_dead = watch::has_dead_letters(&state).await.map_err(|error| Problem::database(&error))?;
+    let is_healthy = counted.pending < MANY && counted.stale == 0 && !is_dead;
     Ok(HttpResponse::Ok().json(Health {
         status: if is_healthy { "healthy" } else { "warning" },
         statistics: StatisticsView {

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use domain::{Sku, WarehouseName};
 
+use super::csv_rows;
+pub(crate) use super::csv_rows::RowError;
 use super::inventory::{self, Change, Order, Refused};
 use crate::domain::movement::MovementKind;
 use crate::domain::wish::Wish;
@@ -23,70 +25,14 @@ pub(crate) struct Row {
     pub(crate) note: Option<String>,
 }
 
-/// What is wrong with a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RowError {
-    /// 0 for the header.
-    pub(crate) row: usize,
-    pub(crate) column: &'static str,
-    pub(crate) code: &'static str,
-    pub(crate) message: String,
-}
-
 const COLUMNS: [&str; 5] = ["sku", "warehouse", "on_hand", "low_threshold", "note"];
 
-/// Reads a file: a header that names the columns, in any order, then rows; commas or semicolons between. Returns what can be
-/// read of it, and what cannot.
+/// Reads a file ([`csv_rows::read`]). Returns what can be read of it, and what cannot.
 pub(crate) fn read(text: &str) -> (Vec<Row>, Vec<RowError>) {
-    let first = text.lines().next().unwrap_or_default();
-    let delimiter = if first.contains(';') { b';' } else { b',' };
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .trim(csv::Trim::All)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut errors = Vec::new();
-    let header = reader.headers().cloned().unwrap_or_default();
-    let known = |name: &str| COLUMNS.iter().find(|it| it.eq_ignore_ascii_case(name)).copied();
-    for name in header.iter().filter(|name| known(name).is_none()) {
-        let message = format!("{name:?} is no column: write {}", COLUMNS.join(", "));
-        errors.push(RowError { row: 0, column: "header", code: "unknown_column", message });
-    }
-    let at = |name: &str| header.iter().position(|it| it.eq_ignore_ascii_case(name));
-    for name in ["sku", "on_hand"] {
-        if at(name).is_none() {
-            let message = format!("there is no column {name}");
-            errors.push(RowError { row: 0, column: "header", code: "missing_column", message });
-        }
-    }
-    if !errors.is_empty() {
-        return (Vec::new(), errors);
-    }
-    let mut rows = Vec::new();
-    for (index, record) in reader.records().enumerate() {
-        let number = index + 1;
-        let wrong = |column, code, message: String| RowError { row: number, column, code, message };
-        let record = match record {
-            Ok(record) if record.len() > header.len() => {
-                errors.push(wrong("row", "too_many_fields", "it has more fields than the header".to_owned()));
-                continue;
-            }
-            Ok(record) => record,
-            Err(error) => {
-                errors.push(wrong("row", "unreadable", error.to_string()));
-                continue;
-            }
-        };
-        let field = |name| at(name).and_then(|at| record.get(at)).filter(|text| !text.is_empty());
-        match row(number, field) {
-            Ok(row) => rows.push(row),
-            Err(found) => errors.extend(found),
-        }
-    }
-    (rows, errors)
+    csv_rows::read(text, (&COLUMNS, &["sku", "on_hand"]), row)
 }
 
-fn row<'a>(number: usize, field: impl Fn(&'static str) -> Option<&'a str>) -> Result<Row, Vec<RowError>> {
+fn row<'a>(number: usize, field: &dyn Fn(&str) -> Option<&'a str>) -> Result<Row, Vec<RowError>> {
     let mut errors = Vec::new();
     let mut wrong =
         |column, code, message: String| errors.push(RowError { row: number, column, code, message });

@@ -1,86 +1,56 @@
-//! Sales and cancellations, many in one transaction.
+//! Changes of orders, and what people do about them, many in one transaction.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
+use alerts::Alert;
 use domain::events::{Envelope, StockOperationFailed, StockRanShort};
 use domain::{AllegroOrderId, TokenId};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::after_commit::AfterCommit;
 use crate::domain::alert::Notice;
-use crate::domain::book::{Book, Fact, Outcome, Refusal, Rules, in_words};
-use crate::domain::sale::{Line, Sale};
+use crate::domain::book::{Book, Fact, Outcome, Place, Refusal, Rules, in_words};
+use crate::domain::order_view::{LineKey, OrderView};
 use crate::state::State;
-use crate::store::{accounts, book};
+use crate::store::{accounts, book, bundles};
 
 /// What is to be done about an order.
-#[derive(Debug)]
-pub(crate) enum Deed {
-    /// Take it from the shelf.
-    Sell(Sale),
-    /// Do again what was to be done about it.
-    Mend(Sale),
-    /// Give back what was taken of it.
-    Cancel { order_id: AllegroOrderId, token_id: TokenId, lines: Vec<Line> },
+#[derive(Debug, Clone)]
+pub(crate) enum StockCommand {
+    /// Make the stock what this state of the order requires.
+    ApplyOrderState(OrderView),
+    /// The same, and flag the order again where nothing is to be moved.
+    Repair(OrderView),
 }
 
-impl Deed {
-    const fn order_id(&self) -> &AllegroOrderId {
+impl StockCommand {
+    const fn view(&self) -> &OrderView {
         match self {
-            Self::Sell(sale) | Self::Mend(sale) => &sale.order_id,
-            Self::Cancel { order_id, .. } => order_id,
-        }
-    }
-
-    const fn is_cancel(&self) -> bool {
-        matches!(self, Self::Cancel { .. })
-    }
-
-    const fn lines(&self) -> &[Line] {
-        match self {
-            Self::Sell(sale) | Self::Mend(sale) => sale.lines.as_slice(),
-            Self::Cancel { lines, .. } => lines.as_slice(),
-        }
-    }
-
-    const fn token_id(&self) -> Option<TokenId> {
-        match self {
-            Self::Sell(sale) | Self::Mend(sale) => sale.token_id,
-            Self::Cancel { token_id, .. } => Some(*token_id),
+            Self::ApplyOrderState(view) | Self::Repair(view) => view,
         }
     }
 }
 
-/// Does deeds one after another in the caller's transaction: what follows sees what went before. Doing them again has
-/// no effect. Returns what became of each, and what is to be reported after the commit.
+/// Does commands one after another in the caller's transaction: what follows sees what went before. Doing them again has
+/// no effect. Returns what became of each order, and what is to be reported after the commit.
 ///
 /// # Errors
 /// The database's. A collision may mean that a line was moved by another transaction just now: to be done again.
 pub(crate) async fn apply(
     state: &State,
     conn: &mut pg::Connection,
-    deeds: &[Deed],
+    commands: &[StockCommand],
 ) -> Result<(Vec<Outcome>, AfterCommit), pg::Error> {
-    let (now, began) = (state.now(), Instant::now());
-    let tokens: BTreeSet<TokenId> = deeds.iter().filter_map(Deed::token_id).collect();
-    let rules = rules(state, conn, &tokens, now).await?;
-    let orders: BTreeSet<AllegroOrderId> = deeds.iter().map(|deed| deed.order_id().clone()).collect();
-    let mut book = open(conn, &orders, deeds, &rules).await?;
-    let outcomes = deeds
+    let began = Instant::now();
+    let views: Vec<&OrderView> = commands.iter().map(StockCommand::view).collect();
+    let orders: BTreeSet<AllegroOrderId> = views.iter().map(|view| view.order_id.clone()).collect();
+    let (mut book, rules) = open(state, conn, orders, &views).await?;
+    let outcomes = commands
         .iter()
-        .map(|deed| match deed {
-            Deed::Sell(sale) => book.sell(sale, &rules),
-            Deed::Mend(sale) => {
-                book.mend(sale, &rules);
-                Outcome::AlreadyDone
-            }
-            Deed::Cancel { order_id, token_id, lines } => {
-                let lines: Vec<String> = lines.iter().map(|line| line.line_item_id.clone()).collect();
-                book.cancel(order_id, *token_id, &lines, &rules);
-                Outcome::Cancelled
-            }
+        .map(|command| match command {
+            StockCommand::ApplyOrderState(view) => book.observe(view.clone(), &rules),
+            StockCommand::Repair(view) => book.mend(view.clone(), &rules),
         })
         .collect();
     let after = close(state, conn, book, began).await?;
@@ -96,7 +66,8 @@ pub(crate) enum Action {
     CallOff,
 }
 
-/// Does something about an operation of an order, in the caller's transaction.
+/// Does something about an operation of an order, in the caller's transaction. `seen` is the order as it is at allegro-backup
+/// now, where it could be read.
 ///
 /// # Errors
 /// As [`apply`].
@@ -104,82 +75,79 @@ pub(crate) async fn act(
     state: &State,
     conn: &mut pg::Connection,
     order_id: AllegroOrderId,
-    token_id: Option<TokenId>,
+    seen: Option<&OrderView>,
     (operation_id, action): (Uuid, Action),
 ) -> Result<Result<AfterCommit, Refusal>, pg::Error> {
     let began = Instant::now();
-    let rules = rules(state, conn, &token_id.into_iter().collect(), state.now()).await?;
-    let mut book = open(conn, &BTreeSet::from([order_id]), &[], &rules).await?;
+    let views: Vec<&OrderView> = seen.into_iter().collect();
+    let (mut book, rules) = open(state, conn, BTreeSet::from([order_id]), &views).await?;
     let done = match action {
-        Action::Retry => book.retry(operation_id, &rules),
+        Action::Retry => book.retry(operation_id, seen, &rules),
         Action::CallOff => book.call_off(operation_id, &rules),
     };
     let after = close(state, conn, book, began).await?;
     Ok(done.map(|()| after))
 }
 
-async fn rules<'a>(
+/// Locks orders, and locks and reads everything that these views of them may touch.
+async fn open<'a>(
     state: &'a State,
     conn: &mut pg::Connection,
-    tokens: &BTreeSet<TokenId>,
-    now: OffsetDateTime,
-) -> Result<Rules<'a>, pg::Error> {
-    let tokens: Vec<TokenId> = tokens.iter().copied().collect();
-    Ok(Rules {
+    orders: BTreeSet<AllegroOrderId>,
+    views: &[&OrderView],
+) -> Result<(Book, Rules<'a>), pg::Error> {
+    let now = state.now();
+    let mut found = Book::default();
+    let mut keys: BTreeSet<LineKey> = views.iter().flat_map(|view| view.keys()).collect();
+    let mut new: BTreeSet<AllegroOrderId> = &orders | &book::naming(conn, &keys).await?;
+    while !new.is_empty() {
+        found.orders.extend(book::orders(conn, &new, now).await?);
+        let known = book::views(conn, &new).await?;
+        keys.extend(known.values().flatten().flat_map(OrderView::keys));
+        found.views.extend(known);
+        for operation in book::operations(conn, &new).await? {
+            found.hold(operation);
+        }
+        keys.retain(|key| !found.lines.contains_key(key));
+        found.lines.extend(book::lines(conn, &keys).await?);
+        // A line may be part of an order that was not known before its lock was had.
+        let named = found.lines.values().flat_map(|line| &line.orders);
+        new = named.filter(|id| !found.orders.contains_key(*id)).cloned().collect();
+    }
+    let known: Vec<&OrderView> = found.views.values().flatten().chain(views.iter().copied()).collect();
+    let tokens: BTreeSet<TokenId> = known.iter().filter_map(|view| view.token_id).collect();
+    let tokens: Vec<TokenId> = tokens.into_iter().collect();
+    let skus: BTreeSet<&str> = known
+        .iter()
+        .flat_map(|view| &view.lines)
+        .filter_map(|line| Some(line.sku.as_ref()?.as_str()))
+        .collect();
+    let rules = Rules {
         now,
         ids: &*state.ids,
         default_warehouse: &state.settings.default_warehouse,
+        asks_after_shipment: state.settings.asks_after_shipment,
         accounts: accounts::of(conn, &tokens).await?,
-    })
+        bundles: bundles::of(conn, &skus).await?,
+    };
+    let places = places(&known, &found, &rules);
+    found.levels = book::levels(conn, &places, now).await?;
+    Ok((found, rules))
 }
 
-/// Locks orders, and locks and reads everything that these deeds may touch.
-async fn open(
-    conn: &mut pg::Connection,
-    orders: &BTreeSet<AllegroOrderId>,
-    deeds: &[Deed],
-    rules: &Rules<'_>,
-) -> Result<Book, pg::Error> {
-    let mut found = Book::of_orders(book::orders(conn, orders, rules.now).await?);
-    let (mut lines, mut places) = (BTreeSet::new(), BTreeSet::new());
-    let operations = book::operations(conn, orders).await?;
-    for operation in &operations {
-        lines.insert(operation.line_item_id.as_str());
-        places.extend(operation.sku.clone().map(|sku| (sku, operation.warehouse.clone())));
-    }
-    for deed in deeds {
-        let warehouse = rules.warehouse_of(deed.token_id());
-        for line in deed.lines() {
-            lines.insert(line.line_item_id.as_str());
-            places.extend(line.sku.clone().map(|sku| (sku, warehouse.to_owned())));
+/// Every level that these orders may move.
+fn places(known: &[&OrderView], found: &Book, rules: &Rules<'_>) -> BTreeSet<Place> {
+    let mut places = BTreeSet::new();
+    for view in known {
+        let warehouse = rules.warehouse_of(view.token_id);
+        for (sku, quantity) in view.lines.iter().filter_map(|line| line.wanted()) {
+            let parts = rules.parts(sku, quantity).into_iter();
+            places.extend(parts.map(|(sku, _)| (sku, warehouse.to_owned())));
         }
     }
-    let lines: Vec<&str> = lines.into_iter().collect();
-    // Of what was taken long ago only the movements are kept.
-    let is_bare = |id: &&AllegroOrderId| operations.iter().all(|it| it.order_id != **id);
-    let cancelled = || deeds.iter().filter(|deed| deed.is_cancel()).map(Deed::order_id);
-    let bare: Vec<&str> = cancelled().filter(is_bare).map(AllegroOrderId::as_str).collect();
-    loop {
-        found.sold = book::sold(conn, &lines).await?;
-        if !bare.is_empty() {
-            found.sold.extend(book::sold_with(conn, &bare).await?);
-        }
-        let wanted = places.len();
-        places.extend(found.sold.values().map(|line| line.place.clone()));
-        if wanted == places.len() && !found.levels.is_empty() {
-            break;
-        }
-        found.levels = book::levels(conn, &places, rules.now).await?;
-        // Whoever moved one of these lines as part of another order held its level: what is cancelled is looked at again.
-        if cancelled().next().is_none() || found.levels.is_empty() {
-            break;
-        }
-    }
-    found.never = book::never(conn, &lines).await?;
-    for operation in operations {
-        found.hold(operation);
-    }
-    Ok(found)
+    let out = found.lines.values().flat_map(|line| &line.units_out);
+    places.extend(out.map(|it| (it.sku.clone(), it.warehouse.clone())));
+    places
 }
 
 /// Writes what was decided, with how long that took, and tells of it.
@@ -207,6 +175,22 @@ async fn tell(state: &State, conn: &mut pg::Connection, book: &Book) -> Result<A
     for (order_id, token_id) in &book.changes.healed {
         for cause in Notice::causes_of(order_id, *token_id) {
             alerts::clear(conn, now, &cause).await?;
+        }
+    }
+    for order in &book.changes.asked {
+        let notice = Notice::ReturnAfterShipment { order_id: order.0.clone(), token_id: order.1 };
+        if book.is_asked(order) {
+            alerts::raise(conn, now, &notice).await?;
+        } else {
+            alerts::clear(conn, now, &notice.cause()).await?;
+        }
+    }
+    for order in &book.changes.first_returned {
+        let notice = Notice::FirstReturned { order_id: order.0.clone(), token_id: order.1 };
+        if book.is_returned(order) {
+            alerts::raise(conn, now, &notice).await?;
+        } else {
+            alerts::clear(conn, now, &notice.cause()).await?;
         }
     }
     let mut short = HashSet::new();

@@ -2,6 +2,8 @@
 
 pub(crate) mod accounts;
 pub(crate) mod after_commit;
+pub(crate) mod bundles;
+pub(crate) mod csv_rows;
 pub(crate) mod goods;
 pub(crate) mod import;
 pub(crate) mod inventory;

@@ -1,11 +1,12 @@
 //! Operations as people see them, try them again and call them off.
 
-use domain::{AllegroOrderId, TokenId};
+use domain::{AllegroOrderId, Chain, TokenId};
 use uuid::Uuid;
 
 use super::after_commit::AfterCommit;
 use super::ledger::{self, Action};
 use crate::domain::book::Refusal;
+use crate::domain::order_view::OrderView;
 use crate::state::State;
 use crate::store::operations;
 pub(crate) use crate::store::operations::{Filter, LogRow as LogEntry, Shown};
@@ -54,20 +55,36 @@ pub(crate) async fn of_order(
     operations::of_order(conn, order_id.as_str(), token_id.map(TokenId::as_uuid)).await
 }
 
-/// Does something about an operation, in the caller's transaction; of another user's there is none. Returns what is to be
-/// reported after the commit.
+/// An operation's order as it is at allegro-backup now; none when it cannot be read there, or has no account.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn read_order(state: &State, id: Uuid) -> Result<Option<OrderView>, ActionError> {
+    let found = operations::find(&mut *state.pool.get().await?, id).await?;
+    let account = found.as_ref().and_then(|it| Some((it.user_id.as_deref()?, TokenId::from(it.token_id?))));
+    let (Some(operation), Some(account)) = (&found, account) else { return Ok(None) };
+    let order_id = AllegroOrderId::from(operation.order_id.clone());
+    match state.backup.order(account, &order_id).await {
+        Ok(order) => Ok(Some(OrderView::of_stored(&order, account)).filter(|view| view.check().is_ok())),
+        Err(error) => {
+            tracing::warn!(order = order_id.as_str(), error = %Chain(&error), "order not read before a retry");
+            Ok(None)
+        }
+    }
+}
+
+/// Does something about an operation, in the caller's transaction; of another user's there is none. `seen` is its order as
+/// [`read_order`] read it. Returns what is to be reported after the commit.
 pub(crate) async fn act(
     state: &State,
     conn: &mut pg::Connection,
-    id: Uuid,
-    action: Action,
+    (id, action): (Uuid, Action),
+    seen: Option<&OrderView>,
     may_see: impl Fn(Option<&str>) -> bool,
 ) -> Result<AfterCommit, ActionError> {
     let found = operations::find(conn, id).await?.filter(|it| may_see(it.user_id.as_deref()));
     let found = found.ok_or(ActionError::NotFound)?;
-    let done =
-        ledger::act(state, conn, found.order_id.into(), found.token_id.map(TokenId::from), (id, action))
-            .await?;
+    let done = ledger::act(state, conn, found.order_id.into(), seen, (id, action)).await?;
     done.map_err(|refusal| match refusal {
         Refusal::Unknown => ActionError::NotFound,
         Refusal::State(status) => ActionError::State(status.word()),

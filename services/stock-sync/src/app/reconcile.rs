@@ -15,7 +15,6 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::alert::Notice;
-use crate::domain::difference::Kind;
 use crate::state::State;
 pub(crate) use crate::store::reconciliations::{Discrepancy, Filter, RunRow, Totals};
 use crate::store::{accounts, reconciliations};
@@ -23,6 +22,9 @@ pub(crate) use ledger::{check_ledger, in_words};
 
 /// Fewer differing orders than this blow no fuse: one of two says nothing.
 const FUSE_ORDERS: i64 = 5;
+
+/// The longest time from the purchase of an order until it is paid.
+const LONGEST_UNTIL_PAID: time::Duration = time::Duration::days(60);
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +60,7 @@ pub(crate) struct Report {
     pub(crate) totals: Totals,
     /// Everything found, at most [`Report::MOST`] of it.
     pub(crate) discrepancies: Vec<Discrepancy>,
-    /// Of what was found, how much only people can put right.
+    /// What was found and not put right.
     pub(crate) requires_manual_review: i64,
 }
 
@@ -122,7 +124,7 @@ pub(crate) async fn run(
         ledger::look(state, wanted.id, started_at).await?;
     }
     totals.is_held = is_held(&totals, state.settings.reconcile.fuse_percent);
-    let report = fix::all(state, wanted, totals, task).await?;
+    let report = fix::all(state, wanted, &named, totals, task).await?;
     close(state, wanted, &report).await?;
     Ok(report)
 }
@@ -164,11 +166,7 @@ async fn close(state: &State, wanted: Wanted, report: &Report) -> Result<(), Err
         } else if wanted.token_id.is_none() {
             alerts::clear(conn, now, Notice::FUSE).await?;
         }
-        let open = reconciliations::open(conn).await?;
-        let of = |is: fn(Kind) -> bool| -> i64 {
-            open.iter().filter(|it| Kind::read(&it.name).is_some_and(is)).map(|it| it.count).sum()
-        };
-        let count = of(|kind| !kind.is_safe() && kind != Kind::LedgerMismatch);
+        let count = reconciliations::lasting(conn).await?;
         if count > 0 {
             alerts::raise(conn, now, &Notice::Differences { count }).await?;
         } else {
@@ -189,7 +187,7 @@ fn passed_over(error: BackupError, order_id: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// From when on an account's orders are compared: what was bought before it was connected is no sale of ours.
+/// From when on an account's orders are compared: an order may be paid long after it was bought.
 fn since(account: &accounts::AccountRow) -> OffsetDateTime {
-    account.connected_at.max(account.stock_from)
+    account.stock_from.saturating_sub(LONGEST_UNTIL_PAID)
 }

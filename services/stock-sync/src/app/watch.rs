@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use alerts::{Alert, Daily};
 use domain::{Chain, panic_as_error};
+use runtime::MessagesAreDead;
 use time::{OffsetDateTime, Time};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,11 @@ pub(crate) async fn today(state: &State, user_id: Option<&str>) -> Result<Statis
     let zone = &state.settings.zone;
     let midnight = zone.moment(zone.local(now).date(), Time::MIDNIGHT).unwrap_or(now);
     statistics::count(&mut *state.pool.get().await?, user_id, &window(state, now, (midnight, now))).await
+}
+
+/// Whether messages of the service are dead-lettered.
+pub(crate) async fn has_dead_letters(state: &State) -> Result<bool, pg::Error> {
+    alerts::is_open(&mut *state.pool.get().await?, MessagesAreDead::CAUSE).await
 }
 
 /// What is completed at this very moment belongs to it.

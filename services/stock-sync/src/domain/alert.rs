@@ -16,6 +16,12 @@ pub(crate) enum Notice {
     Shortage { order_id: AllegroOrderId, token_id: Option<TokenId>, missing: String },
     /// Operations of an order are given up.
     GivenUp { order_id: AllegroOrderId, token_id: Option<TokenId>, reason: String },
+    /// A shipped order was cancelled: a person must say whether its units return.
+    ReturnAfterShipment { order_id: AllegroOrderId, token_id: Option<TokenId> },
+    /// An order was returned when it was first seen: nothing of it was deducted.
+    FirstReturned { order_id: AllegroOrderId, token_id: Option<TokenId> },
+    /// An order cannot be deducted, by which rule.
+    Refused { order_id: AllegroOrderId, token_id: Option<TokenId>, rule: String },
     /// More operations under way than there should be.
     TooManyPending { count: i64, limit: i64 },
     /// Too many tries at allegro-backup fail.
@@ -59,6 +65,11 @@ impl Notice {
         }
     }
 
+    /// The cause of the alert that an order is refused.
+    pub(crate) fn refused_cause(order_id: &AllegroOrderId, token_id: Option<TokenId>) -> String {
+        of_order("order_refused", order_id, token_id)
+    }
+
     /// The causes of an order's alerts.
     pub(crate) fn causes_of(order_id: &AllegroOrderId, token_id: Option<TokenId>) -> [String; 2] {
         ["stock_shortage", "operations_given_up"].map(|kind| of_order(kind, order_id, token_id))
@@ -75,6 +86,9 @@ impl Alert for Notice {
         match self {
             Self::Shortage { .. } => "stock_shortage",
             Self::GivenUp { .. } => "operations_given_up",
+            Self::ReturnAfterShipment { .. } => "return_after_shipment",
+            Self::FirstReturned { .. } => "first_seen_returned",
+            Self::Refused { .. } => "order_refused",
             Self::TooManyPending { .. } => Self::TOO_MANY_PENDING,
             Self::FailureRate { .. } => Self::FAILURE_RATE,
             Self::Stale { .. } => Self::STALE,
@@ -88,9 +102,11 @@ impl Alert for Notice {
 
     fn cause(&self) -> String {
         match self {
-            Self::Shortage { order_id, token_id, .. } | Self::GivenUp { order_id, token_id, .. } => {
-                of_order(self.kind(), order_id, *token_id)
-            }
+            Self::Shortage { order_id, token_id, .. }
+            | Self::GivenUp { order_id, token_id, .. }
+            | Self::ReturnAfterShipment { order_id, token_id }
+            | Self::FirstReturned { order_id, token_id }
+            | Self::Refused { order_id, token_id, .. } => of_order(self.kind(), order_id, *token_id),
             Self::UnknownGood { nomenclature, ekn_code } => format!("unknown_good/{ekn_code}/{nomenclature}"),
             _ => self.kind().to_owned(),
         }
@@ -137,6 +153,15 @@ mod tests {
                     reason: "refused with 404".to_owned(),
                 },
                 vec!["29738e61", "refused with 404"],
+            ),
+            (
+                Notice::ReturnAfterShipment { order_id: order_id(), token_id: None },
+                vec!["29738e61", "/stock-sync/retry", "/stock-sync/cancel"],
+            ),
+            (Notice::FirstReturned { order_id: order_id(), token_id: None }, vec!["29738e61"]),
+            (
+                Notice::Refused { order_id: order_id(), token_id: None, rule: "line 1 twice".to_owned() },
+                vec!["29738e61", "line 1 twice"],
             ),
             (Notice::TooManyPending { count: 1234, limit: 1000 }, vec!["1234", "1000"]),
             (Notice::FailureRate { percent: 27, tries: 66, minutes: 30 }, vec!["27", "66", "30"]),

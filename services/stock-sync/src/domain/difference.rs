@@ -1,204 +1,203 @@
-//! Where the shelf and allegro-backup say different things about an order.
+//! Where the stock and allegro-backup differ about an order.
 
+use domain::Sku;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-/// A line as allegro-backup has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RemoteLine {
-    pub(crate) line_item_id: String,
-    pub(crate) sku: Option<String>,
-    pub(crate) quantity: i64,
-}
+use super::desired::Desired;
+use super::line_state::UnitsOut;
+use super::words;
 
-/// An order as allegro-backup has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An order as allegro-backup has it now.
+#[derive(Debug, Clone)]
 pub(crate) struct Remote {
-    /// It is to be taken from our shelf: ready, not cancelled, not Allegro's to ship.
-    pub(crate) is_ours: bool,
-    pub(crate) is_marked: bool,
+    /// Where its lines shall be.
+    pub(crate) desired: Desired,
+    /// Its stock flag.
+    pub(crate) is_flagged: bool,
     pub(crate) lines: Vec<RemoteLine>,
 }
 
-/// A line as it stands here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LocalLine {
+/// A line as allegro-backup has it.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteLine {
     pub(crate) line_item_id: String,
-    pub(crate) sku: Option<String>,
-    pub(crate) quantity: i64,
-    pub(crate) stage: Stage,
+    /// The units that a deduction takes; none while SKU or quantity is missing.
+    pub(crate) units: Option<Vec<(Sku, i64)>>,
+    /// Its SKU is a bundle, whose components may have changed since.
+    pub(crate) is_bundle: bool,
+    pub(crate) local: LocalLine,
 }
 
-/// How far a line is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// On its way, or waiting for people: not to be judged yet.
-    Open,
-    /// Taken, and as far as is known here the mark is set.
-    Taken,
-    /// Given back or called off.
-    Back,
-}
-
-/// An order as it stands here.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Local {
-    /// It was seen here, whatever became of it.
-    pub(crate) is_known: bool,
-    pub(crate) lines: Vec<LocalLine>,
+/// The same line as it stands here.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LocalLine {
+    /// Another order decides about it.
+    pub(crate) is_elsewhere: bool,
+    /// A person holds it where it is.
+    pub(crate) is_held: bool,
+    /// Its deduction failed, and there are still too few units.
+    pub(crate) is_short: bool,
+    /// Units that left and have not come back, according to the ledger.
+    pub(crate) out: Vec<UnitsOut>,
 }
 
 /// What differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Taken here, not marked there.
+    /// To be fulfilled there, not taken here.
+    NotTaken,
+    /// Cancelled there, not returned here.
+    NotReturned,
+    /// Taken here, not flagged there.
     RemoteMissing,
-    /// Ready there, never seen here.
-    LocalMissing,
-    /// Marked there, not taken here.
+    /// Flagged there, not taken here.
     RemoteOnly,
-    /// Other things or other numbers of them.
+    /// Other SKUs or other numbers of them.
     QuantityMismatch,
     /// A level is not the sum of its movements.
     LedgerMismatch,
 }
 
+words!(Kind {
+    NotTaken = "not_taken",
+    NotReturned = "not_returned",
+    RemoteMissing = "remote_missing",
+    RemoteOnly = "remote_only",
+    QuantityMismatch = "quantity_mismatch",
+    LedgerMismatch = "ledger_mismatch",
+});
+
 impl Kind {
-    /// As it stands in the database and in answers.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::RemoteMissing => "remote_missing",
-            Self::LocalMissing => "local_missing",
-            Self::RemoteOnly => "remote_only",
-            Self::QuantityMismatch => "quantity_mismatch",
-            Self::LedgerMismatch => "ledger_mismatch",
-        }
-    }
-
-    /// What a word of the database means.
-    pub(crate) fn read(word: &str) -> Option<Self> {
-        let all = [
-            Self::RemoteMissing,
-            Self::LocalMissing,
-            Self::RemoteOnly,
-            Self::QuantityMismatch,
-            Self::LedgerMismatch,
-        ];
-        all.into_iter().find(|kind| kind.word() == word)
-    }
-
-    /// Putting it right is doing again what was to be done: it takes nothing twice.
+    /// A correction repeats what an event does: it moves nothing twice.
     pub(crate) const fn is_safe(self) -> bool {
-        matches!(self, Self::RemoteMissing | Self::LocalMissing)
+        matches!(self, Self::NotTaken | Self::NotReturned | Self::RemoteMissing)
     }
 }
 
-/// What differs about an order; nothing while it is under way here.
-pub(crate) fn of(remote: &Remote, local: &Local) -> Option<Kind> {
-    let any = |stage| local.lines.iter().any(|line| line.stage == stage);
-    if any(Stage::Open) {
+/// What differs about an order of which no operation is open.
+pub(crate) fn of(remote: &Remote) -> Option<Kind> {
+    let its: Vec<&RemoteLine> = remote.lines.iter().filter(|it| !it.local.is_elsewhere).collect();
+    if its.is_empty() || its.iter().any(|it| it.local.is_held) {
         return None;
     }
-    // One line given back takes the order's mark away.
-    let is_taken = any(Stage::Taken) && !any(Stage::Back);
-    match (is_taken, remote.is_marked) {
-        (true, false) if remote.is_ours => Some(Kind::RemoteMissing),
-        // Its cancellation is on its way here.
-        (true, _) if !remote.is_ours => None,
-        (true, _) => differs(remote, local).then_some(Kind::QuantityMismatch),
-        (false, true) => Some(Kind::RemoteOnly),
-        (false, false) => (remote.is_ours && !local.is_known).then_some(Kind::LocalMissing),
+    let is_out = |it: &&RemoteLine| !it.local.out.is_empty();
+    let mut wanted = its.iter().copied().filter(|it| it.units.is_some());
+    match remote.desired {
+        Desired::AsTheyAre(_) => None,
+        Desired::In if its.iter().any(is_out) => Some(Kind::NotReturned),
+        Desired::In => remote.is_flagged.then_some(Kind::RemoteOnly),
+        Desired::Out if wanted.clone().any(|it| !is_out(&it) && !it.local.is_short) => Some(Kind::NotTaken),
+        Desired::Out if wanted.clone().any(|it| is_out(&it) && differs(it)) => Some(Kind::QuantityMismatch),
+        Desired::Out => {
+            let is_taken = wanted.clone().next().is_some() && wanted.all(|it| is_out(&it));
+            match (is_taken, remote.is_flagged) {
+                (true, false) => Some(Kind::RemoteMissing),
+                (false, true) => Some(Kind::RemoteOnly),
+                (true, true) | (false, false) => None,
+            }
+        }
     }
 }
 
-/// Lines that were taken are other than those that were sold. Lines without a SKU cannot be taken.
-fn differs(remote: &Remote, local: &Local) -> bool {
-    let sold = remote.lines.iter().filter(|line| line.sku.is_some());
-    let mut sold: Vec<_> = sold.map(|it| (&it.line_item_id, it.sku.as_deref(), it.quantity)).collect();
-    let taken = local.lines.iter().filter(|line| line.sku.is_some());
-    let mut taken: Vec<_> = taken.map(|it| (&it.line_item_id, it.sku.as_deref(), it.quantity)).collect();
+/// Other units are out than were sold.
+fn differs(line: &RemoteLine) -> bool {
+    let mut out: Vec<(Sku, i64)> = line.local.out.iter().map(|it| (it.sku.clone(), it.units)).collect();
+    let mut sold = line.units.clone().unwrap_or_default();
+    out.sort_unstable();
     sold.sort_unstable();
-    taken.sort_unstable();
-    sold != taken
+    !line.is_bundle && out != sold
 }
 
 impl Remote {
-    /// As it is written down with a finding.
-    pub(crate) fn told(&self) -> Value {
-        let lines = self.lines.iter();
-        let lines: Vec<Value> = lines
-            .map(|it| json!({ "line_item_id": it.line_item_id, "sku": it.sku, "quantity": it.quantity }))
+    /// As allegro-backup has it, for a finding.
+    pub(crate) fn remote_json(&self) -> Value {
+        let lines: Vec<Value> = self
+            .lines
+            .iter()
+            .map(|it| json!({ "line_item_id": it.line_item_id, "units": it.units }))
             .collect();
-        json!({ "is_stock_updated": self.is_marked, "line_items": lines })
+        let desired = match self.desired {
+            Desired::Out => "out",
+            Desired::In => "in",
+            Desired::AsTheyAre(reason) => reason,
+        };
+        json!({ "is_stock_updated": self.is_flagged, "desired": desired, "line_items": lines })
     }
-}
 
-impl Local {
-    /// As it is written down with a finding.
-    pub(crate) fn told(&self) -> Value {
-        let lines = self.lines.iter();
-        let lines: Vec<Value> = lines
-            .map(|it| {
-                let stage = match it.stage {
-                    Stage::Open => "open",
-                    Stage::Taken => "taken",
-                    Stage::Back => "back",
-                };
-                json!({ "line_item_id": it.line_item_id, "sku": it.sku, "quantity": it.quantity, "stage": stage })
-            })
+    /// As it stands here, for a finding.
+    pub(crate) fn local_json(&self) -> Value {
+        let lines: Vec<Value> = self
+            .lines
+            .iter()
+            .map(|it| json!({ "line_item_id": it.line_item_id, "units_out": it.local.out }))
             .collect();
-        json!({ "is_known": self.is_known, "line_items": lines })
+        json!({ "line_items": lines })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Local, LocalLine, Remote, RemoteLine, Stage, of};
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    fn remote(is_ours: bool, is_marked: bool, quantity: i64) -> Remote {
-        let line = RemoteLine { line_item_id: "1".to_owned(), sku: Some("wosk".to_owned()), quantity };
-        let bare = RemoteLine { line_item_id: "2".to_owned(), sku: None, quantity: 1 };
-        Remote { is_ours, is_marked, lines: vec![line, bare] }
-    }
+    use domain::Sku;
 
-    fn local(stage: Option<Stage>) -> Local {
-        let line = |stage| LocalLine {
+    use super::{Kind, LocalLine, Remote, RemoteLine, of};
+    use crate::domain::desired::Desired;
+    use crate::domain::line_state::UnitsOut;
+
+    fn order(desired: Desired, is_flagged: bool, units: i64, out: Option<i64>) -> Remote {
+        let units_out =
+            |units| UnitsOut { sku: Sku::parse("wosk").unwrap(), warehouse: "Ирина".to_owned(), units };
+        let line = RemoteLine {
             line_item_id: "1".to_owned(),
-            sku: Some("wosk".to_owned()),
-            quantity: 2,
-            stage,
+            units: Some(vec![(Sku::parse("wosk").unwrap(), units)]),
+            is_bundle: false,
+            local: LocalLine { out: out.map(units_out).into_iter().collect(), ..LocalLine::default() },
         };
-        Local { is_known: true, lines: stage.map(line).into_iter().collect() }
+        let bare = RemoteLine {
+            line_item_id: "2".to_owned(),
+            units: None,
+            is_bundle: false,
+            local: LocalLine::default(),
+        };
+        Remote { desired, is_flagged, lines: vec![line, bare] }
     }
 
     #[test]
-    fn what_differs_is_told_by_kind_and_what_is_under_way_is_left_alone() {
-        use Kind::{LocalMissing, QuantityMismatch, RemoteMissing, RemoteOnly};
-        use Stage::{Back, Open, Taken};
-        // here, ours, marked there, units there, what differs
+    fn each_difference_has_its_kind() {
+        use Desired::{AsTheyAre, In, Out};
+        use Kind::{NotReturned, NotTaken, QuantityMismatch, RemoteMissing, RemoteOnly};
+        // desired, flagged there, units there, units out here, what differs
         let cases = [
-            (Some(Taken), true, true, 2, None),
-            (Some(Taken), true, false, 2, Some(RemoteMissing)),
-            (Some(Taken), true, true, 3, Some(QuantityMismatch)),
-            // Cancelled there: that is on its way here.
-            (Some(Taken), false, true, 2, None),
-            (Some(Taken), false, false, 2, None),
-            (Some(Open), true, false, 2, None),
-            (Some(Open), true, true, 9, None),
-            (Some(Back), true, false, 2, None),
-            (Some(Back), false, true, 2, Some(RemoteOnly)),
-            (None, true, true, 2, Some(RemoteOnly)),
-            // Seen here and not counted.
-            (None, true, false, 2, None),
-            (None, false, false, 2, None),
+            (Out, true, 2, Some(2), None),
+            (Out, false, 2, Some(2), Some(RemoteMissing)),
+            (Out, true, 3, Some(2), Some(QuantityMismatch)),
+            (Out, false, 2, None, Some(NotTaken)),
+            (Out, true, 2, None, Some(NotTaken)),
+            (In, true, 2, Some(2), Some(NotReturned)),
+            (In, false, 2, Some(2), Some(NotReturned)),
+            (In, true, 2, None, Some(RemoteOnly)),
+            (In, false, 2, None, None),
+            (AsTheyAre(""), true, 2, None, None),
+            (AsTheyAre(""), false, 2, Some(2), None),
         ];
-        for (stage, is_ours, is_marked, units, expected) in cases {
-            let found = of(&remote(is_ours, is_marked, units), &local(stage));
-            assert_eq!(found, expected, "{stage:?} ours {is_ours} marked {is_marked} {units}");
+        for (desired, is_flagged, units, out, expected) in cases {
+            let found = of(&order(desired, is_flagged, units, out));
+            assert_eq!(found, expected, "{desired:?} flagged {is_flagged} {units} {out:?}");
         }
-        assert_eq!(of(&remote(true, false, 2), &Local::default()), Some(LocalMissing));
-        assert_eq!(of(&remote(false, false, 2), &Local::default()), None);
+    }
+
+    #[test]
+    fn held_short_and_merged_lines_are_no_difference() {
+        let changes: [fn(&mut LocalLine); 3] =
+            [|it| it.is_held = true, |it| it.is_short = true, |it| it.is_elsewhere = true];
+        for change in changes {
+            let mut order = order(Desired::Out, false, 2, None);
+            order.lines.iter_mut().for_each(|line| change(&mut line.local));
+            assert_eq!(of(&order), None, "{order:?}");
+        }
     }
 }

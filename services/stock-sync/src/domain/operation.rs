@@ -7,6 +7,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::words;
+
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
@@ -32,22 +34,6 @@ pub(crate) enum Status {
     Cancelled,
 }
 
-macro_rules! words {
-    ($name:ident { $($variant:ident = $word:literal,)+ }) => {
-        impl $name {
-            /// As it stands in the database and in answers.
-            pub(crate) const fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-
-            /// What a word of the database means.
-            pub(crate) fn read(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)+ _ => None }
-            }
-        }
-    };
-}
-
 words!(Kind { Deduction = "deduction", Refund = "refund", });
 words!(Status {
     Pending = "pending",
@@ -65,10 +51,13 @@ pub(crate) struct Operation {
     pub(crate) user_id: Option<String>,
     pub(crate) order_id: AllegroOrderId,
     pub(crate) line_item_id: String,
+    /// The deduction of the line that it makes or reverts, counted from 1.
+    pub(crate) generation: i64,
     pub(crate) kind: Kind,
     pub(crate) status: Status,
     pub(crate) sku: Option<Sku>,
-    pub(crate) quantity: i64,
+    /// Absent when the line has none that can be deducted.
+    pub(crate) quantity: Option<i64>,
     pub(crate) warehouse: String,
     pub(crate) retry_count: i32,
     pub(crate) next_retry_at: Option<OffsetDateTime>,
@@ -82,9 +71,14 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// True when its units have still to be taken.
-    pub(crate) const fn is_untaken(&self) -> bool {
+    /// True when its units have still to be moved.
+    pub(crate) const fn is_open(&self) -> bool {
         matches!(self.status, Status::Failed | Status::Pending) && self.deducted_at.is_none()
+    }
+
+    /// True when a person must say whether units of a shipped order return.
+    pub(crate) const fn is_asked(&self) -> bool {
+        matches!(self.kind, Kind::Refund) && self.is_open()
     }
 
     /// What is told about it.

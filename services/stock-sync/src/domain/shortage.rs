@@ -1,4 +1,4 @@
-//! What becomes of an order there is too little for.
+//! Policies of what moves: for an order there is too little for, and for one that is cancelled after its shipment.
 
 use std::fmt;
 
@@ -27,6 +27,35 @@ impl fmt::Display for Shortage {
         f.write_str(match self {
             Self::Reject => "reject",
             Self::AllowNegative => "allow_negative",
+        })
+    }
+}
+
+/// What becomes of the units of an order that is cancelled after its shipment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterShipment {
+    /// A person confirms their return.
+    Ask,
+    /// They return at once.
+    Return,
+}
+
+impl AfterShipment {
+    /// Reads a setting.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "ask" => Ok(Self::Ask),
+            "return" => Ok(Self::Return),
+            _ => Err("is either `ask` or `return`".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for AfterShipment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ask => "ask",
+            Self::Return => "return",
         })
     }
 }

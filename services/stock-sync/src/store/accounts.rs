@@ -1,6 +1,6 @@
 //! `accounts`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -92,6 +92,16 @@ pub(crate) async fn of(
     let account =
         |row: Row| (row.token_id.into(), Account { stock_from: row.stock_from, warehouse: row.warehouse });
     Ok(rows.into_iter().map(account).collect())
+}
+
+/// Of these accounts, the first that is not known.
+pub(crate) async fn first_unknown(
+    conn: &mut pg::Connection,
+    tokens: &BTreeSet<TokenId>,
+) -> Result<Option<TokenId>, pg::Error> {
+    let wanted: Vec<TokenId> = tokens.iter().copied().collect();
+    let known = of(conn, &wanted).await?;
+    Ok(wanted.into_iter().find(|it| !known.contains_key(it)))
 }
 
 /// Takes newly connected accounts in; one connected again keeps the day its stock is counted from.

@@ -1,13 +1,17 @@
 //! Reading a book under locks, and writing what it decided.
 //!
-//! Locks are taken in one order everywhere: orders by id, then levels by SKU and warehouse. Operations are written only by
-//! whoever holds their order. Two transactions wait for each other, never for one another; but where a cancelled line was
-//! moved from another place meanwhile, levels are locked twice, and one of the two may have to begin again.
+//! Locks are taken in one order everywhere: orders by id, then lines by key, then levels by SKU and warehouse. Operations and
+//! views are written only under the lock of their order. Two transactions wait for each other, never for one another; but where
+//! a line was merged into another order meanwhile, orders are locked twice, and one of the two may have to begin again.
 
+mod lines;
 mod read;
 mod row;
+mod views;
 mod write;
 
-pub(crate) use read::{levels, never, operations, orders, sold, sold_with};
+pub(crate) use lines::{lines, naming};
+pub(crate) use read::{levels, operations, orders};
 pub(crate) use row::OperationRow;
+pub(crate) use views::views;
 pub(crate) use write::{logs, write};

@@ -1,74 +1,159 @@
 //! What is known here of orders that are compared with allegro-backup's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
-use diesel::{QueryableByName, sql_query};
+use diesel::pg::Pg;
+use diesel::sql_types::{Array, BigInt, Bool, Text};
+use diesel::{
+    ExpressionMethods, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper, sql_query,
+};
 use diesel_async::RunQueryDsl;
-use domain::TokenId;
+use domain::Sku;
 
-use crate::domain::difference::{Local, LocalLine, Stage};
+use crate::domain::book::Place;
+use crate::domain::line_state::UnitsOut;
+use crate::domain::order_view::LineKey;
+use crate::store::schema::line_states;
 
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = Text)]
-    order_id: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    line_item_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    sku: Option<String>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    quantity: Option<i64>,
-    #[diesel(sql_type = Bool)]
-    is_open: bool,
-    #[diesel(sql_type = Bool)]
-    is_back: bool,
+/// A line that is known here.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownLine {
+    /// The order that decides about it.
+    pub(crate) carrier: String,
+    pub(crate) is_held: bool,
 }
 
-/// These orders of an account, as they stand here. Lines without a SKU are nobody's to compare. Lines whose operations are not kept any more are known by their movements.
-pub(crate) async fn orders(
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = line_states, check_for_backend(Pg))]
+struct LineRow {
+    line_key: String,
+    carrier: String,
+    hold: Option<String>,
+}
+
+/// These lines, as far as they are known.
+pub(crate) async fn lines(
     conn: &mut pg::Connection,
-    token_id: TokenId,
-    order_ids: &[&str],
-) -> Result<HashMap<String, Local>, pg::Error> {
-    let rows: Vec<Row> = sql_query(
-        "WITH lines AS ( \
-             SELECT order_id, line_item_id, sku, quantity, \
-                 status IN ('pending', 'processing') OR (status = 'failed' AND deducted_at IS NULL) AS is_open, \
-                 status = 'cancelled' AS is_back, operation_type = 'refund' AS is_refund \
-             FROM pending_stock_operations WHERE order_id = ANY ($1) AND token_id = $2 \
-                 AND NOT (sku IS NULL AND deducted_at IS NULL)), \
-         moved AS ( \
-             SELECT s.order_id, s.line_item_id, s.sku, -s.delta AS quantity, false AS is_open, r.id IS NOT NULL AS is_back, \
-                 false AS is_refund \
-             FROM stock_movements AS s \
-             LEFT JOIN stock_movements AS r ON r.line_item_id = s.line_item_id AND r.kind = 'refund' \
-             WHERE s.order_id = ANY ($1) AND s.kind = 'sale' \
-                 AND NOT EXISTS (SELECT FROM pending_stock_operations AS o WHERE o.order_id = s.order_id)) \
-         SELECT s.order_id, l.line_item_id, l.sku, l.quantity, coalesce(l.is_open, false) AS is_open, \
-             coalesce(l.is_back OR EXISTS ( \
-                 SELECT FROM lines AS r WHERE r.is_refund AND r.order_id = l.order_id \
-                     AND r.line_item_id = l.line_item_id), false) AS is_back \
-         FROM order_states AS s \
-         LEFT JOIN (SELECT * FROM lines UNION ALL SELECT * FROM moved) AS l ON l.order_id = s.order_id \
-             AND (NOT l.is_refund OR l.is_open) \
-         WHERE s.order_id = ANY ($1)",
+    keys: &BTreeSet<LineKey>,
+) -> Result<HashMap<LineKey, KnownLine>, pg::Error> {
+    let keys: Vec<&str> = keys.iter().map(LineKey::as_str).collect();
+    let rows: Vec<LineRow> = line_states::table
+        .filter(line_states::line_key.eq_any(keys))
+        .select(LineRow::as_select())
+        .load(conn)
+        .await?;
+    let known = |row: LineRow| {
+        let line = KnownLine { carrier: row.carrier, is_held: row.hold.is_some() };
+        (LineKey::stored(row.line_key), line)
+    };
+    Ok(rows.into_iter().map(known).collect())
+}
+
+#[derive(QueryableByName)]
+struct OutRow {
+    #[diesel(sql_type = Text)]
+    line_key: String,
+    #[diesel(sql_type = Text)]
+    sku: String,
+    #[diesel(sql_type = Text)]
+    warehouse: String,
+    #[diesel(sql_type = BigInt)]
+    units: i64,
+}
+
+/// The units of these lines that left and have not come back, according to the ledger.
+pub(crate) async fn out(
+    conn: &mut pg::Connection,
+    keys: &BTreeSet<LineKey>,
+) -> Result<HashMap<LineKey, Vec<UnitsOut>>, pg::Error> {
+    let rows: Vec<OutRow> = sql_query(
+        "SELECT line_key, sku, warehouse, -sum(delta)::bigint AS units FROM stock_movements \
+         WHERE line_key = ANY ($1) AND kind IN ('sale', 'refund') GROUP BY line_key, sku, warehouse \
+         HAVING sum(delta) <> 0",
     )
-    .bind::<Array<Text>, _>(order_ids)
-    .bind::<SqlUuid, _>(token_id.as_uuid())
+    .bind::<Array<Text>, _>(keys.iter().map(LineKey::as_str).collect::<Vec<_>>())
     .load(conn)
     .await?;
-    let mut orders: HashMap<String, Local> = HashMap::new();
+    let mut out: HashMap<LineKey, Vec<UnitsOut>> = HashMap::new();
     for row in rows {
-        let order = orders.entry(row.order_id).or_default();
-        order.is_known = true;
-        let (Some(line_item_id), Some(quantity)) = (row.line_item_id, row.quantity) else { continue };
-        let stage = match (row.is_open, row.is_back) {
-            (true, _) => Stage::Open,
-            (false, true) => Stage::Back,
-            (false, false) => Stage::Taken,
-        };
-        order.lines.push(LocalLine { line_item_id, sku: row.sku, quantity, stage });
+        let sku = Sku::parse(&row.sku);
+        let sku = sku.map_err(|_error| pg::Error::corrupt("stock_movements", &row.line_key, "sku"))?;
+        let units = UnitsOut { sku, warehouse: row.warehouse, units: row.units };
+        out.entry(LineKey::stored(row.line_key)).or_default().push(units);
     }
-    Ok(orders)
+    Ok(out)
+}
+
+#[derive(QueryableByName)]
+struct OperationRow {
+    #[diesel(sql_type = Text)]
+    order_id: String,
+    #[diesel(sql_type = Text)]
+    line_item_id: String,
+    #[diesel(sql_type = Bool)]
+    is_open: bool,
+}
+
+/// Orders that are not to be judged yet, and lines whose deduction failed.
+#[derive(Debug, Default)]
+pub(crate) struct Unfinished {
+    /// Orders with an operation on its way.
+    pub(crate) open: HashSet<String>,
+    /// Lines for which there were too few units.
+    pub(crate) short: HashSet<(String, String)>,
+}
+
+/// What is unfinished of these orders.
+pub(crate) async fn unfinished(
+    conn: &mut pg::Connection,
+    order_ids: &[&str],
+) -> Result<Unfinished, pg::Error> {
+    let rows: Vec<OperationRow> = sql_query(
+        "SELECT order_id, line_item_id, status <> 'failed' AS is_open FROM pending_stock_operations \
+         WHERE order_id = ANY ($1) AND (status IN ('pending', 'processing') \
+             OR status = 'failed' AND deducted_at IS NULL AND sku IS NOT NULL)",
+    )
+    .bind::<Array<Text>, _>(order_ids)
+    .load(conn)
+    .await?;
+    let mut unfinished = Unfinished::default();
+    for row in rows {
+        if row.is_open {
+            unfinished.open.insert(row.order_id);
+        } else {
+            unfinished.short.insert((row.order_id, row.line_item_id));
+        }
+    }
+    Ok(unfinished)
+}
+
+#[derive(QueryableByName)]
+struct LevelRow {
+    #[diesel(sql_type = Text)]
+    sku: String,
+    #[diesel(sql_type = Text)]
+    warehouse: String,
+    #[diesel(sql_type = BigInt)]
+    on_hand: i64,
+    #[diesel(sql_type = Bool)]
+    allows_negative: bool,
+}
+
+/// Whether there is enough in each place now.
+pub(crate) async fn suffices(
+    conn: &mut pg::Connection,
+    wanted: &HashMap<Place, i64>,
+) -> Result<bool, pg::Error> {
+    let levels: Vec<LevelRow> = sql_query(
+        "SELECT sku, warehouse, on_hand, allows_negative FROM stock_levels \
+         WHERE (sku, warehouse) IN (SELECT * FROM unnest($1, $2))",
+    )
+    .bind::<Array<Text>, _>(wanted.keys().map(|(sku, _)| sku.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(wanted.keys().map(|(_, warehouse)| warehouse.as_str()).collect::<Vec<_>>())
+    .load(conn)
+    .await?;
+    Ok(wanted.iter().all(|((sku, warehouse), units)| {
+        let level = levels.iter().find(|it| it.sku == sku.as_str() && it.warehouse == *warehouse);
+        level.is_some_and(|it| it.allows_negative || it.on_hand >= *units)
+    }))
 }

@@ -34,6 +34,8 @@ struct ClaimedRow {
     /// Of all operations of the order, claimed or not.
     #[diesel(sql_type = Array<Text>)]
     operation_types: Vec<String>,
+    #[diesel(sql_type = Bool)]
+    is_out: bool,
     #[diesel(sql_type = Array<SqlUuid>)]
     operations: Vec<Uuid>,
     #[diesel(sql_type = Array<Int4>)]
@@ -51,16 +53,13 @@ impl TryFrom<ClaimedRow> for Claimed {
 
     fn try_from(row: ClaimedRow) -> Result<Self, pg::Error> {
         let id = || format!("of order {} of account {}", row.order_id, row.token_id);
-        let mut is_taken = true;
-        for word in &row.operation_types {
-            let kind = Kind::read(word);
-            let corrupt = || pg::Error::corrupt("pending_stock_operations", id(), "operation_type");
-            is_taken &= kind.ok_or_else(corrupt)? == Kind::Deduction;
+        if row.operation_types.iter().any(|word| Kind::read(word).is_none()) {
+            return Err(pg::Error::corrupt("pending_stock_operations", id(), "operation_type"));
         }
         Ok(Self {
             order_id: row.order_id,
             token_id: row.token_id,
-            is_taken,
+            is_taken: row.is_out,
             operations: row.operations,
             attempts: row.attempts,
             retry_count: row.retry_count,
@@ -112,7 +111,9 @@ pub(crate) async fn claim(
          SELECT order_id, token_id, array_agg(id) AS operations, array_agg(attempt) AS attempts, \
              max(retry_count) AS retry_count, min(max_retries) AS max_retries, bool_or(was_left) AS was_left, ARRAY( \
                  SELECT p.operation_type FROM pending_stock_operations AS p \
-                 WHERE p.order_id = claimed.order_id AND p.token_id = claimed.token_id) AS operation_types \
+                 WHERE p.order_id = claimed.order_id AND p.token_id = claimed.token_id) AS operation_types, ( \
+                 SELECT v.is_out FROM order_views AS v \
+                 WHERE v.order_id = claimed.order_id AND v.token_id = claimed.token_id) IS TRUE AS is_out \
          FROM claimed JOIN free USING (order_id) CROSS JOIN quick GROUP BY order_id, token_id",
     )
     .bind::<BigInt, _>(limit)
@@ -198,7 +199,7 @@ pub(crate) async fn record(
     rows.into_iter().map(Operation::try_from).collect()
 }
 
-/// Lets refunds go that wait for a question about their order to end.
+/// Makes flags due that wait for a request about their order to end.
 pub(crate) async fn release(
     conn: &mut pg::Connection,
     orders: &[&str],
@@ -209,7 +210,7 @@ pub(crate) async fn release(
     }
     let statement = sql_query(
         "UPDATE pending_stock_operations SET next_retry_at = $2 WHERE order_id = ANY ($1) AND status = 'pending' \
-             AND operation_type = 'refund' AND retry_count = 0 AND next_retry_at > $2",
+             AND retry_count = 0 AND next_retry_at > $2",
     )
     .bind::<Array<Text>, _>(orders)
     .bind::<Timestamptz, _>(now);

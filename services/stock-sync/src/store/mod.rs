@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod book;
+pub(crate) mod bundles;
 pub(crate) mod compare;
 pub(crate) mod goods;
 pub(crate) mod ledger;

@@ -27,7 +27,9 @@ pub(crate) struct Shown {
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) sku: Option<String>,
     #[diesel(sql_type = BigInt)]
-    pub(crate) quantity: i64,
+    pub(crate) generation: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) quantity: Option<i64>,
     #[diesel(sql_type = Text)]
     pub(crate) warehouse: String,
     #[diesel(sql_type = Int4)]

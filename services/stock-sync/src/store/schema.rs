@@ -39,10 +39,10 @@ diesel::table! {
 }
 
 diesel::table! {
-    cancelled_lines (line_item_id) {
-        line_item_id -> Text,
-        order_id -> Text,
-        created_at -> Timestamptz,
+    bundles (sku, component) {
+        sku -> Text,
+        component -> Text,
+        quantity -> Int8,
     }
 }
 
@@ -66,11 +66,40 @@ diesel::table! {
 }
 
 diesel::table! {
+    line_states (line_key) {
+        line_key -> Text,
+        orders -> Array<Text>,
+        carrier -> Text,
+        generation -> Int8,
+        units_out -> Jsonb,
+        hold -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     order_states (order_id) {
         order_id -> Text,
-        cancelled_for -> Array<Uuid>,
         version -> Int8,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    order_views (id) {
+        id -> Int8,
+        order_id -> Text,
+        token_id -> Nullable<Uuid>,
+        user_id -> Nullable<Text>,
+        status -> Text,
+        sequence -> Nullable<Int8>,
+        read_at -> Nullable<Timestamptz>,
+        first_stored_at -> Timestamptz,
+        ready_at -> Nullable<Timestamptz>,
+        was_shipped -> Bool,
+        is_fulfilled_by_allegro -> Bool,
+        is_first_returned -> Bool,
+        is_out -> Bool,
+        lines -> Jsonb,
     }
 }
 
@@ -81,10 +110,11 @@ diesel::table! {
         user_id -> Nullable<Text>,
         order_id -> Text,
         line_item_id -> Text,
+        generation -> Int8,
         operation_type -> Text,
         status -> Text,
         sku -> Nullable<Text>,
-        quantity -> Int8,
+        quantity -> Nullable<Int8>,
         warehouse -> Text,
         retry_count -> Int4,
         max_retries -> Int4,
@@ -141,6 +171,8 @@ diesel::table! {
         operation_id -> Nullable<Uuid>,
         order_id -> Nullable<Text>,
         line_item_id -> Nullable<Text>,
+        line_key -> Nullable<Text>,
+        generation -> Nullable<Int8>,
         note -> Nullable<Text>,
         who -> Nullable<Text>,
         created_at -> Timestamptz,

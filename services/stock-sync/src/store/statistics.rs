@@ -45,12 +45,14 @@ pub(crate) async fn count(
 ) -> Result<Statistics, pg::Error> {
     let counted = sql_query(
         "WITH live AS ( \
-             SELECT status, created_at FROM pending_stock_operations \
+             SELECT status, created_at, \
+                 operation_type = 'refund' AND status = 'pending' AND deducted_at IS NULL AS is_asked \
+             FROM pending_stock_operations \
              WHERE status IN ('pending', 'processing', 'failed') AND ($1 IS NULL OR user_id = $1)), \
          done AS ( \
              SELECT retry_count, completed_at - coalesce(deducted_at, created_at) AS took FROM pending_stock_operations \
              WHERE status = 'completed' AND updated_at >= $2 AND completed_at >= $2 AND completed_at < $3 AND ($1 IS NULL OR user_id = $1)), \
-         open AS (SELECT created_at FROM live WHERE status <> 'failed') \
+         open AS (SELECT created_at FROM live WHERE status <> 'failed' AND NOT is_asked) \
          SELECT (SELECT count(*) FROM open) AS pending, \
              (SELECT count(*) FROM live WHERE status = 'failed') AS failed, \
              (SELECT count(*) FROM done) AS completed, \
@@ -101,6 +103,7 @@ pub(crate) async fn by_state(conn: &mut pg::Connection) -> Result<Vec<Group>, pg
     let counted = sql_query(
         "SELECT states.name, count(o.id) FROM unnest(ARRAY['pending', 'processing', 'failed']) AS states (name) \
          LEFT JOIN pending_stock_operations AS o ON o.status = states.name AND o.status <> 'completed' \
+             AND NOT (o.operation_type = 'refund' AND o.status = 'pending' AND o.deducted_at IS NULL) \
          GROUP BY states.name",
     );
     Ok(counted.load(conn).await?)

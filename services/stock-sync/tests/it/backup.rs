@@ -110,13 +110,14 @@ impl Backup {
 
     /// Keeps an order.
     pub(crate) fn keep(&self, order: &OrderEvent, is_marked: bool) {
-        let kept = json!({
-            "allegro_order_id": order.order_id, "status": order.status, "fulfillment_status": order.fulfillment_status,
-            "fulfillment_provider": order.fulfillment_provider,
-            "order_date": order.order_date.unwrap().format(&Rfc3339).unwrap(), "line_items": order.line_items,
-            "is_deleted": false, "is_stock_updated": is_marked, "buyer_login": "not read",
-        });
-        self.0.lock().unwrap().orders.push(kept);
+        self.0.lock().unwrap().orders.push(kept(order, is_marked));
+    }
+
+    /// Keeps an order as it is now.
+    pub(crate) fn replace(&self, order: &OrderEvent, is_marked: bool) {
+        let mut told = self.0.lock().unwrap();
+        told.orders.retain(|it| it["allegro_order_id"] != json!(order.order_id));
+        told.orders.push(kept(order, is_marked));
     }
 
     /// Says something else of whether an order is taken, as only a fault could.
@@ -137,4 +138,16 @@ impl Backup {
     pub(crate) fn pages(&self) -> usize {
         self.0.lock().unwrap().pages
     }
+}
+
+/// An order as allegro-backup shows it.
+fn kept(order: &OrderEvent, is_marked: bool) -> Value {
+    let at = |moment: Option<OffsetDateTime>| moment.map(|it| it.format(&Rfc3339).unwrap());
+    json!({
+        "allegro_order_id": order.order_id, "status": order.status, "fulfillment_status": order.fulfillment_status,
+        "fulfillment_provider": order.fulfillment_provider, "order_date": at(order.order_date),
+        "line_items": order.line_items, "is_deleted": false, "is_stock_updated": is_marked, "buyer_login": "not read",
+        "version": order.version, "ready_at": at(order.ready_at), "was_shipped": order.was_shipped,
+        "read_at": at(order.read_at), "first_stored_at": at(order.first_stored_at), "merged_into": order.merged_into,
+    })
 }

@@ -5,7 +5,7 @@ use domain::{IdSource, UuidV7Source};
 use serde_json::json;
 use testkit::{eventually, tell};
 
-use crate::support::{Desk, cancelled, order, ready};
+use crate::support::{Desk, cancelled, line_id, order, ready};
 
 /// As its producer will publish it.
 const CLOSED: &str = include_str!("../../../../crates/domain/tests/golden/batch.closed.json");
@@ -34,11 +34,12 @@ async fn a_sold_line_that_cannot_be_read_is_not_sold_again() {
     desk.put("wosk", 10);
     desk.tell(&[ready(order("first", &[("wosk", 1)]))]).await;
     desk.until("first", &[("deduction", "completed")]).await;
-    assert_eq!(desk.execute("UPDATE stock_movements SET sku = '' WHERE kind = 'sale'").await, 1);
+    let corrupt = "UPDATE line_states SET units_out = jsonb_set(units_out, '{0,sku}', '\"\"')";
+    assert_eq!(desk.execute(corrupt).await, 1);
 
     // The same line in a merged order, its cancellation, and an order that has nothing to do with it.
     let mut merged = order("merged", &[("wosk", 1)]);
-    merged.line_items[0].id = "first-line-0".to_owned();
+    merged.line_items[0].id = line_id("first-line-0");
     desk.tell(&[
         ready(merged),
         cancelled(order("first", &[("wosk", 1)])),
@@ -46,7 +47,7 @@ async fn a_sold_line_that_cannot_be_read_is_not_sold_again() {
     ])
     .await;
     desk.until("other", &[("deduction", "completed")]).await;
-    desk.until_dead_lettered("stock_movements", "sku", 2).await;
+    desk.until_dead_lettered("line_states", "units_out", 2).await;
     assert_eq!(desk.on_hand("wosk"), 7);
     assert_eq!(desk.count("stock_movements WHERE kind IN ('sale', 'refund')").await, 2);
     assert_eq!(desk.count("pending_stock_operations WHERE order_id = 'merged'").await, 0);
@@ -69,6 +70,23 @@ async fn an_operation_that_cannot_be_read_stops_its_order_only() {
         assert_eq!(desk.on_hand("wosk"), 7, "{column}");
         assert_eq!(desk.count("pending_stock_operations WHERE order_id = 'first'").await, 1, "{column}");
         tell(&format!("{column} = {value:?} stopped one order"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_state_that_cannot_be_read_stops_its_order_only() {
+    for (column, value) in [("status", "'lost'"), ("lines", "'{}'")] {
+        let desk = Desk::open().await;
+        desk.put("wosk", 10);
+        desk.tell(&[ready(order("first", &[("wosk", 1)]))]).await;
+        desk.until("first", &[("deduction", "completed")]).await;
+        desk.execute("ALTER TABLE order_views DROP CONSTRAINT order_views_status").await;
+        desk.execute(&format!("UPDATE order_views SET {column} = {value}")).await;
+        let again = cancelled(order("first", &[("wosk", 1)]));
+        desk.tell(&[again, ready(order("other", &[("wosk", 2)]))]).await;
+        desk.until("other", &[("deduction", "completed")]).await;
+        desk.until_dead_lettered("order_views", column, 1).await;
+        assert_eq!(desk.on_hand("wosk"), 7, "{column}");
     }
 }
 

@@ -5,6 +5,7 @@
 mod actions;
 mod alerts;
 mod backup;
+mod bundles;
 mod conformance;
 mod corrupt_rows;
 mod failpoints;
@@ -12,6 +13,7 @@ mod goods;
 mod instants;
 mod interface;
 mod inventory;
+mod order_states;
 mod orders;
 mod panics;
 mod payloads;

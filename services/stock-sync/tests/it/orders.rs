@@ -166,6 +166,21 @@ async fn ids_with_u0000_are_dead_lettered_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_service_is_not_healthy_while_a_message_is_dead_lettered() {
+    let desk = Desk::open().await;
+    let mut unstorable = ready(order("a\0b", &[("wosk", 1)]));
+    unstorable.subject = "a".to_owned();
+    desk.tell(&[unstorable]).await;
+    let status = || desk.service.get("/stock-sync/status").1["status"].clone();
+    eventually("a warning", async || (status() == "warning").then_some(())).await;
+    let alert = "alerts WHERE kind = 'dead_letters' AND cleared_at IS NULL";
+    assert_eq!(desk.count(alert).await, 1);
+    desk.service.run(&["dead", "drop", "--all", "--yes"]);
+    eventually("it to be healthy", async || (status() == "healthy").then_some(())).await;
+    assert_eq!(desk.count(alert).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sku_with_u0000_matches_no_stock() {
     let desk = Desk::open().await;
     desk.tell(&[ready(order("unknown", &[("wo\0sk", 1)]))]).await;

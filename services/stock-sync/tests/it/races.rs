@@ -141,16 +141,23 @@ async fn a_line_that_another_order_took_just_now_is_not_taken_again() {
     desk.put("wosk", 50);
     let id = desk.operations("late")[0]["id"].as_str().unwrap().to_owned();
     let mut other = desk.pool.begin().await.unwrap();
-    sql_query("SELECT FROM stock_levels FOR UPDATE").execute(&mut *other).await.unwrap();
+    sql_query("SELECT FROM line_states FOR UPDATE").execute(&mut *other).await.unwrap();
     let retry = || desk.service.post(&format!("/stock-sync/retry/{id}"), &json!({}));
     let retried = while_asking(retry, async {
         desk.until_one_waits().await;
         let sale = sql_query(
-            "INSERT INTO stock_movements (id, sku, warehouse, delta, on_hand, kind, order_id, line_item_id, created_at) \
-             SELECT gen_random_uuid(), sku, warehouse, -quantity, 45, 'sale', 'merged', line_item_id, now() \
-             FROM pending_stock_operations",
+            "INSERT INTO stock_movements (id, sku, warehouse, delta, on_hand, kind, order_id, line_item_id, line_key, \
+                 generation, created_at) \
+             SELECT gen_random_uuid(), sku, warehouse, -quantity, 45, 'sale', 'merged', line_item_id, line_key, 1, now() \
+             FROM pending_stock_operations, line_states",
         );
         assert_eq!(sale.execute(&mut *other).await.unwrap(), 1);
+        let out = sql_query(
+            "UPDATE line_states SET generation = 1, units_out = ( \
+                 SELECT jsonb_build_array(jsonb_build_object('sku', sku, 'warehouse', warehouse, 'units', quantity)) \
+                 FROM pending_stock_operations)",
+        );
+        assert_eq!(out.execute(&mut *other).await.unwrap(), 1);
         other.commit().await.unwrap();
     });
     assert_eq!(retried.0, 200, "{}", retried.1);

@@ -60,42 +60,46 @@ async fn each_kind_is_found_on_every_page_and_what_is_safe_is_put_right_once() {
         (open == 0).then_some(())
     };
     eventually("everything to be marked", idle).await;
-    assert_eq!(reconcile(&desk, false)["total_checked"], 65);
+    assert_eq!(reconcile(&desk, false)["total_checked"], 66);
     assert!(desk.backup.pages() >= 7, "all pages");
 
     desk.backup.mark("unmarked", false);
-    desk.backup.mark("called-off", true);
-    desk.execute("UPDATE pending_stock_operations SET quantity = 3 WHERE order_id = 'changed'").await;
+    // Its label was taken back, and its flag set by hand.
+    desk.backup.replace(&OrderEvent { version: 3, ..order("called-off", &[("wosk", 2)]) }, true);
+    // What was sold is another number there.
+    let mut changed = orders.iter().find(|it| it.order_id.as_str() == "changed").unwrap().clone();
+    changed.line_items[0].quantity = Some(3);
+    desk.backup.replace(&changed, true);
     let report = reconcile(&desk, false);
     let expected = |fixed: bool| {
         [
-            ("called-off", "remote_only", false),
+            ("called-off", "not_taken", fixed),
             ("changed", "quantity_mismatch", false),
-            ("missed", "local_missing", fixed),
+            ("missed", "not_taken", fixed),
             ("unmarked", "remote_missing", fixed),
         ]
         .map(|(order, kind, fixed)| (order.to_owned(), kind.to_owned(), fixed))
     };
     assert_eq!(found(&report), expected(false));
-    assert_eq!((&report["auto_fixed"], &report["requires_manual_review"]), (&json!(0), &json!(2)));
+    assert_eq!((&report["auto_fixed"], &report["requires_manual_review"]), (&json!(0), &json!(4)));
     assert_eq!(desk.on_hand("wosk"), 1_000 - 60 - 2 - 2);
 
     let report = reconcile(&desk, true);
     assert_eq!(found(&report), expected(true));
-    assert_eq!(report["auto_fixed"], 2);
+    assert_eq!((&report["auto_fixed"], &report["requires_manual_review"]), (&json!(3), &json!(1)));
     let put_right =
         async || (desk.backup.is_marked("missed") && desk.backup.is_marked("unmarked")).then_some(());
     eventually("both to be marked", put_right).await;
     eventually("everything to be marked", idle).await;
-    assert_eq!(desk.on_hand("wosk"), 1_000 - 60 - 2 - 2 - 5, "taken once");
+    assert_eq!(desk.on_hand("wosk"), 1_000 - 60 - 2 - 2 - 2 - 5, "taken once");
     // The event that was late, and another run, move nothing.
     desk.tell_until_taken(&[ready(missed)]).await;
     let report = reconcile(&desk, true);
     assert_eq!(report["auto_fixed"], 0);
-    assert_eq!(desk.on_hand("wosk"), 1_000 - 60 - 2 - 2 - 5);
-    let open = "discrepancies WHERE fixed_at IS NULL AND kind IN ('local_missing', 'remote_missing')";
+    assert_eq!(desk.on_hand("wosk"), 1_000 - 60 - 2 - 2 - 2 - 5);
+    let open = "discrepancies WHERE fixed_at IS NULL AND kind IN ('not_taken', 'remote_missing')";
     assert_eq!(desk.count(open).await, 0);
-    assert_eq!(desk.count("stock_synchronization_logs WHERE action = 'auto_fixed'").await, 2);
+    assert_eq!(desk.count("stock_synchronization_logs WHERE action = 'auto_fixed'").await, 3);
     assert_eq!(desk.count("alerts WHERE kind = 'discrepancies' AND cleared_at IS NULL").await, 1);
 
     let other = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f";
@@ -158,11 +162,11 @@ async fn when_too_much_differs_nothing_is_put_right_until_it_is_few_of_many() {
     assert_eq!(report["discrepancies"].as_array().unwrap().len(), 6);
     assert_eq!(desk.on_hand("wosk"), 1_000);
     assert_eq!(desk.count("alerts WHERE kind = 'reconciliation_held' AND cleared_at IS NULL").await, 1);
-    let (status, listed) = desk.service.get("/stock-sync/discrepancies?kind=local_missing&limit=4");
+    let (status, listed) = desk.service.get("/stock-sync/discrepancies?kind=not_taken&limit=4");
     assert_eq!((status, listed["items"].as_array().unwrap().len()), (200, 4), "{listed}");
     let cursor = listed["next_cursor"].as_str().unwrap();
     let (_, rest) =
-        desk.service.get(&format!("/stock-sync/discrepancies?kind=local_missing&limit=4&cursor={cursor}"));
+        desk.service.get(&format!("/stock-sync/discrepancies?kind=not_taken&limit=4&cursor={cursor}"));
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (2, &Value::Null));
 
     // The same six, of many that agree.

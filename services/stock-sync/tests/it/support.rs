@@ -1,5 +1,7 @@
 //! The service, somebody who tells facts, and an allegro-backup that can be told to fail.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -49,7 +51,17 @@ impl Desk {
         let relay = Relay::new("teller", database.url().clone(), broker);
         tokio::spawn(relay.run(stop.clone()));
         let pool = database.pool();
-        Self { service, backup, pool, _database: database, vhost, _server: server, _stop: stop.drop_guard() }
+        let desk = Self {
+            service,
+            backup,
+            pool,
+            _database: database,
+            vhost,
+            _server: server,
+            _stop: stop.drop_guard(),
+        };
+        desk.tell_until_taken(&[connected(token())]).await;
+        desk
     }
 
     /// Tells facts as another service would.
@@ -156,7 +168,7 @@ pub(crate) fn token() -> TokenId {
 /// An order of one line each of these SKUs and units.
 pub(crate) fn order(id: &str, lines: &[(&str, i64)]) -> OrderEvent {
     let line = |(at, (sku, quantity)): (usize, &(&str, i64))| LineItem {
-        id: format!("{id}-line-{at}"),
+        id: line_id(&format!("{id}-line-{at}")),
         offer_id: Some("1".to_owned()),
         sku: Some((*sku).to_owned()),
         quantity: Some(*quantity),
@@ -185,12 +197,20 @@ pub(crate) fn order(id: &str, lines: &[(&str, i64)]) -> OrderEvent {
     }
 }
 
+/// A line's id as Allegro makes it, the same for the same name.
+pub(crate) fn line_id(name: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    Uuid::from_u64_pair(hasher.finish(), hasher.finish()).to_string()
+}
+
 pub(crate) fn ready(order: OrderEvent) -> Envelope {
     wrap(&OrderReady(order))
 }
 
+/// The order is cancelled, after it was ready.
 pub(crate) fn cancelled(order: OrderEvent) -> Envelope {
-    wrap(&OrderCancelled(order))
+    wrap(&OrderCancelled(OrderEvent { version: order.version + 1, ..order }))
 }
 
 /// The account is connected, since an hour ago.

@@ -3,6 +3,7 @@
 use domain::TokenId;
 use domain::events::OrderEvent;
 use serde_json::{Value, json};
+use testkit::eventually;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -12,6 +13,44 @@ fn twin() -> TokenId {
     Uuid::from_u128(2).into()
 }
 
+/// The order that its buyer paid this one with.
+fn merged_of(first: &OrderEvent) -> OrderEvent {
+    let later = OffsetDateTime::now_utc() + Duration::seconds(1);
+    let line_items = first.line_items.clone();
+    OrderEvent { line_items, first_stored_at: Some(later), ..order("merged", &[]) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_bought_before_and_paid_after_the_start_is_taken() {
+    let desk = Desk::open().await;
+    desk.put("wosk", 10);
+    let early = Some(OffsetDateTime::now_utc() - Duration::days(3));
+    let paid = Some(OffsetDateTime::now_utc());
+    let alone =
+        OrderEvent { order_date: early, ready_at: paid, backfill: true, ..order("alone", &[("wosk", 1)]) };
+    desk.tell(&[ready(alone.clone())]).await;
+    desk.until("alone", &[("deduction", "completed")]).await;
+    let part = order("part", &[("wosk", 2)]);
+    let together = OrderEvent { order_date: early, ready_at: paid, ..merged_of(&part) };
+    desk.tell(&[ready(together)]).await;
+    desk.until("merged", &[("deduction", "completed")]).await;
+    assert_eq!(desk.on_hand("wosk"), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_an_unknown_account_wait_until_it_is_known() {
+    let desk = Desk::open().await;
+    desk.put("wosk", 10);
+    let sold = OrderEvent { token_id: twin(), ..order("sold", &[("wosk", 1)]) };
+    desk.tell(&[ready(sold)]).await;
+    let waits = async || desk.service.log().contains("is not known yet").then_some(());
+    eventually("the event to wait", waits).await;
+    assert_eq!(desk.on_hand("wosk"), 10);
+    desk.tell_until_taken(&[connected(twin())]).await;
+    desk.until("sold", &[("deduction", "completed")]).await;
+    assert_eq!(desk.on_hand("wosk"), 9);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_bought_before_the_start_or_is_shipped_by_allegro_takes_nothing() {
     let desk = Desk::open().await;
@@ -19,7 +58,7 @@ async fn what_was_bought_before_the_start_or_is_shipped_by_allegro_takes_nothing
     desk.tell_until_taken(&[connected(token())]).await;
     let early = OffsetDateTime::now_utc() - Duration::hours(2);
     let not_ours = [
-        OrderEvent { backfill: true, ..order("history", &[("wosk", 1)]) },
+        OrderEvent { ready_at: Some(early), ..order("history", &[("wosk", 1)]) },
         OrderEvent { order_date: Some(early), ..order("early", &[("wosk", 1)]) },
         OrderEvent { fulfillment_provider: Some("ALLEGRO".to_owned()), ..order("allegro", &[("wosk", 1)]) },
     ];
@@ -65,7 +104,8 @@ async fn a_line_seen_through_two_accounts_or_in_a_merged_order_is_taken_once_and
     desk.put("wosk", 10);
     let first = order("first", &[("wosk", 3)]);
     let seen_again = OrderEvent { token_id: twin(), ..first.clone() };
-    let merged = OrderEvent { line_items: first.line_items.clone(), ..order("merged", &[]) };
+    let merged = merged_of(&first);
+    desk.tell_until_taken(&[connected(twin())]).await;
     desk.tell_until_taken(&[ready(first.clone()), ready(seen_again.clone()), ready(merged.clone())]).await;
     desk.until("first", &[("deduction", "completed"); 2]).await;
     desk.until("merged", &[("deduction", "completed")]).await;
@@ -75,8 +115,7 @@ async fn a_line_seen_through_two_accounts_or_in_a_merged_order_is_taken_once_and
     // Allegro cancels what was merged away, and the other account tells the same.
     desk.tell_until_taken(&[cancelled(merged), cancelled(first), cancelled(seen_again)]).await;
     let done = "pending_stock_operations WHERE operation_type = 'refund' AND status = 'completed'";
-    testkit::eventually("every order to be told of", async || (desk.count(done).await == 3).then_some(()))
-        .await;
+    eventually("every order to be told of", async || (desk.count(done).await == 3).then_some(())).await;
     assert_eq!(desk.on_hand("wosk"), 10);
     assert_eq!(desk.count("stock_movements WHERE kind = 'refund'").await, 1);
 }

@@ -1,17 +1,20 @@
 //! Putting right what may be, by the same steps that should have done it.
 
+use std::slice;
+
 use ::tasks::Run;
 use domain::{AllegroOrderId, TokenId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::look::{self, remote, safe};
+use super::look::{self, safe};
 use super::{Discrepancy, Error, Report, Totals, Wanted, passed_over, step};
-use crate::app::after_commit::AfterCommit;
-use crate::app::ledger::{self, Deed};
-use crate::domain::difference;
+use crate::app::ledger::{self, StockCommand};
+use crate::domain::book::Outcome;
+use crate::domain::order_view::OrderView;
 use crate::state::State;
-use crate::store::{compare, reconciliations};
+use crate::store::accounts::AccountRow;
+use crate::store::reconciliations;
 
 /// Findings read at once.
 const STEP: i64 = 100;
@@ -20,6 +23,7 @@ const STEP: i64 = 100;
 pub(super) async fn all(
     state: &State,
     wanted: Wanted,
+    accounts: &[AccountRow],
     mut totals: Totals,
     task: Option<&Run>,
 ) -> Result<Report, Error> {
@@ -32,11 +36,13 @@ pub(super) async fn all(
         let Some(last) = found.last() else { break };
         after = last.id;
         for mut finding in found {
-            if !totals.is_held && is_due(state, wanted, &finding) && put_right(state, &finding).await? {
+            let account = accounts.iter().find(|it| Some(it.token_id) == finding.token_id);
+            let is_due = !totals.is_held && is_due(state, wanted, &finding);
+            if is_due && put_right(state, account, &finding).await? {
                 totals.auto_fixed += 1;
                 finding.fixed_at = Some(state.now());
                 finding.how = Some("auto_fixed".to_owned());
-            } else if safe(&finding.kind).is_none() {
+            } else {
                 by_hand += 1;
             }
             if told.len() < Report::MOST {
@@ -56,36 +62,39 @@ fn is_due(state: &State, wanted: Wanted, finding: &Discrepancy) -> bool {
     finding.fixed_at.is_none() && safe(&finding.kind).is_some() && (wanted.fix || is_old)
 }
 
-/// Does what was to be done, if it still is; false when it is not any more.
-async fn put_right(state: &State, finding: &Discrepancy) -> Result<bool, Error> {
-    let (Some(token_id), Some(user_id), Some(order_id)) =
-        (finding.token_id, finding.user_id.as_deref(), finding.order_id.clone())
-    else {
-        return Ok(false);
-    };
-    let token_id = TokenId::from(token_id);
+/// Repeats what an event would have done, if the order still differs; false when nothing was done.
+async fn put_right(
+    state: &State,
+    account: Option<&AccountRow>,
+    finding: &Discrepancy,
+) -> Result<bool, Error> {
+    let (Some(account), Some(order_id)) = (account, finding.order_id.clone()) else { return Ok(false) };
+    let whose = (account.user_id.as_str(), TokenId::from(account.token_id));
     let order_id = AllegroOrderId::from(order_id);
-    let order = match state.backup.order((user_id, token_id), &order_id).await {
+    let order = match state.backup.order(whose, &order_id).await {
         Ok(order) => order,
         Err(error) => return passed_over(error, order_id.as_str()).map(|()| false),
     };
-    let Some(sale) = look::sale(&order, token_id, user_id) else { return Ok(false) };
-    let seen = remote(&order);
+    let view = OrderView::of_stored(&order, whose);
+    if view.check().is_err() {
+        return Ok(false);
+    }
     let now: OffsetDateTime = state.now();
-    let (seen, order_id, sale) = (&seen, &order_id, &sale);
+    let (order, view) = (&order, &view);
     let fixed = state.pool.transaction(async |conn| {
-        // Not under a lock: whoever is faster has done it, and doing it again has no effect.
-        let known = compare::orders(conn, token_id, &[order_id.as_str()]).await?;
-        let local = known.get(order_id.as_str()).cloned().unwrap_or_default();
-        if difference::of(seen, &local).is_none_or(|kind| !kind.is_safe()) {
+        // Without a lock: another transaction may correct it first; a second correction has no effect.
+        let different = look::differences(state, conn, account, slice::from_ref(order)).await?;
+        if different.first().is_none_or(|it| !it.kind.is_safe()) {
             return Ok(None);
         }
-        let (_outcomes, after) = ledger::apply(state, conn, &[Deed::Mend(sale.clone())]).await?;
-        reconciliations::fixed(conn, finding.id, now).await?;
-        Ok::<_, pg::Error>(Some(after))
+        let (outcomes, after) = ledger::apply(state, conn, &[StockCommand::Repair(view.clone())]).await?;
+        let is_fixed = outcomes.iter().all(|it| matches!(it, Outcome::Deducted | Outcome::Cancelled));
+        if is_fixed {
+            reconciliations::fixed(conn, finding.id, now).await?;
+        }
+        Ok::<_, pg::Error>(Some((is_fixed, after)))
     });
-    let after = fixed.await?;
-    let is_fixed = after.is_some();
-    after.into_iter().for_each(AfterCommit::report);
+    let Some((is_fixed, after)) = fixed.await? else { return Ok(false) };
+    after.report();
     Ok(is_fixed)
 }

@@ -30,6 +30,9 @@ pub(super) fn of(notice: &Notice, language: Language) -> (String, String) {
             },
             reason.clone(),
         ),
+        Notice::ReturnAfterShipment { order_id, .. } => after_shipment(order_id.as_str(), language),
+        Notice::FirstReturned { order_id, .. } => first_returned(order_id.as_str(), language),
+        Notice::Refused { order_id, rule, .. } => (refused(order_id.as_str(), language), rule.clone()),
         Notice::TooManyPending { count, limit } => (
             match language {
                 Ru => format!("Операций в очереди: {count}"),
@@ -81,9 +84,9 @@ pub(super) fn of(notice: &Notice, language: Language) -> (String, String) {
                 En => format!("Differences from allegro-backup: {count}"),
             },
             match language {
-                Ru => "Их может исправить только человек.".to_owned(),
-                Pl => "Może je usunąć tylko człowiek.".to_owned(),
-                En => "Only people can put them right.".to_owned(),
+                Ru => "Их видели дважды. Список: GET /stock-sync/discrepancies.".to_owned(),
+                Pl => "Widziano je dwa razy. Lista: GET /stock-sync/discrepancies.".to_owned(),
+                En => "Two runs have found them. List: GET /stock-sync/discrepancies.".to_owned(),
             },
         ),
         Notice::NoSku { order_id } => without_sku(order_id.as_str(), language),
@@ -101,6 +104,50 @@ pub(super) fn of(notice: &Notice, language: Language) -> (String, String) {
             },
         ),
     }
+}
+
+fn refused(order_id: &str, language: Language) -> String {
+    match language {
+        Ru => format!("Заказ {order_id} не может быть списан"),
+        Pl => format!("Zamówienia {order_id} nie można zdjąć ze stanu"),
+        En => format!("Order {order_id} cannot be deducted"),
+    }
+}
+
+fn after_shipment(order_id: &str, language: Language) -> (String, String) {
+    let (title, body) = match language {
+        Ru => (
+            format!("Отправленный заказ {order_id} отменён"),
+            "Вернулся ли товар на склад? Да: POST /stock-sync/retry/{id}. Нет: DELETE /stock-sync/cancel/{id}.",
+        ),
+        Pl => (
+            format!("Wysłane zamówienie {order_id} anulowano"),
+            "Czy towar wrócił do magazynu? Tak: POST /stock-sync/retry/{id}. Nie: DELETE /stock-sync/cancel/{id}.",
+        ),
+        En => (
+            format!("Shipped order {order_id} was cancelled"),
+            "Did its units return? Yes: POST /stock-sync/retry/{id}. No: DELETE /stock-sync/cancel/{id}.",
+        ),
+    };
+    (title, body.to_owned())
+}
+
+fn first_returned(order_id: &str, language: Language) -> (String, String) {
+    let (title, body) = match language {
+        Ru => (
+            format!("Заказ {order_id} впервые увиден уже возвращённым"),
+            "Для него ничего не списано. Проверьте остаток.",
+        ),
+        Pl => (
+            format!("Zamówienie {order_id} po raz pierwszy widziano jako zwrócone"),
+            "Niczego dla niego nie zdjęto. Sprawdź stan.",
+        ),
+        En => (
+            format!("Order {order_id} was already returned when it was first seen"),
+            "Nothing was deducted for it. Check the stock.",
+        ),
+    };
+    (title, body.to_owned())
 }
 
 fn without_sku(order_id: &str, language: Language) -> (String, String) {

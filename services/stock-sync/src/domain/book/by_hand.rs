@@ -1,12 +1,12 @@
-//! What people do about an operation: try it again, call it off; and what the reconciliation does about an order.
+//! What people do about an operation: retry and cancel; and what the reconciliation does about an order.
 
-use domain::{AllegroOrderId, TokenId};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Book, Rules, log};
+use super::{Book, Outcome, Rules};
+use crate::domain::line_state::Hold;
 use crate::domain::operation::{Kind, Operation, Status};
-use crate::domain::sale::{Line, Sale};
+use crate::domain::order_view::{LineKey, OrderView};
 
 /// Why nothing was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,99 +15,120 @@ pub(crate) enum Refusal {
     Unknown,
     /// Its state does not allow it.
     State(Status),
-    /// What comes back cannot be called off.
+    /// A refund that moved cannot be cancelled.
     Refund,
 }
 
 impl Book {
     /// Tries an operation again, at once and with all its tries: with what is there now, if its units were never
-    /// taken; at allegro-backup, if they were. An order is taken and marked as a whole, so its other lines go with it.
-    pub(crate) fn retry(&mut self, id: Uuid, rules: &Rules<'_>) -> Result<(), Refusal> {
+    /// taken; at allegro-backup, if they were. An order is taken and flagged as a whole, so its other lines go with it.
+    /// A retry of a refund that waits for a person confirms it. `seen` is the order as it is at allegro-backup now.
+    pub(crate) fn retry(
+        &mut self,
+        id: Uuid,
+        seen: Option<&OrderView>,
+        rules: &Rules<'_>,
+    ) -> Result<(), Refusal> {
         let (index, operation) = self.find(id).ok_or(Refusal::Unknown)?;
         if !matches!(operation.status, Status::Pending | Status::Failed) {
             return Err(Refusal::State(operation.status));
         }
-        let entry = log(operation, "manual_retry", json!({}));
+        let operation = operation.clone();
         let (order_id, token_id) = (operation.order_id.clone(), operation.token_id);
-        let is_untaken = operation.is_untaken();
-        self.changes.logs.push(entry);
-        if is_untaken {
-            self.sell_again(&order_id, token_id, rules);
+        self.note(index, "manual_retry", json!({}));
+        let key = LineKey::of(&order_id, &operation.line_item_id);
+        if operation.is_asked() {
+            self.changes.asked.insert((order_id, token_id));
+            self.return_line(&operation, &key, rules);
             return Ok(());
         }
-        let open: Vec<usize> = self
-            .of(&order_id, token_id)
-            .into_iter()
-            .filter(|(at, it)| *at == index || it.status == Status::Failed && !it.is_untaken())
-            .map(|(at, _)| at)
-            .collect();
-        for at in open {
+        if operation.kind == Kind::Deduction {
+            self.hold_line(&key, None);
+        }
+        if operation.is_open() {
+            if let Some(view) = seen {
+                self.record_unless_older(view.clone(), rules);
+            }
+            self.settle_all(&order_id, rules);
+            return Ok(());
+        }
+        let is_due = |it: &Operation| it.status == Status::Failed && it.deducted_at.is_some();
+        let known = self.of(&order_id, token_id).into_iter();
+        let due: Vec<usize> = known.filter(|(at, it)| *at == index || is_due(it)).map(|(at, _)| at).collect();
+        for at in due {
             self.change(at, rules.now, |it| it.retry_count = 0);
             self.mark_next(at, rules);
         }
         Ok(())
     }
 
-    /// Calls an operation off: units that left come back, once.
+    /// Cancels an operation: units that left come back, once. A refund that waits for a person is declined: its units stay out.
     pub(crate) fn call_off(&mut self, id: Uuid, rules: &Rules<'_>) -> Result<(), Refusal> {
         let (index, operation) = self.find(id).ok_or(Refusal::Unknown)?;
-        if operation.kind == Kind::Refund {
+        let operation = operation.clone();
+        if operation.kind == Kind::Refund && !operation.is_asked() {
             return Err(Refusal::Refund);
         }
         if matches!(operation.status, Status::Completed | Status::Cancelled) {
             return Err(Refusal::State(operation.status));
         }
-        self.give_back(&[index], rules);
+        let key = LineKey::of(&operation.order_id, &operation.line_item_id);
+        if operation.is_asked() {
+            self.close(index, rules);
+            self.changes.asked.insert((operation.order_id, operation.token_id));
+            self.hold_line(&key, Some(Hold::Out));
+        } else if operation.is_open() {
+            self.close(index, rules);
+            self.hold_line(&key, Some(Hold::In));
+        } else {
+            self.hold_line(&key, Some(Hold::In));
+            self.return_line(&operation, &key, rules);
+        }
         Ok(())
     }
 
-    /// Does again what was to be done about an order: takes it, if it never was, and has it marked. What was called off or
-    /// given back stays so.
-    pub(crate) fn mend(&mut self, sale: &Sale, rules: &Rules<'_>) {
-        let known = self.of(&sale.order_id, sale.token_id);
-        // A line without a SKU that people called off says nothing about the others.
-        let is_off = |it: &Operation| it.status == Status::Cancelled && it.sku.is_some();
-        if known.iter().any(|(_, it)| it.kind == Kind::Refund || is_off(it)) {
-            return;
+    /// Does again what the state of an order requires, and flags it again.
+    pub(crate) fn mend(&mut self, view: OrderView, rules: &Rules<'_>) -> Outcome {
+        let (order_id, token_id) = (view.order_id.clone(), view.token_id);
+        let outcome = self.observe(view, rules);
+        if outcome == Outcome::Shortage {
+            return outcome;
         }
-        let is_taken = |it: &Operation| it.deducted_at.is_some();
-        let done = |it: &Operation| matches!(it.status, Status::Completed | Status::Failed) && is_taken(it);
-        let done: Vec<usize> = known.iter().filter(|(_, it)| done(it)).map(|(index, _)| *index).collect();
-        for index in &done {
-            self.change(*index, rules.now, |it| it.retry_count = 0);
-            self.mark_next(*index, rules);
+        let is_out = self.speaking(&order_id).is_some_and(|it| it.is_out);
+        let is_done = |it: &Operation| {
+            let key = LineKey::of(&order_id, &it.line_item_id);
+            let is_last = self.lines.get(&key).is_some_and(|line| line.generation == it.generation);
+            let is_flagged = matches!(it.status, Status::Completed | Status::Failed);
+            it.kind == Kind::Deduction && is_last && is_flagged && it.deducted_at.is_some()
+        };
+        let known = self.of(&order_id, token_id).into_iter();
+        let done: Vec<usize> =
+            known.filter(|(_, it)| is_out && is_done(it)).map(|(index, _)| index).collect();
+        for index in done {
+            self.change(index, rules.now, |it| it.retry_count = 0);
+            self.mark_next(index, rules);
         }
-        if done.is_empty() {
-            self.sell(sale, rules);
+        let changed: Vec<usize> = self.changes.operations.keys().copied().collect();
+        for index in &changed {
+            self.note(*index, "auto_fixed", json!({}));
         }
-        let mended = self.of(&sale.order_id, sale.token_id);
-        let entries: Vec<_> = mended.into_iter().map(|(_, it)| log(it, "auto_fixed", json!({}))).collect();
-        self.changes.logs.extend(entries);
+        if changed.is_empty() || outcome != Outcome::AlreadyDone { outcome } else { Outcome::Deducted }
     }
 
     fn find(&self, id: Uuid) -> Option<(usize, &Operation)> {
         self.operations.iter().enumerate().find(|(_, it)| it.id == id)
     }
 
-    /// Takes the lines of an order that were never taken, as its operations remember them.
-    fn sell_again(&mut self, order_id: &AllegroOrderId, token_id: Option<TokenId>, rules: &Rules<'_>) {
-        let open = self.of(order_id, token_id).into_iter().map(|(_, it)| it);
-        let open: Vec<&Operation> = open.filter(|it| it.kind == Kind::Deduction && it.is_untaken()).collect();
-        let line = |it: &&Operation| Line {
-            line_item_id: it.line_item_id.clone(),
-            sku: it.sku.clone(),
-            quantity: it.quantity,
-        };
-        let sale = Sale {
-            token_id,
-            user_id: open.first().and_then(|it| it.user_id.clone()),
-            order_id: order_id.clone(),
-            // That it counts was decided when its operations were made.
-            bought_at: None,
-            backfill: false,
-            fulfilled_by_allegro: false,
-            lines: open.iter().map(line).collect(),
-        };
-        self.sell(&sale, rules);
+    fn hold_line(&mut self, key: &LineKey, hold: Option<Hold>) {
+        let Some(line) = self.lines.get_mut(key).filter(|it| it.hold != hold) else { return };
+        line.hold = hold;
+        self.changes.lines.insert(key.clone());
+    }
+
+    fn return_line(&mut self, operation: &Operation, key: &LineKey, rules: &Rules<'_>) {
+        let returned = self.bring_in(key, rules);
+        if let Some(view) = self.speaking(&operation.order_id).cloned() {
+            self.tell_returned(&view, returned);
+        }
     }
 }

@@ -2,12 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use domain::events::{StockIsLow, StockLow};
+use domain::events::{MovedLine, StockIsLow, StockLow};
 use serde_json::json;
 
-use super::{Book, Fact, Movement, Place, Rules, SoldLine, log};
+use super::{Book, Fact, Movement, Place, Rules, log};
 use crate::domain::movement::MovementKind;
 use crate::domain::operation::Operation;
+use crate::domain::order_view::LineKey;
+
+/// Why units move.
+pub(super) struct Moving<'a> {
+    pub(super) operation: &'a Operation,
+    pub(super) key: &'a LineKey,
+    /// A sale or a refund.
+    pub(super) kind: MovementKind,
+}
 
 impl Book {
     /// What there is too little of, of what is wanted in each place: nothing when there is enough.
@@ -20,18 +29,19 @@ impl Book {
         lacking.collect()
     }
 
-    /// Takes an operation's units out, or puts them back. Returns what is there afterwards.
+    /// Takes units out, or puts them back.
     pub(super) fn move_units(
         &mut self,
-        operation: &Operation,
+        moving: &Moving<'_>,
         place: &Place,
-        kind: MovementKind,
+        units: i64,
         rules: &Rules<'_>,
-    ) -> i64 {
-        let is_sale = kind == MovementKind::Sale;
-        let delta = if is_sale { -operation.quantity } else { operation.quantity };
+    ) -> MovedLine {
+        let Moving { operation, key, kind } = moving;
+        let is_sale = *kind == MovementKind::Sale;
+        let delta = if is_sale { -units } else { units };
         let level = self.levels.entry(place.clone()).or_default();
-        level.on_hand += delta;
+        level.on_hand = level.on_hand.saturating_add(delta);
         level.version += 1;
         let on_hand = level.on_hand;
         let was_low = level.is_low;
@@ -51,24 +61,24 @@ impl Book {
             place: place.clone(),
             delta,
             on_hand,
-            kind,
+            kind: *kind,
             operation_id: operation.id,
             order_id: operation.order_id.clone(),
             line_item_id: operation.line_item_id.clone(),
+            line_key: (*key).clone(),
+            generation: operation.generation,
         });
         if is_sale {
-            let sold = SoldLine {
-                order_id: operation.order_id.clone(),
-                place: place.clone(),
-                quantity: operation.quantity,
-                is_back: false,
-            };
-            self.sold.insert(operation.line_item_id.clone(), sold);
-            let details = json!({ "sku": place.0, "warehouse": place.1, "quantity": operation.quantity, "on_hand": on_hand });
+            let details =
+                json!({ "sku": place.0, "warehouse": place.1, "quantity": units, "on_hand": on_hand });
             self.changes.logs.push(log(operation, "deducted", details));
-        } else if let Some(sold) = self.sold.get_mut(&operation.line_item_id) {
-            sold.is_back = true;
         }
-        on_hand
+        MovedLine {
+            line_item_id: operation.line_item_id.clone(),
+            sku: place.0.to_string(),
+            warehouse: place.1.clone(),
+            quantity: units,
+            on_hand,
+        }
     }
 }

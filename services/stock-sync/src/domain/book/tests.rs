@@ -3,61 +3,88 @@
 use std::collections::HashMap;
 
 use domain::{AllegroOrderId, Sku, TokenId, UuidV7Source};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Account, Book, Fact, Level, Outcome, Rules};
+use super::{Account, Book, Component, Fact, Level, Outcome, Refusal, Rules};
+use crate::domain::movement::MovementKind;
 use crate::domain::operation::{Kind, Operation, Status};
-use crate::domain::sale::{Line, Sale};
+use crate::domain::order_view::{Line, OrderStatus, OrderView};
 
-const NOW: OffsetDateTime = datetime!(2026-11-21 10:00 UTC);
+pub(super) const NOW: OffsetDateTime = datetime!(2026-11-21 10:00 UTC);
 const SHELF: &str = "Ирина";
 
-fn token(number: u128) -> TokenId {
+pub(super) fn token(number: u128) -> TokenId {
     Uuid::from_u128(number).into()
 }
 
-fn rules() -> Rules<'static> {
+pub(super) fn rules() -> Rules<'static> {
     let account = Account { stock_from: NOW - Duration::days(1), warehouse: None };
     let accounts = HashMap::from([(token(1), account.clone()), (token(2), account)]);
-    Rules { now: NOW, ids: &UuidV7Source, default_warehouse: SHELF, accounts }
+    Rules {
+        now: NOW,
+        ids: &UuidV7Source,
+        default_warehouse: SHELF,
+        asks_after_shipment: true,
+        accounts,
+        bundles: HashMap::new(),
+    }
 }
 
-fn book(levels: &[(&str, i64)]) -> Book {
+pub(super) fn sku(text: &str) -> Sku {
+    Sku::parse(text).unwrap()
+}
+
+pub(super) fn book(levels: &[(&str, i64)]) -> Book {
     let mut book = Book::default();
-    for (sku, on_hand) in levels {
+    for (name, on_hand) in levels {
         let level = Level { on_hand: *on_hand, low_threshold: Some(1), ..Level::default() };
-        book.levels.insert((Sku::parse(sku).unwrap(), SHELF.to_owned()), level);
+        book.levels.insert((sku(name), SHELF.to_owned()), level);
     }
     book
 }
 
-fn sale(order: &str, lines: &[(&str, Option<&str>, i64)]) -> Sale {
-    let line = |(id, sku, quantity): &(&str, Option<&str>, i64)| Line {
-        line_item_id: (*id).to_owned(),
-        sku: sku.map(|sku| Sku::parse(sku).unwrap()),
-        quantity: *quantity,
+/// A line's id, which merged orders share.
+pub(super) fn line_id(name: &str) -> String {
+    let bytes = name.bytes().fold(0_u128, |sum, byte| sum * 256 + u128::from(byte));
+    Uuid::from_u128(bytes).to_string()
+}
+
+pub(super) fn ready(order: &str, lines: &[(&str, Option<&str>, i64)]) -> OrderView {
+    let line = |(id, name, quantity): &(&str, Option<&str>, i64)| Line {
+        line_item_id: line_id(id),
+        sku: name.map(sku),
+        quantity: Some(*quantity),
     };
-    Sale {
+    OrderView {
         token_id: Some(token(1)),
         user_id: None,
         order_id: AllegroOrderId::from(order.to_owned()),
-        bought_at: Some(NOW),
-        backfill: false,
-        fulfilled_by_allegro: false,
+        status: OrderStatus::Ready,
+        sequence: Some(1),
+        read_at: Some(NOW),
+        first_stored_at: Some(NOW),
+        ready_at: Some(NOW),
+        was_shipped: false,
+        is_fulfilled_by_allegro: false,
+        is_first_returned: false,
+        is_out: false,
         lines: lines.iter().map(line).collect(),
     }
 }
 
-fn lines_of(sale: &Sale) -> Vec<String> {
-    sale.lines.iter().map(|line| line.line_item_id.clone()).collect()
+/// The order, later and in another state.
+pub(super) fn then(view: &OrderView, status: OrderStatus) -> OrderView {
+    OrderView { status, sequence: view.sequence.map(|it| it + 1), ..view.clone() }
 }
 
-fn on_hand(book: &Book, sku: &str) -> i64 {
-    book.levels[&(Sku::parse(sku).unwrap(), SHELF.to_owned())].on_hand
+fn cancelled(view: &OrderView) -> OrderView {
+    then(view, OrderStatus::Cancelled)
+}
+
+fn on_hand(book: &Book, name: &str) -> i64 {
+    book.levels[&(sku(name), SHELF.to_owned())].on_hand
 }
 
 fn states(book: &Book, order: &str) -> Vec<(Kind, Status)> {
@@ -65,11 +92,20 @@ fn states(book: &Book, order: &str) -> Vec<(Kind, Status)> {
     operations.into_iter().map(|(_, it): (usize, &Operation)| (it.kind, it.status)).collect()
 }
 
+fn is_flagged(book: &Book, order: &str) -> bool {
+    book.speaking(&AllegroOrderId::from(order.to_owned())).unwrap().is_out
+}
+
+fn id_of(book: &Book, order: &str, kind: Kind) -> Uuid {
+    let operations = book.of(&AllegroOrderId::from(order.to_owned()), Some(token(1)));
+    operations.iter().rfind(|(_, it)| it.kind == kind).unwrap().1.id
+}
+
 #[test]
-fn lines_of_one_sku_are_summed_and_an_order_is_taken_whole_or_not_at_all() {
+fn lines_of_one_sku_are_summed_and_taken_whole_or_not_at_all() {
     let (mut book, rules) = (book(&[("wosk", 5), ("knot", 9)]), rules());
-    let lines = [("a", Some("wosk"), 3), ("b", Some("knot"), 1), ("c", Some("wosk"), 3)];
-    assert_eq!(book.sell(&sale("one", &lines), &rules), Outcome::Shortage);
+    let order = ready("one", &[("a", Some("wosk"), 3), ("b", Some("knot"), 1), ("c", Some("wosk"), 3)]);
+    assert_eq!(book.observe(order.clone(), &rules), Outcome::Shortage);
     assert_eq!((on_hand(&book, "wosk"), on_hand(&book, "knot")), (5, 9));
     assert_eq!(states(&book, "one"), [(Kind::Deduction, Status::Failed); 3]);
     let missing = book.changes.facts.iter().find_map(|fact| match fact {
@@ -79,81 +115,161 @@ fn lines_of_one_sku_are_summed_and_an_order_is_taken_whole_or_not_at_all() {
     assert_eq!(missing, Some((6, Some(5))));
 
     book.levels.values_mut().for_each(|level| level.on_hand += 1);
-    assert_eq!(book.sell(&sale("one", &lines), &rules), Outcome::Deducted, "what failed is tried again");
+    assert_eq!(book.observe(order.clone(), &rules), Outcome::Deducted, "what failed is tried again");
     assert_eq!((on_hand(&book, "wosk"), on_hand(&book, "knot")), (0, 9));
-    assert_eq!(book.sell(&sale("one", &lines), &rules), Outcome::AlreadyDone);
-    assert_eq!(on_hand(&book, "wosk"), 0);
+    assert_eq!(book.observe(order, &rules), Outcome::AlreadyDone);
+    assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "one")), (0, true));
 }
 
 #[test]
 fn what_is_no_sale_of_ours_takes_nothing() {
     let (mut book, rules) = (book(&[("wosk", 5)]), rules());
     let lines = [("a", Some("wosk"), 1)];
-    let sales = [
-        Sale { backfill: true, ..sale("one", &lines) },
-        Sale { bought_at: Some(NOW - Duration::days(2)), ..sale("two", &lines) },
-        Sale { fulfilled_by_allegro: true, ..sale("three", &lines) },
+    let orders = [
+        OrderView { ready_at: Some(NOW - Duration::days(2)), ..ready("two", &lines) },
+        OrderView { is_fulfilled_by_allegro: true, ..ready("three", &lines) },
+        OrderView { status: OrderStatus::Returned, ..ready("four", &lines) },
     ];
-    for sale in &sales {
-        assert!(matches!(book.sell(sale, &rules), Outcome::NotCounted(_)), "{sale:?}");
+    for order in &orders {
+        assert!(matches!(book.observe(order.clone(), &rules), Outcome::NotCounted(_)), "{order:?}");
     }
-    assert_eq!(on_hand(&book, "wosk"), 5);
-    assert!(book.changed(true).is_empty());
+    let returned = then(&orders[2], OrderStatus::Ready);
+    assert!(matches!(book.observe(returned, &rules), Outcome::NotCounted(_)), "first seen returned");
+    assert_eq!((on_hand(&book, "wosk"), book.changed(true).len()), (5, 0));
+    assert_eq!(book.changes.first_returned.len(), 1);
 }
 
 #[test]
-fn a_cancelled_order_comes_back_once_and_one_cancelled_before_it_is_ready_never_leaves() {
+fn an_order_that_is_cancelled_and_sent_all_the_same_is_out() {
     let (mut book, rules) = (book(&[("wosk", 5)]), rules());
-    let (first, second) = (sale("one", &[("a", Some("wosk"), 2)]), sale("two", &[("b", Some("wosk"), 2)]));
-    book.cancel(&second.order_id, token(1), &lines_of(&second), &rules);
-    assert_eq!(book.sell(&second, &rules), Outcome::Cancelled);
-    assert_eq!(book.sell(&first, &rules), Outcome::Deducted);
+    let first = ready("one", &[("a", Some("wosk"), 2)]);
+    assert_eq!(book.observe(first.clone(), &rules), Outcome::Deducted);
+    let off = cancelled(&first);
+    for _ in 0..2 {
+        assert_eq!(book.observe(off.clone(), &rules), Outcome::Cancelled);
+        assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "one")), (5, false));
+    }
+    let sent = OrderView { was_shipped: true, ..then(&off, OrderStatus::Ready) };
+    for expected in [Outcome::Deducted, Outcome::AlreadyDone] {
+        assert_eq!(book.observe(sent.clone(), &rules), expected);
+        assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "one")), (3, true));
+    }
+    assert_eq!(book.observe(off, &rules), Outcome::AlreadyDone, "an older state changes nothing");
     assert_eq!(on_hand(&book, "wosk"), 3);
-    book.cancel(&first.order_id, token(1), &lines_of(&first), &rules);
-    book.cancel(&first.order_id, token(1), &lines_of(&first), &rules);
-    assert_eq!(on_hand(&book, "wosk"), 5);
-    assert_eq!(states(&book, "one"), [(Kind::Deduction, Status::Cancelled), (Kind::Refund, Status::Pending)]);
-    assert_eq!(book.sell(&first, &rules), Outcome::Cancelled);
-    assert_eq!(on_hand(&book, "wosk"), 5);
 }
 
 #[test]
-fn a_line_sold_with_another_order_or_account_is_not_sold_again() {
+fn an_order_cancelled_before_it_is_paid_is_taken_when_it_is_paid() {
+    let (mut book, rules) = (book(&[("wosk", 5)]), rules());
+    let unpaid = OrderView { status: OrderStatus::Cancelled, ..ready("one", &[("a", Some("wosk"), 2)]) };
+    assert_eq!(book.observe(unpaid.clone(), &rules), Outcome::Cancelled);
+    assert_eq!(book.observe(then(&unpaid, OrderStatus::Ready), &rules), Outcome::Deducted);
+    assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "one")), (3, true));
+}
+
+#[test]
+fn a_cancelled_order_paid_within_another_is_taken_with_it() {
     let (mut book, rules) = (book(&[("wosk", 5)]), rules());
     let line = [("a", Some("wosk"), 2)];
-    assert_eq!(book.sell(&sale("one", &line), &rules), Outcome::Deducted);
-    assert_eq!(book.sell(&sale("merged", &line), &rules), Outcome::Deducted);
-    let twin = Sale { token_id: Some(token(2)), ..sale("one", &line) };
-    assert_eq!(book.sell(&twin, &rules), Outcome::Deducted);
+    let unpaid = OrderView { status: OrderStatus::Cancelled, ..ready("one", &line) };
+    book.observe(unpaid.clone(), &rules);
+    let later = Some(NOW + Duration::minutes(1));
+    let merged = OrderView { first_stored_at: later, ..ready("merged", &line) };
+    assert_eq!(book.observe(merged, &rules), Outcome::Deducted);
+    assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "merged")), (3, true));
+    book.observe(then(&unpaid, OrderStatus::Cancelled), &rules);
+    assert_eq!(on_hand(&book, "wosk"), 3, "Allegro ends the unpaid order: the paid one keeps its units");
+}
+
+#[test]
+fn a_line_of_two_orders_and_two_accounts_is_taken_once() {
+    let (mut book, rules) = (book(&[("wosk", 5)]), rules());
+    let line = [("a", Some("wosk"), 2)];
+    let first = ready("one", &line);
+    let later = Some(NOW + Duration::minutes(1));
+    let merged = OrderView { first_stored_at: later, ..ready("merged", &line) };
+    let twin = OrderView { token_id: Some(token(2)), ..merged.clone() };
+    for view in [&first, &merged, &twin] {
+        assert_eq!(book.observe(view.clone(), &rules), Outcome::Deducted);
+    }
     assert_eq!(on_hand(&book, "wosk"), 3);
-    assert_eq!(states(&book, "merged"), [(Kind::Deduction, Status::Pending)], "its mark is set all the same");
+    assert_eq!(states(&book, "merged"), [(Kind::Deduction, Status::Pending)], "it is flagged all the same");
 
-    book.cancel(&"merged".to_owned().into(), token(1), &["a".to_owned()], &rules);
-    book.cancel(&twin.order_id, token(2), &lines_of(&twin), &rules);
-    assert_eq!(on_hand(&book, "wosk"), 5, "its units come back once, with whichever is cancelled first");
+    book.observe(cancelled(&first), &rules);
+    assert_eq!(on_hand(&book, "wosk"), 3, "another order decides about the line");
+    book.observe(OrderView { read_at: later, ..cancelled(&twin) }, &rules);
+    assert_eq!(on_hand(&book, "wosk"), 5, "the account that read last speaks for the order");
+    book.observe(OrderView { read_at: later, ..cancelled(&merged) }, &rules);
+    assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "merged")), (5, false));
 }
 
 #[test]
-fn a_merged_order_cancelled_before_it_was_ready_gives_back_what_left_with_its_parts_and_keeps_what_had_not() {
+fn a_shipped_order_comes_back_when_a_person_confirms_it() {
     let (mut book, rules) = (book(&[("wosk", 9)]), rules());
-    let (first, late) = (sale("one", &[("a", Some("wosk"), 2)]), sale("late", &[("b", Some("wosk"), 3)]));
-    assert_eq!(book.sell(&first, &rules), Outcome::Deducted);
-    let merged = ["a".to_owned(), "b".to_owned()];
-    book.cancel(&"merged".to_owned().into(), token(1), &merged, &rules);
-    assert_eq!(on_hand(&book, "wosk"), 9);
-    book.sell(&late, &rules);
-    assert_eq!(on_hand(&book, "wosk"), 9, "told of too late");
-    book.cancel(&"merged".to_owned().into(), token(2), &merged, &rules);
-    assert_eq!(on_hand(&book, "wosk"), 9, "once");
+    let [yes, no, again] = ["yes", "no", "again"].map(|it| ready(it, &[(it, Some("wosk"), 1)]));
+    for order in [&yes, &no, &again] {
+        book.observe(order.clone(), &rules);
+        book.observe(OrderView { was_shipped: true, ..cancelled(order) }, &rules);
+        let order = order.order_id.as_str();
+        assert_eq!(states(&book, order)[1], (Kind::Refund, Status::Pending), "{order}");
+        assert!(book.is_asked(&(order.to_owned().into(), Some(token(1)))));
+    }
+    assert_eq!(on_hand(&book, "wosk"), 6);
+    book.retry(id_of(&book, "yes", Kind::Refund), None, &rules).unwrap();
+    assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "yes")), (7, false));
+    book.call_off(id_of(&book, "no", Kind::Refund), &rules).unwrap();
+    book.observe(OrderView { was_shipped: true, ..cancelled(&no) }, &rules);
+    assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "no")), (7, true), "declined: its unit stays out");
+    let sent = OrderView { was_shipped: true, sequence: Some(3), ..again };
+    book.observe(sent, &rules);
+    assert_eq!(
+        states(&book, "again"),
+        [(Kind::Deduction, Status::Pending), (Kind::Refund, Status::Cancelled)]
+    );
+    assert_eq!(on_hand(&book, "wosk"), 7, "readiness withdraws the question");
+    assert!(
+        ["yes", "no", "again"].iter().all(|it| !book.is_asked(&((*it).to_owned().into(), Some(token(1)))))
+    );
 }
 
 #[test]
-fn what_could_not_be_marked_is_marked_again_when_the_order_is_told_of_again() {
+fn a_cancelled_operation_holds_its_line_until_the_order_changes() {
     let (mut book, rules) = (book(&[("wosk", 9)]), rules());
-    let early = sale("early", &[("a", Some("wosk"), 2)]);
-    assert_eq!(book.sell(&early, &rules), Outcome::Deducted);
+    let order = ready("one", &[("a", Some("wosk"), 2)]);
+    book.observe(order.clone(), &rules);
+    book.call_off(id_of(&book, "one", Kind::Deduction), &rules).unwrap();
+    assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "one")), (9, false));
+    book.observe(order.clone(), &rules);
+    book.mend(order.clone(), &rules);
+    assert_eq!(on_hand(&book, "wosk"), 9, "events and corrections respect it");
+    let refund = book.call_off(id_of(&book, "one", Kind::Refund), &rules);
+    assert_eq!(refund, Err(Refusal::Refund));
+    let off = cancelled(&order);
+    book.observe(off.clone(), &rules);
+    book.observe(then(&off, OrderStatus::Ready), &rules);
+    assert_eq!((on_hand(&book, "wosk"), is_flagged(&book, "one")), (7, true));
+}
+
+#[test]
+fn a_short_order_that_is_cancelled_closes_its_operations() {
+    let (mut book, rules) = (book(&[("wosk", 1)]), rules());
+    let order = ready("one", &[("a", Some("wosk"), 2)]);
+    book.observe(order.clone(), &rules);
+    book.observe(cancelled(&order), &rules);
+    assert_eq!(states(&book, "one"), [(Kind::Deduction, Status::Cancelled)]);
+    assert_eq!(book.changes.healed.len(), 1, "its alert is cleared");
+    book.levels.values_mut().for_each(|level| level.on_hand = 2);
+    assert_eq!(book.observe(OrderView { sequence: Some(3), ..order }, &rules), Outcome::Deducted);
+    assert_eq!((on_hand(&book, "wosk"), states(&book, "one")), (0, vec![(Kind::Deduction, Status::Pending)]));
+}
+
+#[test]
+fn a_flag_that_failed_is_sent_again_with_the_next_event() {
+    let (mut book, rules) = (book(&[("wosk", 9)]), rules());
+    let early = ready("early", &[("a", Some("wosk"), 2)]);
+    assert_eq!(book.observe(early.clone(), &rules), Outcome::Deducted);
     book.change(0, NOW, |it| (it.status, it.retry_count) = (Status::Failed, 5));
-    assert_eq!(book.sell(&early, &rules), Outcome::AlreadyDone);
+    assert_eq!(book.observe(early, &rules), Outcome::AlreadyDone);
     assert_eq!(
         (on_hand(&book, "wosk"), states(&book, "early")),
         (7, vec![(Kind::Deduction, Status::Pending)])
@@ -162,21 +278,21 @@ fn what_could_not_be_marked_is_marked_again_when_the_order_is_told_of_again() {
 }
 
 #[test]
-fn mending_does_what_was_to_be_done_and_leaves_what_was_given_back() {
+fn a_correction_does_what_the_state_requires() {
     let (mut book, rules) = (book(&[("wosk", 9)]), rules());
-    let [first, second, third] = ["one", "two", "three"].map(|it| sale(it, &[(it, Some("wosk"), 2)]));
-    book.mend(&first, &rules);
+    let [first, second] = ["one", "two"].map(|it| ready(it, &[(it, Some("wosk"), 2)]));
+    book.mend(first.clone(), &rules);
     assert_eq!((on_hand(&book, "wosk"), states(&book, "one")), (7, vec![(Kind::Deduction, Status::Pending)]));
-    assert_eq!(book.sell(&second, &rules), Outcome::Deducted);
-    book.cancel(&second.order_id, token(1), &lines_of(&second), &rules);
-    book.mend(&second, &rules);
-    assert_eq!(states(&book, "two"), [(Kind::Deduction, Status::Cancelled), (Kind::Refund, Status::Pending)]);
-    book.cancel(&third.order_id, token(1), &lines_of(&third), &rules);
-    book.mend(&third, &rules);
-    assert_eq!((on_hand(&book, "wosk"), states(&book, "three")), (7, vec![]));
-    // Taken so long ago that its operation is not kept: marked, and not taken again.
-    let of_then = sale("then", &[("one", Some("wosk"), 2)]);
-    book.mend(&of_then, &rules);
+    book.change(0, NOW, |it| it.status = Status::Completed);
+    assert_eq!(book.mend(first, &rules), Outcome::Deducted, "flagged again");
+    assert_eq!((on_hand(&book, "wosk"), states(&book, "one")), (7, vec![(Kind::Deduction, Status::Pending)]));
+    assert_eq!(book.observe(second.clone(), &rules), Outcome::Deducted);
+    book.mend(cancelled(&second), &rules);
+    assert_eq!(on_hand(&book, "wosk"), 7);
+    // Taken so long ago that its operation is not kept: flagged, and not taken again.
+    let later = Some(NOW + Duration::minutes(1));
+    let of_then = OrderView { first_stored_at: later, ..ready("then", &[("one", Some("wosk"), 2)]) };
+    book.mend(of_then, &rules);
     assert_eq!(
         (on_hand(&book, "wosk"), states(&book, "then")),
         (7, vec![(Kind::Deduction, Status::Pending)])
@@ -184,48 +300,59 @@ fn mending_does_what_was_to_be_done_and_leaves_what_was_given_back() {
 }
 
 #[test]
-fn a_line_without_a_sku_is_told_of_and_the_rest_goes_on() {
+fn a_line_without_sku_or_quantity_moves_once_it_is_readable() {
     let (mut book, rules) = (book(&[("wosk", 5)]), rules());
-    assert_eq!(book.sell(&sale("one", &[("a", None, 1), ("b", Some("wosk"), 4)]), &rules), Outcome::Deducted);
-    assert_eq!(states(&book, "one"), [(Kind::Deduction, Status::Failed), (Kind::Deduction, Status::Pending)]);
-    let lows = book.changes.facts.iter().filter(|fact| matches!(fact, Fact::IsLow(_))).count();
-    assert_eq!((on_hand(&book, "wosk"), lows), (1, 1));
+    let mut order = ready("one", &[("a", None, 1), ("b", Some("wosk"), 3), ("c", Some("wosk"), 1)]);
+    order.lines[2].quantity = None;
+    assert_eq!(book.observe(order.clone(), &rules), Outcome::Deducted);
+    let failed = [
+        (Kind::Deduction, Status::Failed),
+        (Kind::Deduction, Status::Pending),
+        (Kind::Deduction, Status::Failed),
+    ];
+    assert_eq!((states(&book, "one"), on_hand(&book, "wosk")), (failed.to_vec(), 2));
+    assert!(is_flagged(&book, "one"), "such lines do not hold the flag");
+    order.lines[0].sku = Some(sku("wosk"));
+    order.lines[2].quantity = Some(1);
+    assert_eq!(book.observe(OrderView { sequence: Some(2), ..order }, &rules), Outcome::Deducted);
+    assert_eq!((on_hand(&book, "wosk"), book.changes.healed.len()), (0, 1));
 }
 
 #[test]
-fn whatever_comes_in_whatever_order_the_ledger_adds_up_and_each_line_moves_once() {
-    let rules = rules();
-    for seed in 0..200 {
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut book = book(&[("wosk", 20), ("knot", 20)]);
-        for _ in 0..60 {
-            let number = random.random_range(0..8_u8);
-            // Lines are shared by two orders each, as merged orders share them.
-            let (order, line) = (format!("order-{number}"), format!("line-{}", number / 2));
-            let token_id = token(random.random_range(1..=2));
-            let sku = if number % 4 < 2 { "wosk" } else { "knot" };
-            let lines = [(line.as_str(), Some(sku), i64::from(number / 2) + 1)];
-            if random.random_bool(0.3) {
-                book.cancel(&order.into(), token_id, &[line], &rules);
-            } else {
-                book.sell(&Sale { token_id: Some(token_id), ..sale(&order, &lines) }, &rules);
-            }
-        }
-        let mut moved: HashMap<(String, &str), i64> = HashMap::new();
-        for movement in &book.changes.movements {
-            let again = moved.insert((movement.line_item_id.clone(), movement.kind.word()), movement.delta);
-            assert_eq!(again, None, "seed {seed}: {movement:?}");
-        }
-        for sku in ["wosk", "knot"] {
-            let of = book.changes.movements.iter().filter(|it| it.place.0.as_str() == sku);
-            assert_eq!(20 + of.map(|it| it.delta).sum::<i64>(), on_hand(&book, sku), "seed {seed}");
-        }
-        for ((line, _), delta) in moved.iter().filter(|((_, kind), _)| *kind == "refund") {
-            assert_eq!(
-                moved.get(&(line.clone(), "sale")),
-                Some(&-delta),
-                "seed {seed}: what comes back had left"
-            );
-        }
-    }
+fn a_bundle_moves_its_components_and_brings_back_what_it_moved() {
+    let (mut book, mut rules) = (book(&[("wosk", 9), ("knot", 9)]), rules());
+    let part = |name, quantity| Component { sku: sku(name), quantity };
+    rules.bundles.insert(sku("set"), vec![part("wosk", 2), part("knot", 1)]);
+    let order = ready("one", &[("a", Some("set"), 3)]);
+    assert_eq!(book.observe(order.clone(), &rules), Outcome::Deducted);
+    assert_eq!((on_hand(&book, "wosk"), on_hand(&book, "knot")), (3, 6));
+    rules.bundles.insert(sku("set"), vec![part("wosk", 5)]);
+    book.observe(cancelled(&order), &rules);
+    assert_eq!((on_hand(&book, "wosk"), on_hand(&book, "knot")), (9, 9));
+    let kinds = book.changes.movements.iter().map(|it| it.kind);
+    assert_eq!(kinds.filter(|it| *it == MovementKind::Refund).count(), 2);
+}
+
+#[test]
+fn a_submitted_order_decides_only_while_no_event_is_known() {
+    let (mut book, rules) = (book(&[("wosk", 5)]), rules());
+    let order = ready("one", &[("a", Some("wosk"), 2)]);
+    let submitted = OrderView { sequence: None, ..order.clone() };
+    assert_eq!(book.observe(submitted.clone(), &rules), Outcome::Deducted);
+    let off = OrderView { status: OrderStatus::Cancelled, ..submitted.clone() };
+    assert_eq!(book.observe(off.clone(), &rules), Outcome::Cancelled);
+    assert_eq!(on_hand(&book, "wosk"), 5);
+    assert_eq!(book.observe(order, &rules), Outcome::Deducted);
+    assert_eq!(book.observe(off, &rules), Outcome::AlreadyDone);
+    assert_eq!(on_hand(&book, "wosk"), 3);
+}
+
+#[test]
+fn a_retried_flag_is_due_at_once() {
+    let (mut book, rules) = (book(&[("wosk", 5)]), rules());
+    book.observe(ready("one", &[("a", Some("wosk"), 2)]), &rules);
+    let later = Some(NOW + Duration::minutes(1));
+    book.change(0, NOW, |it| (it.retry_count, it.next_retry_at) = (1, later));
+    book.retry(id_of(&book, "one", Kind::Deduction), None, &rules).unwrap();
+    assert_eq!(book.operations[0].next_retry_at, Some(NOW));
 }

@@ -1,24 +1,21 @@
 //! What a book needs to know, locked so that it stays true until it is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
-use domain::{AllegroOrderId, Sku, TokenId};
+use domain::{AllegroOrderId, Sku};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::OperationRow;
-use crate::domain::book::{Level, OrderState, Place, SoldLine};
+use crate::domain::book::{Level, OrderState, Place};
 use crate::domain::operation::Operation;
 
 #[derive(QueryableByName)]
 struct OrderRow {
     #[diesel(sql_type = Text)]
     order_id: String,
-    #[diesel(sql_type = Array<SqlUuid>)]
-    cancelled_for: Vec<Uuid>,
     #[diesel(sql_type = BigInt)]
     version: i64,
     #[diesel(sql_type = Bool)]
@@ -37,15 +34,14 @@ pub(crate) async fn orders(
         "INSERT INTO order_states AS s (order_id, version, created_at) \
          SELECT id, 1, $2 FROM unnest($1) AS u (id) ORDER BY id \
          ON CONFLICT (order_id) DO UPDATE SET version = s.version \
-         RETURNING order_id, cancelled_for, version, xmax = 0 AS is_new",
+         RETURNING order_id, version, xmax = 0 AS is_new",
     )
     .bind::<Array<Text>, _>(ids.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
     let rows: Vec<OrderRow> = pg::prepared(statement).load(conn).await?;
     let state = |row: OrderRow| {
-        let cancelled_for = row.cancelled_for.into_iter().map(TokenId::from).collect();
         let version = if row.is_new { 0 } else { row.version };
-        (row.order_id.into(), OrderState { cancelled_for, version, is_new: row.is_new })
+        (row.order_id.into(), OrderState { version, is_new: row.is_new })
     };
     Ok(rows.into_iter().map(state).collect())
 }
@@ -62,78 +58,6 @@ pub(crate) async fn operations(
     .bind::<Array<Text>, _>(orders.iter().map(AllegroOrderId::as_str).collect::<Vec<_>>());
     let rows: Vec<OperationRow> = pg::prepared(statement).load(conn).await?;
     rows.into_iter().map(Operation::try_from).collect()
-}
-
-#[derive(QueryableByName)]
-struct SoldRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = Text)]
-    line_item_id: String,
-    #[diesel(sql_type = Text)]
-    order_id: String,
-    #[diesel(sql_type = Text)]
-    sku: String,
-    #[diesel(sql_type = Text)]
-    warehouse: String,
-    #[diesel(sql_type = BigInt)]
-    quantity: i64,
-    #[diesel(sql_type = Bool)]
-    is_back: bool,
-}
-
-/// Which of these lines left the warehouse, with whatever order.
-pub(crate) async fn sold(
-    conn: &mut pg::Connection,
-    lines: &[&str],
-) -> Result<HashMap<String, SoldLine>, pg::Error> {
-    moved(conn, "s.line_item_id = ANY ($1)", lines).await
-}
-
-/// The lines that left the warehouse with these orders.
-pub(crate) async fn sold_with(
-    conn: &mut pg::Connection,
-    orders: &[&str],
-) -> Result<HashMap<String, SoldLine>, pg::Error> {
-    moved(conn, "s.order_id = ANY ($1)", orders).await
-}
-
-#[derive(QueryableByName)]
-struct NeverRow {
-    #[diesel(sql_type = Text)]
-    line_item_id: String,
-}
-
-/// Which of these lines were cancelled before they left. To be read under the locks of their levels.
-pub(crate) async fn never(conn: &mut pg::Connection, lines: &[&str]) -> Result<HashSet<String>, pg::Error> {
-    let statement = sql_query("SELECT line_item_id FROM cancelled_lines WHERE line_item_id = ANY ($1)")
-        .bind::<Array<Text>, _>(lines);
-    let rows: Vec<NeverRow> = pg::prepared(statement).load(conn).await?;
-    Ok(rows.into_iter().map(|row| row.line_item_id).collect())
-}
-
-async fn moved(
-    conn: &mut pg::Connection,
-    which: &'static str,
-    names: &[&str],
-) -> Result<HashMap<String, SoldLine>, pg::Error> {
-    let statement = sql_query(format!(
-        "SELECT s.id, s.line_item_id, s.order_id, s.sku, s.warehouse, -s.delta AS quantity, r.id IS NOT NULL AS is_back \
-         FROM stock_movements AS s \
-         LEFT JOIN stock_movements AS r ON r.line_item_id = s.line_item_id AND r.kind = 'refund' \
-         WHERE {which} AND s.kind = 'sale'",
-    ))
-    .bind::<Array<Text>, _>(names);
-    let rows: Vec<SoldRow> = pg::prepared(statement).load(conn).await?;
-    let sold = |row: SoldRow| {
-        let sku = Sku::parse(&row.sku);
-        let sku = sku.map_err(|_invalid| pg::Error::corrupt("stock_movements", row.id, "sku"))?;
-        let place = (sku, row.warehouse);
-        let line =
-            SoldLine { order_id: row.order_id.into(), place, quantity: row.quantity, is_back: row.is_back };
-        Ok((row.line_item_id, line))
-    };
-    rows.into_iter().map(sold).collect()
 }
 
 #[derive(QueryableByName)]

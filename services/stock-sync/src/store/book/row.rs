@@ -1,19 +1,20 @@
 //! An operation's row.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use domain::{Sku, TokenId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::operation::{Kind, Operation, Status};
+use crate::store::schema::pending_stock_operations;
 
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 19] = [
     "id",
     "token_id",
     "user_id",
     "order_id",
     "line_item_id",
+    "generation",
     "operation_type",
     "status",
     "sku",
@@ -31,42 +32,26 @@ const COLUMNS: [&str; 18] = [
 
 /// An operation as it stands in the table.
 #[derive(QueryableByName)]
+#[diesel(table_name = pending_stock_operations)]
 pub(crate) struct OperationRow {
-    #[diesel(sql_type = SqlUuid)]
     id: Uuid,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     token_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Text>)]
     user_id: Option<String>,
-    #[diesel(sql_type = Text)]
     order_id: String,
-    #[diesel(sql_type = Text)]
     line_item_id: String,
-    #[diesel(sql_type = Text)]
+    generation: i64,
     operation_type: String,
-    #[diesel(sql_type = Text)]
     status: String,
-    #[diesel(sql_type = Nullable<Text>)]
     sku: Option<String>,
-    #[diesel(sql_type = BigInt)]
-    quantity: i64,
-    #[diesel(sql_type = Text)]
+    quantity: Option<i64>,
     warehouse: String,
-    #[diesel(sql_type = Int4)]
     retry_count: i32,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     next_retry_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     lease_until: Option<OffsetDateTime>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     deducted_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     completed_at: Option<OffsetDateTime>,
-    #[diesel(sql_type = Nullable<Text>)]
     error_message: Option<String>,
-    #[diesel(sql_type = BigInt)]
     version: i64,
-    #[diesel(sql_type = Timestamptz)]
     created_at: OffsetDateTime,
 }
 
@@ -92,6 +77,7 @@ impl TryFrom<OperationRow> for Operation {
             user_id: row.user_id,
             order_id: row.order_id.into(),
             line_item_id: row.line_item_id,
+            generation: row.generation,
             quantity: row.quantity,
             warehouse: row.warehouse,
             retry_count: row.retry_count,

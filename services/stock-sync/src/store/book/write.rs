@@ -3,9 +3,10 @@
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Int4, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use domain::{AllegroOrderId, Sku, TokenId};
+use domain::{Sku, TokenId};
 use time::OffsetDateTime;
 
+use super::{lines, views};
 use crate::domain::book::{Book, Log, Movement};
 use crate::domain::operation::Operation;
 use crate::store::marks;
@@ -18,12 +19,13 @@ pub(crate) async fn write(
     now: OffsetDateTime,
 ) -> Result<(), pg::Error> {
     orders(conn, book).await?;
+    views::write(conn, book).await?;
+    lines::write(conn, book).await?;
     // Rows that are new need no look at what is there.
     operations(conn, &book.changed(true), "", (max_retries, now)).await?;
     operations(conn, &book.changed(false), CHANGE, (max_retries, now)).await?;
     levels(conn, book, now).await?;
     movements(conn, &book.changes.movements, now).await?;
-    never(conn, book, now).await?;
     marks::tell_again(conn, &book.changes.told_again, now).await?;
     logs(conn, &book.changes.logs, now).await
 }
@@ -34,24 +36,19 @@ async fn orders(conn: &mut pg::Connection, book: &Book) -> Result<(), pg::Error>
     if changed.is_empty() {
         return Ok(());
     }
-    // Arrays of arrays must be of one length; an order's accounts are told as one text each.
-    let tokens = |tokens: &[domain::TokenId]| {
-        let words: Vec<String> = tokens.iter().map(ToString::to_string).collect();
-        format!("{{{}}}", words.join(","))
-    };
     let statement = sql_query(
-        "UPDATE order_states AS s SET version = u.version, cancelled_for = u.cancelled_for::uuid[] \
-         FROM unnest($1, $2, $3) AS u (order_id, version, cancelled_for) WHERE s.order_id = u.order_id",
+        "UPDATE order_states AS s SET version = u.version FROM unnest($1, $2) AS u (order_id, version) \
+         WHERE s.order_id = u.order_id",
     )
     .bind::<Array<Text>, _>(changed.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(changed.iter().map(|(_, it)| it.version).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(changed.iter().map(|(_, it)| tokens(&it.cancelled_for)).collect::<Vec<_>>());
+    .bind::<Array<BigInt>, _>(changed.iter().map(|(_, it)| it.version).collect::<Vec<_>>());
     pg::prepared(statement).execute(conn).await?;
     Ok(())
 }
 
 /// `attempt` grows: whoever was telling allegro-backup of it meanwhile must not write any more.
 const CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET status = excluded.status, retry_count = excluded.retry_count, \
+     sku = excluded.sku, quantity = excluded.quantity, warehouse = excluded.warehouse, \
      next_retry_at = excluded.next_retry_at, deducted_at = excluded.deducted_at, \
      completed_at = excluded.completed_at, error_message = excluded.error_message, version = excluded.version, \
      updated_at = excluded.updated_at, lease_until = NULL, attempt = o.attempt + 1";
@@ -68,9 +65,9 @@ async fn operations(
     let statement = sql_query(format!(
         "INSERT INTO pending_stock_operations AS o (id, token_id, user_id, order_id, line_item_id, operation_type, \
              status, sku, quantity, warehouse, retry_count, next_retry_at, deducted_at, completed_at, error_message, \
-             version, created_at, max_retries, updated_at) \
-         SELECT u.*, $18, $19 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
-             AS u {on_conflict}",
+             version, created_at, generation, max_retries, updated_at) \
+         SELECT u.*, $19, $20 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
+             $18) AS u {on_conflict}",
     ))
     .bind::<Array<SqlUuid>, _>(column(changed, |it| it.id))
     .bind::<Array<Nullable<SqlUuid>>, _>(column(changed, |it| it.token_id.map(TokenId::as_uuid)))
@@ -80,7 +77,7 @@ async fn operations(
     .bind::<Array<Text>, _>(column(changed, |it| it.kind.word()))
     .bind::<Array<Text>, _>(column(changed, |it| it.status.word()))
     .bind::<Array<Nullable<Text>>, _>(column(changed, |it| it.sku.as_ref().map(Sku::as_str)))
-    .bind::<Array<BigInt>, _>(column(changed, |it| it.quantity))
+    .bind::<Array<Nullable<BigInt>>, _>(column(changed, |it| it.quantity))
     .bind::<Array<Text>, _>(column(changed, |it| it.warehouse.as_str()))
     .bind::<Array<Int4>, _>(column(changed, |it| it.retry_count))
     .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |it| it.next_retry_at))
@@ -89,6 +86,7 @@ async fn operations(
     .bind::<Array<Nullable<Text>>, _>(column(changed, |it| it.error_message.as_deref()))
     .bind::<Array<BigInt>, _>(column(changed, |it| it.version))
     .bind::<Array<Timestamptz>, _>(column(changed, |it| it.created_at))
+    .bind::<Array<BigInt>, _>(column(changed, |it| it.generation))
     .bind::<Int4, _>(max_retries)
     .bind::<Timestamptz, _>(now);
     pg::prepared(statement).execute(conn).await?;
@@ -130,8 +128,8 @@ async fn movements(
     }
     let statement = sql_query(
         "INSERT INTO stock_movements (id, sku, warehouse, delta, on_hand, kind, operation_id, order_id, line_item_id, \
-             created_at) \
-         SELECT u.*, $10 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS u",
+             line_key, generation, created_at) \
+         SELECT u.*, $12 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS u",
     )
     .bind::<Array<SqlUuid>, _>(movements.iter().map(|it| it.id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.place.0.as_str()).collect::<Vec<_>>())
@@ -142,26 +140,12 @@ async fn movements(
     .bind::<Array<SqlUuid>, _>(movements.iter().map(|it| it.operation_id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.order_id.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(movements.iter().map(|it| it.line_item_id.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(movements.iter().map(|it| it.line_key.as_str()).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(movements.iter().map(|it| it.generation).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(now);
     let written = pg::prepared(statement).execute(conn).await.map_err(pg::Error::from);
     // Another order moved the line just now.
     written.map(drop).map_err(|error| error.collides_at("stock_movements_once"))
-}
-
-async fn never(conn: &mut pg::Connection, book: &Book, now: OffsetDateTime) -> Result<(), pg::Error> {
-    let never = &book.changes.never;
-    if never.is_empty() {
-        return Ok(());
-    }
-    let statement = sql_query(
-        "INSERT INTO cancelled_lines (line_item_id, order_id, created_at) SELECT u.*, $3 FROM unnest($1, $2) AS u \
-         ORDER BY 1 ON CONFLICT (line_item_id) DO NOTHING",
-    )
-    .bind::<Array<Text>, _>(never.keys().map(String::as_str).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(never.values().map(AllegroOrderId::as_str).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(now);
-    pg::prepared(statement).execute(conn).await?;
-    Ok(())
 }
 
 /// Adds what was done about operations.
