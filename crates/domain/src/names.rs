@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Empty, or longer than this many characters.
-    #[error("must be 1 to {0} characters long after trimming")]
+    #[error("must be 1 to {0} characters long, and not only white space")]
     WrongLength(usize),
     /// The path of a URL cannot contain the name: clients remove `.` and `..` (RFC 3986, section 5.2.4).
     #[error("must not consist of dots only")]
@@ -31,8 +31,12 @@ impl NameError {
 }
 
 fn trimmed(text: &str, most: usize) -> Result<String, NameError> {
+    // White space counts here, because it counts for the `maxLength` of the OpenAPI documents too.
+    if text.chars().count() > most {
+        return Err(NameError::WrongLength(most));
+    }
     let text = text.trim();
-    if !(1..=most).contains(&text.chars().count()) {
+    if text.is_empty() {
         return Err(NameError::WrongLength(most));
     }
     if text.chars().all(|character| character == '.') {
@@ -60,7 +64,7 @@ macro_rules! names {
             /// Parses a name. White space around it is removed.
             ///
             /// # Errors
-            /// It is empty, too long, consists of dots only, or contains control characters.
+            /// It is empty, too long with its white space, consists of dots only, or contains control characters.
             pub fn parse(text: &str) -> Result<Self, NameError> {
                 trimmed(text, $most).map(Self)
             }
@@ -115,6 +119,8 @@ mod tests {
         assert!(UserId::parse(&"ż".repeat(255)).is_ok());
         assert_eq!(UserId::parse(&"ż".repeat(256)), Err(NameError::WrongLength(255)));
         assert_eq!(WarehouseName::parse(&"ż".repeat(101)), Err(NameError::WrongLength(100)));
+        assert!(WarehouseName::parse(&format!("{} ", "ż".repeat(99))).is_ok());
+        assert_eq!(WarehouseName::parse(&format!("{} ", "ż".repeat(100))), Err(NameError::WrongLength(100)));
         for text in ["", " ", "\t\n\u{a0}"] {
             assert_eq!(UserId::parse(text), Err(NameError::WrongLength(255)), "{text:?}");
         }
