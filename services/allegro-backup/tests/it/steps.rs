@@ -11,10 +11,13 @@ use crate::support::Shop;
 /// More than the steps that are stored at once hold.
 const ORDERS: usize = 1_200;
 const OUTSIDE: &str = "outside";
-/// While the test holds the lock 4711, one insertion waits for it; whoever comes meanwhile goes on.
-const HOLD: &str = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-     IF EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND granted AND pid <> pg_backend_pid()) \
-         AND NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted) THEN \
+/// While the test holds the lock 4711 of its database, one insertion waits for it, and later insertions are not held up.
+const HOLD: &str = "CREATE FUNCTION held() RETURNS SETOF pg_locks LANGUAGE sql AS $$ SELECT * FROM pg_locks \
+         WHERE locktype = 'advisory' AND objid = 4711 \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) $$; \
+     CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+     IF EXISTS (SELECT FROM held() WHERE granted AND pid <> pg_backend_pid()) \
+         AND NOT EXISTS (SELECT FROM held() WHERE NOT granted) THEN \
          PERFORM pg_advisory_xact_lock(4711); \
      END IF; RETURN NULL; END $$; \
      CREATE TRIGGER hold BEFORE INSERT ON orders FOR EACH STATEMENT EXECUTE FUNCTION hold()";

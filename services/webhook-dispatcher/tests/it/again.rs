@@ -25,6 +25,12 @@ impl Desk {
     }
 }
 
+/// Sessions of this database that wait for a lock.
+const LOCK_WAITS: &str = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+/// Locks of transactions that write deliveries of this database. A cloned database has the same table ids as its template.
+const WRITERS: &str = "pg_locks WHERE relation = 'webhook_deliveries'::regclass AND mode = 'RowShareLock' \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
 /// Every state, what is done with it, and what comes of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_state_allows_what_makes_sense() {
@@ -188,7 +194,7 @@ async fn a_replay_called_off_in_the_middle_sends_no_more_and_goes_on_where_it_st
     let path = format!("/tasks/{}", task["task_id"].as_str().unwrap());
     eventually("the second step", async || {
         let (_, task) = desk.service.get(&path);
-        let waiting = desk.count("pg_locks WHERE NOT granted").await;
+        let waiting = desk.count(LOCK_WAITS).await;
         (task["progress"]["current"] == 2_000 && waiting > 0).then_some(())
     })
     .await;
@@ -196,7 +202,7 @@ async fn a_replay_called_off_in_the_middle_sends_no_more_and_goes_on_where_it_st
     assert_eq!((status, &task["status"]), (200, &json!("CANCELLED")), "{task}");
     held.rollback().await;
     // Whoever writes rows of a table holds a lock on it until its transaction has ended.
-    desk.until("pg_locks WHERE relation = 'webhook_deliveries'::regclass AND mode = 'RowShareLock'", 0).await;
+    desk.until(WRITERS, 0).await;
     desk.until_within(PATIENCE, "webhook_deliveries WHERE status = 'success'", 2_000).await;
     assert_eq!(desk.count("webhook_deliveries WHERE status = 'skipped'").await, 500);
     assert_eq!(receiver.hits().len(), 2_000);
