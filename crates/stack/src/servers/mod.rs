@@ -1,5 +1,6 @@
 //! Private Postgres, Redis and RabbitMQ.
 
+mod memory;
 mod postgres;
 mod rabbitmq;
 mod redis;
@@ -18,7 +19,7 @@ use crate::reaper::Reaper;
 /// Durability of the servers' data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeping {
-    /// Not durable, and fast: for tests.
+    /// Not durable, in memory where there is room, and fast: for tests.
     Nothing,
     /// As in production: a power failure loses nothing.
     Everything,
@@ -31,6 +32,8 @@ pub struct Servers {
     servers: Vec<Server>,
     reaper: Reaper,
     ready: Option<(Programs, u16, u16)>,
+    // Dropped last, when the servers have ended.
+    _memory: Option<memory::Folder>,
 }
 
 impl Drop for Servers {
@@ -55,22 +58,26 @@ pub fn start(folder: &Path, keeping: Keeping) -> Result<Servers> {
     if let Some(environment) = given {
         println!("using the servers given by {}", GIVEN.join(", "));
         let reaper = Reaper::start(&reaper_lock(folder))?;
-        return Ok(Servers { environment, servers: Vec::new(), reaper, ready: None });
+        return Ok(Servers { environment, servers: Vec::new(), reaper, ready: None, _memory: None });
     }
     let programs = programs::find()?;
     let mut reaper = Reaper::start(&reaper_lock(folder))?;
     let folder = empty(folder)?;
     let logs = folder.join("logs");
     std::fs::create_dir_all(&logs)?;
+    let memory = match keeping {
+        Keeping::Nothing => memory::Folder::instead_of(&folder)?,
+        Keeping::Everything => None,
+    };
+    let data = memory.as_ref().map_or(folder.as_path(), memory::Folder::path);
     let [database, cache, amqp, management, distribution, epmd] = free_ports()?;
 
     // RabbitMQ takes longest: it starts in parallel with the others.
     let ports = rabbitmq::Ports { amqp, management, distribution, epmd };
     let [mut broker, mapper] =
-        rabbitmq::start(&programs, &folder.join("rabbitmq"), &logs, &ports, &mut reaper)?;
-    let postgres =
-        postgres::start(&programs, &folder.join("postgres"), &logs, database, keeping, &mut reaper)?;
-    let redis = redis::start(&programs, &folder.join("redis"), &logs, cache, &mut reaper)?;
+        rabbitmq::start(&programs, &data.join("rabbitmq"), &logs, &ports, &mut reaper)?;
+    let postgres = postgres::start(&programs, &data.join("postgres"), &logs, database, keeping, &mut reaper)?;
+    let redis = redis::start(&programs, &data.join("redis"), &logs, cache, &mut reaper)?;
     broker.wait_until_ready(Duration::from_mins(2), || rabbitmq::is_ready(management))?;
     Ok(Servers {
         environment: vec![
@@ -82,6 +89,7 @@ pub fn start(folder: &Path, keeping: Keeping) -> Result<Servers> {
         servers: vec![postgres, redis, mapper, broker],
         reaper,
         ready: Some((programs, database, management)),
+        _memory: memory,
     })
 }
 
@@ -101,6 +109,7 @@ pub fn start_postgres(folder: &Path) -> Result<Servers> {
         servers: vec![postgres],
         reaper,
         ready: None,
+        _memory: None,
     })
 }
 
