@@ -125,7 +125,8 @@ impl OrderView {
     /// Reads an order as allegro-backup keeps it, for an account of a user.
     pub(crate) fn of_stored(order: &StoredOrder, (user_id, token_id): (&str, TokenId)) -> Self {
         let fulfillment = order.fulfillment_status.as_deref();
-        let is_ready = order.status.as_deref() == Some("READY_FOR_PROCESSING") && fulfillment != Some("CANCELLED");
+        let is_ready =
+            order.status.as_deref() == Some("READY_FOR_PROCESSING") && fulfillment != Some("CANCELLED");
         let status = if order.is_deleted {
             OrderStatus::Gone
         } else if !is_ready {
