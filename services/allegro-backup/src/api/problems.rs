@@ -39,8 +39,8 @@ pub(crate) fn connected(account: &Account) -> Result<(), Problem> {
 /// A call to Allegro failed while its caller waited.
 pub(crate) fn allegro(error: &CallError) -> Problem {
     match error {
-        CallError::Allegro(AllegroError::Paused(after)) => {
-            Problem::unavailable("allegro", error).retry_after(*after)
+        CallError::Allegro(AllegroError::Paused(halt)) => {
+            Problem::unavailable("allegro", error).retry_after(halt.wait)
         }
         CallError::Allegro(AllegroError::Unavailable { .. } | AllegroError::Malformed { .. }) => {
             Problem::unavailable("allegro", error)

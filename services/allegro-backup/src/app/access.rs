@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use domain::{Chain, TokenId};
 use pg::sealed::SealError;
-use secrecy::SecretString;
 use tasks::TaskError;
 
 use super::refresh::refresh;
-use crate::clients::allegro::AllegroError;
+use crate::clients::allegro::{AllegroError, Bearer, Subject};
 use crate::state::State;
 pub(crate) use crate::store::tokens::TokenStoreError;
 use crate::store::tokens::{self, Account};
@@ -65,7 +64,7 @@ impl From<CallError> for TaskError {
             CallError::RefreshInProgress => Self::Postpone { after: Duration::from_secs(5), reason },
             CallError::Store(TokenStoreError::Seal(error)) => error.into(),
             CallError::RefreshBroke => Self::Retry { after: Duration::from_mins(1), reason },
-            CallError::Allegro(AllegroError::Paused(after)) => Self::Postpone { after, reason },
+            CallError::Allegro(AllegroError::Paused(halt)) => Self::Postpone { after: halt.wait, reason },
             CallError::Allegro(AllegroError::Unavailable { retry_after, .. }) => {
                 Self::Postpone { after: retry_after.unwrap_or(Duration::from_secs(5)), reason }
             }
@@ -76,7 +75,7 @@ impl From<CallError> for TaskError {
 
 /// An access token and the generation it belongs to.
 struct Access {
-    token: SecretString,
+    bearer: Bearer,
     generation: i64,
 }
 
@@ -87,7 +86,7 @@ struct Access {
 /// Why it failed at last.
 pub(crate) async fn call<T, F, Fut>(state: &State, id: TokenId, operation: F) -> Result<T, CallError>
 where
-    F: Fn(SecretString) -> Fut,
+    F: Fn(Bearer) -> Fut,
     Fut: Future<Output = Result<T, AllegroError>>,
 {
     call_with(state, id, None, operation).await
@@ -103,7 +102,7 @@ pub(crate) async fn call_in_request<T, F, Fut>(
     operation: F,
 ) -> Result<T, CallError>
 where
-    F: Fn(SecretString) -> Fut,
+    F: Fn(Bearer) -> Fut,
     Fut: Future<Output = Result<T, AllegroError>>,
 {
     call_with(state, id, Some(CALLERS_WAIT), operation).await
@@ -116,14 +115,14 @@ async fn call_with<T, F, Fut>(
     operation: F,
 ) -> Result<T, CallError>
 where
-    F: Fn(SecretString) -> Fut,
+    F: Fn(Bearer) -> Fut,
     Fut: Future<Output = Result<T, AllegroError>>,
 {
     let access = current(state, id, None, wait).await?;
-    match operation(access.token).await {
+    match operation(access.bearer).await {
         Err(AllegroError::Unauthorized) => {
             let access = current(state, id, Some(access.generation), wait).await?;
-            Ok(operation(access.token).await?)
+            Ok(operation(access.bearer).await?)
         }
         outcome => Ok(outcome?),
     }
@@ -165,7 +164,8 @@ async fn until_current(state: &State, id: TokenId, refused: Option<i64>) -> Resu
         let is_fresh = account.expires_at - now > EARLY || refreshed;
         if is_fresh && refused != Some(account.generation) {
             let token = account.access_token(&state.keyring)?;
-            return Ok(Access { token, generation: account.generation });
+            let bearer = Bearer { subject: Subject::Account(id), token };
+            return Ok(Access { bearer, generation: account.generation });
         }
         if account.is_leased {
             tokio::time::sleep(LOOK_AGAIN).await;

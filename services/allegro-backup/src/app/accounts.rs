@@ -119,7 +119,7 @@ pub(crate) struct Validation {
 pub(crate) async fn validate(state: &State, account: &Account) -> Result<Validation, CallError> {
     let id = account.id();
     let allegro = &state.allegro;
-    let asked = access::call_in_request(state, id, |token| async move { allegro.me(&token).await }).await;
+    let asked = access::call_in_request(state, id, |bearer| async move { allegro.me(&bearer).await }).await;
     let mut conn = state.pool.get().await?;
     let is_valid = match asked {
         Ok(me) => {

@@ -11,7 +11,7 @@ use super::access::CallError;
 use super::accounts::{self, Asked, Identity};
 use super::refresh::received;
 use super::task_definitions::{FullSync, PollAuthorization};
-use crate::clients::allegro::{AllegroError, DeviceCode, TOKEN_REQUEST_TIME};
+use crate::clients::allegro::{AllegroError, Bearer, DeviceCode, TOKEN_REQUEST_TIME};
 use crate::state::State;
 use crate::store::authorizations::{self, Authorization, NewAuthorization, Turn};
 use crate::store::tokens::{self, TokenStoreError};
@@ -161,9 +161,12 @@ pub(crate) async fn poll(state: &State, run: &Run, id: AuthorizationId) -> Resul
             }
             other => return end(state, run, &authorization, "failed", other).await,
         },
-        Err(AllegroError::Paused(after)) => {
+        Err(AllegroError::Paused(halt)) => {
             authorizations::end_turn(&mut *state.pool.get().await?, id, interval, true).await?;
-            return Err(TaskError::Postpone { after, reason: "Allegro's limit was met".to_owned() });
+            return Err(TaskError::Postpone {
+                after: halt.wait,
+                reason: "Allegro's limit was met".to_owned(),
+            });
         }
         Err(error @ (AllegroError::Unavailable { .. } | AllegroError::Malformed { .. })) => {
             // RFC 8628 §3.5: on a connection timeout the client must poll less often.
@@ -229,7 +232,7 @@ async fn complete(
     authorization: &Authorization,
     pair: tokens::Pair,
 ) -> Result<(), TaskError> {
-    let me = match state.allegro.me(&pair.access).await {
+    let me = match state.allegro.me(&Bearer::unconnected(pair.access.clone())).await {
         Ok(me) => me,
         // The tokens died before the account was there: nothing is left to try.
         Err(AllegroError::Unauthorized) => {

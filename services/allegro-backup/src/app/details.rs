@@ -1,8 +1,9 @@
 //! Asking for orders one by one, and telling an order's own trouble from Allegro's.
 //!
-//! What every order meets is Allegro's or the network's: it is waited for. What one order meets while others are
-//! answered is its own, and must not hold them up. An order that is refused is blamed at once, one that is not answered
-//! after three runs in which others were: until then it may have been bad luck.
+//! A failure that every order meets is Allegro's or the network's, and is waited for. A failure that one order meets while
+//! others are answered is its own, and must not delay them. An order that is refused is quarantined at once. One that is
+//! not answered, or is answered 429, is quarantined after three runs in which others were answered: before, it may have been
+//! a coincidence.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 use super::access::{CallError, call};
-use crate::clients::allegro::AllegroError;
+use crate::clients::allegro::{AllegroError, Halt};
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::failed::{self, Failed};
@@ -61,7 +62,7 @@ pub(crate) async fn ask(
 
 async fn one(state: &State, owner: &Owner, order_id: &str) -> Answer {
     let allegro = &state.allegro;
-    call(state, owner.token_id, |token| async move { allegro.order(&token, order_id).await }).await
+    call(state, owner.token_id, |bearer| async move { allegro.order(&bearer, order_id).await }).await
 }
 
 /// What an answer looks like before the others are known.
@@ -70,6 +71,8 @@ enum Look {
     Gone,
     Refused,
     Silent,
+    /// Answered 429, while others of the account were answered.
+    Throttled,
     Systemic,
 }
 
@@ -81,6 +84,7 @@ fn look(answer: &Answer) -> Look {
             AllegroError::Refused { .. } | AllegroError::Malformed { .. } | AllegroError::OAuth { .. },
         )) => Look::Refused,
         Err(CallError::Allegro(AllegroError::Unavailable { .. })) => Look::Silent,
+        Err(CallError::Allegro(AllegroError::Paused(Halt { is_alone: true, .. }))) => Look::Throttled,
         Err(_pause_account_or_storage) => Look::Systemic,
     }
 }
@@ -97,20 +101,20 @@ async fn judge(
         .filter(|(_, look)| matches!(look, Look::Refused | Look::Silent))
         .map(|((id, _, _), _)| id.as_str())
         .collect();
-    let silent: Vec<&str> = answers
-        .iter()
-        .zip(&looks)
-        .filter(|(_, look)| matches!(look, Look::Silent))
-        .map(|((id, _, _), _)| id.as_str())
-        .collect();
     let others_answer = !failed.is_empty()
         && (looks.iter().any(|look| matches!(look, Look::Answered))
             || is_answering(state, owner, &failed).await?);
-    let blamed = if others_answer && !silent.is_empty() {
-        let mut conn = state.pool.get().await?;
-        failed::suspect(&mut conn, owner.token_id, &silent, BLAMED_AFTER).await?
-    } else {
+    let suspects: Vec<&str> = answers
+        .iter()
+        .zip(&looks)
+        .filter(|(_, look)| matches!(look, Look::Silent) && others_answer || matches!(look, Look::Throttled))
+        .map(|((id, _, _), _)| id.as_str())
+        .collect();
+    let blamed = if suspects.is_empty() {
         Vec::new()
+    } else {
+        let mut conn = state.pool.get().await?;
+        failed::suspect(&mut conn, owner.token_id, &suspects, BLAMED_AFTER).await?
     };
     let told = answers.into_iter().zip(looks).map(|((id, asked_at, answer), look)| {
         let told = match (answer, look) {
@@ -122,6 +126,9 @@ async fn judge(
             (Err(error), Look::Refused) if others_answer => Told::Refused(own(&id, "refused", &error)),
             (Err(error), Look::Silent) if blamed.contains(&id) => {
                 Told::Refused(own(&id, "unavailable", &error))
+            }
+            (Err(error), Look::Throttled) if blamed.contains(&id) => {
+                Told::Refused(own(&id, failed::THROTTLED, &error))
             }
             (Err(error), _) => Told::Unsettled(error),
         };
@@ -149,7 +156,7 @@ async fn is_answering(state: &State, owner: &Owner, failed: &[&str]) -> Result<b
     let allegro = &state.allegro;
     Ok(match another {
         Some(id) => one(state, owner, &id).await.is_ok(),
-        None => call(state, owner.token_id, |token| async move { allegro.latest_event(&token).await })
+        None => call(state, owner.token_id, |bearer| async move { allegro.latest_event(&bearer).await })
             .await
             .is_ok(),
     })

@@ -21,7 +21,7 @@ use crate::domain::journal::Event;
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::cursors::Cursor;
-use crate::store::{cursors, journal};
+use crate::store::{cursors, failed, journal};
 
 /// Events on a page, at most.
 const PAGE: usize = 1000;
@@ -150,12 +150,15 @@ impl Reading<'_> {
         let mut conn = state.pool.get().await?;
         let known: HashSet<String> =
             journal::known(&mut conn, owner.token_id, &ids).await?.into_iter().collect();
+        // Each request for such an order pauses the account: it is requested at its next retry only.
+        let order_ids: Vec<&str> = stretch.iter().filter_map(|event| event.order_id.as_deref()).collect();
+        let throttled = failed::throttled(&mut conn, owner.token_id, &order_ids, state.now()).await?;
         drop(conn);
         let is_new = |event: &&Event| !known.contains(&event.id);
         let is_wanted = |event: &&Event| again || is_new(event);
         let mut wanted: Vec<String> =
             stretch.iter().filter(is_wanted).filter_map(|event| event.order_id.clone()).collect();
-        wanted.retain(|id| !asked.contains(id));
+        wanted.retain(|id| !asked.contains(id) && !throttled.contains(id));
         wanted.sort_unstable();
         wanted.dedup();
 

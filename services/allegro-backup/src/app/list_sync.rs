@@ -114,7 +114,7 @@ async fn begin(pass: Pass<'_>) -> Result<Cursor, TaskError> {
     drop(conn);
     if !cursor.is_anchored {
         let allegro = &state.allegro;
-        let latest = call(state, owner.token_id, |token| async move { allegro.latest_event(&token).await });
+        let latest = call(state, owner.token_id, |bearer| async move { allegro.latest_event(&bearer).await });
         cursor.anchor_event_id = latest.await?;
         cursor.last_event_id.clone_from(&cursor.anchor_event_id);
         cursor.last_event_at = Some(state.now());

@@ -39,8 +39,8 @@ pub(crate) fn orders<'a>(
 ) -> BoxFuture<'a, Result<Orders, CallError>> {
     async move {
         let allegro = &state.allegro;
-        let answered = call(state, owner.token_id, |token| async move {
-            allegro.orders(&token, window, offset, limit).await
+        let answered = call(state, owner.token_id, |bearer| async move {
+            allegro.orders(&bearer, window, offset, limit).await
         });
         match answered.await {
             Ok(page) => {
@@ -96,7 +96,7 @@ pub(crate) fn events<'a>(
     async move {
         let allegro = &state.allegro;
         let answered =
-            call(state, owner.token_id, |token| async move { allegro.events(&token, from, limit).await });
+            call(state, owner.token_id, |bearer| async move { allegro.events(&bearer, from, limit).await });
         match answered.await {
             Err(CallError::Allegro(AllegroError::Malformed { .. })) if limit > 1 => {
                 let half = limit / 2;

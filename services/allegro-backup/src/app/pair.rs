@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use time::OffsetDateTime;
 
 use super::access::CallError;
-use crate::clients::allegro::{AllegroError, Claims, Me};
+use crate::clients::allegro::{AllegroError, Bearer, Claims, Me};
 use crate::state::State;
 pub(crate) use crate::store::tokens::Pair;
 
@@ -54,7 +54,7 @@ pub(crate) async fn check(state: &State, brought: Brought) -> Result<(Me, Pair),
     if access.client_id.as_deref().is_some_and(|it| it != state.allegro.client_id()) {
         return Err(PairError::AnotherApplication);
     }
-    let me = match state.allegro.me(&brought.access).await {
+    let me = match state.allegro.me(&Bearer::unconnected(brought.access.clone())).await {
         Ok(me) => me,
         Err(AllegroError::Unauthorized) => return Err(PairError::Refused),
         Err(error) => return Err(PairError::Call(error.into())),

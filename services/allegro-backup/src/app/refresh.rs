@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 use super::access::CallError;
 use super::task_definitions::queue;
-use crate::clients::allegro::{AllegroError, TOKEN_REQUEST_TIME, TokenPair};
+use crate::clients::allegro::{AllegroError, Halt, Scope, TOKEN_REQUEST_TIME, TokenPair};
 use crate::domain::alert::NeedsReauthorization;
 use crate::state::State;
 use crate::store::tokens::{self, Account, Attempt, Pair, TokenStoreError};
@@ -59,7 +59,7 @@ async fn attempt(state: State, account: Account) -> Result<bool, CallError> {
         .await?;
     let Some(attempt) = attempt else { return Ok(false) };
     failpoint::hit("allegro.before_refresh");
-    let outcome = state.allegro.refresh(&refresh_token).await;
+    let outcome = state.allegro.refresh(id, &refresh_token).await;
     failpoint::hit("allegro.after_refresh");
     match outcome {
         Ok(pair) => {
@@ -114,7 +114,7 @@ pub(crate) async fn retry_interrupted(state: &State) -> Result<(), pg::Error> {
 /// one account does not keep the others.
 ///
 /// # Errors
-/// What the task runner shall do: a pause of Allegro's ends the round until it is over.
+/// What the task runner shall do: a pause of everyone ends the round until it is over.
 pub(crate) async fn refresh_due(state: &State, run: &Run) -> Result<(), TaskError> {
     let until = state.now() + state.refresh_margin;
     let (mut after, mut refreshed, mut failed) = (None, 0_i64, 0_i64);
@@ -136,7 +136,11 @@ pub(crate) async fn refresh_due(state: &State, run: &Run) -> Result<(), TaskErro
                 Ok(true) => refreshed += 1,
                 // Another worker is at it.
                 Ok(false) => {}
-                Err(error @ CallError::Allegro(AllegroError::Paused(_))) => return Err(error.into()),
+                Err(
+                    error @ CallError::Allegro(AllegroError::Paused(Halt { scope: Scope::Everyone, .. })),
+                ) => {
+                    return Err(error.into());
+                }
                 // The account is unchanged: the next round, or a worker that has the key, refreshes it. To postpone this
                 // round would ask Allegro again at once for every account that failed.
                 Err(CallError::Store(TokenStoreError::Seal(error @ SealError::UnknownKey(_)))) => {

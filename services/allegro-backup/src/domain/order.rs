@@ -178,7 +178,9 @@ fn digest(value: &Value<'_>, hash: &mut Sha256) {
         Value::Str(it) => text(b's', it),
         Value::Array(items) => {
             text(b'a', &items.len().to_string());
-            items.iter().for_each(|item| digest(item, hash));
+            for item in items.iter() {
+                digest(item, hash);
+            }
         }
         Value::Object(fields) => {
             text(b'o', &fields.len().to_string());

@@ -59,8 +59,8 @@ pub(crate) fn decide(stored: &Stored, order: &Order, asked_at: OffsetDateTime) -
     let by_clock = new.zip(old).filter(|(new, old)| new != old).map(|(new, old)| new < old);
     match (by_clock, asked_at < stored.asked_at) {
         (Some(true), false) => Decision::Older { loses_data },
-        (Some(true), true) | (None, true) => Decision::Late,
-        (Some(false), _) | (None, false) => Decision::Replace { loses_data },
+        (Some(true) | None, true) => Decision::Late,
+        (Some(false), true | false) | (None, false) => Decision::Replace { loses_data },
     }
 }
 

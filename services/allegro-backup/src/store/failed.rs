@@ -1,13 +1,17 @@
 //! `failed_orders`: quarantine for orders that fail for themselves.
 
+use std::collections::HashSet;
+
 use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Date as SqlDate, Int4, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
-use diesel::{QueryableByName, sql_query};
+use diesel::{ExpressionMethods, QueryDsl, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use domain::TokenId;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
+
+use super::schema::failed_orders;
 
 #[derive(QueryableByName)]
 struct OrderId {
@@ -34,6 +38,9 @@ pub(crate) struct Failed {
 
 /// The class of a document without an id: there is nothing to ask Allegro for.
 pub(crate) const NAMELESS: &str = "nameless";
+
+/// The class of an order whose requests are answered 429.
+pub(crate) const THROTTLED: &str = "throttled";
 
 /// Puts orders into quarantine, or counts another try of those in it: again after 1, 5, 15, 60, 240 minutes, then
 /// abandoned, which means once a day.
@@ -153,6 +160,28 @@ pub(crate) async fn resolve(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Of these orders, those in quarantine whose requests are answered 429 and whose next retry is not due.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn throttled(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    order_ids: &[&str],
+    now: OffsetDateTime,
+) -> Result<HashSet<String>, pg::Error> {
+    let ids: Vec<String> = failed_orders::table
+        .filter(failed_orders::token_id.eq(token_id.as_uuid()))
+        .filter(failed_orders::allegro_order_id.eq_any(order_ids))
+        .filter(failed_orders::error_class.eq(THROTTLED))
+        .filter(failed_orders::status.eq_any(["pending", "abandoned"]))
+        .filter(failed_orders::next_retry_at.gt(now))
+        .select(failed_orders::allegro_order_id)
+        .load(conn)
+        .await?;
+    Ok(ids.into_iter().collect())
 }
 
 /// Orders of an account whose next try is due.

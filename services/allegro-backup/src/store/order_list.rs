@@ -16,7 +16,6 @@ use crate::domain::order::Order;
 
 /// An order as it stands.
 #[derive(Debug, Clone, QueryableByName)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub(crate) struct Listed {
     /// Our id.
     #[diesel(sql_type = SqlUuid)]

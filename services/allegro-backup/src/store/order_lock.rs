@@ -47,6 +47,7 @@ struct Row {
 
 /// An order that is stored, its row locked.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub(crate) struct Locked {
     /// Our id.
     pub(crate) id: OrderId,

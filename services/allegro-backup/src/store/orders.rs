@@ -24,6 +24,7 @@ pub(crate) struct Inserted {
 
 /// A content to be written.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub(crate) struct Content<'a> {
     /// Our id of the order.
     pub(crate) id: OrderId,

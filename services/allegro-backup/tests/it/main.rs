@@ -25,6 +25,7 @@ mod refreshes;
 mod revoked;
 mod steps;
 mod support;
+mod throttled;
 mod tokens;
 mod troubles;
 mod unheard;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use super::pause::Halt;
 use super::wire::{ApiErrors, OAuthError};
 
 /// A failed call.
@@ -18,9 +19,9 @@ pub(crate) enum AllegroError {
         /// The code.
         code: String,
     },
-    /// Everybody with our client id waits.
-    #[error("Allegro's limit was met; calls pause for {0:?}")]
-    Paused(Duration),
+    /// A limit was met: the account, or everyone with our client id, waits.
+    #[error("Allegro's limit was met; calls pause for {:?}", .0.wait)]
+    Paused(Halt),
     /// There is no such thing for this account.
     #[error("Allegro knows no such resource")]
     NotFound,

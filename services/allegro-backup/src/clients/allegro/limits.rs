@@ -9,6 +9,7 @@ use quota::{Bucket, Policy, REST, Shared, TIMEOUT, Verdict};
 use secrecy::SecretString;
 
 use super::AllegroError;
+use super::pause::{Halt, Scope};
 use super::route::{Group, Route};
 
 /// Requests that may still be made at once, as far as this replica knows, by `limit`.
@@ -99,7 +100,13 @@ impl Limits {
                         metrics::gauge!(HEADROOM, "limit" => limit.name).set(0);
                         tokio::time::sleep(wait).await;
                     }
-                    Verdict::Refused { wait } => return Err(AllegroError::Paused(wait)),
+                    Verdict::Refused { wait } => {
+                        return Err(AllegroError::Paused(Halt {
+                            wait,
+                            scope: Scope::Everyone,
+                            is_alone: false,
+                        }));
+                    }
                 }
             }
         }

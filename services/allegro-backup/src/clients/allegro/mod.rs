@@ -1,7 +1,7 @@
 //! Allegro's two hosts: OAuth and API.
 //!
-//! GET is tried again when Allegro or the network stumbles; nothing else is. A 429 makes every replica with this
-//! client id pause for a minute at least, as calling during a block lengthens it.
+//! A GET is tried again when Allegro or the network fails; nothing else is. After a 429 the account pauses in every replica
+//! for at least a minute, because calls during a block lengthen it.
 
 mod claims;
 mod error;
@@ -36,7 +36,7 @@ pub(crate) use claims::Claims;
 pub(crate) use error::AllegroError;
 pub(crate) use limits::{Limits, Quotas};
 pub(crate) use oauth::TOKEN_REQUEST_TIME;
-pub(crate) use pause::Pause;
+pub(crate) use pause::{Halt, Pause, Scope, Subject};
 pub(crate) use user_agent::UserAgent;
 pub(crate) use wire::{DeviceCode, Me, OrderPage, TokenPair};
 
@@ -74,6 +74,22 @@ pub(crate) struct AllegroClient {
     reach: Reach,
 }
 
+/// An access token, and on whose behalf it is used.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer {
+    /// Whose limits apply.
+    pub(crate) subject: Subject,
+    /// The token.
+    pub(crate) token: SecretString,
+}
+
+impl Bearer {
+    /// The token of an account that is not connected yet.
+    pub(crate) const fn unconnected(token: SecretString) -> Self {
+        Self { subject: Subject::Application, token }
+    }
+}
+
 /// Which orders of the list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
@@ -98,16 +114,16 @@ impl AllegroClient {
     ///
     /// # Errors
     /// As every call.
-    pub(crate) async fn me(&self, token: &SecretString) -> Result<Me, AllegroError> {
-        self.get(Route::Me, token, "me", &[]).await
+    pub(crate) async fn me(&self, bearer: &Bearer) -> Result<Me, AllegroError> {
+        self.get(Route::Me, bearer, "me", &[]).await
     }
 
     /// The id of the journal's latest event, if there is any.
     ///
     /// # Errors
     /// As every call.
-    pub(crate) async fn latest_event(&self, token: &SecretString) -> Result<Option<String>, AllegroError> {
-        let stats: wire::EventStats = self.get(Route::EventStats, token, "order/event-stats", &[]).await?;
+    pub(crate) async fn latest_event(&self, bearer: &Bearer) -> Result<Option<String>, AllegroError> {
+        let stats: wire::EventStats = self.get(Route::EventStats, bearer, "order/event-stats", &[]).await?;
         Ok(stats.latest_event.map(|event| event.id))
     }
 
@@ -117,13 +133,13 @@ impl AllegroClient {
     /// As every call.
     pub(crate) async fn events(
         &self,
-        token: &SecretString,
+        bearer: &Bearer,
         from: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Event>, AllegroError> {
         let mut query = vec![("limit", limit.to_string())];
         query.extend(from.map(|from| ("from", from.to_owned())));
-        let page: wire::EventPage = self.get(Route::Events, token, "order/events", &query).await?;
+        let page: wire::EventPage = self.get(Route::Events, bearer, "order/events", &query).await?;
         page.events.iter().map(|raw| Event::read(raw)).collect()
     }
 
@@ -133,7 +149,7 @@ impl AllegroClient {
     /// As every call.
     pub(crate) async fn orders(
         &self,
-        token: &SecretString,
+        bearer: &Bearer,
         window: Window,
         offset: i64,
         limit: usize,
@@ -147,17 +163,17 @@ impl AllegroClient {
             ("offset", offset.to_string()),
             ("limit", limit.to_string()),
         ];
-        self.get(Route::Orders, token, "order/checkout-forms", &query).await
+        self.get(Route::Orders, bearer, "order/checkout-forms", &query).await
     }
 
     /// One order, as it was sent.
     ///
     /// # Errors
     /// [`AllegroError::NotFound`] for an order that was merged, is too old, or is another account's.
-    pub(crate) async fn order(&self, token: &SecretString, id: &str) -> Result<Box<RawValue>, AllegroError> {
+    pub(crate) async fn order(&self, bearer: &Bearer, id: &str) -> Result<Box<RawValue>, AllegroError> {
         let mut url = self.url("order/checkout-forms")?;
         url.path_segments_mut().map_err(|()| AllegroError::malformed())?.push(id);
-        self.get_url(Route::Order, token, url).await
+        self.get_url(Route::Order, bearer, url).await
     }
 
     fn url(&self, path: &str) -> Result<Url, AllegroError> {
@@ -189,7 +205,8 @@ impl AllegroClient {
                 let request = self.http.get(self.application.api_url.clone()).header(ACCEPT, MEDIA_TYPE);
                 // What it answers is of no interest, and whether it does is remembered by the sending. During a pause it
                 // is not asked: it has answered 429.
-                let asked = catch_panic(self.once(Route::Probe, request, PATIENCE)).await;
+                let asked =
+                    catch_panic(self.once(Route::Probe, Subject::Application, request, PATIENCE)).await;
                 if let Ok(Err(AllegroError::Paused(_))) = asked {
                     self.reach.saw(true);
                 }
@@ -200,7 +217,7 @@ impl AllegroClient {
     async fn get<T: DeserializeOwned>(
         &self,
         route: Route,
-        token: &SecretString,
+        bearer: &Bearer,
         path: &str,
         query: &[(&str, String)],
     ) -> Result<T, AllegroError> {
@@ -208,26 +225,30 @@ impl AllegroClient {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.get_url(route, token, url).await
+        self.get_url(route, bearer, url).await
     }
 
     async fn get_url<T: DeserializeOwned>(
         &self,
         route: Route,
-        token: &SecretString,
+        bearer: &Bearer,
         url: Url,
     ) -> Result<T, AllegroError> {
-        let request =
-            || self.http.get(url.clone()).bearer_auth(token.expose_secret()).header(ACCEPT, MEDIA_TYPE);
+        let request = || {
+            self.http.get(url.clone()).bearer_auth(bearer.token.expose_secret()).header(ACCEPT, MEDIA_TYPE)
+        };
         let mut tried = 0;
         loop {
             tried += 1;
-            let answered = self.once(route, request(), PATIENCE).await.and_then(|answered| match answered {
-                Answered::Success(body) => read(route, &body),
-                Answered::Refusal { status, json, trace } => {
-                    Err(AllegroError::refused(status, json.as_deref(), &trace))
-                }
-            });
+            let answered =
+                self.once(route, bearer.subject, request(), PATIENCE).await.and_then(
+                    |answered| match answered {
+                        Answered::Success(body) => read(route, &body),
+                        Answered::Refusal { status, json, trace } => {
+                            Err(AllegroError::refused(status, json.as_deref(), &trace))
+                        }
+                    },
+                );
             match answered {
                 Err(AllegroError::Unavailable { network, retry_after, .. })
                     if tried < TRIES && retry_after.is_none_or(|wait| wait <= SHORT) =>

@@ -8,7 +8,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use time::OffsetDateTime;
 
 use super::head;
-use super::pause::PAUSE;
+use super::pause::{Halt, PAUSE, Scope, Subject};
 use super::route::Route;
 use super::{AllegroClient, AllegroError};
 
@@ -28,15 +28,16 @@ pub(super) enum Answered {
 }
 
 impl AllegroClient {
-    /// Sends a request once. Waits for its place within the limits no longer than `patience`.
+    /// Sends a request on behalf of `subject` once. Waits for its place within the limits no longer than `patience`.
     pub(super) async fn once(
         &self,
         route: Route,
+        subject: Subject,
         request: RequestBuilder,
         patience: Duration,
     ) -> Result<Answered, AllegroError> {
-        if let Some(remaining) = self.pause.remaining().await {
-            return Err(AllegroError::Paused(remaining));
+        if let Some(halt) = self.pause.remaining(subject).await {
+            return Err(AllegroError::Paused(halt));
         }
         self.limits.admit(route, patience).await?;
         let started = Instant::now();
@@ -50,23 +51,14 @@ impl AllegroClient {
         count(route, status.as_str());
         let wait = retry_after(response.headers());
         if status == StatusCode::TOO_MANY_REQUESTS {
-            let wait = self.pause.begin(wait.unwrap_or_default()).await;
-            let seconds = wait.as_secs();
-            tracing::warn!(
-                route = route.label(),
-                wait_seconds = seconds,
-                "Allegro's limit was met; all calls pause"
-            );
-            return Err(AllegroError::Paused(wait));
+            let halt = self.pause.begin(subject, wait.unwrap_or_default()).await;
+            log_pause(route, subject, halt, "met");
+            return Err(AllegroError::Paused(halt));
         }
+        self.pause.was_answered(subject);
         if is_last(response.headers()) {
-            let wait = self.pause.begin(wait.unwrap_or_default()).await;
-            let seconds = wait.as_secs();
-            tracing::warn!(
-                route = route.label(),
-                wait_seconds = seconds,
-                "Allegro's limit is used up; all calls pause"
-            );
+            let halt = self.pause.begin(subject, wait.unwrap_or_default()).await;
+            log_pause(route, subject, halt, "used up");
         }
         let (kind, trace) =
             (text(response.headers(), CONTENT_TYPE.as_str()), text(response.headers(), "trace-id"));
@@ -87,6 +79,16 @@ impl AllegroClient {
         }
         Ok(Answered::Success(body))
     }
+}
+
+/// Logs that a limit was `how` ("met"), and who pauses.
+fn log_pause(route: Route, subject: Subject, halt: Halt, how: &str) {
+    let (route, wait_seconds) = (route.label(), halt.wait.as_secs());
+    let who = match halt.scope {
+        Scope::Subject => "its calls",
+        Scope::Everyone => "all calls",
+    };
+    tracing::warn!(route, account = %subject, wait_seconds, "Allegro's limit was {how}; {who} pause");
 }
 
 /// Reads a body to its end, unless it is too large.
