@@ -172,6 +172,8 @@ CREATE INDEX proven_days_open ON proven_days (token_id) WHERE NOT is_green;
 
 -- Quarantine: one bad order never stops the others or the cursor.
 CREATE TABLE failed_orders (
+    -- Orders of the quarantine are listed by it.
+    seq bigint GENERATED ALWAYS AS IDENTITY,
     token_id uuid NOT NULL REFERENCES user_tokens,
     allegro_order_id text NOT NULL,
     error_class text NOT NULL,
@@ -193,5 +195,6 @@ CREATE TABLE failed_orders (
     PRIMARY KEY (token_id, allegro_order_id)
 );
 
+CREATE INDEX failed_orders_seq ON failed_orders (token_id, seq) WHERE status IN ('pending', 'abandoned');
 CREATE INDEX failed_orders_due ON failed_orders (next_retry_at) WHERE status IN ('pending', 'abandoned');
 CREATE INDEX failed_orders_day ON failed_orders (token_id, day) WHERE status IN ('pending', 'abandoned');

@@ -166,7 +166,7 @@ pub(crate) struct DayView {
     in_events: i64,
     /// Of them, gone at Allegro: merged into another, or vanished.
     deleted: i64,
-    /// Orders an event named that are not stored.
+    /// Orders that an event named and that are neither stored nor quarantined.
     missing: usize,
     /// Orders stored that the last list did not name.
     unlisted: usize,

@@ -20,6 +20,7 @@ pub(crate) mod narrowing;
 pub(crate) mod orders;
 pub(crate) mod pair;
 pub(crate) mod proof;
+pub(crate) mod quarantine;
 pub(crate) mod refetch;
 pub(crate) mod refresh;
 pub(crate) mod rereading;

@@ -8,8 +8,8 @@ use time::{Date, Duration, OffsetDateTime, Time, UtcOffset};
 
 use crate::state::State;
 use crate::store::cursors::Cursor;
-use crate::store::proof;
 pub(crate) use crate::store::proof::{Day, Open};
+use crate::store::{failed, proof};
 
 /// Orders looked for after one list, at most; the next list finds the rest.
 const MISSING: i64 = 1_000;
@@ -51,7 +51,9 @@ pub(crate) async fn after_list(
     cursor: &Cursor,
 ) -> Result<Vec<String>, pg::Error> {
     let Some(span) = covered(cursor) else { return Ok(Vec::new()) };
-    proof::listed(conn, token_id, span, cursor.pass_started_at.unwrap_or(OffsetDateTime::UNIX_EPOCH)).await?;
+    let began_at = cursor.pass_started_at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    proof::listed(conn, token_id, span, began_at).await?;
+    failed::resolve_nameless(conn, token_id, span, began_at).await?;
     let open = proof::open(conn, token_id, span, MISSING).await?;
     let mut days: Vec<Date> = open.iter().map(|it| it.day).collect();
     days.dedup();

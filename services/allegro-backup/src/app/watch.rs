@@ -6,7 +6,7 @@ use domain::{Chain, TokenId, panic_as_error};
 use tokio_util::sync::CancellationToken;
 
 use super::task_definitions::{FullSync, PollAuthorization};
-use super::{accounts, gauges, history, refresh};
+use super::{accounts, gauges, history, quarantine, refresh};
 use crate::state::State;
 use crate::store::tokens::{self, Forgotten};
 use crate::store::{authorizations, cursors};
@@ -42,6 +42,9 @@ pub(crate) async fn watch(state: State, stop: CancellationToken) {
             looked = Some(Instant::now());
             if let Err(error) = panic_as_error(begin_again(&state)).await {
                 tracing::warn!(error = %Chain(&error), "looking for forgotten accounts failed");
+            }
+            if let Err(error) = panic_as_error(quarantine::announce(&state)).await {
+                tracing::warn!(error = %Chain(&error), "alerts of quarantined orders not updated");
             }
             if let Err(error) = panic_as_error(gauges::measure(&state)).await {
                 tracing::warn!(error = %Chain(&error), "measuring failed");

@@ -62,3 +62,53 @@ impl Alert for NeedsReauthorization<'_> {
         Text { title, body }
     }
 }
+
+/// Orders of an account are quarantined: they are not stored, and stock does not follow them.
+#[derive(Debug)]
+pub(crate) struct OrdersQuarantined<'a> {
+    /// The account.
+    pub(crate) token_id: TokenId,
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// How many orders.
+    pub(crate) orders: i64,
+}
+
+impl Alert for OrdersQuarantined<'_> {
+    fn kind(&self) -> &'static str {
+        "orders_quarantined"
+    }
+
+    fn cause(&self) -> String {
+        format!("orders_quarantined/{}", self.token_id)
+    }
+
+    fn severity(&self) -> Severity {
+        Severity::Warning
+    }
+
+    fn text(&self, language: Language) -> Text {
+        let Self { name, orders, .. } = self;
+        let (title, body) = match language {
+            Language::Ru => (
+                format!("Аккаунт Allegro «{name}»: заказов в карантине: {orders}"),
+                "Их не удаётся прочитать. Они не сохранены, и остатки за ними не следуют. Чтение повторяется. \
+                 Причины: GET /api/v1/orders/{user_id}/quarantine."
+                    .to_owned(),
+            ),
+            Language::Pl => (
+                format!("Konto Allegro „{name}”: zamówień w kwarantannie: {orders}"),
+                "Nie udaje się ich odczytać. Nie są zapisane, a stany za nimi nie nadążają. Odczyt jest powtarzany. \
+                 Przyczyny: GET /api/v1/orders/{user_id}/quarantine."
+                    .to_owned(),
+            ),
+            Language::En => (
+                format!("Allegro account \"{name}\": quarantined orders: {orders}"),
+                "They cannot be read. They are not stored, and stock does not follow them. Reading them is retried. \
+                 Reasons: GET /api/v1/orders/{user_id}/quarantine."
+                    .to_owned(),
+            ),
+        };
+        Text { title, body }
+    }
+}

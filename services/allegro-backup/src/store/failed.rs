@@ -184,6 +184,27 @@ pub(crate) async fn throttled(
     Ok(ids.into_iter().collect())
 }
 
+/// Resolves documents without an id of these days that were last seen before `began_at`, when a list that covers the days
+/// was begun: Allegro no longer sends them.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn resolve_nameless(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    (from, to): (Date, Date),
+    began_at: OffsetDateTime,
+) -> Result<(), pg::Error> {
+    let unseen = failed_orders::table
+        .filter(failed_orders::token_id.eq(token_id.as_uuid()))
+        .filter(failed_orders::error_class.eq(NAMELESS))
+        .filter(failed_orders::status.eq_any(["pending", "abandoned"]))
+        .filter(failed_orders::day.between(from, to))
+        .filter(failed_orders::updated_at.lt(began_at));
+    diesel::update(unseen).set(failed_orders::status.eq("resolved")).execute(conn).await?;
+    Ok(())
+}
+
 /// Orders of an account whose next try is due.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ pub(crate) mod order_marks;
 pub(crate) mod order_statistics;
 pub(crate) mod orders;
 pub(crate) mod proof;
+pub(crate) mod quarantine;
 mod schema;
 pub(crate) mod tokens;
 

@@ -38,7 +38,8 @@ pub(crate) struct Open {
     /// Its day.
     #[diesel(sql_type = SqlDate)]
     pub(crate) day: Date,
-    /// `missing` (named by an event, not stored), `unlisted` (stored, not in the last list) or `quarantined`.
+    /// `missing` (named by an event, neither stored nor quarantined), `unlisted` (stored, not in the last list) or
+    /// `quarantined`.
     #[diesel(sql_type = Text)]
     pub(crate) why: String,
 }
@@ -98,7 +99,8 @@ pub(crate) async fn open(
              FROM order_events e WHERE e.token_id = $1 AND e.allegro_order_id IS NOT NULL \
                  AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.token_id = $1 AND o.allegro_order_id = e.allegro_order_id) \
                  AND NOT EXISTS (SELECT 1 FROM failed_orders f WHERE f.token_id = $1 \
-                     AND f.allegro_order_id = e.allegro_order_id AND f.merged_into IS NOT NULL) \
+                     AND f.allegro_order_id = e.allegro_order_id \
+                     AND (f.merged_into IS NOT NULL OR f.status IN ('pending', 'abandoned'))) \
              GROUP BY e.allegro_order_id), \
          all_open AS ( \
              SELECT order_id, CASE WHEN at ~ '^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])' \

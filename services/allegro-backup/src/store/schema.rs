@@ -30,6 +30,7 @@ diesel::table! {
 
 diesel::table! {
     failed_orders (token_id, allegro_order_id) {
+        seq -> Int8,
         token_id -> Uuid,
         allegro_order_id -> Text,
         error_class -> Text,

@@ -19,6 +19,7 @@ mod limits;
 mod memory;
 mod metrics;
 mod orders;
+mod quarantine;
 mod reading;
 mod readings;
 mod refreshes;

@@ -23,11 +23,11 @@ use crate::state::State;
 pub(crate) struct Part {
     /// The account, where several of the user's have the order; else the one that changed last.
     #[param(example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
-    token_id: Option<TokenId>,
+    pub(super) token_id: Option<TokenId>,
     /// At most so many, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u16>, default = 50, minimum = 1, maximum = 200)]
-    limit: Limit,
+    pub(super) limit: Limit,
     /// Where the page before ended: its `next_cursor`.
     #[param(
         example = "eyJ2IjoxLCJ0IjoxNzk1MjQ4MDAwMDAwMDAwLCJpIjoiMDE5MGM1YTQtNmY3ZS03Y2MzLTk4YzQtZGMwYzBjMDczOThmIn0"
@@ -37,7 +37,7 @@ pub(crate) struct Part {
 
 impl Part {
     /// The last row already seen: its moment and number.
-    fn after(&self) -> Result<Option<(OffsetDateTime, i64)>, Problem> {
+    pub(super) fn after(&self) -> Result<Option<(OffsetDateTime, i64)>, Problem> {
         let cursor = self.cursor.as_deref().map(Cursor::decode).transpose()?;
         // A number beyond all others begins at the beginning of its moment.
         Ok(cursor.map(|it| (it.time, i64::try_from(it.id.as_u128()).unwrap_or(i64::MAX))))
@@ -45,7 +45,7 @@ impl Part {
 }
 
 /// The place of a row in a list: rows with numbers stand in the shared cursor by them.
-fn place(time: OffsetDateTime, number: i64) -> Cursor {
+pub(super) fn place(time: OffsetDateTime, number: i64) -> Cursor {
     Cursor { time, id: Uuid::from_u128(u128::try_from(number).unwrap_or_default()) }
 }
 

@@ -4,6 +4,7 @@ pub(super) mod export;
 pub(super) mod flags;
 pub(super) mod history;
 mod path;
+pub(super) mod quarantine;
 pub(super) mod statistics;
 pub(super) mod sync;
 mod view;
