@@ -23,7 +23,8 @@ impl Figures {
         // A separate build: the features of the tests must not be in the release build.
         build::programs(
             Profile::Release,
-            &["-p", "e2e", "--example", "webhook_figures", "--features", "chassis/jemalloc"],
+            // Cargo takes a feature of selected packages and of their direct dependencies only.
+            &["-p", "chassis", "-p", "e2e", "--example", "webhook_figures", "--features", "chassis/jemalloc"],
         )?;
         let folder = root().join("target/stack-bench");
         Ok(Self { servers: servers::start(&folder, Keeping::Everything)?, file: folder.join("figures.json") })

@@ -47,6 +47,10 @@ CREATE INDEX orders_newest ON orders (token_id, order_date DESC, id DESC);
 CREATE INDEX orders_open ON orders (token_id, asked_at)
     WHERE NOT is_deleted AND status IS DISTINCT FROM 'CANCELLED'
       AND (fulfillment_status IS NULL OR fulfillment_status NOT IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED'));
+-- Labels that end an order can be taken back: it is read again for a while.
+CREATE INDEX orders_ended ON orders (token_id, updated_at)
+    WHERE NOT is_deleted AND status IS DISTINCT FROM 'CANCELLED'
+      AND fulfillment_status IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED');
 
 -- Every content that was replaced, and every older one that arrived late.
 CREATE TABLE order_versions (
@@ -171,6 +175,18 @@ CREATE TABLE proven_days (
 CREATE INDEX proven_days_open ON proven_days (token_id) WHERE NOT is_green;
 
 -- Quarantine: one bad order never stops the others or the cursor.
+-- Orders that an event named are read again: an answer right after an event can be stale.
+CREATE TABLE order_rereads (
+    token_id uuid NOT NULL REFERENCES user_tokens,
+    allegro_order_id text NOT NULL,
+    -- The second of the two.
+    is_last boolean NOT NULL,
+    due_at timestamptz NOT NULL,
+    PRIMARY KEY (token_id, allegro_order_id, is_last)
+);
+
+CREATE INDEX order_rereads_due ON order_rereads (token_id, due_at);
+
 CREATE TABLE failed_orders (
     -- Orders of the quarantine are listed by it.
     seq bigint GENERATED ALWAYS AS IDENTITY,

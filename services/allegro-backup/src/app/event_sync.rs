@@ -21,7 +21,7 @@ use crate::domain::journal::Event;
 use crate::domain::order::Owner;
 use crate::state::State;
 use crate::store::cursors::Cursor;
-use crate::store::{cursors, failed, journal};
+use crate::store::{cursors, failed, journal, rereads};
 
 /// Events on a page, at most.
 const PAGE: usize = 1000;
@@ -181,6 +181,7 @@ impl Reading<'_> {
             .transaction(async |conn| {
                 journal::store(conn, owner.token_id, &new).await?;
                 let counts = learned.store(state, conn, owner, Source::Event).await?;
+                rereads::plan(conn, owner.token_id, &learned.answered(), state.now()).await?;
                 let mut cursor = cursors::read(conn, owner.token_id).await?;
                 // The cursor never goes back into the overlap: it moves when the run reaches beyond it.
                 let stands = page.iter().position(|event| Some(&event.id) == cursor.last_event_id.as_ref());

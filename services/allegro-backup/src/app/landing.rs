@@ -45,6 +45,11 @@ impl Learned {
         None
     }
 
+    /// Allegro's ids of the orders that were answered.
+    pub(crate) fn answered(&self) -> Vec<&str> {
+        self.answers.ids()
+    }
+
     /// Orders that are older than Allegro shows any: they are not gone, and nothing is wrong with them.
     async fn aged(
         &self,

@@ -7,11 +7,11 @@ use time::OffsetDateTime;
 use super::details;
 use super::history::{self, Kind};
 use super::landing::Learned;
-use super::task_definitions::MissingOrders;
+use super::task_definitions::{MissingOrders, RereadOrders};
 use super::upsert::{Counts, Source};
 use crate::domain::order::Owner;
 use crate::state::State;
-use crate::store::{cursors, failed, order_marks};
+use crate::store::{cursors, failed, order_marks, rereads};
 
 /// Orders asked for and stored in one step.
 const STEP: usize = 100;
@@ -46,6 +46,26 @@ pub(crate) async fn due(state: &State, run: &Run, owner: &Owner) -> Result<(), T
     loop {
         let mut conn = state.pool.get().await?;
         let step = failed::due(&mut conn, owner.token_id, state.now(), limit).await?;
+        drop(conn);
+        if step.is_empty() {
+            return reading.finish(None).await;
+        }
+        reading.total = reading.done + step.len();
+        reading.step(step).await?;
+    }
+}
+
+/// Reads orders again that an event named a while ago.
+///
+/// # Errors
+/// What the task runner shall do.
+pub(crate) async fn after_events(state: &State, run: &Run, owner: &Owner) -> Result<(), TaskError> {
+    let now = state.now();
+    let mut reading = Reading { planned_by: Some(now), ..Reading::new(state, run, owner) };
+    let limit = i64::try_from(STEP).unwrap_or(i64::MAX);
+    loop {
+        let mut conn = state.pool.get().await?;
+        let step = rereads::due(&mut conn, owner.token_id, now, limit).await?;
         drop(conn);
         if step.is_empty() {
             return reading.finish(None).await;
@@ -93,13 +113,18 @@ pub(crate) async fn retry_failed(state: &State, run: &Run) -> Result<(), TaskErr
     let now = state.now();
     let mut conn = state.pool.get().await?;
     let accounts = failed::accounts_due(&mut conn, now).await?;
+    let after_events = rereads::accounts_due(&mut conn, now).await?;
     // Each by itself: together they would hold tasks that run, while those wait for one another.
     for (token_id, user_id) in &accounts {
         let task = MissingOrders::due((*token_id, user_id));
         tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
     }
+    for (token_id, user_id) in &after_events {
+        let task = RereadOrders::of((*token_id, user_id));
+        tasks::enqueue(&mut conn, state.ids.next_id().into(), now, &task).await?;
+    }
     drop(conn);
-    let result = json!({ "accounts": accounts.len() });
+    let result = json!({ "accounts": accounts.len(), "accounts_after_events": after_events.len() });
     state.pool.transaction(async |conn| run.finish(conn, &result).await).await
 }
 
@@ -110,6 +135,8 @@ struct Reading<'a> {
     /// As what it is written down, if it is.
     kind: Option<Kind>,
     source: Source,
+    /// Orders whose reading was planned by then have been read.
+    planned_by: Option<OffsetDateTime>,
     done: usize,
     total: usize,
     counts: Counts,
@@ -118,15 +145,17 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn new(state: &'a State, run: &'a Run, owner: &'a Owner) -> Self {
         let counts = Counts::default();
-        Self { state, run, owner, kind: None, source: Source::Detail, done: 0, total: 0, counts }
+        let source = Source::Detail;
+        Self { state, run, owner, kind: None, source, planned_by: None, done: 0, total: 0, counts }
     }
 
     async fn step(&mut self, order_ids: Vec<String>) -> Result<(), TaskError> {
         self.run.check()?;
-        let Self { state, run, owner, kind, source, .. } = *self;
+        let Self { state, run, owner, kind, source, planned_by, .. } = *self;
         let asked = order_ids.len();
-        let told = details::ask(state, owner, order_ids).await?;
+        let told = details::ask(state, owner, order_ids.clone()).await?;
         let (learned, unsettled) = Learned::of(told);
+        let planned_by = planned_by.filter(|_| unsettled.is_none());
         let done = if unsettled.is_some() { self.done } else { self.done + asked };
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let progress =
@@ -137,6 +166,9 @@ impl<'a> Reading<'a> {
                 let counts = learned.store(state, conn, owner, source).await?;
                 if let Some(kind) = kind {
                     history::count(conn, state.now(), (run, owner), kind, counts).await?;
+                }
+                if let Some(now) = planned_by {
+                    rereads::done(conn, owner.token_id, &order_ids, now).await?;
                 }
                 run.progress(conn, &progress).await?;
                 Ok::<_, TaskError>(counts)

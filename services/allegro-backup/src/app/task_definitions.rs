@@ -230,7 +230,25 @@ impl MissingOrders {
     }
 }
 
-/// Enqueues [`MissingOrders::due`] for each account with orders in quarantine whose time has come.
+/// Reads orders again that an event named a while ago: an answer right after an event can be stale.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RereadOrders {
+    pub(crate) token_id: TokenId,
+}
+
+impl RereadOrders {
+    /// In a queue of its own, so that it does not delay the account's events.
+    pub(crate) fn of((token_id, user_id): Whose<'_>) -> NewTask {
+        NewTask {
+            unique_key: Some(format!("{}:{token_id}", Self::KIND)),
+            max_attempts: ATTEMPTS,
+            user_id: Some(user_id.to_owned()),
+            ..NewTask::new(&Self { token_id }, format!("reread_{token_id}"))
+        }
+    }
+}
+
+/// Enqueues [`RereadOrders`] for each account with orders to be read again, and [`MissingOrders::due`] for each account with orders in quarantine whose time has come.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RetryFailedOrders {}
 

@@ -17,6 +17,7 @@ pub(crate) mod order_statistics;
 pub(crate) mod orders;
 pub(crate) mod proof;
 pub(crate) mod quarantine;
+pub(crate) mod rereads;
 mod schema;
 pub(crate) mod tokens;
 

@@ -174,7 +174,8 @@ pub(crate) async fn bought_before(
     Ok(ids(rows))
 }
 
-/// An order that may still change.
+/// An order that may still change: it is open, or its seller's label ended it less than three days ago. The label can be
+/// taken back.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct OpenOrder {
     #[diesel(sql_type = SqlUuid)]
@@ -209,7 +210,8 @@ pub(crate) async fn open(
     let found = sql_query(
         "SELECT o.id, o.allegro_order_id, o.asked_at FROM orders o \
          WHERE o.token_id = $1 AND NOT o.is_deleted AND o.status IS DISTINCT FROM 'CANCELLED' \
-           AND (o.fulfillment_status IS NULL OR o.fulfillment_status NOT IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED')) \
+           AND (o.fulfillment_status IS NULL OR o.fulfillment_status NOT IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED') \
+               OR o.updated_at > now() - interval '3 days') \
            AND o.asked_at < $2 AND ($3 IS NULL OR (o.asked_at, o.id) > ($3, $4)) \
            AND o.order_date > now() - interval '365 days' \
            AND NOT EXISTS (SELECT 1 FROM failed_orders f WHERE f.token_id = $1 \

@@ -75,6 +75,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    order_rereads (token_id, allegro_order_id, is_last) {
+        token_id -> Uuid,
+        allegro_order_id -> Text,
+        is_last -> Bool,
+        due_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     order_versions (seq) {
         seq -> Int8,
         order_id -> Uuid,

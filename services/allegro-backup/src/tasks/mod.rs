@@ -10,6 +10,7 @@ mod missing_orders;
 mod poll_authorization;
 mod process_events;
 mod refresh_tokens;
+mod reread_orders;
 mod retry_failed_orders;
 mod sweep_open_orders;
 mod sync_order_events;
@@ -25,8 +26,8 @@ use self::cleanup_events::CleanupEvents;
 use self::cleanup_history::CleanupHistory;
 use self::refresh_tokens::RefreshTokens;
 use crate::app::task_definitions::{
-    FullResync, FullSync, ManualEvents, MissingOrders, PollAuthorization, ProcessEvents, RetryFailedOrders,
-    SweepOpenOrders, SyncOrderEvents, UpdateOrders, UserSync,
+    FullResync, FullSync, ManualEvents, MissingOrders, PollAuthorization, ProcessEvents, RereadOrders,
+    RetryFailedOrders, SweepOpenOrders, SyncOrderEvents, UpdateOrders, UserSync,
 };
 use crate::settings::SyncSettings;
 use crate::state::State;
@@ -48,6 +49,7 @@ pub(crate) fn declare(
         .task::<SweepOpenOrders>()
         .task::<UpdateOrders>()
         .task::<MissingOrders>()
+        .task::<RereadOrders>()
         .schedule(&RetryFailedOrders {}, Timing::every(settings.retry_interval))
         .schedule(&CleanupHistory {}, Timing::every(settings.cleanup_history_interval))
         .schedule(&CleanupEvents {}, Timing::every(settings.cleanup_events_interval))

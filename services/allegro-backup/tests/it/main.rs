@@ -23,6 +23,7 @@ mod quarantine;
 mod reading;
 mod readings;
 mod refreshes;
+mod rereads;
 mod revoked;
 mod steps;
 mod support;

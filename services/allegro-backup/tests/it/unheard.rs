@@ -115,7 +115,17 @@ async fn what_no_event_tells_sweep_and_list_find() {
     shop.admin("POST", &format!("/orders/{id}/fulfill"), &json!({ "status": "SENT", "silent": true }));
     shop.run_schedule(&format!("sweep_open_orders:{token_id}")).await;
     assert_eq!(stands(), (json!("SENT"), updated_at.clone()), "and `updatedAt` has not moved");
-    // It is closed by now: the sweep leaves it alone, the list's last days do not.
+    // The seller's label is no end: the sweep reads it again for three days, then only the list's last days do.
+    shop.admin(
+        "POST",
+        &format!("/orders/{id}/fulfill"),
+        &json!({ "status": "READY_FOR_SHIPMENT", "silent": true }),
+    );
+    shop.run_schedule(&format!("sweep_open_orders:{token_id}")).await;
+    assert_eq!(stands(), (json!("READY_FOR_SHIPMENT"), updated_at.clone()));
+    shop.admin("POST", &format!("/orders/{id}/fulfill"), &json!({ "status": "SENT", "silent": true }));
+    shop.run_schedule(&format!("sweep_open_orders:{token_id}")).await;
+    shop.run("UPDATE orders SET updated_at = now() - interval '4 days'").await;
     shop.admin("POST", &format!("/orders/{id}/return"), &json!({}));
     shop.run_schedule(&format!("sweep_open_orders:{token_id}")).await;
     assert_eq!(stands().0, "SENT");
