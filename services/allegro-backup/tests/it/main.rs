@@ -5,6 +5,7 @@
 mod accounts;
 mod archive;
 mod bad_input;
+mod clock;
 mod commands;
 mod conformance;
 mod corrupt_rows;
