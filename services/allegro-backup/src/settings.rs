@@ -44,9 +44,9 @@ impl SyncSettings {
             ),
             sweep_interval: reader.seconds(
                 "ALLEGRO_BACKUP_SWEEP_INTERVAL_SECONDS",
-                3_600,
+                600,
                 1..=7 * DAY,
-                "How often each account's open orders are read again.",
+                "How often each account's open orders of the last 3 days are read again; older ones once an hour.",
             ),
             full_sync_interval: reader.seconds(
                 "ALLEGRO_BACKUP_FULL_SYNC_INTERVAL_SECONDS",

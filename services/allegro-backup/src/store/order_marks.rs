@@ -194,8 +194,8 @@ impl OpenOrder {
     }
 }
 
-/// Orders that may still change and were last asked for before `before`, those that wait longest first, behind the
-/// place `after`. What is in quarantine has times of its own.
+/// Orders that may still change and were last requested before `before`, those that wait longest first, after the place
+/// `after`. Orders older than three days are requested once an hour. Quarantined orders follow their retries.
 ///
 /// # Errors
 /// The database's.
@@ -212,6 +212,7 @@ pub(crate) async fn open(
          WHERE o.token_id = $1 AND NOT o.is_deleted AND o.status IS DISTINCT FROM 'CANCELLED' \
            AND (o.fulfillment_status IS NULL OR o.fulfillment_status NOT IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED') \
                OR o.updated_at > now() - interval '3 days') \
+           AND (o.order_date > now() - interval '3 days' OR o.asked_at < now() - interval '1 hour') \
            AND o.asked_at < $2 AND ($3 IS NULL OR (o.asked_at, o.id) > ($3, $4)) \
            AND o.order_date > now() - interval '365 days' \
            AND NOT EXISTS (SELECT 1 FROM failed_orders f WHERE f.token_id = $1 \
