@@ -47,14 +47,23 @@ pub(crate) struct Export {
     snapshot: Snapshot,
     /// Those not done yet, the next one last.
     accounts: Vec<Account>,
-    /// The account being written, and its last order that was.
-    current: Option<(Uuid, Option<(OffsetDateTime, Uuid)>)>,
+    /// The account being written, and how far.
+    current: Option<(Uuid, Stage)>,
     /// What is written before the first page.
     heading: Vec<u8>,
     /// The trailer's counts; none after the trailer was written, and in a table, which has no trailer.
     tally: Option<Tally>,
     /// Orders written so far.
     pub(crate) orders: usize,
+}
+
+/// How far an account is written.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// Up to this order.
+    Orders(Option<(OffsetDateTime, Uuid)>),
+    /// All orders, and the quarantined ones up to this number.
+    Quarantined(i64),
 }
 
 impl Export {
@@ -112,21 +121,36 @@ impl Export {
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError> {
         let mut part = std::mem::take(&mut self.heading);
         loop {
-            let Some((account, after)) = self.current else {
+            let Some((account, stage)) = self.current else {
                 let Some(account) = self.accounts.pop() else {
                     if let Some(tally) = self.tally.take() {
                         write_line(&Line::Trailer(tally.trailer()), &mut part)?;
                     }
                     return Ok((!part.is_empty()).then_some(part));
                 };
-                self.current = Some((account.id, None));
+                self.current = Some((account.id, Stage::Orders(None)));
                 if let Some(tally) = &mut self.tally {
                     write_counted(tally, &Line::Account(account.into()), &mut part)?;
                 }
                 continue;
             };
+            let after = match stage {
+                Stage::Orders(after) => after,
+                Stage::Quarantined(after) => {
+                    self.quarantined(account, after, &mut part).await?;
+                    if self.current.is_some() {
+                        return Ok(Some(part));
+                    }
+                    continue;
+                }
+            };
             let rows = self.snapshot.page(account, after).await?;
-            self.current = rows.last().map(|last| (account, Some((last.order_date, last.id))));
+            let stage = rows
+                .last()
+                .map_or(Stage::Quarantined(0), |last| Stage::Orders(Some((last.order_date, last.id))));
+            // A table has no rows for orders that could not be read.
+            let is_done = matches!(stage, Stage::Quarantined(_)) && self.tally.is_none();
+            self.current = (!is_done).then_some((account, stage));
             self.orders += rows.len();
             for row in rows {
                 match &mut self.tally {
@@ -140,6 +164,25 @@ impl Export {
                 return Ok(Some(part));
             }
         }
+    }
+}
+
+impl Export {
+    /// Writes a page of an account's quarantined orders after the one of this number.
+    async fn quarantined(
+        &mut self,
+        account: Uuid,
+        after: i64,
+        part: &mut Vec<u8>,
+    ) -> Result<(), ExportError> {
+        let lines = self.snapshot.quarantined(account, after).await?;
+        self.current = lines.last().map(|(seq, _)| (account, Stage::Quarantined(*seq)));
+        for (_, line) in lines {
+            if let Some(tally) = &mut self.tally {
+                write_counted(tally, &Line::Quarantined(Box::new(line)), part)?;
+            }
+        }
+        Ok(())
     }
 }
 

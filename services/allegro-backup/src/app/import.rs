@@ -11,12 +11,13 @@ use domain::{IdSource, OrderId, TokenId, UserId};
 use pg::sealed::Keyring;
 use uuid::Uuid;
 
-use crate::domain::archive::{AccountLine, FORMAT, OrderLine, VersionLine};
+use crate::domain::archive::{AccountLine, FORMAT, OrderLine, QuarantinedLine, VersionLine};
 use crate::domain::order::Order;
 use crate::domain::readiness;
 use crate::domain::replace::{Decision, decide};
 use crate::store::order_import::{self, Earlier};
 use crate::store::orders::{self, Content};
+use crate::store::quarantine;
 use crate::store::tokens::TokenStoreError;
 
 /// How contents came that a file brought to an order that is there; of others it says itself.
@@ -112,6 +113,18 @@ pub(crate) async fn account(
     let line = AccountLine { user_id, ..line.clone() };
     let found = pool.transaction(async |conn| order_import::account(conn, keyring, &line).await).await?;
     Ok(found.ok_or_else(|| format!("{} is another account's id here", line.id)))
+}
+
+/// Quarantines an order of a file; false when it is stored or quarantined here.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn quarantine(
+    pool: &pg::Pool,
+    token_id: TokenId,
+    line: &QuarantinedLine,
+) -> Result<bool, pg::Error> {
+    pool.transaction(async |conn| quarantine::restore(conn, token_id, line).await).await
 }
 
 /// Restores orders of an account in one transaction; their ids differ.

@@ -18,7 +18,7 @@ use super::progress::bar;
 use crate::SCHEMA;
 use crate::app::import::{self, Counts, Restored};
 use crate::config::Config;
-use crate::domain::archive::{AccountLine, Line, OrderLine, Tally, Trailer, foreign_format};
+use crate::domain::archive::{AccountLine, Line, OrderLine, QuarantinedLine, Tally, Trailer, foreign_format};
 use crate::store::tokens::TokenStoreError;
 
 /// Orders in one transaction, at most.
@@ -60,6 +60,7 @@ pub(super) async fn run(settings: Settings<Config>, arguments: Arguments) -> any
         account: None,
         bytes: 0,
         counts: Counts::default(),
+        quarantined: 0,
         wrong: 0,
         tally: Tally::default(),
         end: End::Missing,
@@ -113,6 +114,9 @@ pub(super) async fn run(settings: Settings<Config>, arguments: Arguments) -> any
          {versions} earlier contents added; {} lines refused",
         restoring.wrong
     )?;
+    if restoring.quarantined > 0 {
+        writeln!(io::stdout(), "{} orders quarantined, as in the export", restoring.quarantined)?;
+    }
     let mut faults = Vec::new();
     if restoring.wrong > 0 {
         faults.push(format!("{} lines could not be restored", restoring.wrong));
@@ -157,6 +161,8 @@ struct Restoring {
     account: Option<TokenId>,
     bytes: usize,
     counts: Counts,
+    /// Orders that were quarantined.
+    quarantined: usize,
     wrong: usize,
     /// The lines since the last trailer.
     tally: Tally,
@@ -177,6 +183,7 @@ impl Restoring {
         match parsed {
             Ok(Line::Account(account)) => self.take_account(number, &account).await,
             Ok(Line::Order(order)) => self.take_order(number, *order, line.len()).await,
+            Ok(Line::Quarantined(order)) => self.take_quarantined(number, &order).await,
             Ok(Line::Trailer(trailer)) => {
                 self.take_trailer(trailer);
                 Ok(())
@@ -205,13 +212,29 @@ impl Restoring {
         Ok(())
     }
 
+    /// The account of a line, if it can be restored; otherwise refuses the line.
+    fn account_of(&mut self, number: usize, token_id: Uuid) -> anyhow::Result<Option<TokenId>> {
+        match self.accounts.get(&token_id).copied() {
+            Some(Some(account)) => return Ok(Some(account)),
+            Some(None) => self.refuse(number, "its account was refused")?,
+            None => self.refuse(number, "its account's line does not stand before it")?,
+        }
+        Ok(None)
+    }
+
+    async fn take_quarantined(&mut self, number: usize, line: &QuarantinedLine) -> anyhow::Result<()> {
+        let Some(account) = self.account_of(number, line.token_id)? else { return Ok(()) };
+        match import::quarantine(&self.pool, account, line).await {
+            Err(error) if error.is_permanent() => self.refuse(number, &Chain(&error).to_string()),
+            is_new => {
+                self.quarantined += usize::from(is_new?);
+                Ok(())
+            }
+        }
+    }
+
     async fn take_order(&mut self, number: usize, line: OrderLine, length: usize) -> anyhow::Result<()> {
-        let Some(account) = self.accounts.get(&line.token_id).copied() else {
-            return self.refuse(number, "its account's line does not stand before it");
-        };
-        let Some(account) = account else {
-            return self.refuse(number, "its account was refused");
-        };
+        let Some(account) = self.account_of(number, line.token_id)? else { return Ok(()) };
         let restored = match import::read(line) {
             Ok(restored) => restored,
             Err(reason) => return self.refuse(number, &reason),

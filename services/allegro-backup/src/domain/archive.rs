@@ -1,5 +1,5 @@
-//! The lines of an NDJSON export: a line for each account, followed by a line for each of its orders, and a trailer at
-//! the end.
+//! The lines of an NDJSON export: a line for each account, followed by a line for each of its orders and each of its quarantined
+//! orders, and a trailer at the end.
 //!
 //! Documented for operators in docs/guides/export-and-restore.md. Invariant: what is written can be read back without loss, and written
 //! again from there it is the same, byte for byte.
@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 /// The format written, and the only one read.
@@ -21,6 +21,8 @@ pub(crate) enum Line {
     Account(AccountLine),
     /// An order.
     Order(Box<OrderLine>),
+    /// A quarantined order.
+    Quarantined(Box<QuarantinedLine>),
     /// The end.
     Trailer(Trailer),
 }
@@ -151,6 +153,37 @@ pub(crate) struct OrderLine {
     pub(crate) order_data: Box<RawValue>,
     /// The contents before: a list of [`VersionLine`].
     pub(crate) versions: Box<RawValue>,
+}
+
+/// A quarantined order: it could not be stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QuarantinedLine {
+    /// Its account.
+    pub(crate) token_id: Uuid,
+    /// Allegro's id, or a name made of the document's hash.
+    pub(crate) order_id: String,
+    /// A stable word for the reason.
+    pub(crate) class: String,
+    /// The reason.
+    pub(crate) reason: String,
+    /// Failed attempts.
+    pub(crate) attempts: i32,
+    /// The day (UTC) of its purchase, as far as it is known.
+    #[serde(with = "day")]
+    pub(crate) day: Option<Date>,
+    /// A list contained it.
+    pub(crate) in_list: bool,
+    /// When it failed first.
+    #[serde(with = "domain::instant")]
+    pub(crate) first_failed_at: OffsetDateTime,
+    /// The document as Allegro sent it, if it sent one.
+    pub(crate) document: Option<String>,
+}
+
+mod day {
+    time::serde::format_description!(format, Date, "[year]-[month]-[day]");
+    pub(super) use format::option::{deserialize, serialize};
 }
 
 /// A content of an order that was replaced, or came too late.

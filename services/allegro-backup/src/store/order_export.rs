@@ -6,6 +6,9 @@ use diesel_async::RunQueryDsl;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::quarantine;
+use crate::domain::archive::QuarantinedLine;
+
 /// Orders read at once: what an export holds in memory is this, however many there are.
 const PAGE: i64 = 100;
 
@@ -175,6 +178,18 @@ impl Snapshot {
         .bind::<Nullable<Timestamptz>, _>(self.scope.to);
         let counted: Counted = found.get_result(&mut *self.transaction).await?;
         Ok(counted.orders)
+    }
+
+    /// The quarantined orders of an account after the one of this number, in the order of their numbers: none at the end.
+    ///
+    /// # Errors
+    /// The database's, and [`pg::Error::Corrupt`] for a document that is not text.
+    pub(crate) async fn quarantined(
+        &mut self,
+        account: Uuid,
+        after: i64,
+    ) -> Result<Vec<(i64, QuarantinedLine)>, pg::Error> {
+        quarantine::exported(&mut self.transaction, account.into(), after, PAGE).await
     }
 
     /// The orders of an account after this one, the oldest first: none at the end.

@@ -6,10 +6,11 @@ use diesel::dsl::count_star;
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use domain::TokenId;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-use super::schema::{failed_orders, user_tokens};
+use super::schema::{failed_orders, orders, user_tokens};
+use crate::domain::archive::QuarantinedLine;
 
 /// The statuses of quarantined orders.
 const OPEN: [&str; 2] = ["pending", "abandoned"];
@@ -38,6 +39,24 @@ pub(crate) struct Quarantined {
     pub(crate) created_at: OffsetDateTime,
     /// When it failed last.
     pub(crate) updated_at: OffsetDateTime,
+}
+
+/// A quarantined order with everything that an export contains.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = failed_orders, check_for_backend(diesel::pg::Pg))]
+struct Exported {
+    #[diesel(embed)]
+    order: Quarantined,
+    day: Option<Date>,
+    in_list: bool,
+    document: Option<Vec<u8>>,
+}
+
+/// The document of a quarantined order as text.
+fn text(order: &Quarantined, document: Option<Vec<u8>>) -> Result<Option<String>, pg::Error> {
+    let id = || format!("{}/{}", order.token_id, order.allegro_order_id);
+    let text = document.map(String::from_utf8).transpose();
+    text.map_err(|_not_text| pg::Error::corrupt("failed_orders", id(), "document"))
 }
 
 /// Which quarantined orders of a user.
@@ -89,11 +108,7 @@ pub(crate) async fn find(
         .select((Quarantined::as_select(), failed_orders::document));
     let found: Option<(Quarantined, Option<Vec<u8>>)> = query.first(conn).await.optional()?;
     let Some((order, document)) = found else { return Ok(None) };
-    let id = || format!("{}/{}", order.token_id, order.allegro_order_id);
-    let document = document
-        .map(String::from_utf8)
-        .transpose()
-        .map_err(|_not_text| pg::Error::corrupt("failed_orders", id(), "document"))?;
+    let document = text(&order, document)?;
     Ok(Some((order, document)))
 }
 
@@ -142,4 +157,79 @@ pub(crate) async fn depths(conn: &mut pg::Connection) -> Result<Vec<Depth>, pg::
         orders: counts.get(&id).copied().unwrap_or_default(),
     });
     Ok(depths.collect())
+}
+
+/// Quarantined orders of an account for an export, in the order of their numbers, after the one of this number.
+///
+/// # Errors
+/// The database's, and [`pg::Error::Corrupt`] for a document that is not text.
+pub(crate) async fn exported(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, QuarantinedLine)>, pg::Error> {
+    let rows: Vec<Exported> = failed_orders::table
+        .filter(failed_orders::token_id.eq(token_id.as_uuid()))
+        .filter(failed_orders::status.eq_any(OPEN))
+        .filter(failed_orders::seq.gt(after))
+        .order(failed_orders::seq)
+        .limit(limit)
+        .select(Exported::as_select())
+        .load(conn)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let document = text(&row.order, row.document)?;
+            let order = row.order;
+            Ok((
+                order.seq,
+                QuarantinedLine {
+                    token_id: order.token_id,
+                    order_id: order.allegro_order_id,
+                    class: order.error_class,
+                    reason: order.error_text,
+                    attempts: order.attempts,
+                    day: row.day,
+                    in_list: row.in_list,
+                    first_failed_at: order.created_at,
+                    document,
+                },
+            ))
+        })
+        .collect()
+}
+
+/// Quarantines an order of an export, unless it is stored or quarantined here. Its next retry is due.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn restore(
+    conn: &mut pg::Connection,
+    token_id: TokenId,
+    line: &QuarantinedLine,
+) -> Result<bool, pg::Error> {
+    let stored = orders::table
+        .filter(orders::token_id.eq(token_id.as_uuid()))
+        .filter(orders::allegro_order_id.eq(&line.order_id));
+    if diesel::select(diesel::dsl::exists(stored)).get_result(conn).await? {
+        return Ok(false);
+    }
+    let inserted = diesel::insert_into(failed_orders::table)
+        .values((
+            failed_orders::token_id.eq(token_id.as_uuid()),
+            failed_orders::allegro_order_id.eq(&line.order_id),
+            failed_orders::error_class.eq(&line.class),
+            failed_orders::error_text.eq(&line.reason),
+            failed_orders::document.eq(line.document.as_deref().map(str::as_bytes)),
+            failed_orders::attempts.eq(line.attempts),
+            failed_orders::next_retry_at.eq(pg::dsl::now()),
+            failed_orders::day.eq(line.day),
+            failed_orders::in_list.eq(line.in_list),
+            failed_orders::created_at.eq(line.first_failed_at),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    Ok(inserted == 1)
 }

@@ -395,3 +395,26 @@ async fn an_interrupted_export_leaves_no_file() {
     assert_eq!(std::fs::read(whole.path()).unwrap(), b"as it was");
     holding.rollback().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quarantined_orders_are_exported_and_imported() {
+    let shop = Shop::open().await;
+    shop.admin("POST", "/orders", &json!({ "count": 3, "seed": 3 }));
+    let nameless = shop.journal()[0]["order_id"].as_str().unwrap().to_owned();
+    let no_id = json!({ "pointer": "/id", "value": null });
+    shop.admin("POST", &format!("/orders/{nameless}/set"), &no_id);
+    shop.connect().await;
+    shop.until_read().await;
+    shop.until("failed_orders WHERE status = 'pending'", 1).await;
+    let export = exported(&shop);
+    let file = File::holding(&export);
+    let other = Shop::open().await;
+    let told = import(&other, &file);
+    assert!(told.starts_with("2 orders restored") && told.contains("1 orders quarantined"), "{told}");
+    assert_eq!(exported(&other), export);
+    let told = import(&other, &file);
+    assert!(!told.contains("quarantined"), "twice is once: {told}");
+    assert_eq!(exported(&other), export);
+    let documents = "SELECT document FROM failed_orders";
+    assert_eq!(other.lines(documents).await, shop.lines(documents).await);
+}
