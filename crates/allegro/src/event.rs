@@ -3,15 +3,14 @@
 use serde_json_borrow::Value;
 use time::OffsetDateTime;
 
-use crate::form::NoId;
 use crate::note::Note;
 use crate::read::Reader;
 
 /// One event of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalEvent {
-    /// `id`: the journal continues after it.
-    pub id: String,
+    /// `id`: the journal continues after it. `None`: absent, empty or neither text nor number.
+    pub id: Option<String>,
     /// `type`.
     pub kind: Option<String>,
     /// `occurredAt`.
@@ -24,19 +23,16 @@ pub struct JournalEvent {
 
 impl JournalEvent {
     /// Reads an event.
-    ///
-    /// # Errors
-    /// [`NoId`]: the id is absent, empty or neither text nor number.
-    pub fn read(content: &Value<'_>) -> Result<Self, NoId> {
+    pub fn read(content: &Value<'_>) -> Self {
         let mut notes = Vec::new();
         let mut event = Reader::new(&mut notes);
-        let id = event.text(content, "id").ok_or(NoId)?;
+        let id = event.text(content, "id");
         let kind = event.text(content, "type");
         let occurred_at = event.timestamp(content, "occurredAt");
         let order = event.object(content, "order");
         let mut within = event.at("order");
         let form = within.object(order, "checkoutForm");
         let order_id = within.at("checkoutForm").text(form, "id");
-        Ok(Self { id, kind, occurred_at, order_id, notes })
+        Self { id, kind, occurred_at, order_id, notes }
     }
 }

@@ -61,6 +61,7 @@ pub(crate) async fn list(request: HttpRequest, world: web::Data<World>) -> HttpR
     let Some(start) = seller.journal.start(from, pen.rules, pen.now) else {
         return answer::invalid("from names no event", "from");
     };
+    let without_id = pen.rules.without_id;
     let bodies: Vec<Bytes> = seller
         .journal
         .events
@@ -70,9 +71,20 @@ pub(crate) async fn list(request: HttpRequest, world: web::Data<World>) -> HttpR
         .take(limit)
         .map(|event| {
             event.served_at.get_or_insert(pen.now);
-            event.body.clone()
+            if without_id { nameless(&event.body) } else { event.body.clone() }
         })
         .collect();
     drop(state);
     answer::resource(list_of("{\"events\":[", &bodies, "]}"))
+}
+
+/// The event without its id.
+fn nameless(body: &Bytes) -> Bytes {
+    match serde_json::from_slice(body) {
+        Ok(serde_json::Value::Object(mut event)) => {
+            event.remove("id");
+            Bytes::from(serde_json::Value::Object(event).to_string())
+        }
+        Ok(_) | Err(_) => body.clone(),
+    }
 }

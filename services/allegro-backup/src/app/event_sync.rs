@@ -104,7 +104,9 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner, begin: Begin) 
             continue;
         }
         is_first = false;
-        let Some(last) = page.last().map(|event| event.id.clone()) else { break };
+        if page.is_empty() {
+            break;
+        }
         reading.asked.clear();
         for begin in (0..page.len()).step_by(STRETCH) {
             if let Some(error) = reading.land(&page, begin).await? {
@@ -114,6 +116,10 @@ pub(crate) async fn sync(state: &State, run: &Run, owner: &Owner, begin: Begin) 
         if page.len() < PAGE {
             break;
         }
+        let Some(last) = narrowing::last_named(&page) else {
+            tracing::error!(account = %owner.token_id, "a page of events has no id; the journal cannot be read after it");
+            break;
+        };
         from = Some(last);
     }
     reading.finish().await
@@ -173,7 +179,7 @@ impl Reading<'_> {
                 landing.push(order_id.clone());
             }
         }
-        let last = new.last().map(|event| event.id.clone());
+        let last = new.iter().rev().find(|event| event.is_named()).map(|event| event.id.clone());
         let landed = i64::try_from(new.len()).unwrap_or_default();
         let events = self.events + landed;
         let counts = state

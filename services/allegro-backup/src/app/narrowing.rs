@@ -85,8 +85,8 @@ fn unreadable(id: &str, text: &str) -> Failed {
 /// `limit` events after `from`, fewer at the journal's end. One that cannot be read stands there by its id alone.
 ///
 /// # Errors
-/// Allegro's, or our storage's; [`AllegroError::Malformed`] for an event whose id cannot be read either, as nothing is
-/// known of what comes after it.
+/// Allegro's, or our storage's; [`AllegroError::Malformed`] for an event that is not JSON and whose id cannot be read, because
+/// the journal cannot be read after it.
 pub(crate) fn events<'a>(
     state: &'a State,
     owner: &'a Owner,
@@ -101,7 +101,7 @@ pub(crate) fn events<'a>(
             Err(CallError::Allegro(AllegroError::Malformed { .. })) if limit > 1 => {
                 let half = limit / 2;
                 let mut page = events(state, owner, from, half).await?;
-                if let Some(last) = page.last().map(|event| event.id.clone()).filter(|_| page.len() == half) {
+                if let Some(last) = last_named(&page).filter(|_| page.len() == half) {
                     page.extend(events(state, owner, Some(&last), limit - half).await?);
                 }
                 Ok(page)
@@ -123,4 +123,9 @@ pub(crate) fn events<'a>(
         }
     }
     .boxed()
+}
+
+/// The id of the last event with an id.
+pub(crate) fn last_named(events: &[Event]) -> Option<String> {
+    events.iter().rev().find(|event| event.is_named()).map(|event| event.id.clone())
 }

@@ -6,10 +6,13 @@ use time::OffsetDateTime;
 /// The kind of an event of which nothing but its id could be read.
 pub(crate) const UNREADABLE: &str = "UNREADABLE";
 
-/// One line of the journal. Only its id must be there: one odd event must not hold up the others.
+/// The beginning of the name of an event without an id.
+pub(crate) const NAMELESS: &str = "nameless-";
+
+/// One line of the journal. No field must be readable: one event must not hold up the others.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
-    /// Allegro's id of the event.
+    /// Allegro's id of the event, or [`NAMELESS`] and the hash of the event.
     pub(crate) id: String,
     /// What happened.
     pub(crate) kind: String,
@@ -19,4 +22,11 @@ pub(crate) struct Event {
     pub(crate) order_id: Option<String>,
     /// As it was sent, but for what Postgres cannot hold.
     pub(crate) content: Value,
+}
+
+impl Event {
+    /// Whether Allegro gave it an id: the journal can be read after it.
+    pub(crate) fn is_named(&self) -> bool {
+        !self.id.starts_with(NAMELESS)
+    }
 }

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use domain::TokenId;
 use time::OffsetDateTime;
 
-use crate::domain::journal::{Event, UNREADABLE};
+use crate::domain::journal::{Event, NAMELESS, UNREADABLE};
 
 #[derive(QueryableByName)]
 struct EventId {
@@ -16,8 +16,8 @@ struct EventId {
     event_id: String,
 }
 
-/// The event `back` places before the last one that was stored: where the overlap begins. Never reckoned from ids, and not
-/// before an event that could not be read: that one costs dearly each time.
+/// The event `back` places before the last one that was stored: where the overlap begins. It is not calculated from ids, has an
+/// id of Allegro, and is not before an event that could not be read, because reading that one is expensive.
 ///
 /// # Errors
 /// The database's.
@@ -28,12 +28,14 @@ pub(crate) async fn overlap_start(
 ) -> Result<Option<String>, pg::Error> {
     let row: Option<EventId> = sql_query(
         "SELECT event_id FROM (SELECT event_id, seq, type, row_number() OVER (ORDER BY seq DESC) - 1 AS place \
-             FROM (SELECT event_id, seq, type FROM order_events WHERE token_id = $1 ORDER BY seq DESC LIMIT $2 + 1) AS last \
+             FROM (SELECT event_id, seq, type FROM order_events WHERE token_id = $1 AND NOT starts_with(event_id, $4) \
+                 ORDER BY seq DESC LIMIT $2 + 1) AS last \
          ) AS counted WHERE place = $2 OR type = $3 ORDER BY seq DESC LIMIT 1",
     )
     .bind::<SqlUuid, _>(token_id.as_uuid())
     .bind::<BigInt, _>(back)
     .bind::<Text, _>(UNREADABLE)
+    .bind::<Text, _>(NAMELESS)
     .get_result(conn)
     .await
     .optional()?;

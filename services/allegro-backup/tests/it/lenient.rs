@@ -9,6 +9,23 @@ fn set(shop: &Shop, order: &str, pointer: &str, value: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_without_an_id_do_not_stop_the_journal() {
+    let shop = Shop::open().await;
+    shop.connect().await;
+    shop.until_read().await;
+    shop.admin("POST", "/live", &json!({ "count": 3, "rate_per_second": 1000 }));
+    shop.until("orders", 3).await;
+    shop.admin("PATCH", "/rules", &json!({ "journal": { "without_id": true } }));
+    shop.admin("POST", "/live", &json!({ "count": 3, "rate_per_second": 1000 }));
+    shop.until("orders", 6).await;
+    assert!(shop.count("order_events WHERE event_id LIKE 'nameless-%'").await >= 3);
+    shop.admin("PATCH", "/rules", &json!({ "journal": { "without_id": false } }));
+    shop.admin("POST", "/live", &json!({ "count": 3, "rate_per_second": 1000 }));
+    shop.until("orders", 9).await;
+    shop.until_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn orders_with_unreadable_fields_are_stored_and_exported() {
     let shop = Shop::open().await;
     shop.admin("POST", "/orders", &json!({ "count": 23, "seed": 7 }));

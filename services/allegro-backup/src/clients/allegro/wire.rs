@@ -5,10 +5,11 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::AllegroError;
-use crate::domain::journal::Event;
+use crate::domain::journal::{Event, NAMELESS};
 
 /// The documentation shows numbers as text, live answers are numbers: both are read.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -113,16 +114,16 @@ impl Event {
     /// Reads an event.
     ///
     /// # Errors
-    /// When it has no id.
+    /// It is not JSON.
     pub(super) fn read(raw: &RawValue) -> Result<Self, AllegroError> {
         let repaired = allegro::repair(raw.get());
         let content = serde_json::from_str(&repaired).map_err(|_malformed| AllegroError::malformed())?;
-        let event = JournalEvent::read(&content).map_err(|_nameless| AllegroError::malformed())?;
+        let event = JournalEvent::read(&content);
         let mut content =
             serde_json::from_str(&repaired).unwrap_or_else(|_unreadable| json!({ "unreadable": raw.get() }));
         without_nul(&mut content);
         Ok(Self {
-            id: event.id,
+            id: event.id.unwrap_or_else(|| format!("{NAMELESS}{}", hex::encode(Sha256::digest(raw.get())))),
             kind: event.kind.unwrap_or_else(|| "UNKNOWN".to_owned()),
             occurred_at: event.occurred_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
             order_id: event.order_id,
@@ -199,6 +200,7 @@ mod tests {
             assert!(!read.content.to_string().contains("\\u0000"), "{json}");
             assert_eq!(read.occurred_at, OffsetDateTime::UNIX_EPOCH, "{json}");
         }
-        assert!(event(r#"{"type":"BOUGHT"}"#).is_none());
+        let nameless = event(r#"{"type":"BOUGHT","order":{"checkoutForm":{"id":"a"}}}"#).unwrap();
+        assert_eq!((nameless.is_named(), nameless.order_id.as_deref()), (false, Some("a")));
     }
 }
