@@ -178,7 +178,7 @@ fn digest(value: &Value<'_>, hash: &mut Sha256) {
         Value::Str(it) => text(b's', it),
         Value::Array(items) => {
             text(b'a', &items.len().to_string());
-            for item in items.iter() {
+            for item in items {
                 digest(item, hash);
             }
         }
