@@ -41,10 +41,14 @@ pub(crate) struct Asked {
     #[param(example = "0190c5a4-6f7e-7cc3-98c4-dc0c0c07398f")]
     token_id: Option<TokenId>,
     /// The first day; 30 days before `to` unless told. At most 366 days are told of at once.
-    #[param(format = Date, example = "2026-11-01")]
+    #[param(
+        format = Date, pattern = r"^(19[7-9][0-9]|[2-8][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$", example = "2026-11-01",
+    )]
     from: Option<String>,
     /// The day after the last one; tomorrow unless told.
-    #[param(format = Date, example = "2026-12-01")]
+    #[param(
+        format = Date, pattern = r"^(19[7-9][0-9]|[2-8][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$", example = "2026-12-01",
+    )]
     to: Option<String>,
     /// Where days begin and end, by its IANA name; `Europe/Warsaw` unless told.
     #[param(example = "Europe/Warsaw")]
@@ -103,9 +107,9 @@ fn refused(name: &str, code: &str, message: &str) -> Problem {
 
 fn day(name: &str, text: &str) -> Result<Date, Problem> {
     let day = Date::parse(text, format_description!("[year]-[month]-[day]"));
-    // Nobody bought anything before; nor can the database tell the ends of the calendar.
+    // Nobody bought anything before, and the database cannot represent the ends of the calendar.
     day.ok()
-        .filter(|day| (1970..=9000).contains(&day.year()))
+        .filter(|day| (1970..9000).contains(&day.year()))
         .ok_or_else(|| refused(name, "invalid_date", "must be a day such as 2026-11-21"))
 }
 
