@@ -326,15 +326,14 @@ async fn update(
     let agreed = agreed(conn, locked, waiting).await?;
     for existing in locked {
         let Some((order, asked_at)) = waiting.remove(existing.allegro_order_id.as_str()) else { continue };
+        let published = readiness::published(order, existing.before());
         let content = |lost_data| Content {
             id: existing.id,
             order,
             asked_at,
             lost_data,
-            ready_announced: order.form.is_ready(),
-            // Published too when an order that was ready is not ready any more.
-            cancel_announced: !order.form.is_ready()
-                && (order.form.is_cancelled() || existing.ready_announced || existing.cancel_announced),
+            ready_announced: published.is_ready,
+            cancel_announced: published.is_cancelled,
             ready_at: readiness::ready_at(
                 order,
                 Some(existing.before()),

@@ -58,6 +58,29 @@ pub(crate) fn was_shipped(order: &Order, before: Before<'_>) -> bool {
     order.form.is_shipped() || (before.was_shipped && !became_ready)
 }
 
+/// A state that was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub(crate) is_ready: bool,
+    pub(crate) is_cancelled: bool,
+}
+
+/// The state that is published once the events of a content are. A content whose status cannot be read changes nothing.
+pub(crate) fn published(order: &Order, before: Before<'_>) -> Published {
+    if is_unknown(order) {
+        return Published { is_ready: before.is_ready, is_cancelled: before.is_cancelled };
+    }
+    let is_ready = order.form.is_ready();
+    // Published too when an order that was ready is not ready any more.
+    let is_cancelled = !is_ready && (order.form.is_cancelled() || before.is_ready || before.is_cancelled);
+    Published { is_ready, is_cancelled }
+}
+
+/// Whether nothing says if the order is to be fulfilled.
+fn is_unknown(order: &Order) -> bool {
+    order.form.status.is_none() && !order.form.is_cancelled()
+}
+
 /// The event that a content brings, with the moment it made the order ready.
 pub(crate) fn transition(
     order: &Order,
@@ -69,7 +92,7 @@ pub(crate) fn transition(
         return (!before.is_ready || !is_equal).then_some(Transition::Ready);
     }
     let is_cancelled = before.is_ready || (order.form.is_cancelled() && !before.is_cancelled);
-    is_cancelled.then_some(Transition::Cancelled)
+    (is_cancelled && !is_unknown(order)).then_some(Transition::Cancelled)
 }
 
 #[cfg(test)]
@@ -79,7 +102,7 @@ mod tests {
     use time::macros::datetime;
     use time::{Duration, OffsetDateTime};
 
-    use super::{Before, Transition, ready_at, transition, was_shipped};
+    use super::{Before, Published, Transition, published, ready_at, transition, was_shipped};
     use crate::domain::order::Order;
 
     const NOON: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
@@ -109,7 +132,12 @@ mod tests {
             (order("CANCELLED", "CANCELLED", 3), None),
             (order(READY, "SENT", 3), Some(Transition::Ready)),
             (order(READY, "RETURNED", 3), None),
+            (order("", "RETURNED", 3), None),
+            (order(READY, "RETURNED", 3), None),
+            (order("", "RETURNED", 3), None),
             (order("BOUGHT", "NEW", 3), Some(Transition::Cancelled)),
+            (order("", "NEW", 3), None),
+            (order("", "CANCELLED", 3), None),
         ]
         .into_iter()
         .enumerate()
@@ -123,8 +151,7 @@ mod tests {
             };
             let now = ready_at(&content, Some(before), None, NOON);
             assert_eq!(transition(&content, now, before), expected, "step {step}");
-            is_ready = content.form.is_ready();
-            is_cancelled = !is_ready && (is_cancelled || content.form.is_cancelled() || before.is_ready);
+            Published { is_ready, is_cancelled } = published(&content, before);
             (moment, lines_hash) = (now, content.lines_hash.to_vec());
         }
     }
