@@ -61,7 +61,7 @@ CREATE TABLE order_views (
     token_id uuid,
     user_id text,
     status text NOT NULL
-        CONSTRAINT order_views_status CHECK (status IN ('ready', 'cancelled', 'returned', 'gone')),
+        CONSTRAINT order_views_status CHECK (status IN ('ready', 'cancelled', 'returned', 'gone', 'unknown')),
     -- The version of the order at allegro-backup. Absent for a submitted order.
     sequence bigint,
     -- When the content was requested from Allegro.

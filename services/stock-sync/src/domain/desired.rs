@@ -26,6 +26,7 @@ impl Desired {
             OrderStatus::Cancelled => Self::In,
             OrderStatus::Returned => Self::AsTheyAre("it was returned"),
             OrderStatus::Gone => Self::AsTheyAre("Allegro has deleted it"),
+            OrderStatus::Unknown => Self::AsTheyAre("its status cannot be read"),
             OrderStatus::Ready if view.is_fulfilled_by_allegro => {
                 Self::AsTheyAre("Allegro ships it from its own warehouse")
             }

@@ -26,9 +26,17 @@ pub(crate) enum OrderStatus {
     Returned,
     /// Deleted at Allegro: merged into another order, or vanished.
     Gone,
+    /// Allegro's status of the order cannot be read.
+    Unknown,
 }
 
-words!(OrderStatus { Ready = "ready", Cancelled = "cancelled", Returned = "returned", Gone = "gone", });
+words!(OrderStatus {
+    Ready = "ready",
+    Cancelled = "cancelled",
+    Returned = "returned",
+    Gone = "gone",
+    Unknown = "unknown",
+});
 
 /// An order as an account shows it, or as it was submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,16 +133,13 @@ impl OrderView {
     /// Reads an order as allegro-backup keeps it, for an account of a user.
     pub(crate) fn of_stored(order: &StoredOrder, (user_id, token_id): (&str, TokenId)) -> Self {
         let fulfillment = order.fulfillment_status.as_deref();
-        let is_ready =
-            order.status.as_deref() == Some("READY_FOR_PROCESSING") && fulfillment != Some("CANCELLED");
-        let status = if order.is_deleted {
-            OrderStatus::Gone
-        } else if !is_ready {
-            OrderStatus::Cancelled
-        } else if fulfillment == Some("RETURNED") {
-            OrderStatus::Returned
-        } else {
-            OrderStatus::Ready
+        let status = match (order.status.as_deref(), fulfillment) {
+            (_, _) if order.is_deleted => OrderStatus::Gone,
+            (_, Some("CANCELLED")) => OrderStatus::Cancelled,
+            (None, _) => OrderStatus::Unknown,
+            (Some("READY_FOR_PROCESSING"), Some("RETURNED")) => OrderStatus::Returned,
+            (Some("READY_FOR_PROCESSING"), _) => OrderStatus::Ready,
+            (Some(_), _) => OrderStatus::Cancelled,
         };
         Self {
             order_id: order.allegro_order_id.clone(),

@@ -184,6 +184,20 @@ async fn a_retry_reads_the_order_again() {
     assert_eq!((desk.on_hand("wosk"), desk.backup.marks("sold")), (8, vec![true]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn units_of_an_order_whose_status_cannot_be_read_stay_out() {
+    let desk = Desk::open().await;
+    desk.put("wosk", 10);
+    let sold = order("sold", &[("wosk", 2)]);
+    desk.tell(&[ready(sold.clone())]).await;
+    desk.until("sold", &[("deduction", "completed")]).await;
+    desk.backup.keep(&OrderEvent { status: None, ..at(2, &sold) }, true);
+    let path = format!("/stock-sync/reconcile?token_id={}&fix=true", token());
+    let (status, result) = desk.service.post(&path, &json!({}));
+    assert_eq!((status, &result["discrepancies"]), (200, &json!([])), "{result}");
+    assert_eq!((desk.on_hand("wosk"), desk.backup.marks("sold")), (8, vec![true]));
+}
+
 /// Everything that happens to some orders, and to orders that merge the lines of two of them.
 fn history(random: &mut StdRng, orders: usize) -> Vec<(OrderEvent, bool)> {
     let singles: Vec<OrderEvent> =

@@ -18,8 +18,13 @@ use crate::domain::order_view::{LineKey, OrderStatus, OrderView};
 
 const SEEDS: u64 = 400;
 const SHELF: i64 = 10_000;
-const STATUSES: [OrderStatus; 4] =
-    [OrderStatus::Ready, OrderStatus::Cancelled, OrderStatus::Returned, OrderStatus::Gone];
+const STATUSES: [OrderStatus; 5] = [
+    OrderStatus::Ready,
+    OrderStatus::Cancelled,
+    OrderStatus::Returned,
+    OrderStatus::Gone,
+    OrderStatus::Unknown,
+];
 
 /// Everything that happens: labels back and forth, payments and ends of four orders, and of two that merge their lines, each
 /// seen through up to two accounts of the seller.
@@ -44,7 +49,7 @@ fn history(random: &mut StdRng) -> Vec<OrderView> {
                 let status = if random.random_bool(0.8) {
                     STATUSES[random.random_range(0..2)]
                 } else {
-                    STATUSES[random.random_range(0..4)]
+                    STATUSES[random.random_range(0..STATUSES.len())]
                 };
                 events.push(OrderView {
                     token_id: Some(token(number)),
@@ -98,7 +103,7 @@ impl Expected {
             OrderStatus::Ready if self.first_returned.contains(carrier) => None,
             OrderStatus::Ready => Some(true),
             OrderStatus::Cancelled => Some(false),
-            OrderStatus::Returned | OrderStatus::Gone => None,
+            OrderStatus::Returned | OrderStatus::Gone | OrderStatus::Unknown => None,
         }
     }
 }
