@@ -175,7 +175,7 @@ pub(crate) async fn bought_before(
 }
 
 /// An order that may still change: it is open, or its seller's label ended it less than three days ago. The label can be
-/// taken back.
+/// taken back. An order that was old when it was first stored is not among these: its label did not change here.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct OpenOrder {
     #[diesel(sql_type = SqlUuid)]
@@ -211,7 +211,9 @@ pub(crate) async fn open(
         "SELECT o.id, o.allegro_order_id, o.asked_at FROM orders o \
          WHERE o.token_id = $1 AND NOT o.is_deleted AND o.status IS DISTINCT FROM 'CANCELLED' \
            AND (o.fulfillment_status IS NULL OR o.fulfillment_status NOT IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED') \
-               OR o.updated_at > now() - interval '3 days') \
+               OR o.fulfillment_status IN ('SENT', 'PICKED_UP', 'CANCELLED', 'RETURNED') \
+                   AND o.updated_at > now() - interval '3 days' \
+                   AND (o.version > 1 OR o.order_date > now() - interval '3 days')) \
            AND (o.order_date > now() - interval '3 days' OR o.asked_at < now() - interval '1 hour') \
            AND o.asked_at < $2 AND ($3 IS NULL OR (o.asked_at, o.id) > ($3, $4)) \
            AND o.order_date > now() - interval '365 days' \
